@@ -1,0 +1,1 @@
+//! The control API: its types, and a client for them.

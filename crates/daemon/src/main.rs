@@ -1,0 +1,3 @@
+//! The director: elects, forwards, checks.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Where health, IPVS and VRRP meet: events in, actions out.

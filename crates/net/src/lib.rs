@@ -1,0 +1,1 @@
+//! VRRP, ARP and ND sockets, addresses and links of this host.

@@ -1,0 +1,1 @@
+//! The test lab: virtual LAN and clock, namespaces, guest kernel.

@@ -1,0 +1,3 @@
+//! The project's own tasks: demo, test, check, guest, layers.
+
+fn main() {}

@@ -117,7 +117,7 @@ impl Interval {
 
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.duration().fmt(f)
+        write!(f, "{:?}", self.duration())
     }
 }
 

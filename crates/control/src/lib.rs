@@ -1,1 +1,24 @@
-//! The control API: its types, and a client for them.
+//! The control API: HTTP with JSON on the daemon's Unix socket. Here are its types, which the daemon fills and the command line
+//! prints, and a client. What each path does stands with the handlers, in the daemon.
+//!
+//! ```text
+//! GET    /v1/status                                   Status
+//! GET    /v1/vrrp                                     [Instance]
+//! GET    /v1/services                                 [Service]
+//! GET    /v1/services/SERVICE                         Service
+//! POST   /v1/services/SERVICE/servers                 AddServer → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/drain    Drain → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/ready    → Change
+//! DELETE /v1/services/SERVICE/servers/SERVER[?now]    Drain → Change
+//! ```
+//!
+//! Every refusal is a [`Problem`] (RFC 9457). Fields may be added within `v1`; none is renamed or removed.
+
+mod api;
+mod client;
+
+pub use api::{
+    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Instance, Ipvs, Problem, Server,
+    Service, Status,
+};
+pub use client::{Client, RequestError};

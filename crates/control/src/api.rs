@@ -1,0 +1,205 @@
+//! What travels over the control socket. Durations are milliseconds or seconds, as the name's end says.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything at a glance: `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon that answers.
+    pub daemon: DaemonInfo,
+    /// Its VRRP instances by name.
+    pub vrrp: Vec<Instance>,
+    /// Its services by name.
+    pub services: Vec<Service>,
+    /// The kernel's table, where there are services.
+    pub ipvs: Option<Ipvs>,
+}
+
+/// The daemon that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonInfo {
+    /// The node's name.
+    pub node: String,
+    /// The program's version.
+    pub version: String,
+    /// The configuration's path.
+    pub config: String,
+    /// Seconds since the daemon started.
+    pub uptime_s: u64,
+}
+
+/// A VRRP instance: one virtual router on one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// `initialize`, `backup` or `active` (RFC 9568 §6.4).
+    pub state: String,
+    /// Seconds in this state.
+    pub since_s: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// The interface that speaks VRRP.
+    pub interface: String,
+    /// VRID.
+    pub vrid: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// This node's priority.
+    pub priority: u8,
+    /// Advertisement_Interval in milliseconds.
+    pub interval_ms: u64,
+    /// Whether a higher priority takes over from a working Active.
+    pub preempt: bool,
+    /// The virtual addresses with their prefix lengths.
+    pub addresses: Vec<String>,
+    /// Whether this node holds the addresses now.
+    pub holds_addresses: bool,
+    /// The Active Router that was last heard, where it is another one.
+    pub active: Option<IpAddr>,
+    /// What keeps the instance from taking part: interface down, no address. None when nothing does.
+    pub fault: Option<String>,
+    /// Changes of state since the daemon started.
+    pub transitions: u64,
+    /// Counters of packets, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// A service and its pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Where it listens: `tcp 192.0.2.10:80`.
+    pub listen: Vec<String>,
+    /// The scheduler and its flags: `wlc`, `mh (fallback,port)`.
+    pub scheduler: String,
+    /// `direct`, `nat` or `tunnel`.
+    pub forward: String,
+    /// How many servers take new connections.
+    pub up: usize,
+    /// Its servers by name.
+    pub servers: Vec<Server>,
+}
+
+/// A real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name, unique in its service.
+    pub name: String,
+    /// Its address and port.
+    pub address: String,
+    /// What it is at now: `up`, `down`, `starting` (no check has finished), `draining`, `drained`.
+    pub state: String,
+    /// What the operator wants: `ready`, `drain`, or `remove` (draining, then gone).
+    pub admin: String,
+    /// What its checks say: `up`, `down` or `starting`.
+    pub health: String,
+    /// Its configured weight.
+    pub weight: u32,
+    /// Its weight in the kernel now; none when it is not in the table.
+    pub effective_weight: Option<u32>,
+    /// Established connections, where the kernel was asked.
+    pub active_connections: Option<u64>,
+    /// Connections in other states, where the kernel was asked.
+    pub inactive_connections: Option<u64>,
+    /// Seconds in this state.
+    pub since_s: u64,
+    /// Why it is in this state.
+    pub reason: CheckReason,
+    /// Its checks.
+    pub checks: Vec<Check>,
+    /// `config` or `runtime`: where the server comes from. What is `runtime` does not outlive the daemon.
+    pub origin: String,
+}
+
+/// A check of a real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `tcp`, `http` or `exec`.
+    pub kind: String,
+    /// `up`, `down` or `starting`.
+    pub state: String,
+    /// What the last run found.
+    pub reason: CheckReason,
+    /// How long the last run took, in milliseconds.
+    pub took_ms: Option<u64>,
+}
+
+/// Why: a code for programs, a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReason {
+    /// A code in HAProxy's words: `L4OK`, `L4CON`, `L7STS`.
+    pub code: String,
+    /// The same in words.
+    pub sentence: String,
+}
+
+/// The kernel's IPVS table against what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipvs {
+    /// How often the table was compared.
+    pub reconciliations_total: u64,
+    /// How many operations were sent to the kernel.
+    pub operations_total: u64,
+    /// How many of them undid changes that somebody else had made.
+    pub drift_repairs_total: u64,
+    /// Seconds since the last comparison that found or made all as it should be; none before the first.
+    pub in_sync_s_ago: Option<u64>,
+    /// What the last comparison could not do, empty when all went well.
+    pub errors: Vec<String>,
+}
+
+/// Adds a real server: `POST /v1/services/SERVICE/servers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddServer {
+    /// Its address, with a port unless the service forwards to its own.
+    pub address: String,
+    /// Its name; by default made from the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its weight; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// How to drain: the body of `drain` and of `DELETE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// After so many milliseconds the server is drained even with connections left; by default five minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// The answer of every verb that changes something. Verbs are idempotent: `changed` is false when all was so already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Whether anything changed.
+    pub changed: bool,
+    /// The service.
+    pub service: String,
+    /// The server as it is now; none when it is gone.
+    pub server: Option<Server>,
+    /// What the operator should know: that the change does not outlive the daemon, say.
+    pub note: Option<String>,
+}
+
+/// A refusal (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind of problem, in a few words that don't change.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong with this request and what to do.
+    pub detail: String,
+    /// A code for programs: `no_such_service`, `HF0142`.
+    pub code: String,
+}

@@ -1,0 +1,250 @@
+//! A client of the control socket. One connection a request: the daemon is on the same machine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::api::{AddServer, Change, Drain, Instance, Problem, Service, Status};
+
+/// An answer longer than this is refused: 64 MiB, some 100,000 real servers.
+const ANSWER_MAX: usize = 64 << 20;
+
+/// A daemon that does not answer within this is taken for hung.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client of one daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Nothing listens on the socket.
+    #[error("connect to {}: is holdfastd running? `systemctl status holdfast` tells, `--socket` names another path", .socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket is not for this user.
+    #[error("connect to {}: not allowed: run as root or as a member of the socket's group", .socket.display())]
+    NotAllowed {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The daemon refused.
+    #[error("{}", .0.detail)]
+    Refused(Problem),
+    /// A name that no object can have.
+    #[error("{0:?} is not a name: names have letters, digits, `-`, `_` and `.`")]
+    Name(String),
+    /// The daemon took the request and did not answer in time.
+    #[error("the daemon did not answer within {TIMEOUT:?}")]
+    Timeout,
+    /// The answer was not one of this API.
+    #[error("the daemon's answer was not understood: {0}")]
+    Answer(String),
+}
+
+impl Client {
+    /// A client of the daemon that listens on `socket`.
+    pub fn new(socket: impl AsRef<Path>) -> Self {
+        Self { socket: socket.as_ref().to_owned() }
+    }
+
+    /// Everything at a glance.
+    ///
+    /// # Errors
+    /// No daemon, no permission, or an answer that is not of this API.
+    pub async fn status(&self) -> Result<Status, RequestError> {
+        self.ask(Method::GET, "/v1/status".into(), None::<&()>).await
+    }
+
+    /// The VRRP instances.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn vrrp(&self) -> Result<Vec<Instance>, RequestError> {
+        self.ask(Method::GET, "/v1/vrrp".into(), None::<&()>).await
+    }
+
+    /// The services.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn services(&self) -> Result<Vec<Service>, RequestError> {
+        self.ask(Method::GET, "/v1/services".into(), None::<&()>).await
+    }
+
+    /// One service.
+    ///
+    /// # Errors
+    /// As [`Self::status`], and when there is no such service.
+    pub async fn service(&self, service: &str) -> Result<Service, RequestError> {
+        self.ask(Method::GET, format!("/v1/services/{}", segment(service)?), None::<&()>).await
+    }
+
+    /// Adds a real server.
+    ///
+    /// # Errors
+    /// As [`Self::service`], and when the server does not fit the service.
+    pub async fn add_server(
+        &self,
+        service: &str,
+        server: &AddServer,
+    ) -> Result<Change, RequestError> {
+        self.ask(Method::POST, format!("/v1/services/{}/servers", segment(service)?), Some(server))
+            .await
+    }
+
+    /// Lets a server finish what it has and gives it nothing new.
+    ///
+    /// # Errors
+    /// As [`Self::service`], and when there is no such server.
+    pub async fn drain_server(
+        &self,
+        service: &str,
+        server: &str,
+        drain: &Drain,
+    ) -> Result<Change, RequestError> {
+        self.ask(Method::POST, server_path(service, server, "/drain")?, Some(drain)).await
+    }
+
+    /// Takes a drained server back.
+    ///
+    /// # Errors
+    /// As [`Self::drain_server`].
+    pub async fn ready_server(&self, service: &str, server: &str) -> Result<Change, RequestError> {
+        self.ask(Method::POST, server_path(service, server, "/ready")?, None::<&()>).await
+    }
+
+    /// Removes a server, after a drain or at once.
+    ///
+    /// # Errors
+    /// As [`Self::drain_server`].
+    pub async fn remove_server(
+        &self,
+        service: &str,
+        server: &str,
+        drain: Option<&Drain>,
+    ) -> Result<Change, RequestError> {
+        let end = if drain.is_some() { "" } else { "?now=true" };
+        self.ask(Method::DELETE, server_path(service, server, end)?, drain).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, RequestError> {
+        tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
+            .await
+            .unwrap_or(Err(RequestError::Timeout))
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, RequestError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.connect_error(e))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(answer_error)?;
+        let connection = tokio::spawn(connection);
+        let body =
+            body.map(serde_json::to_vec).transpose().map_err(answer_error)?.unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "holdfast")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(answer_error)?;
+        let response = sender.send_request(request).await.map_err(answer_error)?;
+        let status = response.status();
+        let body =
+            Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(answer_error)?;
+        connection.abort();
+        decode(status, &body.to_bytes())
+    }
+
+    fn connect_error(&self, source: io::Error) -> RequestError {
+        let socket = self.socket.clone();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            RequestError::NotAllowed { socket, source }
+        } else {
+            RequestError::NotRunning { socket, source }
+        }
+    }
+}
+
+fn decode<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, RequestError> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(answer_error);
+    }
+    match serde_json::from_slice(body) {
+        Ok(problem) => Err(RequestError::Refused(problem)),
+        Err(_) => Err(RequestError::Answer(format!("{status} without a reason"))),
+    }
+}
+
+fn answer_error(error: impl ToString) -> RequestError {
+    RequestError::Answer(error.to_string())
+}
+
+fn server_path(service: &str, server: &str, end: &str) -> Result<String, RequestError> {
+    Ok(format!("/v1/services/{}/servers/{}{end}", segment(service)?, segment(server)?))
+}
+
+/// `name` as a path segment: what no object is called needs no escape either.
+fn segment(name: &str) -> Result<&str, RequestError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
+        true => Err(RequestError::Name(name.to_owned())),
+        false => Ok(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_change_the_path_is_refused() {
+        for name in ["", "..", "a/b", "a?now", "a b", "a%2f", "ä"] {
+            assert!(matches!(segment(name), Err(RequestError::Name(_))), "{name:?}");
+        }
+        assert_eq!(segment("web-1.example").ok(), Some("web-1.example"));
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_and_its_detail_is_the_message() {
+        let body =
+            br#"{"title":"t","status":404,"detail":"no service `x`","code":"no_such_service"}"#;
+        let error = decode::<Status>(StatusCode::NOT_FOUND, body).expect_err("a refusal");
+        assert_eq!(error.to_string(), "no service `x`");
+        let error =
+            decode::<Status>(StatusCode::BAD_GATEWAY, b"<html>").expect_err("not of this API");
+        assert!(matches!(error, RequestError::Answer(_)));
+    }
+}

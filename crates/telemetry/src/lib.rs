@@ -1,1 +1,5 @@
-//! Logs, metrics and service-manager notification.
+//! What the daemon tells the outside while it works: logs, metrics, and word to the service manager.
+
+pub mod log;
+pub mod metrics;
+pub mod service_manager;

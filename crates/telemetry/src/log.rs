@@ -1,0 +1,63 @@
+//! The log: to standard error, a line an event, for people or as JSON.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people: time, level, sentence, fields.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The filter was not understood.
+#[derive(Debug)]
+pub struct FilterError(String, ParseError);
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log filter {:?} is not of the form `level` or `target=level,…`", self.0)
+    }
+}
+
+impl std::error::Error for FilterError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+/// Starts the log, once in a process. `filter` is a level (`info`) or a list such as `info,holdfast_probe=debug`.
+///
+/// # Errors
+/// The filter is not of that form.
+pub fn start(format: Format, filter: &str) -> Result<(), FilterError> {
+    let env_filter =
+        EnvFilter::try_new(filter).map_err(|error| FilterError(filter.to_owned(), error))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(env_filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        Format::Text => builder.init(),
+        Format::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_not_one_is_named() {
+        let error = start(Format::Text, "loud=very=much").expect_err("not a filter");
+        assert!(error.to_string().contains("loud=very=much"));
+    }
+}

@@ -1,0 +1,185 @@
+//! The daemon's state in Prometheus' text format, made anew from a [`Status`] at each scrape: what is gone leaves no series behind.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use holdfast_control::{Instance, Ipvs, Server, Service, Status};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+type Numbers<L> = Family<L, Gauge<i64>>;
+type Totals<L> = Family<L, Counter<u64, AtomicU64>>;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InstanceLabels {
+    instance: String,
+    interface: String,
+    vrid: u64,
+    family: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InstanceStateLabels {
+    instance: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PacketLabels {
+    instance: String,
+    counter: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServiceLabels {
+    service: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServerLabels {
+    service: String,
+    server: String,
+}
+
+/// `status` in the OpenMetrics text format.
+///
+/// # Errors
+/// Never in practice: the text is written to memory.
+pub fn render(status: &Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("holdfast");
+    registry.register(
+        "build",
+        "The program's version",
+        Info::new(vec![("version", status.daemon.version.clone())]),
+    );
+    let uptime: Gauge = Gauge::default();
+    uptime.set(signed(status.daemon.uptime_s));
+    registry.register_with_unit("uptime", "Time since the daemon started", Unit::Seconds, uptime);
+    vrrp(&mut registry, &status.vrrp);
+    pools(&mut registry, &status.services);
+    if let Some(ipvs) = &status.ipvs {
+        table(&mut registry, ipvs);
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn vrrp(registry: &mut Registry, instances: &[Instance]) {
+    let (states, priorities) = (Numbers::default(), Numbers::default());
+    let (transitions, packets) = (Totals::default(), Totals::default());
+    for instance in instances {
+        let labels = InstanceLabels {
+            instance: instance.name.clone(),
+            interface: instance.interface.clone(),
+            vrid: instance.vrid.into(),
+            family: instance.family.clone(),
+        };
+        for state in ["initialize", "backup", "active"] {
+            states
+                .get_or_create(&InstanceStateLabels {
+                    instance: instance.name.clone(),
+                    state: state.to_owned(),
+                })
+                .set((instance.state == state).into());
+        }
+        priorities.get_or_create(&labels).set(instance.priority.into());
+        transitions.get_or_create(&labels).inc_by(instance.transitions);
+        for (counter, value) in &instance.counters {
+            packets
+                .get_or_create(&PacketLabels {
+                    instance: instance.name.clone(),
+                    counter: counter.clone(),
+                })
+                .inc_by(*value);
+        }
+    }
+    registry.register("vrrp_state", "1 for the state that the instance is in", states);
+    registry.register("vrrp_priority", "The priority of this node", priorities);
+    registry.register("vrrp_transitions", "Changes of state", transitions);
+    registry.register("vrrp_packets", "Packets by what became of them", packets);
+}
+
+fn pools(registry: &mut Registry, services: &[Service]) {
+    let serving = Numbers::default();
+    let (up, weights) = (Numbers::default(), Numbers::default());
+    for service in services {
+        let labels = ServiceLabels { service: service.name.clone() };
+        serving.get_or_create(&labels).set(signed(service.up as u64));
+        for Server { name, health, effective_weight, .. } in &service.servers {
+            let labels = ServerLabels { service: service.name.clone(), server: name.clone() };
+            up.get_or_create(&labels).set((health == "up").into());
+            weights.get_or_create(&labels).set(effective_weight.unwrap_or_default().into());
+        }
+    }
+    registry.register("service_servers_up", "Servers that take new connections", serving);
+    registry.register("server_up", "1 when every check of the server passes", up);
+    registry.register("server_weight", "The server's weight in the kernel", weights);
+}
+
+fn table(registry: &mut Registry, ipvs: &Ipvs) {
+    for (name, help, value) in [
+        ("ipvs_reconciliations", "Comparisons of the kernel's table", ipvs.reconciliations_total),
+        ("ipvs_operations", "Operations sent to the kernel", ipvs.operations_total),
+        ("ipvs_drift_repairs", "Operations that undid others' changes", ipvs.drift_repairs_total),
+    ] {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_control::DaemonInfo;
+
+    use super::*;
+
+    #[test]
+    fn states_are_a_set_of_which_one_is_true() {
+        let instance = Instance {
+            name: "edge".into(),
+            state: "active".into(),
+            since_s: 1,
+            reason: String::new(),
+            interface: "eth0".into(),
+            vrid: 51,
+            version: 3,
+            family: "ipv4".into(),
+            priority: 150,
+            interval_ms: 1000,
+            preempt: true,
+            addresses: vec![],
+            holds_addresses: true,
+            active: None,
+            fault: None,
+            transitions: 2,
+            counters: [("ip_ttl".to_owned(), 7)].into(),
+        };
+        let daemon = DaemonInfo {
+            node: "lb1".into(),
+            version: "0.1.0".into(),
+            config: "c".into(),
+            uptime_s: 5,
+        };
+        let status = Status { daemon, vrrp: vec![instance], services: vec![], ipvs: None };
+        let text = render(&status).expect("text");
+        for line in [
+            r#"holdfast_vrrp_state{instance="edge",state="active"} 1"#,
+            r#"holdfast_vrrp_state{instance="edge",state="backup"} 0"#,
+            r#"holdfast_vrrp_packets_total{instance="edge",counter="ip_ttl"} 7"#,
+            "holdfast_uptime_seconds 5",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Word to systemd (`sd_notify(3)`), which does nothing where no service manager asked for it.
+
+use sd_notify::NotifyState;
+
+/// The daemon serves: `READY=1` with a line for `systemctl status`.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The daemon stops: `STOPPING=1`.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}

@@ -1,0 +1,73 @@
+#!/bin/sh
+# The first process of the guest. What it does, in order: puts a layer of memory over the host's tree, so that anything
+# may be written and nothing of it reaches the host; mounts what programs expect; loads the modules; runs
+# command.sh with its output in two files; writes the exit status; powers off.
+#
+# It lives in the run folder of the guest, beside: command.sh (what to run), writable (host folders that stay writable,
+# one a line), stdout, stderr, and the two marks that the host waits for: booted, status.
+# HOLDFAST_RELEASE (the kernel's release) comes from the kernel's command line.
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+run=${0%/*}
+modules=/usr/lib/uml/modules/$HOLDFAST_RELEASE
+
+die() {
+    echo "holdfast guest: $*"
+    mount -t proc proc /proc 2>/dev/null
+    echo o >/proc/sysrq-trigger
+    # The host gives up on a guest that neither boots nor ends.
+    while :; do sleep 1; done
+}
+
+# 1. The host's tree, read-only, under a layer of memory.
+mount -t tmpfs -o mode=755 layer /mnt || die "no tmpfs on /mnt"
+mkdir /mnt/upper /mnt/work /mnt/root
+insmod "$modules/kernel/fs/overlayfs/overlay.ko" || die "overlay.ko does not load"
+mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root ||
+    die "no overlay over the host's tree"
+mkdir -p /mnt/root/.host
+cd /mnt/root && pivot_root . .host || die "pivot_root failed"
+cd /
+
+# 2. What programs expect. /run is empty: the host's pid files and sockets mean nothing here.
+mount -t proc proc /proc || die "no /proc"
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev || die "no /dev"
+exec </dev/null
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t tmpfs -o mode=755 run /run
+ln -sf /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/0 /dev/stdin
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
+mkdir -p /run/lock /run/netns /etc/netns
+echo holdfast-guest >/proc/sys/kernel/hostname
+
+# The run folder comes first among the folders that are the host's own.
+mount -t hostfs -o "$run" guest "$run" || die "cannot mount $run"
+while IFS= read -r folder; do
+    mount -t hostfs -o "$folder" guest "$folder" || die "cannot mount $folder"
+done <"$run/writable"
+umount -l /.host
+
+# 3. The modules. Those that are asked for by name (schedulers, link types, netem) load by themselves when needed; these
+# must be there before the first namespace is made, or have no name to be asked by.
+mkdir -p /lib/modules
+[ -e "/lib/modules/$HOLDFAST_RELEASE" ] || ln -s "$modules" "/lib/modules/$HOLDFAST_RELEASE"
+[ -e "$modules/modules.dep.bin" ] || depmod "$HOLDFAST_RELEASE" || die "depmod failed"
+modprobe -a ipv6 ip_vs veth bridge dummy macvlan || die "modprobe failed"
+ip link set lo up
+
+# 4. The command, in a session of its own.
+: >"$run/booted"
+setsid -w sh "$run/command.sh" </dev/null >>"$run/stdout" 2>>"$run/stderr"
+status=$?
+
+# 5. The status is the last thing that is written: the host ends the guest when it sees it.
+sync
+echo "$status" >"$run/status.new" && mv "$run/status.new" "$run/status"
+echo o >/proc/sysrq-trigger
+while :; do sleep 1; done

@@ -1,0 +1,270 @@
+//! A command under User-Mode Linux: a kernel with IPVS, as an ordinary process, without root.
+//!
+//! The guest sees the host's tree as its root under a layer of memory: it may write anywhere, and nothing of it reaches
+//! the host but what it writes into the folders named with [`Guest::writable`]. It is *not* a sandbox against hostile
+//! code: its root could mount the host's tree again with the rights of the user who started it.
+//!
+//! Invariants:
+//! - No process of the guest outlives [`Guest::run`], nor the process that called it, however that one ends: a small
+//!   shell script (`guard.sh`) waits for the end of its standard input and then kills the guest's whole group.
+//! - Guests share nothing: each has a run folder of its own, removed afterwards unless the guest itself failed.
+//! - The guest's standard output and error hold what the command wrote and nothing else.
+//!
+//! The kernel comes from Debian's package `user-mode-linux`.
+
+mod boot;
+mod folder;
+mod script;
+mod tail;
+
+pub use boot::{LINUX, PACKAGES};
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::Write,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use self::{boot::Kernel, folder::RunFolder, tail::Tail};
+
+/// How long a kernel may take to boot before it counts as hung. It takes two or three seconds on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often the guest's output and its end are looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A command to run in a guest, and how.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    argv: Vec<OsString>,
+    cwd: Option<PathBuf>,
+    env: BTreeMap<OsString, OsString>,
+    memory_mib: u32,
+    timeout: Duration,
+    writable: Vec<PathBuf>,
+    base: PathBuf,
+}
+
+/// How a command in a guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ended with this status; a signal `n` counts as `128 + n`, as in a shell.
+    Exited(u8),
+    /// It was still running at the time limit, and was killed with its guest.
+    TimedOut,
+}
+
+impl Outcome {
+    /// The exit status to pass on: the command's own, or 124 (as `timeout(1)` has it) at the time limit.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::TimedOut => 124,
+        }
+    }
+}
+
+impl Guest {
+    /// A guest that will run `argv`: a program, looked up in `PATH`, and its arguments.
+    ///
+    /// It starts in the caller's folder, with the part of the caller's environment that means something there (`PATH`,
+    /// `HOME`, `RUST_BACKTRACE` and the like, `HOLDFAST_*`), 1 GiB of memory and a time limit of 600 s.
+    pub fn new<I, S>(argv: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            cwd: None,
+            env: script::inherited(std::env::vars_os()),
+            memory_mib: 1024,
+            timeout: Duration::from_secs(600),
+            writable: Vec::new(),
+            base: folder::default_base(),
+        }
+    }
+
+    /// The folder that the command starts in.
+    #[must_use]
+    pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(folder.into());
+        self
+    }
+
+    /// Sets a variable of the command's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// The guest's memory, in MiB. It is taken from the host only as it is used.
+    #[must_use]
+    pub const fn memory(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// How long the command may run, counted from the end of the boot.
+    #[must_use]
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// A folder of the host that the guest may write to. It must exist when the guest starts.
+    #[must_use]
+    pub fn writable(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.writable.push(folder.into());
+        self
+    }
+
+    /// The folder that run folders are made in; `target/guest` unless set.
+    #[must_use]
+    pub fn base(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.base = folder.into();
+        self
+    }
+
+    /// Boots, runs the command, and passes its output on as it appears.
+    ///
+    /// # Errors
+    /// A missing package (by name), a guest that does not boot or dies under the command (with the end of the kernel's
+    /// log, which is kept), or output that can't be passed on. A command that fails is no error: see [`Outcome`].
+    pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Outcome> {
+        let kernel = Kernel::find()?;
+        let mut folder = RunFolder::create(&self.base)?;
+        self.write_scripts(&folder)?;
+        let mut boot = kernel.start(&folder, self.memory_mib)?;
+        let mut stdout = Tail::new(folder.path().join("stdout"));
+        let mut stderr = Tail::new(folder.path().join("stderr"));
+
+        let outcome = self.watch(&folder, &mut boot, &mut |last| {
+            stdout.pass_on(out, last)?;
+            stderr.pass_on(err, last)
+        });
+        boot.kill();
+        if outcome.is_err() {
+            folder.keep();
+        }
+        outcome
+    }
+
+    /// Waits for the command's end, the time limit, or the guest's death, passing output on meanwhile.
+    fn watch(
+        &self,
+        folder: &RunFolder,
+        boot: &mut boot::Running,
+        pass_on: &mut dyn FnMut(bool) -> Result<()>,
+    ) -> Result<Outcome> {
+        let started = Instant::now();
+        let mut booted = None;
+        loop {
+            // The order matters: what was written before the status is there once the status is.
+            let status = folder.status()?;
+            let dead = status.is_none() && boot.is_dead();
+            pass_on(status.is_some())?;
+            if let Some(code) = status {
+                return Ok(Outcome::Exited(code));
+            }
+            if dead {
+                // The guest powers off right after it wrote the status.
+                if let Some(code) = folder.status()? {
+                    pass_on(true)?;
+                    return Ok(Outcome::Exited(code));
+                }
+                pass_on(true)?;
+                let when = if booted.is_some() { "died under the command" } else { "did not boot" };
+                bail!("the guest {when}\n{}", folder.log_tail());
+            }
+            if booted.is_none() && folder.path().join("booted").exists() {
+                booted = Some(Instant::now());
+            }
+            match booted {
+                Some(since) if since.elapsed() >= self.timeout => {
+                    pass_on(true)?;
+                    return Ok(Outcome::TimedOut);
+                }
+                None if started.elapsed() >= BOOT_LIMIT => bail!(
+                    "the guest had not booted after {} s\n{}",
+                    BOOT_LIMIT.as_secs(),
+                    folder.log_tail()
+                ),
+                Some(_) | None => {}
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn write_scripts(&self, folder: &RunFolder) -> Result<()> {
+        let cwd = match &self.cwd {
+            Some(folder) => folder.clone(),
+            None => std::env::current_dir().context("the current folder is gone")?,
+        };
+        folder.write("init", include_bytes!("init.sh"), 0o755)?;
+        folder.write("guard", include_bytes!("guard.sh"), 0o755)?;
+        folder.write("command.sh", &script::command(&self.argv, &cwd, &self.env)?, 0o644)?;
+        folder.write("writable", &writable_list(&self.writable)?, 0o644)?;
+        folder.write("stdout", b"", 0o644)?;
+        folder.write("stderr", b"", 0o644)
+    }
+}
+
+/// The file that tells the guest which folders to mount writable: absolute paths, one a line.
+fn writable_list(folders: &[PathBuf]) -> Result<Vec<u8>> {
+    let mut list = Vec::new();
+    for folder in folders {
+        let path = folder
+            .canonicalize()
+            .with_context(|| format!("the writable folder {} is not there", folder.display()))?;
+        list.extend_from_slice(mountable(&path)?.as_bytes());
+        list.push(b'\n');
+    }
+    Ok(list)
+}
+
+/// A path that survives the guest's mount options and the kernel's command line, or the reason why it doesn't.
+fn mountable(path: &Path) -> Result<&str> {
+    match path.to_str() {
+        Some(text) if !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',') => {
+            Ok(text)
+        }
+        Some(_) | None => bail!(
+            "the guest can't use {}: a blank or a comma in the path would split it on the kernel's command line; \
+             move the checkout to a path without them",
+            path.display()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_the_kernel_would_split_are_refused() {
+        for bad in ["/a b", "/a,b", "/a\tb", "/a\nb"] {
+            let error = mountable(Path::new(bad)).unwrap_err().to_string();
+            assert!(error.contains("move the checkout"), "{error}");
+        }
+        assert_eq!(mountable(Path::new("/a-b/c_d.e")).unwrap(), "/a-b/c_d.e");
+    }
+
+    #[test]
+    fn a_missing_writable_folder_is_named() {
+        let error = writable_list(&[PathBuf::from("/nowhere/at/all")]).unwrap_err().to_string();
+        assert_eq!(error, "the writable folder /nowhere/at/all is not there");
+    }
+
+    #[test]
+    fn codes_are_those_of_a_shell_and_of_timeout() {
+        assert_eq!(Outcome::Exited(137).code(), 137);
+        assert_eq!(Outcome::TimedOut.code(), 124);
+    }
+}

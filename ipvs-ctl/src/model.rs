@@ -1,5 +1,8 @@
 //! Virtual services and their destinations as values. `include/uapi/linux/ip_vs.h` is the source of the names and ranges.
 
+mod daemon;
+mod status;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +10,9 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::daemon::{SyncDaemon, SyncRole};
+pub use self::status::{Counters, DestinationStatus, Info, ServiceStatus, Timeouts};
 
 /// The transport that a virtual service takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,17 +160,18 @@ impl fmt::Display for Scheduler {
     }
 }
 
-/// The bits of IPVS_SVC_ATTR_FLAGS that belong to the user. The kernel's own HASHED (2) never shows here.
+/// The bits of IPVS_SVC_ATTR_FLAGS that are a choice of their own.
+///
+/// Neither the kernel's HASHED (2) nor PERSISTENT (1) is among them: the latter is [`VirtualService::persistence`].
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[serde(from = "u32", into = "u32")]
 pub struct ServiceFlags(u32);
 
 impl ServiceFlags {
     /// No flag.
     pub const NONE: Self = Self(0);
-    /// IP_VS_SVC_F_PERSISTENT: a client stays with its destination for the service's timeout.
-    pub const PERSISTENT: Self = Self(0x1);
     /// IP_VS_SVC_F_ONEPACKET: every UDP datagram is scheduled anew.
     pub const ONE_PACKET: Self = Self(0x4);
     /// The scheduler's first flag; of `sh` and `mh`: fallback, a destination of weight 0 gives its flows to another.
@@ -174,14 +181,16 @@ impl ServiceFlags {
     /// The scheduler's third flag.
     pub const SCHEDULER_3: Self = Self(0x20);
 
-    const HASHED: u32 = 0x2;
+    /// IP_VS_SVC_F_PERSISTENT: a client stays with its destination for the service's timeout.
+    pub(crate) const PERSISTENT_BIT: u32 = 0x1;
+    const HASHED_BIT: u32 = 0x2;
 
-    /// The flags in the kernel's word, HASHED left out.
+    /// The flags in the kernel's word, PERSISTENT and HASHED left out.
     pub const fn from_kernel(bits: u32) -> Self {
-        Self(bits & !Self::HASHED)
+        Self(bits & !(Self::PERSISTENT_BIT | Self::HASHED_BIT))
     }
 
-    /// The kernel's word.
+    /// The kernel's word, without PERSISTENT and HASHED.
     pub const fn bits(self) -> u32 {
         self.0
     }
@@ -192,8 +201,21 @@ impl ServiceFlags {
     }
 
     /// These flags and those of `other`.
+    #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+impl From<u32> for ServiceFlags {
+    fn from(bits: u32) -> Self {
+        Self::from_kernel(bits)
+    }
+}
+
+impl From<ServiceFlags> for u32 {
+    fn from(flags: ServiceFlags) -> Self {
+        flags.bits()
     }
 }
 
@@ -206,6 +228,11 @@ pub struct Persistence {
     pub prefix: u8,
 }
 
+impl Persistence {
+    /// 31 days, the longest timeout: beyond it the kernel's arithmetic overflows without a word.
+    pub const TIMEOUT_MAX_S: u32 = 31 * 24 * 60 * 60;
+}
+
 /// A virtual service without its destinations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VirtualService {
@@ -213,12 +240,25 @@ pub struct VirtualService {
     pub key: ServiceKey,
     /// How destinations are chosen.
     pub scheduler: Scheduler,
-    /// Its flags without PERSISTENT, which `persistence` says.
+    /// Its other flags.
     pub flags: ServiceFlags,
     /// Whether and how clients stay with their destination.
     pub persistence: Option<Persistence>,
     /// The persistence engine, `sip` being the only one in the kernel's tree.
     pub persistence_engine: Option<String>,
+}
+
+impl VirtualService {
+    /// A service without flags and persistence.
+    pub const fn new(key: ServiceKey, scheduler: Scheduler) -> Self {
+        Self {
+            key,
+            scheduler,
+            flags: ServiceFlags::NONE,
+            persistence: None,
+            persistence_engine: None,
+        }
+    }
 }
 
 /// How packets reach a destination (IP_VS_CONN_F_FWD_MASK).
@@ -233,7 +273,8 @@ pub enum Forwarding {
     Tunnel(Tunnel),
     /// 3, direct routing: the frame's MAC address alone is changed (`-g`, Route).
     Direct,
-    /// 4, past the director (listed only).
+    /// 4, past the director (listed only). Every method, tunnel and checksum option that the kernel stores without giving
+    /// it a meaning is read as this one, so that it never equals what was asked for.
     Bypass,
 }
 
@@ -276,7 +317,7 @@ pub enum TunnelChecksum {
 }
 
 /// A destination: what operators call a real server.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination {
     /// Its address and port, which name it within its service.
     pub address: SocketAddr,
@@ -293,6 +334,11 @@ pub struct Destination {
 impl Destination {
     /// INT_MAX, the greatest weight that the kernel takes.
     pub const WEIGHT_MAX: u32 = i32::MAX as u32;
+
+    /// A destination without thresholds.
+    pub const fn new(address: SocketAddr, forwarding: Forwarding, weight: u32) -> Self {
+        Self { address, forwarding, weight, upper_threshold: 0, lower_threshold: 0 }
+    }
 }
 
 /// A service and its destinations by address.

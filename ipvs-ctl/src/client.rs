@@ -1,0 +1,370 @@
+//! Talks to the kernel's IPVS over one generic-netlink socket, blocking.
+//!
+//! A [`Client`] belongs to the network namespace in which its thread was when it opened it, and needs CAP_NET_ADMIN of the
+//! initial user namespace even to read. It keeps no copy of the table. The kernel sends no notifications of changes: whoever
+//! wants to see them reads again.
+//!
+//! Nothing that the kernel does here is transactional. A dump may skip or repeat entries while somebody changes the table;
+//! [`Client::table`] reads again when it sees signs of that, at most [`READ_ATTEMPTS`] times, and then returns what it has. A
+//! failing operation of a batch doesn't stop those after it.
+
+mod error;
+mod read;
+mod socket;
+
+use std::fmt::Debug;
+
+use netlink_packet_core::{
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, ParseableParametrized,
+};
+use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
+use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
+use netlink_packet_generic::{GenlFamily, GenlHeader};
+use nix::errno::Errno;
+
+pub use self::error::{ClientError, OperationError, Report, Request};
+pub use self::read::Status;
+use self::socket::{Answer, Socket};
+use crate::model::{Info, ServiceKey, SyncDaemon, SyncRole, Timeouts};
+use crate::plan::Operation;
+use crate::wire::{Command, IpvsAttr, IpvsMessage, read_daemon, read_info, read_timeouts};
+
+/// How often a dump is read at most before its contradictions are put up with.
+pub const READ_ATTEMPTS: usize = 3;
+
+/// A batch is closed at this many operations: more gains nothing, and the answers to these fit in the receive buffer.
+const BATCH_OPERATIONS: usize = 512;
+
+/// A batch is closed at this many bytes, well under the send buffer.
+const BATCH_BYTES: usize = 96 << 10;
+
+/// An open way to the kernel's IPVS.
+#[derive(Debug)]
+pub struct Client {
+    socket: Socket,
+    family: u16,
+}
+
+impl Client {
+    /// Opens a socket in the thread's network namespace and finds the family, for which the kernel loads `ip_vs` by itself.
+    ///
+    /// # Errors
+    /// No socket, or no IPVS in the kernel.
+    pub fn open() -> Result<Self, ClientError> {
+        let mut client = Self { socket: Socket::open().map_err(ClientError::Open)?, family: 0 };
+        client.resolve()?;
+        Ok(client)
+    }
+
+    /// Sends the operations in batches, in their order, and gathers what the kernel refuses.
+    ///
+    /// # Errors
+    /// The socket failed: the operations up to some point have been carried out, so read the table and plan again. What the
+    /// kernel refuses is no error here, but in the report.
+    pub fn apply(&mut self, operations: &[Operation]) -> Result<Report, ClientError> {
+        let mut report = Report::default();
+        let mut rest = operations;
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
+        while !rest.is_empty() {
+            batch.clear();
+            let first = self.socket.sequence().wrapping_add(1);
+            let count = self.encode_batch(rest, &mut batch);
+            let (sent, unsent) = rest.split_at(count);
+            let barrier = self.encode_barrier(&mut batch);
+            self.send(&Request::Apply, &batch)?;
+            let refused_before = report.errors.len();
+            self.gather(first, sent, barrier, &mut report)?;
+            report.applied += sent.len() - (report.errors.len() - refused_before);
+            rest = unsent;
+        }
+        Ok(report)
+    }
+
+    /// The kernel's IPVS version and the size of the connection table.
+    ///
+    /// # Errors
+    /// The kernel refused, or the socket failed.
+    pub fn info(&mut self) -> Result<Info, ClientError> {
+        let attributes = self.ask(&Request::Info, IpvsMessage::bare(Command::GetInfo))?;
+        read_info(&attributes).map_err(|error| unexpected(Request::Info, &error))
+    }
+
+    /// The timeouts of connections.
+    ///
+    /// # Errors
+    /// The kernel refused, or the socket failed.
+    pub fn timeouts(&mut self) -> Result<Timeouts, ClientError> {
+        let attributes = self.ask(&Request::Timeouts, IpvsMessage::bare(Command::GetConfig))?;
+        Ok(read_timeouts(&attributes))
+    }
+
+    /// Sets the timeouts that are not 0.
+    ///
+    /// # Errors
+    /// The kernel refused, a value being too large, or the socket failed.
+    pub fn set_timeouts(&mut self, timeouts: &Timeouts) -> Result<(), ClientError> {
+        self.tell(&Request::SetTimeouts, IpvsMessage::set_timeouts(timeouts))
+    }
+
+    /// The sync daemons that run, at most one of each role.
+    ///
+    /// # Errors
+    /// The kernel refused, the socket failed, or a daemon is one that the model has no word for.
+    pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, ClientError> {
+        let request = Request::Daemons;
+        let found = self.dump(&request, &IpvsMessage::bare(Command::GetDaemon), |message| {
+            Ok::<_, String>(message.map_err(|error| error.to_string())?.attributes)
+        })?;
+        let mut daemons = Vec::new();
+        for attributes in found {
+            let attributes = attributes
+                .map_err(|reason| ClientError::Answer { request: request.clone(), reason })?;
+            for attribute in attributes {
+                if let IpvsAttr::Daemon(daemon) = attribute {
+                    daemons.push(
+                        read_daemon(&daemon)
+                            .map_err(|error| unexpected(request.clone(), &error))?,
+                    );
+                }
+            }
+        }
+        Ok(daemons)
+    }
+
+    /// Starts a sync daemon.
+    ///
+    /// # Errors
+    /// The kernel refused (one of the role runs, the interface or the group won't do), or the socket failed.
+    pub fn start_daemon(&mut self, daemon: &SyncDaemon) -> Result<(), ClientError> {
+        self.tell(&Request::StartDaemon(daemon.clone()), IpvsMessage::new_daemon(daemon))
+    }
+
+    /// Stops a sync daemon.
+    ///
+    /// # Errors
+    /// None of the role runs, or the socket failed.
+    pub fn stop_daemon(&mut self, role: SyncRole) -> Result<(), ClientError> {
+        self.tell(&Request::StopDaemon(role), IpvsMessage::del_daemon(role))
+    }
+
+    /// Sets the counters of a service and its destinations to 0, or those of all services.
+    ///
+    /// # Errors
+    /// There is no such service, or the socket failed.
+    pub fn zero(&mut self, service: Option<&ServiceKey>) -> Result<(), ClientError> {
+        let message = service.map_or_else(
+            || IpvsMessage::bare(Command::Zero),
+            |key| IpvsMessage::on_service(Command::Zero, key),
+        );
+        self.tell(&Request::Zero(service.copied()), message)
+    }
+
+    /// Removes every service of the namespace, foreign ones included. It leaves sync daemons and timeouts.
+    ///
+    /// # Errors
+    /// The kernel refused, or the socket failed.
+    pub fn flush(&mut self) -> Result<(), ClientError> {
+        self.tell(&Request::Flush, IpvsMessage::bare(Command::Flush))
+    }
+
+    /// Finds the family's number anew: it changes when the module is unloaded and loaded.
+    fn resolve(&mut self) -> Result<(), ClientError> {
+        let question = GenlCtrl {
+            cmd: GenlCtrlCmd::GetFamily,
+            nlas: vec![GenlCtrlAttrs::FamilyName(IpvsMessage::family_name().to_owned())],
+        };
+        let answers = match self.exchange(&Request::Resolve, question, 0) {
+            Err(ClientError::Refused { errno: Errno::ENOENT, .. }) => {
+                return Err(ClientError::NoIpvs);
+            }
+            other => other?,
+        };
+        let mut attributes = answers.into_iter().flat_map(|answer: GenlCtrl| answer.nlas);
+        self.family = attributes
+            .find_map(|attribute| {
+                if let GenlCtrlAttrs::FamilyId(family) = attribute { Some(family) } else { None }
+            })
+            .ok_or_else(|| ClientError::Answer {
+                request: Request::Resolve,
+                reason: "it holds no family number".to_owned(),
+            })?;
+        Ok(())
+    }
+
+    /// Appends operations until the batch is full, and answers how many.
+    fn encode_batch(&mut self, operations: &[Operation], batch: &mut Vec<u8>) -> usize {
+        let limit = BATCH_OPERATIONS.min(self.socket.answers_limit()).max(1);
+        let mut count = 0;
+        for operation in operations.iter().take(limit) {
+            if batch.len() >= BATCH_BYTES {
+                break;
+            }
+            let message = IpvsMessage::from(operation);
+            let _sequence = self.socket.encode(message, self.family, NLM_F_REQUEST, batch);
+            count += 1;
+        }
+        count
+    }
+
+    /// Appends a question that changes nothing: once it is answered, everything before it has been.
+    fn encode_barrier(&mut self, batch: &mut Vec<u8>) -> u32 {
+        let question = IpvsMessage::bare(Command::GetInfo);
+        self.socket.encode(question, self.family, NLM_F_REQUEST, batch)
+    }
+
+    /// Reads refusals until the barrier is answered. The operation `sent[0]` had the sequence number `first`.
+    fn gather(
+        &mut self,
+        first: u32,
+        sent: &[Operation],
+        barrier: u32,
+        report: &mut Report,
+    ) -> Result<(), ClientError> {
+        loop {
+            let (sequence, answer) = match self.socket.next::<IpvsMessage>() {
+                Ok(answer) => answer,
+                Err(Errno::ENOBUFS) => {
+                    report.answers_lost = true;
+                    return self.resynchronise();
+                }
+                Err(source) => return Err(lost(&Request::Apply, source)),
+            };
+            if sequence == barrier {
+                return Ok(());
+            }
+            let Answer::Status(Err(errno)) = answer else { continue };
+            let operation = usize::try_from(sequence.wrapping_sub(first))
+                .ok()
+                .and_then(|index| sent.get(index));
+            if let Some(operation) = operation {
+                report.errors.push(OperationError { operation: operation.clone(), errno });
+            }
+        }
+    }
+
+    /// After lost answers: makes room, and waits until the kernel answers again.
+    fn resynchronise(&mut self) -> Result<(), ClientError> {
+        self.socket.drain().map_err(|source| lost(&Request::Apply, source))?;
+        let mut batch = Vec::new();
+        let barrier = self.encode_barrier(&mut batch);
+        self.send(&Request::Apply, &batch)?;
+        loop {
+            let (sequence, _) = self
+                .socket
+                .next::<IpvsMessage>()
+                .map_err(|source| lost(&Request::Apply, source))?;
+            if sequence == barrier {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A request that answers nothing but yes or no.
+    fn tell(&mut self, request: &Request, message: IpvsMessage) -> Result<(), ClientError> {
+        self.exchange(request, message, self.family).map(drop)
+    }
+
+    /// A request that answers one message: its attributes.
+    fn ask(
+        &mut self,
+        request: &Request,
+        message: IpvsMessage,
+    ) -> Result<Vec<IpvsAttr>, ClientError> {
+        let answers = self.exchange(request, message, self.family)?;
+        Ok(answers.into_iter().flat_map(|answer: IpvsMessage| answer.attributes).collect())
+    }
+
+    /// One request, acknowledged, and the messages that answer it.
+    fn exchange<F>(
+        &mut self,
+        request: &Request,
+        message: F,
+        family: u16,
+    ) -> Result<Vec<F>, ClientError>
+    where
+        F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
+    {
+        let mut bytes = Vec::new();
+        let own = self.socket.encode(message, family, NLM_F_REQUEST | NLM_F_ACK, &mut bytes);
+        self.send(request, &bytes)?;
+        let mut messages = Vec::new();
+        loop {
+            let (sequence, answer) =
+                self.socket.next::<F>().map_err(|source| lost(request, source))?;
+            if sequence != own {
+                // The late answer to a request that was given up.
+                continue;
+            }
+            match answer {
+                Answer::Message(Ok(message)) => messages.push(message),
+                Answer::Message(Err(error)) => return Err(unexpected(request.clone(), &error)),
+                Answer::Status(Ok(())) | Answer::Done(Ok(())) => return Ok(messages),
+                Answer::Status(Err(errno)) | Answer::Done(Err(errno)) => {
+                    return Err(ClientError::Refused { request: request.clone(), errno });
+                }
+            }
+        }
+    }
+
+    /// A dump, each message read by `read`. One in which answers were lost is begun again.
+    fn dump<T>(
+        &mut self,
+        request: &Request,
+        message: &IpvsMessage,
+        read: impl Fn(Result<IpvsMessage, DecodeError>) -> T,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut attempts = 1;
+        loop {
+            match self.dump_once(request, message, &read) {
+                Err(ClientError::Receive { source: Errno::ENOBUFS, .. })
+                    if attempts < READ_ATTEMPTS =>
+                {
+                    self.socket.drain().map_err(|source| lost(request, source))?;
+                    attempts += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn dump_once<T>(
+        &mut self,
+        request: &Request,
+        message: &IpvsMessage,
+        read: &impl Fn(Result<IpvsMessage, DecodeError>) -> T,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut bytes = Vec::new();
+        let flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let own = self.socket.encode(message.clone(), self.family, flags, &mut bytes);
+        self.send(request, &bytes)?;
+        let mut found = Vec::new();
+        loop {
+            let (sequence, answer) =
+                self.socket.next::<IpvsMessage>().map_err(|source| lost(request, source))?;
+            if sequence != own {
+                continue;
+            }
+            match answer {
+                Answer::Message(message) => found.push(read(message)),
+                Answer::Status(Ok(())) | Answer::Done(Ok(())) => return Ok(found),
+                Answer::Status(Err(errno)) | Answer::Done(Err(errno)) => {
+                    return Err(ClientError::Refused { request: request.clone(), errno });
+                }
+            }
+        }
+    }
+
+    fn send(&self, request: &Request, bytes: &[u8]) -> Result<(), ClientError> {
+        self.socket
+            .send(bytes)
+            .map_err(|source| ClientError::Send { request: request.clone(), source })
+    }
+}
+
+fn lost(request: &Request, source: Errno) -> ClientError {
+    ClientError::Receive { request: request.clone(), source }
+}
+
+fn unexpected(request: Request, error: &dyn std::error::Error) -> ClientError {
+    ClientError::Answer { request, reason: error.to_string() }
+}

@@ -1,0 +1,174 @@
+//! Reading the table and its counters.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_core::DecodeError;
+use nix::errno::Errno;
+
+use super::{Client, ClientError, READ_ATTEMPTS, Request};
+use crate::model::{
+    Counters, DestinationStatus, Entry, Family, ServiceKey, ServiceStatus, Table, VirtualService,
+};
+use crate::wire::{Command, IpvsAttr, IpvsMessage, read_destination, read_service};
+
+/// The table with its counters, and what of it can't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The services in the order of their keys.
+    pub services: Vec<ServiceStatus>,
+    /// A sentence for each object that the model has no word for: a service of a protocol that IPVS doesn't balance, for one.
+    /// Nothing here ever touches them.
+    pub unreadable: Vec<String>,
+}
+
+/// A service as it was dumped, or why it can't be read.
+type Found = Result<(VirtualService, Counters), String>;
+
+impl Client {
+    /// The table. Objects that the model has no word for are left out; [`Client::status`] names them.
+    ///
+    /// # Errors
+    /// The kernel has no IPVS any more, it refused, or the socket failed.
+    pub fn table(&mut self) -> Result<Table, ClientError> {
+        let status = self.status()?;
+        let entries = status.services.into_iter().map(|found| {
+            let destinations = found
+                .destinations
+                .into_iter()
+                .map(|status| (status.destination.address, status.destination))
+                .collect();
+            (found.service.key, Entry { service: found.service, destinations })
+        });
+        Ok(entries.collect())
+    }
+
+    /// The table with counters and connections.
+    ///
+    /// It takes one dump for all services and one for the destinations of each, and then looks at the services once more: if
+    /// they changed meanwhile, it begins again, at most [`READ_ATTEMPTS`] times in all.
+    ///
+    /// # Errors
+    /// The kernel has no IPVS any more, it refused, or the socket failed.
+    pub fn status(&mut self) -> Result<Status, ClientError> {
+        self.resolve()?;
+        let mut found = self.services()?;
+        let mut attempts = 1;
+        loop {
+            let status = self.with_destinations(&found)?;
+            let again = self.services()?;
+            if attempts >= READ_ATTEMPTS || same_services(&found, &again) {
+                return Ok(status);
+            }
+            found = again;
+            attempts += 1;
+        }
+    }
+
+    /// One service with counters and connections; `None` when there is no such service.
+    ///
+    /// # Errors
+    /// The kernel refused, it answered what the model has no word for, or the socket failed.
+    pub fn service(&mut self, key: &ServiceKey) -> Result<Option<ServiceStatus>, ClientError> {
+        let request = Request::Service(*key);
+        let question = IpvsMessage::on_service(Command::GetService, key);
+        let attributes = match self.ask(&request, question) {
+            Err(ClientError::Refused { errno: Errno::ESRCH, .. }) => return Ok(None),
+            other => other?,
+        };
+        let (service, counters) =
+            service_of(&attributes).map_err(|reason| ClientError::Answer { request, reason })?;
+        let mut unreadable = Vec::new();
+        let destinations = self.destinations(key, &mut unreadable)?;
+        Ok(Some(ServiceStatus { service, counters, destinations }))
+    }
+
+    fn with_destinations(&mut self, found: &[Found]) -> Result<Status, ClientError> {
+        let mut status = Status::default();
+        let mut seen = BTreeSet::new();
+        for service in found {
+            let (service, counters) = match service {
+                Ok(found) => found,
+                Err(reason) => {
+                    status.unreadable.push(format!("a service can't be read: {reason}"));
+                    continue;
+                }
+            };
+            if seen.insert(service.key) {
+                let destinations = self.destinations(&service.key, &mut status.unreadable)?;
+                let (service, counters) = (service.clone(), *counters);
+                status.services.push(ServiceStatus { service, counters, destinations });
+            }
+        }
+        status.services.sort_by_key(|found| found.service.key);
+        Ok(status)
+    }
+
+    fn services(&mut self) -> Result<Vec<Found>, ClientError> {
+        let question = IpvsMessage::bare(Command::GetService);
+        self.dump(&Request::Services, &question, |message| {
+            service_of(&message.map_err(|error| error.to_string())?.attributes)
+        })
+    }
+
+    /// The destinations in the kernel's order, each once. A service that is gone has none.
+    fn destinations(
+        &mut self,
+        key: &ServiceKey,
+        unreadable: &mut Vec<String>,
+    ) -> Result<Vec<DestinationStatus>, ClientError> {
+        let question = IpvsMessage::on_service(Command::GetDestination, key);
+        let request = Request::Destinations(*key);
+        let family = key.family();
+        let mut attempts = 1;
+        loop {
+            let found =
+                self.dump(&request, &question, |message| destination_of(message, family))?;
+            let (mut destinations, mut reasons) = (Vec::new(), Vec::new());
+            for destination in found {
+                match destination {
+                    Ok(destination) => destinations.push(destination),
+                    Err(reason) => {
+                        reasons.push(format!("a destination of {key} can't be read: {reason}"))
+                    }
+                }
+            }
+            let dumped = destinations.len();
+            let mut seen = BTreeSet::new();
+            destinations
+                .retain(|status: &DestinationStatus| seen.insert(status.destination.address));
+            if destinations.len() == dumped || attempts >= READ_ATTEMPTS {
+                unreadable.append(&mut reasons);
+                return Ok(destinations);
+            }
+            attempts += 1;
+        }
+    }
+}
+
+fn service_of(attributes: &[IpvsAttr]) -> Found {
+    let nest = attributes.iter().find_map(|attribute| {
+        if let IpvsAttr::Service(nest) = attribute { Some(nest) } else { None }
+    });
+    let nest = nest.ok_or_else(|| "the message holds no service".to_owned())?;
+    read_service(nest).map_err(|error| error.to_string())
+}
+
+fn destination_of(
+    message: Result<IpvsMessage, DecodeError>,
+    family: Family,
+) -> Result<DestinationStatus, String> {
+    let message = message.map_err(|error| error.to_string())?;
+    let nest = message.attributes.iter().find_map(|attribute| {
+        if let IpvsAttr::Destination(nest) = attribute { Some(nest) } else { None }
+    });
+    let nest = nest.ok_or_else(|| "the message holds no destination".to_owned())?;
+    read_destination(nest, family).map_err(|error| error.to_string())
+}
+
+/// Whether two dumps tell of the same services, whatever their counters and their order.
+fn same_services(one: &[Found], other: &[Found]) -> bool {
+    let settings = |found: &[Found]| -> BTreeSet<VirtualService> {
+        found.iter().flatten().map(|(service, _)| service.clone()).collect()
+    };
+    one.len() == other.len() && settings(one) == settings(other)
+}

@@ -1,0 +1,208 @@
+//! A generic-netlink socket: bytes to the kernel, messages from it. It knows sequence numbers, not IPVS.
+
+use std::fmt::Debug;
+use std::io::IoSliceMut;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use netlink_packet_core::{
+    DecodeError, Emitable, NetlinkBuffer, NetlinkMessage, NetlinkPayload, ParseableParametrized,
+};
+use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect,
+    getsockopt, recvmsg, send, setsockopt, socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+
+/// The kernel answers within the call that sends, so this is long: it is reached when something is stuck.
+const RECEIVE_TIMEOUT_S: i64 = 10;
+
+/// The answers of one batch fit in it even if every message fails. Beyond it the kernel drops answers and says ENOBUFS.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// A batch and the kernel's bookkeeping for it fit in it. Beyond it a send is refused whole with EMSGSIZE.
+const SEND_BUFFER: usize = 512 << 10;
+
+/// The kernel fills dumps up to 32 KiB a message; a longer one would be reported as cut short.
+const READ_BUFFER: usize = 64 << 10;
+
+/// What a queued answer takes of the receive buffer at most: 768 bytes were seen, and the refused message comes on top.
+const ANSWER_COST: usize = 2048;
+
+/// One message from the kernel.
+#[derive(Debug)]
+pub(super) enum Answer<F> {
+    /// Data, or bytes that aren't any.
+    Message(Result<F, DecodeError>),
+    /// The end of a dump.
+    Done(Result<(), Errno>),
+    /// An acknowledgement or a refusal.
+    Status(Result<(), Errno>),
+}
+
+/// An open socket of the namespace in which the thread was when it opened it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+    /// The part of `buffer` that holds messages that were received and not yet taken.
+    pending: std::ops::Range<usize>,
+    sequence: u32,
+    answers_limit: usize,
+}
+
+impl Socket {
+    pub(super) fn open() -> Result<Self, Errno> {
+        let fd = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkGeneric,
+        )?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        // Connected to the kernel's port 0, the socket takes no message of another process.
+        connect(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(RECEIVE_TIMEOUT_S))?;
+        setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_no_privilege| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
+        setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER)
+            .or_else(|_no_privilege| setsockopt(&fd, sockopt::SndBuf, &SEND_BUFFER))?;
+        let answers_limit = getsockopt(&fd, sockopt::RcvBuf)? / ANSWER_COST;
+        Ok(Self { fd, buffer: vec![0; READ_BUFFER], pending: 0..0, sequence: 0, answers_limit })
+    }
+
+    /// The sequence number of the message that was encoded last.
+    pub(super) const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// How many answers may wait unread without one being dropped.
+    pub(super) const fn answers_limit(&self) -> usize {
+        self.answers_limit
+    }
+
+    /// Appends a message to `batch` and answers its sequence number.
+    pub(super) fn encode<F>(
+        &mut self,
+        payload: F,
+        family: u16,
+        flags: u16,
+        batch: &mut Vec<u8>,
+    ) -> u32
+    where
+        F: GenlFamily + Emitable + Debug,
+    {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut generic = GenlMessage::from_payload(payload);
+        generic.set_resolved_family_id(family);
+        let mut message = NetlinkMessage::from(generic);
+        message.header.flags = flags;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let start = batch.len();
+        batch.resize(start + message.buffer_len(), 0);
+        if let Some(space) = batch.get_mut(start..) {
+            message.serialize(space);
+        }
+        self.sequence
+    }
+
+    /// Sends a batch; the kernel works it off before this returns.
+    pub(super) fn send(&self, batch: &[u8]) -> Result<(), Errno> {
+        loop {
+            match send(self.fd.as_raw_fd(), batch, MsgFlags::empty()) {
+                Ok(sent) if sent == batch.len() => return Ok(()),
+                Ok(_cut_short) => return Err(Errno::EMSGSIZE),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// The next message and the sequence number of the request that it answers. Waits for it.
+    ///
+    /// EAGAIN: none came in time. ENOBUFS: answers were lost.
+    pub(super) fn next<F>(&mut self) -> Result<(u32, Answer<F>), Errno>
+    where
+        F: ParseableParametrized<[u8], GenlHeader> + Debug,
+    {
+        loop {
+            let bytes = self.buffer.get(self.pending.clone()).unwrap_or_default();
+            match split(bytes) {
+                Some((message, sequence)) => {
+                    let answer = read(message);
+                    self.pending.start += message.len().next_multiple_of(4);
+                    if let Some(answer) = answer {
+                        return Ok((sequence, answer));
+                    }
+                }
+                None => self.receive(MsgFlags::empty())?,
+            }
+        }
+    }
+
+    /// Throws away what waits, so that the kernel sends again after an ENOBUFS.
+    pub(super) fn drain(&mut self) -> Result<(), Errno> {
+        loop {
+            match self.receive(MsgFlags::MSG_DONTWAIT) {
+                Ok(()) | Err(Errno::ENOBUFS) => self.pending = 0..0,
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn receive(&mut self, flags: MsgFlags) -> Result<(), Errno> {
+        self.pending = 0..0;
+        loop {
+            let mut space = [IoSliceMut::new(&mut self.buffer)];
+            let received =
+                match recvmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &mut space, None, flags) {
+                    Ok(received) => received,
+                    Err(Errno::EINTR) => continue,
+                    Err(errno) => return Err(errno),
+                };
+            if received.flags.contains(MsgFlags::MSG_TRUNC) {
+                return Err(Errno::EMSGSIZE);
+            }
+            // Port 0 is the kernel; what another process sends is not believed.
+            if received.address.is_some_and(|sender| sender.pid() == 0) {
+                self.pending = 0..received.bytes;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The first message of `bytes` and its sequence number; `None` where there is no whole one.
+fn split(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let header = NetlinkBuffer::new_checked(bytes).ok()?;
+    let message = bytes.get(..usize::try_from(header.length()).ok()?)?;
+    Some((message, header.sequence_number()))
+}
+
+/// What a message says; `None` for one that says nothing.
+fn read<F>(message: &[u8]) -> Option<Answer<F>>
+where
+    F: ParseableParametrized<[u8], GenlHeader> + Debug,
+{
+    let message = match NetlinkMessage::<GenlMessage<F>>::deserialize(message) {
+        Ok(message) => message,
+        Err(error) => return Some(Answer::Message(Err(error))),
+    };
+    match message.payload {
+        NetlinkPayload::InnerMessage(generic) => Some(Answer::Message(Ok(generic.payload))),
+        NetlinkPayload::Error(error) => Some(Answer::Status(status(error.raw_code()))),
+        NetlinkPayload::Done(done) => Some(Answer::Done(status(done.code))),
+        NetlinkPayload::Overrun(_) => Some(Answer::Status(Err(Errno::ENOBUFS))),
+        NetlinkPayload::Noop => None,
+        // The enum is open; a kind of message that this version of the library doesn't know answers nothing of ours.
+        _unknown => None,
+    }
+}
+
+/// A negative errno, or 0.
+const fn status(code: i32) -> Result<(), Errno> {
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw(code.saturating_neg())) }
+}

@@ -1,0 +1,193 @@
+//! The fewest operations that turn the kernel's table into the desired one.
+//!
+//! Pure: two tables in, a list out. It never flushes, and it never deletes what it will add again: a deleted destination keeps
+//! its connections only by chance, and it lies for two minutes in a list that every addition walks through.
+//!
+//! Invariants, each with a property test:
+//! - Each service and each destination is touched at most once, and only where it differs. The kernel changes everything but
+//!   the key in place, the forwarding method among it (its connections keep the method that they began with).
+//! - Within a service: additions and raises, then the service's own settings, then drops and removals. So no moment exists in
+//!   which a service has less weight than both before and after; and `mh` gets its fallback flag before a destination drops
+//!   to weight 0, and loses it after that destination is back.
+//! - Services that go are removed last, so that a firewall mark or another address may take over before.
+//!
+//! The order of destinations. The kernel puts a new destination at the head of its service's list, and `mh`, `sh` and `dh`
+//! build their tables along that list, so two directors map flows alike only when they added alike. Additions come in ascending
+//! order of address, hence two directors that each programmed a service from nothing agree. A list that grew otherwise (a
+//! server added while running, an adopted table) is left as it is: putting it in order would mean to delete and to add again,
+//! which costs connections on this director, while an unlike order costs a few per cent of the flows in the event of a
+//! failover, and only those without connection synchronisation. [`is_canonical`] says whether a list is in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::model::{Destination, Entry, ServiceKey, Table, VirtualService};
+
+/// What becomes of services in the kernel that are not desired.
+///
+/// Destinations of a desired service are never foreign: those that are not desired go.
+#[derive(Clone, Copy, Debug)]
+pub enum Foreign<'a> {
+    /// They stay, but for those that the caller once made.
+    Keep {
+        /// The keys of the services that the caller has made or adopted: remember them across restarts.
+        owned: &'a BTreeSet<ServiceKey>,
+    },
+    /// They go.
+    Remove,
+}
+
+impl Foreign<'_> {
+    fn removes(self, key: &ServiceKey) -> bool {
+        match self {
+            Self::Keep { owned } => owned.contains(key),
+            Self::Remove => true,
+        }
+    }
+}
+
+/// One change of the kernel's table. It displays as what is done to which object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Adds a service without destinations.
+    NewService(VirtualService),
+    /// Changes every setting of a service but its key.
+    SetService(VirtualService),
+    /// Removes a service with its destinations.
+    DelService(ServiceKey),
+    /// Adds a destination.
+    NewDestination {
+        /// Its service.
+        service: ServiceKey,
+        /// The destination.
+        destination: Destination,
+    },
+    /// Changes every setting of a destination but its address and port.
+    SetDestination {
+        /// Its service.
+        service: ServiceKey,
+        /// The destination.
+        destination: Destination,
+    },
+    /// Removes a destination.
+    DelDestination {
+        /// Its service.
+        service: ServiceKey,
+        /// Its address and port.
+        address: SocketAddr,
+    },
+}
+
+impl Operation {
+    /// The service that is changed, or whose destination is.
+    pub const fn service(&self) -> ServiceKey {
+        match self {
+            Self::NewService(service) | Self::SetService(service) => service.key,
+            Self::DelService(service)
+            | Self::NewDestination { service, .. }
+            | Self::SetDestination { service, .. }
+            | Self::DelDestination { service, .. } => *service,
+        }
+    }
+
+    /// The destination that is changed, if it is one.
+    pub const fn destination(&self) -> Option<SocketAddr> {
+        match self {
+            Self::NewService(_) | Self::SetService(_) | Self::DelService(_) => None,
+            Self::NewDestination { destination, .. } | Self::SetDestination { destination, .. } => {
+                Some(destination.address)
+            }
+            Self::DelDestination { address, .. } => Some(*address),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewService(service) => write!(f, "add service {}", service.key),
+            Self::SetService(service) => write!(f, "change service {}", service.key),
+            Self::DelService(service) => write!(f, "remove service {service}"),
+            Self::NewDestination { service, destination } => {
+                write!(f, "add destination {} to {service}", destination.address)
+            }
+            Self::SetDestination { service, destination } => {
+                write!(f, "change destination {} of {service}", destination.address)
+            }
+            Self::DelDestination { service, address } => {
+                write!(f, "remove destination {address} from {service}")
+            }
+        }
+    }
+}
+
+/// The operations that turn `kernel` into `desired`, in the order in which to send them; none when nothing differs.
+///
+/// Each entry sits under its own key in the map, which is for the caller to see to.
+pub fn plan(desired: &Table, kernel: &Table, foreign: Foreign<'_>) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (key, wanted) in desired {
+        match kernel.get(key) {
+            None => add(wanted, &mut operations),
+            Some(present) => change(wanted, present, &mut operations),
+        }
+    }
+    let unwanted = kernel.keys().filter(|key| !desired.contains_key(key) && foreign.removes(key));
+    operations.extend(unwanted.copied().map(Operation::DelService));
+    operations
+}
+
+/// Whether destinations in the kernel's order, the newest first, are in the order that [`plan`] gives a service that it
+/// programs from nothing: two directors of which this is true map flows alike.
+pub fn is_canonical(kernel_order: &[SocketAddr]) -> bool {
+    kernel_order.is_sorted_by(|newer, older| newer > older)
+}
+
+fn add(wanted: &Entry, operations: &mut Vec<Operation>) {
+    let service = wanted.service.key;
+    operations.push(Operation::NewService(wanted.service.clone()));
+    operations.extend(
+        wanted
+            .destinations
+            .values()
+            .map(|destination| Operation::NewDestination { service, destination: *destination }),
+    );
+}
+
+fn change(wanted: &Entry, present: &Entry, operations: &mut Vec<Operation>) {
+    let service = wanted.service.key;
+    let mut drops = Vec::new();
+    for (address, destination) in &wanted.destinations {
+        let destination = *destination;
+        match present.destinations.get(address) {
+            None => operations.push(Operation::NewDestination { service, destination }),
+            Some(before) if *before == destination => {}
+            Some(before) if capacity(&destination) < capacity(before) => {
+                drops.push(Operation::SetDestination { service, destination });
+            }
+            Some(_) => operations.push(Operation::SetDestination { service, destination }),
+        }
+    }
+    if wanted.service != present.service {
+        operations.push(Operation::SetService(wanted.service.clone()));
+    }
+    operations.append(&mut drops);
+    operations.extend(
+        missing(&present.destinations, &wanted.destinations)
+            .map(|address| Operation::DelDestination { service, address }),
+    );
+}
+
+/// The addresses of `present` that `wanted` lacks.
+fn missing(
+    present: &BTreeMap<SocketAddr, Destination>,
+    wanted: &BTreeMap<SocketAddr, Destination>,
+) -> impl Iterator<Item = SocketAddr> {
+    present.keys().filter(|address| !wanted.contains_key(address)).copied()
+}
+
+/// What orders a change among raises and drops: the weight, then the threshold (0 = none = the most).
+const fn capacity(destination: &Destination) -> (u32, u32) {
+    (destination.weight, destination.upper_threshold.wrapping_sub(1))
+}

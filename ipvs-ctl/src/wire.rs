@@ -1,0 +1,33 @@
+//! The generic-netlink family `IPVS` (`include/uapi/linux/ip_vs.h`): commands, attributes, and the model in these words.
+//!
+//! It follows the rust-netlink crates: each attribute set is an enum that implements [`netlink_packet_core::Nla`], and what
+//! has no name here is kept as `Other`, byte for byte. It opens no socket and judges no value: any bytes are either read or
+//! answered with a `DecodeError`, never with a panic.
+//!
+//! Byte orders, which the kernel mixes: ports, addresses and an IPv4 netmask are in network order; everything else, an IPv6
+//! prefix length and the sync daemon's port among it, is in the host's.
+
+mod attribute;
+mod command;
+mod convert;
+mod daemon;
+mod destination;
+mod message;
+mod read;
+mod request;
+mod service;
+mod stats;
+
+pub use self::command::Command;
+pub use self::convert::{
+    daemon_attributes, destination_attributes, destination_key_attributes, service_attributes,
+    service_key_attributes,
+};
+pub use self::daemon::DaemonAttr;
+pub use self::destination::DestinationAttr;
+pub use self::message::{IpvsAttr, IpvsMessage};
+pub use self::read::{
+    UnreadableError, read_daemon, read_destination, read_info, read_service, read_timeouts,
+};
+pub use self::service::ServiceAttr;
+pub use self::stats::{Count, StatsAttr};

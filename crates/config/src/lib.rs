@@ -1,5 +1,149 @@
 //! Configuration text to domain types, with every problem found at once.
+//!
+//! It is pure: no file is read, no name looked up, no clock asked. [`parse`] takes the text of a file; [`host::check`] takes
+//! what the caller has found out about the host. Nothing here panics on any text, and every list has a limit
+//! (docs/configuration.md).
+//!
+//! ```text
+//! bytes ─ syntax ─► text ─ positions ─► Source (the place of every path)
+//!                     └─── raw ───────► tree ─ read ─► Document ─ rules ─► Config
+//!                                                │          │
+//!                                                └─ Problems (by path) ─► Diagnostics (by place)
+//! ```
+//!
+//! Invariant: a [`Config`] is only handed out when no diagnostic is an error.
 
+mod code;
+mod defaults;
+mod diagnostic;
+pub mod host;
 mod model;
+mod path;
+mod positions;
+mod raw;
+mod read;
+mod reader;
+mod reference;
+mod render;
+mod rules;
+mod server;
+mod source;
+mod suggest;
+mod syntax;
+mod text;
 
+pub use code::{Code, Severity};
+pub use diagnostic::{Diagnostic, Label};
 pub use model::*;
+pub use reference::{KEYS, Key, UnknownTopic, explain};
+pub use render::{render, summary};
+pub use source::{Source, Span};
+pub use syntax::MAX_BYTES;
+
+use diagnostic::Problems;
+use reader::Reader;
+
+/// What a configuration depends on besides its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Environment {
+    /// The name of this node where the file has no `node`: the short host name.
+    pub node: String,
+}
+
+impl Environment {
+    /// The environment of a node, by default its short host name.
+    pub fn new(node: impl Into<String>) -> Self {
+        Self { node: node.into() }
+    }
+}
+
+/// What became of a configuration's text.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The configuration; none when a diagnostic is an error.
+    pub config: Option<Config>,
+    /// Errors and warnings in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The text with the places of its keys, for [`render`] and [`host::check`].
+    pub source: Source,
+}
+
+impl Outcome {
+    /// The diagnostics as a person reads them; empty without any.
+    pub fn render(&self, color: bool) -> String {
+        render(&self.source, &self.diagnostics, color)
+    }
+
+    /// The configuration with its warnings, or the diagnostics that refuse it.
+    ///
+    /// # Errors
+    /// All diagnostics, when one of them is an error.
+    pub fn into_result(self) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        match self.config {
+            Some(config) => Ok((config, self.diagnostics)),
+            None => Err(self.diagnostics),
+        }
+    }
+}
+
+/// Reads a configuration. `file` is the name that diagnostics show; `text` is the file's bytes as they are, UTF-8 or not.
+pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> Outcome {
+    let (mut source, refused) = syntax::decode(file, text.as_ref());
+    let mut problems = Problems::default();
+    let document = match refused {
+        Some(problem) => {
+            problems.push(problem);
+            None
+        }
+        None => read_document(&mut source, &mut problems, environment),
+    };
+    let diagnostics = problems.locate(&source);
+    let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
+    let config = document.filter(|_| !refused).and_then(into_config);
+    Outcome { config, diagnostics, source }
+}
+
+fn read_document(
+    source: &mut Source,
+    problems: &mut Problems,
+    environment: &Environment,
+) -> Option<read::Document> {
+    if source.text().trim().is_empty() {
+        problems.push(read::empty());
+        return None;
+    }
+    if !syntax::scan(source, problems) || !positions::index(source, problems) {
+        return None;
+    }
+    let root = match serde_yaml::from_str::<raw::Node>(source.text()) {
+        Ok(root) => root,
+        // The index read it and the other parser did not: the two differ in some corner of YAML.
+        Err(error) => {
+            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+            problems.push(syntax::explain(source, line, column, &error.to_string()));
+            return None;
+        }
+    };
+    let mut reader = Reader { source, problems: std::mem::take(problems) };
+    let document = read::document(&mut reader, &root, &environment.node);
+    *problems = reader.problems;
+    if let Some(document) = &document {
+        rules::check(document, source, problems);
+    }
+    document
+}
+
+/// The configuration of this node. None only if an instance was left unread, which has been reported as an error.
+fn into_config(document: read::Document) -> Option<Config> {
+    let read::Document { node, daemon, ipvs, views, services } = document;
+    let own = views.into_iter().next()?;
+    let instances = own
+        .instances
+        .into_iter()
+        .map(|draft| Some((draft.name.clone(), draft.instance()?)))
+        .collect::<Option<_>>()?;
+    let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
+    Some(Config { node, daemon, instances, services, ipvs })
+}

@@ -200,7 +200,6 @@ pub struct Check {
 
 /// What a check tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum CheckKind {
     /// A TCP connection.
     Tcp {

@@ -1,0 +1,308 @@
+//! The codes of diagnostics: stable for ever, each with its meaning, the reason for the refusal, and the way out.
+//!
+//! HF00xx the file, HF01xx YAML, HF02xx keys and types, HF03xx values, HF04xx VRRP, HF05xx services, HF07xx the host. A
+//! code that is no longer used is not given to another problem.
+
+use std::fmt;
+
+/// Whether a diagnostic refuses the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration is taken; it may not do what is meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $text:literal $severity:ident $title:literal, why $why:literal, fix $fix:literal;)+) => {
+        /// What is wrong, as a code that never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $title] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code as it is printed: `HF0201`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// Whether it refuses the configuration.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+
+            /// What the code means, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// Why it is refused or warned of.
+            pub const fn why(self) -> &'static str {
+                match self { $(Self::$variant => $why,)+ }
+            }
+
+            /// What to do.
+            pub const fn fix(self) -> &'static str {
+                match self { $(Self::$variant => $fix,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    NotUtf8 "HF0001" Error "the file is not UTF-8",
+        why "YAML files are UTF-8. In another encoding a name or an address could be read as something else.",
+        fix "Save the file as UTF-8; `iconv -f latin1 -t utf-8` converts an old one.";
+    TooLarge "HF0002" Error "the file is too large",
+        why "A limit keeps a wrong file (a log, a disk image) from filling the memory of a director.",
+        fix "Four mebibytes hold about sixty thousand real servers. Check that the right file is named.";
+    ControlCharacter "HF0003" Error "the file has a control character",
+        why "A NUL or another control character in a configuration is the mark of a damaged or binary file.",
+        fix "Remove the character; write it as an escape in double quotes (\"\\x07\") where it is really meant.";
+    Empty "HF0004" Error "the configuration is empty",
+        why "A daemon that silently did nothing would look as if it worked.",
+        fix "Write at least one entry under `vrrp.instances` or `services`. `{}` is a configuration that is meant to be empty.";
+    NotAMapping "HF0005" Error "the configuration is not a mapping",
+        why "At its top a configuration has keys such as `vrrp:` and `services:`.",
+        fix "Begin lines with `key:`; a leading `-` makes a list.";
+    Syntax "HF0101" Error "not YAML",
+        why "The text can't be read as YAML, so nothing after this place is known.",
+        fix "Look at the marked line and the one above it: a missing colon, quote or bracket, or wrong indentation.";
+    Tab "HF0102" Error "a tab in the indentation",
+        why "YAML forbids tabs in indentation, since editors disagree on their width.",
+        fix "Indent with spaces.";
+    Indentation "HF0103" Error "indentation that fits no line above",
+        why "In YAML the column of a key says what it belongs to. This line's column is that of no open mapping.",
+        fix "Give the line the same column as its siblings.";
+    DuplicateKey "HF0104" Error "a key appears twice",
+        why "One of the two values would be ignored, and readers disagree on which.",
+        fix "Remove one, or give the two entries different names.";
+    SeveralDocuments "HF0105" Error "more than one document",
+        why "What follows a `---` line in the middle of a file would be ignored.",
+        fix "Remove the `---` line or move what follows it to a file of its own.";
+    Anchor "HF0106" Error "an anchor or alias",
+        why "Anchors (`&name`), aliases (`*name`) and merge keys (`<<`) are refused: a value is what stands at its place, every \
+             message can point at it, and a file can't unfold to a thousand times its size.",
+        fix "Write the value out. `check` at a service already holds for all of its real servers.";
+    Tag "HF0107" Error "a YAML tag",
+        why "Tags (`!name`) change the type of a value behind the reader's back. No key needs one.",
+        fix "Remove the tag; put text in quotes.";
+    TooDeep "HF0108" Error "nested too deeply",
+        why "The deepest key of the configuration has eight levels. Deeper nesting is a mistake or an attack.",
+        fix "Count the brackets and the indentation above the marked place.";
+    KeyNotText "HF0109" Error "a key that is not a word",
+        why "A list or mapping is used as a key, often because `{name}` was written for a placeholder.",
+        fix "Use a plain word as the key; put it in quotes when it begins with a bracket or brace.";
+    UnknownKey "HF0201" Error "an unknown key",
+        why "A mistyped key that is ignored leaves its default in force, and nobody notices until it matters.",
+        fix "Correct the key. `holdfast explain KEY` and docs/configuration.md list those that exist.";
+    WrongType "HF0202" Error "a value of the wrong type",
+        why "The key takes another kind of value: text, a whole number, true or false, a list or a mapping.",
+        fix "Write the value in the form that the message names. Text that looks like a number or a boolean needs quotes.";
+    MissingKey "HF0203" Error "a required key is missing",
+        why "The key has no default that would be right for every network.",
+        fix "Add the key.";
+    Conflict "HF0204" Error "keys that exclude each other",
+        why "Two keys say the same thing twice, or a check says two things to try.",
+        fix "Keep one of them. Several checks go into a list: `checks: [{tcp: {}}, {http: {}}]`.";
+    BadName "HF0205" Error "a name with characters that names don't have",
+        why "Names appear in logs, metrics, commands and file names. They have 1 to 63 letters, digits, `-`, `_` or `.`, and \
+             begin with a letter or digit.",
+        fix "Choose another name.";
+    UnknownWord "HF0206" Error "a word that the key does not take",
+        why "The key takes one of a few words.",
+        fix "Write one of the words that the message lists.";
+    TooMany "HF0207" Error "too many entries",
+        why "Every list has a limit, so that no file makes the daemon slow or large without bound.",
+        fix "Remove entries; the message names the limit.";
+    EmptyList "HF0208" Error "an empty list",
+        why "The key needs at least one entry to mean anything.",
+        fix "Add an entry, or remove the whole object.";
+    OutOfRange "HF0301" Error "a number out of its range",
+        why "The protocol or the kernel has room for the named range only. Cutting the number to fit would be a surprise.",
+        fix "Choose a number within the range.";
+    BadDuration "HF0302" Error "not a duration, or one out of its range",
+        why "Durations carry their unit, so that nobody mistakes seconds for milliseconds.",
+        fix "Write a whole number and a unit: `250ms`, `2s`, `5m` or `1h`.";
+    BadAddress "HF0303" Error "not an address",
+        why "Addresses are numeric. Host names are not looked up: a name server that fails must not stop a load balancer.",
+        fix "Write an IPv4 address such as `192.0.2.10` or an IPv6 address such as `2001:db8::10`.";
+    Brackets "HF0304" Error "an IPv6 address and a port without brackets",
+        why "In `2001:db8::1:80` nobody can tell where the address ends.",
+        fix "Put the address in brackets: `[2001:db8::1]:80`.";
+    MissingPort "HF0305" Error "an address without a port",
+        why "The port can't be guessed: a service needs it to listen, and a server under `forward: nat` may use any.",
+        fix "Add the port: `192.0.2.10:80` or `[2001:db8::10]:80`.";
+    UnusableAddress "HF0306" Error "an address that can't be used here",
+        why "Unspecified, multicast, broadcast and network addresses belong to no single host, and the kernel refuses a \
+             link-local IPv6 address as a real server.",
+        fix "Use a unicast address of a host.";
+    BadListen "HF0307" Error "not a listening address",
+        why "A listening address is a transport, an address and a port: IPVS keeps TCP, UDP and SCTP apart.",
+        fix "Write `tcp 192.0.2.10:80`, `udp [2001:db8::10]:53` and the like.";
+    BadPath "HF0308" Error "not an absolute path",
+        why "The daemon has no meaningful working directory, and commands are run without a shell and without a search path.",
+        fix "Write the whole path, beginning with `/`.";
+    BadHttp "HF0309" Error "not usable in an HTTP request",
+        why "The value goes into the request as it is. Spaces and control characters would break or forge it.",
+        fix "Paths begin with `/` and are percent-encoded; statuses are like `200`, `200-299` or `[200, 301-302]`.";
+    Yaml11 "HF0310" Error "a word that YAML 1.1 and 1.2 read differently",
+        why "`yes`, `no`, `on`, `off` are booleans to YAML 1.1 and text to YAML 1.2; `22:30` is 1350 to the one and text to \
+             the other, `010` is 8 or text.",
+        fix "Write `true` or `false`; write numbers in decimal without leading zeros; put text in quotes.";
+    CheckTimeout "HF0311" Error "a timeout that is not shorter than its interval",
+        why "A run that may last longer than the interval would still be going when the next is due.",
+        fix "Shorten the timeout or lengthen the interval. Without `timeout` half of the interval is taken, at most 1s.";
+    BadInterface "HF0312" Error "not an interface name",
+        why "The kernel's interface names have 1 to 15 characters, no slash and no space (IFNAMSIZ).",
+        fix "Write the name as `ip link` prints it, without what follows an `@`.";
+    IntervalUnit "HF0401" Error "an interval that the protocol's version can't say",
+        why "Version 3 counts in steps of 10 ms up to 40.95 s (RFC 9568 §5.2.7), version 2 in whole seconds up to 255 \
+             (RFC 3768 §5.3.7).",
+        fix "Choose an interval in the version's steps; for less than a second use version 3 on every node.";
+    Version2Ipv6 "HF0402" Error "version 2 with IPv6 addresses",
+        why "VRRP version 2 is IPv4's alone (RFC 3768 §1).",
+        fix "Remove `version: 2`: version 3 serves both families.";
+    MixedFamilies "HF0403" Error "IPv4 and IPv6 addresses in one instance",
+        why "An advertisement carries addresses of one family. The two families are two virtual routers, each with its own \
+             election (RFC 9568 §1).",
+        fix "Make two instances, one for each family; they may have the same vrid.";
+    FirstNotLinkLocal "HF0404" Error "the first IPv6 address is not link-local",
+        why "The first address of an IPv6 virtual router is its link-local address, which hosts use as their router's \
+             (RFC 9568 §5.2.9 and erratum 8300); routers that follow it drop other advertisements.",
+        fix "Put a link-local address first, the same on every node: `fe80::VRID/64` with the instance's number is a good choice.";
+    TooManyAddresses "HF0405" Error "more addresses than an advertisement holds",
+        why "The count is one byte, and the packet has to fit an MTU of 1500: 255 addresses of IPv4, 90 of IPv6 (RFC 9568 §5.2.5).",
+        fix "Divide the addresses between two instances with different vrids.";
+    DuplicateVrid "HF0406" Error "two instances with the same vrid, interface and family",
+        why "Packets of one could not be told from those of the other: to VRRP they are the same virtual router.",
+        fix "Give one of them another vrid. An IPv4 and an IPv6 instance may share theirs.";
+    AddressInTwoInstances "HF0407" Error "an address in two instances",
+        why "Each instance would add and remove it on its own, so that two nodes could hold it at once.",
+        fix "Keep it in one instance.";
+    DuplicateAddress "HF0408" Error "an address twice in one instance",
+        why "The second is a slip for another address, or of no use.",
+        fix "Remove or correct one.";
+    EqualPriorities "HF0409" Warning "nodes with equal priorities",
+        why "With equal priorities the primary IP address decides (RFC 9568 §6.4.3), and neither node preempts the other: \
+             which one is active depends on which started first.",
+        fix "Give the preferred node a higher priority, for instance 150 against 100.";
+    OwnerPreempts "HF0410" Error "priority 255 with `preempt: false`",
+        why "Priority 255 is the address owner's, which always takes over, whatever preempt says (RFC 9568 §6.1).",
+        fix "Use a priority of at most 254, or remove `preempt: false`.";
+    UnknownScheduler "HF0501" Error "an unknown scheduler",
+        why "The kernel would look for a module of that name and refuse the service.",
+        fix "Choose one of those that the message lists; `wlc` is the usual one.";
+    SchedulerFlag "HF0502" Error "a flag that the scheduler does not have",
+        why "The kernel stores unknown flags and ignores them. `fallback` and `port` are flags of `sh` and `mh`.",
+        fix "Remove the flag or choose another scheduler.";
+    NoFallback "HF0503" Error "`mh` or `sh` without `fallback`",
+        why "These schedulers give each server a fixed share of all clients. Without the flag the share of a server that is \
+             down or drained is refused instead of served by another.",
+        fix "Write `scheduler: {name: mh, flags: [fallback]}`, with `port` as well where a client's connections should be spread.";
+    DirectPort "HF0504" Error "another port than the service's under `direct` or `tunnel`",
+        why "Direct routing and tunnels deliver the packet unchanged: it arrives at the service's port, whatever is written \
+             at the server.",
+        fix "Give the server the service's port, or use `forward: nat`, which can change it.";
+    FamilyMismatch "HF0505" Error "IPv4 and IPv6 mixed between a service and its servers, or among its addresses",
+        why "NAT and direct routing can't cross address families; only a tunnel can carry one in the other. The addresses of \
+             one service are of one family.",
+        fix "Use a server of the service's family, or `forward: tunnel`. Make a second service for the other family.";
+    ServerIsVip "HF0506" Error "a real server with a virtual address",
+        why "Packets for it would be caught by the service again: a loop, or a check that asks itself.",
+        fix "Use the server's own address.";
+    DuplicateListen "HF0507" Error "a listening address twice",
+        why "The kernel has one service for a transport, address and port.",
+        fix "Remove one of the two.";
+    DuplicateServer "HF0508" Error "a real server twice in one service",
+        why "The kernel has one destination for an address and port; two entries would contend for its weight.",
+        fix "Remove or correct one; a double share is `weight: 2`.";
+    DuplicateServerName "HF0509" Error "a real server's name that the service has already",
+        why "Commands and logs speak of a server by its name.",
+        fix "Choose another name.";
+    NoInstanceHolds "HF0511" Warning "a service listens on an address that no instance holds",
+        why "Addresses are moved between the nodes by VRRP. One that no instance has must reach this node in another way.",
+        fix "Add it to the `addresses` of an instance, or ignore the warning where a route or another program brings it.";
+    NoSuchInterface "HF0701" Error "an interface that this host does not have",
+        why "VRRP can't run on it, and the other node would become active.",
+        fix "Correct the name, set it by `per_node` where nodes differ, or check with `--offline`.";
+    InterfaceDown "HF0702" Warning "an interface that is down",
+        why "The instance stays out of the election until its interface is up.",
+        fix "Bring it up: `ip link set NAME up`.";
+    NoSubnet "HF0703" Warning "a virtual address in no subnet of its interface",
+        why "Hosts on the LAN ask for an address by ARP or neighbour discovery only when they take it for local; routers \
+             need a route to it otherwise.",
+        fix "Check the address and the interface. With a route to it, or on a pure routed network, the warning does not matter.";
+    NoSuchUser "HF0704" Error "a user that this host does not have",
+        why "Check commands run as this user. Falling back to root would be unsafe.",
+        fix "Create it: `useradd --system --no-create-home --shell /usr/sbin/nologin holdfast-script`; or name another in `daemon.scripts.user`.";
+    NoSuchGroup "HF0705" Error "a group that this host does not have",
+        why "The control socket is given to this group.",
+        fix "Create it: `groupadd --system holdfast`; or remove `daemon.control.group`: then root alone may use the socket.";
+    NoSuchCommand "HF0706" Error "a check command that does not exist",
+        why "The check could never pass, and every server that has it would be down.",
+        fix "Install the program or correct the path.";
+    NotExecutable "HF0707" Error "a check command that can't be executed",
+        why "The check could never pass: the file is a directory, or the user that runs checks has no execute permission.",
+        fix "`chmod 0755 FILE`; a script also needs a first line such as `#!/bin/sh`.";
+    RootScripts "HF0708" Error "check commands would run as root",
+        why "Commands handle the answers of servers, which may be hostile: they run as a user without rights.",
+        fix "Name an unprivileged user in `daemon.scripts.user`.";
+}
+
+impl Code {
+    /// The code that is printed as `text`, in upper or lower case.
+    pub fn find(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// What the code means, why, and what to do: what `holdfast explain CODE` prints.
+    pub fn explain(self) -> String {
+        format!(
+            "{self} ({severity}): {title}\n\n{why}\n\nWhat to do: {fix}\n",
+            severity = self.severity(),
+            title = self.title(),
+            why = self.why(),
+            fix = self.fix(),
+        )
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_none_is_given_twice() {
+        assert!(Code::ALL.is_sorted_by(|a, b| a.as_str() < b.as_str()));
+        assert!(Code::ALL.iter().all(|code| Code::find(code.as_str()) == Some(*code)));
+    }
+}

@@ -1,0 +1,60 @@
+//! What holds where the configuration is silent, and the limits of what it may say, each with its reason.
+
+use std::time::Duration;
+
+/// The runtime directory that the service manager makes for the daemon.
+pub(crate) const CONTROL_SOCKET: &str = "/run/holdfast/control.sock";
+/// `sun_path` of sockaddr_un has 108 bytes, one of them the closing NUL.
+pub(crate) const SOCKET_PATH_MAX: usize = 107;
+/// A user without rights that the package creates; keepalived looks for `keepalived_script` in the same way.
+pub(crate) const SCRIPT_USER: &str = "holdfast-script";
+/// Long enough for a name server's retry, short enough that a hanging command is no leak.
+pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An emptied table is whole again within half a second; dumping a thousand services takes the kernel some milliseconds.
+pub(crate) const IPVS_POLL: Duration = Duration::from_millis(250);
+/// HAProxy's `inter`: two failures of three are then seen within six seconds.
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// A server on the same network that needs a second to answer is in trouble, and half of the interval stays free.
+pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// HAProxy's `rise`: one lucky pass is not enough.
+pub(crate) const RISE: u32 = 2;
+/// HAProxy's `fall`: one lost packet takes no server away.
+pub(crate) const FALL: u32 = 3;
+/// ipvsadm's and keepalived's choice where none is made: it suits connections of unlike length.
+pub(crate) const SCHEDULER: &str = "wlc";
+/// ipvsadm's default weight.
+pub(crate) const WEIGHT: u32 = 1;
+/// The kernel's own template time of ipvsadm's `-p` without a number.
+pub(crate) const PERSISTENCE: Duration = Duration::from_secs(300);
+/// What an HTTP check asks for.
+pub(crate) const HTTP_PATH: &str = "/";
+/// RFC 9110 §15.3: the 2xx class is success. A redirect is not the page that was asked for.
+pub(crate) const HTTP_EXPECT: (u16, u16) = (200, 299);
+
+/// The range of a duration that schedules work: shorter would be a busy loop, longer a slip.
+pub(crate) const PERIOD: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(3600));
+/// ipvsadm's greatest timeout, 31 days; the kernel's counter in ticks overflows at 49.
+pub(crate) const PERSISTENCE_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(31 * 24 * 3600));
+
+/// More virtual routers than a kernel's multicast and ARP tables like.
+pub(crate) const INSTANCES_MAX: usize = 1000;
+/// Nodes of one pair or group; each costs a reading of its instances.
+pub(crate) const NODES_MAX: usize = 64;
+/// Services of one director.
+pub(crate) const SERVICES_MAX: usize = 10_000;
+/// Listening addresses of one service.
+pub(crate) const LISTEN_MAX: usize = 256;
+/// Real servers of one service: the kernel walks them for every new connection.
+pub(crate) const SERVERS_MAX: usize = 10_000;
+/// Checks of one server.
+pub(crate) const CHECKS_MAX: usize = 16;
+/// A program and its arguments.
+pub(crate) const COMMAND_MAX: usize = 256;
+/// Statuses and ranges of one `expect`.
+pub(crate) const EXPECT_MAX: usize = 32;
+/// The count field of an advertisement is one byte (RFC 9568 §5.2.5).
+pub(crate) const IPV4_ADDRESSES_MAX: usize = 255;
+/// (1500 - 40 of IPv6 - 8 of VRRP) / 16: adverts are not fragmented.
+pub(crate) const IPV6_ADDRESSES_MAX: usize = 90;

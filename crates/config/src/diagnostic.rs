@@ -1,0 +1,211 @@
+//! A problem of a configuration: what the rules report ([`Problem`], by path) and what the user sees ([`Diagnostic`], by
+//! place in the text).
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use crate::code::{Code, Severity};
+use crate::path::Path;
+use crate::source::{Source, Span};
+
+/// A marked place of the text and what to say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// What is there; may be empty.
+    pub text: String,
+}
+
+/// One problem of a configuration.
+///
+/// Serialised, it is an object with `code`, `severity`, `message`, `file`, `line`, `column`, `path`, `labels` and `help`;
+/// what is not known is null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnostic {
+    /// What is wrong.
+    pub code: Code,
+    /// Whether it refuses the configuration.
+    pub severity: Severity,
+    /// What is wrong with which object, as a sentence without a full stop.
+    pub message: String,
+    /// The file, as its name was given; none for what was not read from one (`holdfast server add`).
+    pub file: Option<String>,
+    /// The key at fault: `services.web.listen[0]`.
+    pub path: Option<String>,
+    /// The place at fault.
+    pub primary: Option<Label>,
+    /// Other places that explain it.
+    pub secondary: Vec<Label>,
+    /// What to do, each a sentence.
+    pub help: Vec<String>,
+}
+
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Place<'a> {
+            line: usize,
+            column: usize,
+            text: &'a str,
+        }
+        let places: Vec<_> = self
+            .primary
+            .iter()
+            .chain(&self.secondary)
+            .map(|label| Place {
+                line: label.span.line,
+                column: label.span.column,
+                text: &label.text,
+            })
+            .collect();
+        let mut object = serializer.serialize_struct("Diagnostic", 9)?;
+        object.serialize_field("code", &self.code)?;
+        object.serialize_field("severity", &self.severity)?;
+        object.serialize_field("message", &self.message)?;
+        object.serialize_field("file", &self.file)?;
+        object.serialize_field("line", &self.primary.as_ref().map(|label| label.span.line))?;
+        object.serialize_field("column", &self.primary.as_ref().map(|label| label.span.column))?;
+        object.serialize_field("path", &self.path)?;
+        object.serialize_field("labels", &places)?;
+        object.serialize_field("help", &self.help)?;
+        object.end()
+    }
+}
+
+/// Where a problem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// A value, or its nearest ancestor that the text has.
+    Value(Path),
+    /// A key, likewise.
+    Key(Path),
+    /// A place that has no path.
+    Span(Span),
+}
+
+impl Spot {
+    fn span(&self, source: &Source) -> Option<Span> {
+        match self {
+            Self::Value(path) => source.value(path),
+            Self::Key(path) => source.key(path),
+            Self::Span(span) => Some(*span),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Value(path) | Self::Key(path) => Some(path),
+            Self::Span(_) => None,
+        }
+    }
+}
+
+/// A problem as a rule states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    code: Code,
+    message: String,
+    primary: Option<(Spot, String)>,
+    secondary: Vec<(Spot, String)>,
+    help: Vec<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), primary: None, secondary: vec![], help: vec![] }
+    }
+
+    /// Puts it at `spot`, with a label.
+    pub(crate) fn at(mut self, spot: Spot, label: impl Into<String>) -> Self {
+        self.primary = Some((spot, label.into()));
+        self
+    }
+
+    /// Names another place that explains it.
+    pub(crate) fn also(mut self, spot: Spot, label: impl Into<String>) -> Self {
+        self.secondary.push((spot, label.into()));
+        self
+    }
+
+    /// Says what to do.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Without a text to point into.
+    pub(crate) fn bare(self) -> Diagnostic {
+        Diagnostic {
+            code: self.code,
+            severity: self.code.severity(),
+            message: self.message,
+            file: None,
+            path: None,
+            primary: None,
+            secondary: vec![],
+            help: self.help,
+        }
+    }
+
+    /// With its places in `source`.
+    pub(crate) fn locate(self, source: &Source) -> Diagnostic {
+        let label = |(spot, text): &(Spot, String)| {
+            spot.span(source).map(|span| Label { span, text: text.clone() })
+        };
+        let primary = self.primary.as_ref().and_then(label);
+        let secondary = self.secondary.iter().filter_map(label).collect();
+        let path = self.primary.as_ref().and_then(|(spot, _)| spot.path()).map(Path::to_string);
+        Diagnostic {
+            file: Some(source.file().to_owned()),
+            path: path.filter(|path| !path.is_empty()),
+            primary,
+            secondary,
+            ..self.bare()
+        }
+    }
+}
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    list: Vec<Problem>,
+    left_out: usize,
+}
+
+impl Problems {
+    /// Beyond this many, problems are counted and not kept. Nobody reads more, and a hostile file can't fill the memory.
+    pub(crate) const LIMIT: usize = 1000;
+
+    pub(crate) fn push(&mut self, problem: Problem) {
+        if self.list.len() < Self::LIMIT {
+            self.list.push(problem);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// In the order of the text, none twice: a key that holds for several nodes is read for each of them.
+    pub(crate) fn locate(self, source: &Source) -> Vec<Diagnostic> {
+        let mut seen = BTreeSet::new();
+        let mut list: Vec<_> = self
+            .list
+            .into_iter()
+            .map(|problem| problem.locate(source))
+            .filter(|found| {
+                let start = found.primary.as_ref().map(|label| label.span.start);
+                seen.insert((found.code, start, found.message.clone()))
+            })
+            .collect();
+        list.sort_by_key(|found| found.primary.as_ref().map(|label| label.span.start));
+        if self.left_out > 0 {
+            let rest = format!("{} problems more are not shown", self.left_out);
+            list.push(Problem::new(Code::TooMany, rest).locate(source));
+        }
+        list
+    }
+}

@@ -1,0 +1,107 @@
+//! From the raw tree to domain types, key by key. What is wrong is reported and replaced by its default, so that the rules
+//! between objects can still be checked; a configuration with an error is never handed out.
+
+mod check;
+mod daemon;
+mod instance;
+mod service;
+
+use std::collections::BTreeMap;
+
+use crate::code::Code;
+use crate::defaults;
+use crate::diagnostic::{Problem, Spot};
+use crate::model::{Daemon, Ipvs, Name};
+use crate::path::Path;
+use crate::raw::Node;
+use crate::reader::{Cursor, Fields, Reader};
+
+pub(crate) use instance::{Draft as InstanceDraft, View};
+pub(crate) use service::Draft;
+
+/// What the file says, before the rules between its objects.
+pub(crate) struct Document {
+    pub(crate) node: String,
+    pub(crate) daemon: Daemon,
+    pub(crate) ipvs: Ipvs,
+    /// The instances as each node has them, this one first.
+    pub(crate) views: Vec<View>,
+    pub(crate) services: BTreeMap<Name, Draft>,
+}
+
+/// Reads the whole document; none when it is no mapping.
+pub(crate) fn document<'a>(
+    reader: &mut Reader<'a>,
+    root: &'a Node,
+    node: &str,
+) -> Option<Document> {
+    let cursor = Cursor { node: root, path: Path::default() };
+    match root {
+        Node::Mapping(_) => {}
+        Node::Null => {
+            reader.problems.push(empty());
+            return None;
+        }
+        Node::Bool(_) | Node::Integer(_) | Node::Float | Node::Text(_) | Node::List(_) => {
+            let message = format!("the configuration is {}, not a mapping", root.noun());
+            let problem = Problem::new(Code::NotAMapping, message)
+                .at(Spot::Value(Path::default()), "")
+                .help("at its top are keys such as `vrrp:` and `services:`");
+            reader.problems.push(problem);
+            return None;
+        }
+    }
+    let top = reader.fields(&cursor, "")?;
+    let node = top.get("node").map_or_else(|| Some(node.to_owned()), |at| node_name(reader, &at));
+    let node = node.unwrap_or_default();
+    let daemon = section(reader, &top, "daemon");
+    let daemon = daemon::daemon(reader, &daemon);
+    let ipvs = section(reader, &top, "ipvs");
+    let ipvs = daemon::ipvs(reader, &ipvs);
+    let vrrp = section(reader, &top, "vrrp");
+    let views = match vrrp.get("instances") {
+        Some(cursor) => instance::views(reader, &cursor, &node),
+        None => vec![View { node: node.clone(), instances: vec![] }],
+    };
+    let mut services = BTreeMap::new();
+    if let Some(cursor) = top.get("services") {
+        for (name, cursor) in reader.named(&cursor, "a service", defaults::SERVICES_MAX) {
+            let service = service::service(reader, name.clone(), &cursor, daemon.script_timeout);
+            services.extend(service.map(|service| (name, service)));
+        }
+    }
+    Some(Document { node, daemon, ipvs, views, services })
+}
+
+/// The file says nothing at all.
+pub(crate) fn empty() -> Problem {
+    Problem::new(Code::Empty, "the configuration is empty")
+        .help("write at least one entry under `vrrp.instances` or `services`")
+}
+
+/// The mapping `key` of the top; an empty one when it is missing or of another type, which is reported.
+fn section<'a>(reader: &mut Reader<'a>, top: &Fields<'a>, key: &str) -> Fields<'a> {
+    let path = top.path.key(key);
+    let fields = top.get(key).and_then(|cursor| reader.fields(&cursor, key));
+    fields.unwrap_or_else(|| Fields::none(path))
+}
+
+fn node_name<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
+    let text = reader.text(cursor)?;
+    if is_node_name(text) {
+        return Some(text.to_owned());
+    }
+    reader.problems.push(bad_node_name(text, Spot::Value(cursor.path.clone())));
+    None
+}
+
+fn is_node_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=253).contains(&text.len()) && text.chars().all(allowed)
+}
+
+fn bad_node_name(text: &str, spot: Spot) -> Problem {
+    Problem::new(Code::BadName, format!("{text:?} can't be the name of a node"))
+        .at(spot, "")
+        .help("a node's name has 1 to 253 letters, digits, `-`, `_` or `.`")
+}

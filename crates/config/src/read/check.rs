@@ -1,0 +1,256 @@
+//! The keys `check` and `checks`, which stand at services and at real servers.
+
+use std::time::Duration;
+
+use holdfast_health::Policy;
+
+use crate::code::Code;
+use crate::defaults;
+use crate::diagnostic::{Problem, Spot};
+use crate::model::{Check, CheckKind, HttpCheck};
+use crate::path::Path;
+use crate::raw::Node;
+use crate::reader::{Cursor, Fields, Reader};
+use crate::text::{self, Fault};
+
+const PATTERN: &str = "services.NAME.check";
+
+/// The checks of a service or server; none when it says nothing of them.
+pub(super) fn checks<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    script_timeout: Duration,
+) -> Option<Vec<Check>> {
+    match (fields.get("check"), fields.get("checks")) {
+        (None, None) => None,
+        (Some(one), None) => Some(check(reader, &one, script_timeout).into_iter().collect()),
+        (None, Some(list)) => {
+            let items = reader.list(&list, defaults::CHECKS_MAX)?;
+            Some(items.iter().filter_map(|item| check(reader, item, script_timeout)).collect())
+        }
+        (Some(one), Some(list)) => {
+            let problem = Problem::new(
+                Code::Conflict,
+                format!("`{}` has both `check` and `checks`", fields.path),
+            )
+            .at(Spot::Key(list.path), "")
+            .also(Spot::Key(one.path), "")
+            .help("put all of them into `checks`");
+            reader.problems.push(problem);
+            None
+        }
+    }
+}
+
+fn check<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    script_timeout: Duration,
+) -> Option<Check> {
+    let fields = reader.fields(cursor, PATTERN)?;
+    let kinds: Vec<_> = ["tcp", "http", "exec"]
+        .into_iter()
+        .filter_map(|key| Some((key, fields.get(key)?)))
+        .collect();
+    let policy =
+        policy(reader, &fields, matches!(kinds.first(), Some(("exec", _))), script_timeout);
+    let kind = match kinds.as_slice() {
+        [("tcp", cursor)] => tcp(reader, cursor),
+        [("http", cursor)] => http(reader, cursor),
+        [(_, cursor)] => exec(reader, cursor),
+        [] => {
+            reader.missing(
+                &fields.path,
+                "tcp",
+                "say what is tried: one of `tcp: {}`, `http: {}` and `exec: {command: […]}`",
+            );
+            None
+        }
+        [(_, first), (_, second), ..] => {
+            let problem = Problem::new(Code::Conflict, "a check tries one thing")
+                .at(Spot::Key(second.path.clone()), "this is the second")
+                .also(Spot::Key(first.path.clone()), "")
+                .help("make two checks: `checks: [{tcp: {}}, {http: {}}]`; all must pass");
+            reader.problems.push(problem);
+            None
+        }
+    };
+    Some(Check { kind: kind?, policy })
+}
+
+fn policy<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    exec: bool,
+    script_timeout: Duration,
+) -> Policy {
+    let interval =
+        fields.get("interval").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
+    let interval = interval.unwrap_or(defaults::CHECK_INTERVAL);
+    let range = (Duration::from_millis(1), defaults::PERIOD.1);
+    let written = fields.get("timeout");
+    let timeout = written.as_ref().and_then(|cursor| reader.duration(cursor, range));
+    if timeout.is_some_and(|timeout| timeout >= interval) {
+        let path = fields.path.key("timeout");
+        let mut problem = Problem::new(
+            Code::CheckTimeout,
+            format!(
+                "a timeout of {} is not shorter than the interval of {}",
+                text::short(timeout.unwrap_or_default()),
+                text::short(interval),
+            ),
+        )
+        .at(Spot::Value(path), "")
+        .help(format!("choose a timeout below {}, or a longer interval", text::short(interval)));
+        if fields.get("interval").is_some() {
+            problem = problem
+                .also(Spot::Value(fields.path.key("interval")), "the next run would begin here");
+        }
+        reader.problems.push(problem);
+    }
+    let default = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
+    let count = |key: &str, default: u32, reader: &mut Reader<'a>| {
+        let read = fields
+            .get(key)
+            .and_then(|cursor| reader.integer(&cursor, 1..=255, "outcomes in a row"));
+        read.unwrap_or(default)
+    };
+    Policy {
+        interval,
+        timeout: timeout.unwrap_or_else(|| default.min(interval / 2)),
+        rise: count("rise", defaults::RISE, reader),
+        fall: count("fall", defaults::FALL, reader),
+    }
+}
+
+fn tcp<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
+    let fields = reader.fields(cursor, "services.NAME.check.tcp")?;
+    Some(CheckKind::Tcp { port: port(reader, &fields) })
+}
+
+/// The key `port` of a check or tunnel.
+pub(super) fn port<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<u16> {
+    fields.get("port").and_then(|cursor| reader.integer(&cursor, 1..=65535, ""))
+}
+
+fn http<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
+    let fields = reader.fields(cursor, "services.NAME.check.http")?;
+    let path = fields.get("path").and_then(|cursor| {
+        let path = reader.text(&cursor)?;
+        let fits = path.starts_with('/') && path.len() <= 2048 && visible(path) && !path.contains('#');
+        let help = "it begins with `/` and has visible ASCII characters only; others are percent-encoded (`%20`)";
+        sent(reader, &cursor.path, path, fits, "a request's path", help)
+    });
+    let host = fields.get("host").and_then(|cursor| {
+        let host = reader.text(&cursor)?;
+        let fits = (1..=255).contains(&host.len())
+            && visible(host)
+            && !host.contains(['/', '@', '?', '#', '\\']);
+        sent(
+            reader,
+            &cursor.path,
+            host,
+            fits,
+            "a Host header",
+            "it is a name, with a port where that is not 80: `www.example.org`",
+        )
+    });
+    let expect = fields.get("expect").map(|cursor| expect(reader, &cursor));
+    Some(CheckKind::Http(HttpCheck {
+        path: path.unwrap_or_else(|| defaults::HTTP_PATH.to_owned()),
+        host,
+        port: port(reader, &fields),
+        expect: expect.unwrap_or_else(|| vec![defaults::HTTP_EXPECT]),
+    }))
+}
+
+fn visible(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_graphic())
+}
+
+fn sent(
+    reader: &mut Reader<'_>,
+    path: &Path,
+    text: &str,
+    fits: bool,
+    role: &str,
+    help: &str,
+) -> Option<String> {
+    if fits {
+        return Some(text.to_owned());
+    }
+    reader.fault(path, Fault::new(Code::BadHttp, format!("{text:?} can't be {role}")).help(help));
+    None
+}
+
+fn expect<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Vec<(u16, u16)> {
+    let mut ranges = vec![];
+    let items = reader.one_or_list(cursor, defaults::EXPECT_MAX);
+    if items.is_empty() && matches!(cursor.node, Node::List(_)) {
+        let problem = Problem::new(Code::EmptyList, "no status would ever pass")
+            .at(Spot::Value(cursor.path.clone()), "");
+        reader.problems.push(problem);
+    }
+    for item in items {
+        let read = match item.node {
+            Node::Integer(status) => text::statuses(&status.to_string()),
+            Node::Text(range) => text::statuses(range),
+            Node::Null | Node::Bool(_) | Node::Float | Node::List(_) | Node::Mapping(_) => {
+                reader.wrong_type(
+                    &item,
+                    "a status such as 200 or a range such as \"200-299\"",
+                    None,
+                );
+                continue;
+            }
+        };
+        match read {
+            Ok(range) => ranges.push(range),
+            Err(fault) => reader.fault(&item.path, fault),
+        }
+    }
+    ranges
+}
+
+fn exec<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
+    let fields = reader.fields(cursor, "services.NAME.check.exec")?;
+    let Some(command) = fields.get("command") else {
+        reader.missing(&fields.path, "command", "`command: [/path/to/program, argument]`");
+        return None;
+    };
+    if let Node::Text(text) = command.node {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let help =
+            format!("there is no shell to split it: write `command: [{}]`", words.join(", "));
+        reader.wrong_type(&command, "a list", Some(&help));
+        return None;
+    }
+    let items = reader.list(&command, defaults::COMMAND_MAX)?;
+    let mut words = vec![];
+    for item in &items {
+        let Some(word) = reader.text(item) else { continue };
+        if word.contains('\0') {
+            reader.fault(
+                &item.path,
+                Fault::new(Code::ControlCharacter, "an argument can't have a NUL"),
+            );
+        }
+        words.push(word.to_owned());
+    }
+    let Some(program) = items.first() else {
+        let problem = Problem::new(Code::EmptyList, "the command is empty")
+            .at(Spot::Value(command.path), "")
+            .help("name a program by its absolute path");
+        reader.problems.push(problem);
+        return None;
+    };
+    let path = words.first().filter(|_| words.len() == items.len())?;
+    if !path.starts_with('/') {
+        let fault = Fault::new(Code::BadPath, format!("`{path}` is not an absolute path")).help(
+            "commands are run without a search path: `command: [/usr/bin/program, argument]`",
+        );
+        reader.fault(&program.path, fault);
+        return None;
+    }
+    Some(CheckKind::Exec { command: words })
+}

@@ -1,0 +1,82 @@
+//! The keys `daemon` and `ipvs`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::code::Code;
+use crate::defaults;
+use crate::diagnostic::{Problem, Spot};
+use crate::model::{Daemon, Ipvs, OnStop};
+use crate::reader::{Cursor, Fields, Reader};
+use crate::text::{self, Fault};
+
+/// `daemon`.
+pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon {
+    let group = |name: &str, pattern: &str, reader: &mut Reader<'a>| {
+        let fields = fields.get(name).and_then(|cursor| reader.fields(&cursor, pattern));
+        fields.unwrap_or_else(|| Fields::none(crate::path::Path::of(&["daemon", name])))
+    };
+    let control = group("control", "daemon.control", reader);
+    let scripts = group("scripts", "daemon.scripts", reader);
+    let socket = control.get("socket").and_then(|cursor| socket(reader, &cursor));
+    let http = fields.get("http").and_then(|cursor| http(reader, &cursor));
+    let user = scripts.get("user").and_then(|cursor| account(reader, &cursor));
+    let timeout =
+        scripts.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
+    Daemon {
+        control_socket: socket.unwrap_or_else(|| PathBuf::from(defaults::CONTROL_SOCKET)),
+        control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
+        http,
+        script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
+        script_timeout: timeout.unwrap_or(defaults::SCRIPT_TIMEOUT),
+    }
+}
+
+fn socket<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<PathBuf> {
+    let path = reader.text(cursor)?;
+    let fault = if !path.starts_with('/') {
+        Fault::new(Code::BadPath, format!("`{path}` is not an absolute path"))
+            .help("write the whole path, beginning with `/`")
+    } else if path.len() > defaults::SOCKET_PATH_MAX {
+        let message = format!("the path has {} bytes; a socket's has at most 107", path.len());
+        Fault::new(Code::OutOfRange, message)
+    } else {
+        return Some(PathBuf::from(path));
+    };
+    reader.fault(&cursor.path, fault);
+    None
+}
+
+fn http<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<SocketAddr> {
+    let fields = reader.fields(cursor, "daemon.http")?;
+    let Some(listen) = fields.get("listen") else {
+        let help = "for instance `listen: \"127.0.0.1:9650\"`; without `http` nothing is served";
+        reader.missing(&fields.path, "listen", help);
+        return None;
+    };
+    let address = text::endpoint(reader.text(&listen)?, None);
+    address.map_err(|fault| reader.fault(&listen.path, fault)).ok()
+}
+
+/// The name of a user or group.
+fn account<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
+    let name = reader.text(cursor)?;
+    // useradd(8) takes up to 32; directory services have longer ones and dots.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$' | '@');
+    if (1..=256).contains(&name.len()) && !name.starts_with('-') && name.chars().all(allowed) {
+        return Some(name.to_owned());
+    }
+    let problem =
+        Problem::new(Code::BadName, format!("{name:?} can't be the name of a user or group"))
+            .at(Spot::Value(cursor.path.clone()), "");
+    reader.problems.push(problem);
+    None
+}
+
+/// `ipvs`.
+pub(super) fn ipvs<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Ipvs {
+    let words = [("keep", OnStop::Keep), ("remove", OnStop::Remove)];
+    let on_stop = fields.get("on_stop").and_then(|cursor| reader.word(&cursor, &words));
+    let poll = fields.get("poll").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
+    Ipvs { on_stop: on_stop.unwrap_or_default(), poll: poll.unwrap_or(defaults::IPVS_POLL) }
+}

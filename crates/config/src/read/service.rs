@@ -1,0 +1,292 @@
+//! The key `services.NAME` and the real servers in it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipvs_ctl::model::{
+    Destination, Family, Forwarding, Persistence, Scheduler, ServiceFlags, Tunnel, TunnelChecksum,
+};
+
+use crate::code::Code;
+use crate::defaults;
+use crate::diagnostic::{Problem, Spot};
+use crate::model::{Listen, Name, RealServer, Service};
+use crate::raw::Node;
+use crate::reader::{Cursor, Fields, Reader};
+use crate::text;
+
+use super::check;
+
+/// A service as far as it could be read.
+pub(crate) struct Draft {
+    pub(crate) service: Service,
+    /// The place of each of its listening addresses in the list: those that could not be read are left out.
+    pub(crate) items: Vec<usize>,
+}
+
+/// One service; none when it is no mapping at all.
+pub(super) fn service<'a>(
+    reader: &mut Reader<'a>,
+    name: Name,
+    cursor: &Cursor<'a>,
+    script_timeout: Duration,
+) -> Option<Draft> {
+    let fields = reader.fields(cursor, "services.NAME")?;
+    let (items, listen): (Vec<_>, Vec<_>) = listen(reader, &fields).into_iter().unzip();
+    let (scheduler, flags) = scheduler(reader, &fields);
+    let forwarding = forward(reader, &fields);
+    let persistence =
+        fields.get("persistence").and_then(|cursor| persistence(reader, &cursor, &listen));
+    let checks = check::checks(reader, &fields, script_timeout).unwrap_or_default();
+    let mut service = Service {
+        name,
+        listen,
+        scheduler: scheduler?,
+        flags,
+        persistence,
+        forwarding: forwarding.unwrap_or(Forwarding::Nat),
+        checks,
+        real_servers: BTreeMap::new(),
+    };
+    // Under an unknown method nothing can be said of the servers' ports.
+    let port = forwarding.and_then(|_| service.implied_port());
+    if let Some(cursor) = fields.get("real_servers") {
+        for (name, cursor) in reader.named(&cursor, "a real server", defaults::SERVERS_MAX) {
+            let server = real_server(reader, name.clone(), &cursor, port, script_timeout);
+            service.real_servers.extend(server.map(|server| (name, server)));
+        }
+    }
+    Some(Draft { service, items })
+}
+
+fn listen<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Vec<(usize, Listen)> {
+    let Some(cursor) = fields.get("listen") else {
+        reader.missing(&fields.path, "listen", "for instance `listen: tcp 192.0.2.10:80`");
+        return vec![];
+    };
+    let items = reader.one_or_list(&cursor, defaults::LISTEN_MAX);
+    if items.is_empty() && matches!(cursor.node, Node::List(_)) {
+        let problem = Problem::new(Code::EmptyList, "a service listens on at least one address")
+            .at(Spot::Value(cursor.path.clone()), "")
+            .help("`listen: tcp 192.0.2.10:80`");
+        reader.problems.push(problem);
+    }
+    let mut read = vec![];
+    for (index, item) in items.into_iter().enumerate() {
+        let Some(text) = reader.text(&item) else { continue };
+        match text::listen(text) {
+            Ok(listen) => read.push((index, listen)),
+            Err(fault) => reader.fault(&item.path, fault),
+        }
+    }
+    read
+}
+
+/// The scheduler and its flags. An unknown one is reported and replaced, so that the rest of the service is looked at.
+fn scheduler<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+) -> (Option<Scheduler>, ServiceFlags) {
+    let default = || defaults::SCHEDULER.parse().ok();
+    let Some(cursor) = fields.get("scheduler") else { return (default(), ServiceFlags::NONE) };
+    let (name, flags) = match cursor.node {
+        Node::Mapping(_) => {
+            let Some(inner) = reader.fields(&cursor, "services.NAME.scheduler") else {
+                return (default(), ServiceFlags::NONE);
+            };
+            let name = inner.get("name");
+            if name.is_none() {
+                reader.missing(&inner.path, "name", "`scheduler: {name: mh, flags: [fallback]}`");
+            }
+            (name, inner.get("flags"))
+        }
+        Node::Null
+        | Node::Bool(_)
+        | Node::Integer(_)
+        | Node::Float
+        | Node::Text(_)
+        | Node::List(_) => (Some(cursor), None),
+    };
+    let name = name.and_then(|cursor| {
+        let text = reader.text(&cursor)?;
+        let known = usable_schedulers();
+        if known.clone().any(|known| known == text) {
+            return text.parse::<Scheduler>().ok();
+        }
+        reader.unknown_word(&cursor, text, known, Code::UnknownScheduler);
+        None
+    });
+    let scheduler = name.clone().or_else(default);
+    let Some(flags) = flags else { return (scheduler, ServiceFlags::NONE) };
+    let words = reader.list(&flags, 8).unwrap_or_default();
+    let mut set = ServiceFlags::NONE;
+    for word in words {
+        let known = [("fallback", ServiceFlags::SCHEDULER_1), ("port", ServiceFlags::SCHEDULER_2)];
+        let Some(flag) = reader.word(&word, &known) else { continue };
+        if let Some(name) = name.as_ref().filter(|name| !name.hashes_flows()) {
+            let text = reader.text(&word).unwrap_or_default();
+            let problem = Problem::new(
+                Code::SchedulerFlag,
+                format!("the scheduler `{name}` has no flag `{text}`"),
+            )
+            .at(Spot::Value(word.path.clone()), "the kernel would ignore it")
+            .help("`fallback` and `port` are flags of `sh` and `mh`");
+            reader.problems.push(problem);
+        }
+        set = set.with(flag);
+    }
+    (scheduler, set)
+}
+
+/// The kernel's schedulers without `none`, which schedules nothing.
+fn usable_schedulers() -> impl Iterator<Item = &'static str> + Clone {
+    Scheduler::KNOWN.into_iter().filter(|name| *name != "none")
+}
+
+fn forward<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Forwarding> {
+    let Some(cursor) = fields.get("forward") else {
+        let help = "say how packets reach the servers: `forward: direct`, `nat` or `tunnel` (docs/configuration.md)";
+        reader.missing(&fields.path, "forward", help);
+        return None;
+    };
+    if !matches!(cursor.node, Node::Mapping(_)) {
+        let words = [
+            ("direct", Forwarding::Direct),
+            ("nat", Forwarding::Nat),
+            ("tunnel", Forwarding::Tunnel(Tunnel::Ipip)),
+        ];
+        return reader.word(&cursor, &words);
+    }
+    let inner = reader.fields(&cursor, "services.NAME.forward")?;
+    let Some(tunnel) = inner.get("tunnel") else {
+        reader.missing(&inner.path, "tunnel", "`forward: {tunnel: {type: gue, port: 6080}}`");
+        return None;
+    };
+    let fields = reader.fields(&tunnel, "services.NAME.forward.tunnel")?;
+    tunnel_form(reader, &fields).map(Forwarding::Tunnel)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TunnelKind {
+    Ipip,
+    Gue,
+    Gre,
+}
+
+fn tunnel_form<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Tunnel> {
+    let kinds = [("ipip", TunnelKind::Ipip), ("gue", TunnelKind::Gue), ("gre", TunnelKind::Gre)];
+    let kind = match fields.get("type") {
+        Some(cursor) => reader.word(&cursor, &kinds)?,
+        None => TunnelKind::Ipip,
+    };
+    let checksums = [
+        ("none", TunnelChecksum::None),
+        ("full", TunnelChecksum::Full),
+        ("remote", TunnelChecksum::Remote),
+    ];
+    let checksums = if kind == TunnelKind::Gue { &checksums[..] } else { &checksums[..2] };
+    let checksum = fields.get("checksum").and_then(|cursor| reader.word(&cursor, checksums));
+    let port = check::port(reader, fields);
+    let mut unused = |key: &str, of: &str| {
+        if fields.get(key).is_some() {
+            let problem = Problem::new(Code::Conflict, format!("this tunnel has no `{key}`"))
+                .at(Spot::Key(fields.path.key(key)), "")
+                .help(format!("`{key}` belongs to the type {of}"));
+            reader.problems.push(problem);
+        }
+    };
+    match kind {
+        TunnelKind::Ipip => {
+            unused("port", "`gue`");
+            unused("checksum", "`gue` or `gre`");
+            Some(Tunnel::Ipip)
+        }
+        TunnelKind::Gre => {
+            unused("port", "`gue`");
+            Some(Tunnel::Gre { checksum: checksum.unwrap_or_default() })
+        }
+        TunnelKind::Gue => {
+            if fields.get("port").is_none() {
+                reader.missing(
+                    &fields.path,
+                    "port",
+                    "the UDP port of the servers' decapsulation, for instance 6080",
+                );
+            }
+            Some(Tunnel::Gue { port: port?, checksum: checksum.unwrap_or_default() })
+        }
+    }
+}
+
+fn persistence<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    listen: &[Listen],
+) -> Option<Persistence> {
+    let fields = reader.fields(cursor, "services.NAME.persistence")?;
+    let timeout = fields.get("timeout").and_then(|cursor| {
+        let timeout = reader.duration(&cursor, defaults::PERSISTENCE_RANGE)?;
+        if timeout.subsec_nanos() > 0 {
+            let fault = text::Fault::new(
+                Code::BadDuration,
+                "`timeout` must be whole seconds: the kernel counts them",
+            );
+            reader.fault(&cursor.path, fault);
+        }
+        Some(timeout)
+    });
+    let widest = match listen.first().map(|listen| Family::of(listen.address.ip())) {
+        Some(Family::Ipv6) => 128,
+        Some(Family::Ipv4) | None => 32,
+    };
+    let prefix = fields
+        .get("prefix")
+        .and_then(|cursor| reader.integer::<u8>(&cursor, 1..=widest, "bits of a client's address"));
+    let timeout = timeout.unwrap_or(defaults::PERSISTENCE).as_secs();
+    Some(Persistence {
+        timeout_s: u32::try_from(timeout).ok()?,
+        prefix: prefix.or_else(|| u8::try_from(widest).ok())?,
+    })
+}
+
+fn real_server<'a>(
+    reader: &mut Reader<'a>,
+    name: Name,
+    cursor: &Cursor<'a>,
+    port: Option<u16>,
+    script_timeout: Duration,
+) -> Option<RealServer> {
+    let (address, weight, checks) = match cursor.node {
+        Node::Text(_) => (Some(cursor.clone()), None, None),
+        Node::Mapping(_) => {
+            let fields = reader.fields(cursor, "services.NAME.real_servers.NAME")?;
+            let address = fields.get("address");
+            if address.is_none() {
+                reader.missing(&fields.path, "address", "`address: 10.0.0.11:80`");
+            }
+            let why = "the kernel's weight is a signed 32-bit number";
+            let weight = fields
+                .get("weight")
+                .and_then(|cursor| reader.integer(&cursor, 0..=Destination::WEIGHT_MAX, why));
+            (address, weight, check::checks(reader, &fields, script_timeout))
+        }
+        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float | Node::List(_) => {
+            reader.wrong_type(cursor, "an address or a mapping", Some("`web1: 10.0.0.11:80`"));
+            return None;
+        }
+    };
+    let address = address?;
+    let text = reader.text(&address)?;
+    match text::endpoint(text, port) {
+        Ok(found) => Some(RealServer {
+            name,
+            address: found,
+            weight: weight.unwrap_or(defaults::WEIGHT),
+            checks,
+        }),
+        Err(fault) => {
+            reader.fault(&address.path, fault);
+            None
+        }
+    }
+}

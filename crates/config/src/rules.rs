@@ -1,0 +1,18 @@
+//! What must hold between the objects of a configuration. Each rule sees all that could be read, errors or not.
+
+pub(crate) mod pool;
+mod services;
+mod vrrp;
+
+use crate::diagnostic::Problems;
+use crate::read::Document;
+use crate::source::Source;
+
+/// Applies every rule.
+pub(crate) fn check(document: &Document, source: &Source, problems: &mut Problems) {
+    for view in &document.views {
+        vrrp::check(view, source, problems);
+    }
+    vrrp::priorities(&document.views, source, problems);
+    services::check(document, problems);
+}

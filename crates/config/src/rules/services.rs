@@ -1,0 +1,188 @@
+//! The rules of services: of each one, between two, and between services and virtual routers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipvs_ctl::model::ServiceFlags;
+
+use crate::code::Code;
+use crate::diagnostic::{Problem, Problems, Spot};
+use crate::model::{Listen, Name};
+use crate::path::Path;
+use crate::read::{Document, Draft};
+
+use super::pool;
+
+/// The rules of all services.
+pub(super) fn check(document: &Document, problems: &mut Problems) {
+    let held = held(document);
+    let mut listens: BTreeMap<Listen, (&Name, Path)> = BTreeMap::new();
+    let mut addresses: BTreeMap<IpAddr, &Name> = BTreeMap::new();
+    for (name, draft) in &document.services {
+        fallback(draft, problems);
+        one_family(draft, problems);
+        one_port(draft, problems);
+        for (index, listen) in draft.items.iter().zip(&draft.service.listen) {
+            let path = pool::service_path(name).key("listen").item(*index);
+            if let Some((first, at)) = listens.insert(*listen, (name, path.clone())) {
+                problems.push(duplicate_listen(listen, name, path.clone(), first, at));
+            }
+            addresses.insert(listen.address.ip(), name);
+            if held.as_ref().is_some_and(|held| !held.contains(&listen.address.ip())) {
+                problems.push(not_held(name, listen, path));
+            }
+        }
+    }
+    for draft in document.services.values() {
+        servers(draft, held.as_ref(), &addresses, problems);
+    }
+}
+
+/// The addresses of all instances on all nodes; none when there are no instances.
+fn held(document: &Document) -> Option<BTreeSet<IpAddr>> {
+    let drafts: Vec<_> = document.views.iter().flat_map(|view| &view.instances).collect();
+    let nets = drafts.iter().flat_map(|draft| &draft.addresses).map(|(_, net)| net.addr());
+    (!drafts.is_empty()).then(|| nets.collect())
+}
+
+/// `sh` and `mh` give a drained server's share to nobody without the flag.
+fn fallback(draft: &Draft, problems: &mut Problems) {
+    let service = &draft.service;
+    if !service.scheduler.hashes_flows() || service.flags.contains(ServiceFlags::SCHEDULER_1) {
+        return;
+    }
+    let scheduler = &service.scheduler;
+    let message = format!(
+        "service `{}`: `{scheduler}` without `fallback` refuses the clients of a server that is down or drained",
+        service.name
+    );
+    let flags = if service.flags.contains(ServiceFlags::SCHEDULER_2) {
+        "fallback, port"
+    } else {
+        "fallback"
+    };
+    let share = match service.real_servers.len() {
+        0 | 1 => "each server owns a fixed share of the clients".to_owned(),
+        servers => format!("each of {servers} servers owns a fixed share of the clients"),
+    };
+    let problem = Problem::new(Code::NoFallback, message)
+        .at(Spot::Value(pool::service_path(&service.name).key("scheduler").key("name")), share)
+        .help(format!("write `scheduler: {{name: {scheduler}, flags: [{flags}]}}`"));
+    problems.push(problem);
+}
+
+fn listen_spot(draft: &Draft, position: usize) -> Spot {
+    let index = draft.items.get(position).copied().unwrap_or_default();
+    Spot::Value(pool::service_path(&draft.service.name).key("listen").item(index))
+}
+
+fn one_family(draft: &Draft, problems: &mut Problems) {
+    let listen = &draft.service.listen;
+    let Some(first) = listen.first() else { return };
+    let other = listen.iter().position(|other| other.address.is_ipv4() != first.address.is_ipv4());
+    let Some((position, other)) =
+        other.and_then(|position| Some((position, listen.get(position)?)))
+    else {
+        return;
+    };
+    let message = format!("service `{}` listens on IPv4 and on IPv6", draft.service.name);
+    let problem = Problem::new(Code::FamilyMismatch, message)
+        .at(listen_spot(draft, position), format!("{} here", pool::family(other.address)))
+        .also(listen_spot(draft, 0), format!("{} here", pool::family(first.address)))
+        .help("make a second service for the other family");
+    problems.push(problem);
+}
+
+/// Under `direct` and `tunnel` a server has one port and cannot serve two.
+fn one_port(draft: &Draft, problems: &mut Problems) {
+    let listen = &draft.service.listen;
+    let Some(first) = listen.first().filter(|_| pool::keeps_port(draft.service.forwarding)) else {
+        return;
+    };
+    let other = listen.iter().position(|other| other.address.port() != first.address.port());
+    let Some((position, other)) =
+        other.and_then(|position| Some((position, listen.get(position)?)))
+    else {
+        return;
+    };
+    let (here, there) = (other.address.port(), first.address.port());
+    let message = format!(
+        "service `{}` has the ports {there} and {here}, and its `forward` can't change a port",
+        draft.service.name
+    );
+    let path = pool::service_path(&draft.service.name);
+    let problem = Problem::new(Code::DirectPort, message)
+        .at(listen_spot(draft, position), format!("port {here} here"))
+        .also(listen_spot(draft, 0), format!("port {there} here"))
+        .also(Spot::Value(path.key("forward")), "packets keep their destination port")
+        .help("make a service of its own for each port");
+    problems.push(problem);
+}
+
+fn duplicate_listen(listen: &Listen, name: &Name, path: Path, first: &Name, at: Path) -> Problem {
+    let message = if name == first {
+        format!("service `{name}` listens on `{listen}` twice")
+    } else {
+        format!("services `{first}` and `{name}` both listen on `{listen}`")
+    };
+    Problem::new(Code::DuplicateListen, message)
+        .at(Spot::Value(path), "")
+        .also(Spot::Value(at), format!("`{first}` has it already"))
+        .help("the kernel has one service for a transport, address and port")
+}
+
+fn not_held(name: &Name, listen: &Listen, path: Path) -> Problem {
+    let address = listen.address.ip();
+    Problem::new(
+        Code::NoInstanceHolds,
+        format!("service `{name}` listens on {address}, which no instance holds"),
+    )
+    .at(Spot::Value(path), "")
+    .help(format!(
+        "add {address} to the `addresses` of an instance, or see to it that this address reaches the active node"
+    ))
+}
+
+fn servers(
+    draft: &Draft,
+    held: Option<&BTreeSet<IpAddr>>,
+    listens: &BTreeMap<IpAddr, &Name>,
+    problems: &mut Problems,
+) {
+    let service = &draft.service;
+    let mut seen = BTreeMap::new();
+    // A service with two ports or families has had its report: a second one at each server would say nothing new.
+    let one = |differs: fn(&Listen, &Listen) -> bool| {
+        service
+            .listen
+            .first()
+            .is_none_or(|first| !service.listen.iter().any(|other| differs(first, other)))
+    };
+    let sound = one(|a, b| a.address.is_ipv4() != b.address.is_ipv4())
+        && (service.implied_port().is_some() || !pool::keeps_port(service.forwarding));
+    for server in service.real_servers.values() {
+        if let Some(first) = seen.insert(server.address, &server.name) {
+            problems.push(pool::duplicate(&service.name, server, first));
+        }
+        if sound {
+            for problem in pool::check(service, server) {
+                problems.push(problem);
+            }
+        }
+        let address = server.address.ip();
+        let own = service.listen.iter().any(|listen| listen.address.ip() == address);
+        let virtual_address =
+            listens.contains_key(&address) || held.is_some_and(|held| held.contains(&address));
+        if virtual_address && !own {
+            let message = format!(
+                "real server `{}` of service `{}` has the virtual address {address}",
+                server.name, service.name
+            );
+            let at = pool::server_path(&service.name, &server.name).key("address");
+            let problem = Problem::new(Code::ServerIsVip, message)
+                .at(Spot::Value(at), "")
+                .help("use the server's own address");
+            problems.push(problem);
+        }
+    }
+}

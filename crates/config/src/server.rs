@@ -1,0 +1,86 @@
+//! Real servers that are added at run time, under the same rules as those of the file.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipvs_ctl::model::Destination;
+
+use crate::code::Code;
+use crate::defaults;
+use crate::diagnostic::{Diagnostic, Problem};
+use crate::model::{Name, RealServer, Service};
+use crate::rules::pool;
+use crate::text;
+
+impl RealServer {
+    /// A server for `service`, as `holdfast server add` describes it.
+    ///
+    /// - `name`: by default made of the address: `10.0.0.13-80`, `2001-db8--13-80`.
+    /// - `address`: `10.0.0.13:80` or `[2001:db8::13]:80`. Under `direct` and `tunnel` the port may be left out when the
+    ///   service has one port: it can be no other.
+    /// - `weight`: 0..=[`Destination::WEIGHT_MAX`], by default 1.
+    ///
+    /// # Errors
+    /// Every rule of the file that the server breaks: the address's form and family, the port under `direct`, the weight,
+    /// a name or address that the service has already. They have no place in a file.
+    pub fn new(
+        name: Option<&str>,
+        address: &str,
+        weight: Option<u32>,
+        service: &Service,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut problems = vec![];
+        let weight = weight.unwrap_or(defaults::WEIGHT);
+        if weight > Destination::WEIGHT_MAX {
+            let greatest = Destination::WEIGHT_MAX;
+            let message = format!("`weight` must be 0 to {greatest}, got {weight}");
+            problems.push(Problem::new(Code::OutOfRange, message));
+        }
+        let address = text::endpoint(address, service.implied_port())
+            .map_err(|fault| problems.push(bare(fault)))
+            .ok();
+        let name = match (name, address) {
+            (Some(name), _) => Some(name.to_owned()),
+            (None, Some(address)) => Some(default_name(address)),
+            (None, None) => None,
+        };
+        let name = name.and_then(|name| {
+            let read = Name::try_from(name);
+            read.map_err(|error| problems.push(Problem::new(Code::BadName, error.to_string()))).ok()
+        });
+        if let Some(name) = name.as_ref().filter(|name| service.real_servers.contains_key(*name)) {
+            let message = format!("service `{}` has a real server `{name}` already", service.name);
+            let problem = Problem::new(Code::DuplicateServerName, message);
+            problems.push(problem.help("choose another name, or remove that one first"));
+        }
+        let server = match (name, address) {
+            (Some(name), Some(address)) => Some(Self { name, address, weight, checks: None }),
+            (None, _) | (_, None) => None,
+        };
+        if let Some(server) = &server {
+            problems.extend(pool::check(service, server));
+            let same = service.real_servers.values().find(|other| other.address == server.address);
+            // The same name was reported already; the same address says no more then.
+            if let Some(other) = same.filter(|other| other.name != server.name) {
+                problems.push(pool::duplicate(&service.name, server, &other.name));
+            }
+        }
+        match server {
+            Some(server) if problems.is_empty() => Ok(server),
+            Some(_) | None => Err(problems.into_iter().map(Problem::bare).collect()),
+        }
+    }
+}
+
+fn bare(fault: text::Fault) -> Problem {
+    fault.help.into_iter().fold(Problem::new(fault.code, fault.message), Problem::help)
+}
+
+/// The name that is made of an address: colons become hyphens, and a leading one gets a 0, which means the same address.
+fn default_name(address: SocketAddr) -> String {
+    let host = match address.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address.to_string().replace(':', "-"),
+    };
+    let zero = if host.starts_with('-') { "0" } else { "" };
+    format!("{zero}{host}-{}", address.port())
+}

@@ -1,0 +1,169 @@
+//! The configuration's text with the place of every key and value in it.
+//!
+//! A path that the text does not have is found at its nearest ancestor that it has, so that a rule may name
+//! `services.web.real_servers.web1.address` whether the file says `web1: 10.0.0.11:80` or `web1: {address: …}`.
+
+use std::collections::BTreeMap;
+
+use crate::path::Path;
+
+/// A range of the text, never across lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last; not before `start`.
+    pub end: usize,
+    /// The line of `start`, counted from 1.
+    pub line: usize,
+    /// The column of `start` in characters, counted from 1.
+    pub column: usize,
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes: YAML may read a number or a word into it.
+    Plain,
+    /// With quotes or as a block: text.
+    Quoted,
+}
+
+/// Where a value is, and its key when it has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The key that introduces it; none for a list's item and the root.
+    pub(crate) key: Option<Span>,
+    /// The value; of a mapping or list its first character's place.
+    pub(crate) value: Span,
+    /// A scalar's text and style.
+    pub(crate) scalar: Option<(String, Style)>,
+}
+
+/// A file's name, its text, and the place of every path.
+#[derive(Clone, Debug)]
+pub struct Source {
+    file: String,
+    text: String,
+    /// The byte at which each line begins.
+    lines: Vec<usize>,
+    places: BTreeMap<Path, Place>,
+}
+
+impl Source {
+    pub(crate) fn new(file: &str, text: String) -> Self {
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(starts.map(|(at, _)| at + 1)).collect();
+        Self { file: file.to_owned(), text, lines, places: BTreeMap::new() }
+    }
+
+    /// The file's name as it was given.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn insert(&mut self, path: Path, place: Place) {
+        self.places.entry(path).or_insert(place);
+    }
+
+    /// The place of exactly this path.
+    pub(crate) fn place(&self, path: &Path) -> Option<&Place> {
+        self.places.get(path)
+    }
+
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        self.places.contains_key(path)
+    }
+
+    /// The value of `path` or of its nearest ancestor. A mapping or list is shown by its key, for it has many lines.
+    pub(crate) fn value(&self, path: &Path) -> Option<Span> {
+        let place = self.nearest(path)?;
+        match (&place.scalar, place.key) {
+            (None, Some(key)) => Some(key),
+            (Some(_), Some(key)) if place.value.start == place.value.end => Some(key),
+            (Some(_) | None, _) => Some(place.value),
+        }
+    }
+
+    /// The key of `path`, or the value where it has none, or the same of its nearest ancestor.
+    pub(crate) fn key(&self, path: &Path) -> Option<Span> {
+        let place = self.nearest(path)?;
+        Some(place.key.unwrap_or(place.value))
+    }
+
+    fn nearest(&self, path: &Path) -> Option<&Place> {
+        let mut path = path.clone();
+        loop {
+            if let Some(place) = self.places.get(&path) {
+                return Some(place);
+            }
+            path = path.parent()?;
+        }
+    }
+
+    /// The text of line `line` (from 1) without its end.
+    pub(crate) fn line(&self, line: usize) -> &str {
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index));
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        start
+            .and_then(|start| self.text.get(*start..end))
+            .map_or("", |text| text.trim_end_matches(['\n', '\r']))
+    }
+
+    /// The byte at which line `line` (from 1) begins; the text's end when it has fewer.
+    pub(crate) fn line_start(&self, line: usize) -> usize {
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index));
+        start.copied().unwrap_or(self.text.len())
+    }
+
+    /// The span of `chars` characters from column `column` (from 1) of line `line` (from 1), cut at the line's end.
+    pub(crate) fn span(&self, line: usize, column: usize, chars: usize) -> Span {
+        let line = line.clamp(1, self.lines.len());
+        let text = self.line(line);
+        let byte = |column: usize| {
+            text.char_indices().nth(column).map_or(text.len(), |(at, _)| at) + self.line_start(line)
+        };
+        let from = column.saturating_sub(1);
+        let column = from.min(text.chars().count()) + 1;
+        Span { start: byte(from), end: byte(from.saturating_add(chars)), line, column }
+    }
+
+    /// The span of the bytes `start..end`, cut at the line's end and at character boundaries.
+    pub(crate) fn bytes(&self, start: usize, end: usize) -> Span {
+        let index = self.lines.partition_point(|line| *line <= start).max(1);
+        let line_start = self.line_start(index);
+        let text = self.line(index);
+        let chars = |byte: usize| {
+            let within = byte.saturating_sub(line_start).min(text.len());
+            text.char_indices().take_while(|(at, _)| *at < within).count()
+        };
+        let (from, to) = (chars(start), chars(end.max(start)));
+        self.span(index, from + 1, to - from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_count_characters_for_people_and_bytes_for_programs() {
+        let source = Source::new("f", "a: 1\nü: über\n".to_owned());
+        let span = source.span(2, 4, 4);
+        assert_eq!(source.text().get(span.start..span.end), Some("über"));
+        assert_eq!((span.line, span.column), (2, 4));
+        assert_eq!(source.bytes(span.start, span.end), span);
+    }
+
+    #[test]
+    fn spans_outside_the_text_are_cut_to_it() {
+        let source = Source::new("f", "a: 1".to_owned());
+        assert_eq!(source.span(9, 9, 9), Span { start: 4, end: 4, line: 1, column: 5 });
+        assert_eq!(source.bytes(100, 200), Span { start: 4, end: 4, line: 1, column: 5 });
+    }
+}

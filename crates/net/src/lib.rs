@@ -1,1 +1,39 @@
 //! VRRP, ARP and ND sockets, addresses and links of this host.
+//!
+//! This is the thin shell between the pure machines and the kernel: it moves bytes and says what happened, and it decides nothing.
+//! Everything is synchronous, so that the VRRP thread needs no runtime and nothing here can be delayed by somebody else's task:
+//!
+//! ```text
+//!                      ┌─ VrrpSocket   advertisements, one per interface and family
+//!  VRRP thread, poll ──┼─ LinkMonitor  links and addresses as they change
+//!                      ├─ Announcer    gratuitous ARP, unsolicited neighbour advertisements
+//!                      └─ Waker        commands from other threads
+//!  address thread ──────── AddressSocket  adds and removes virtual addresses
+//! ```
+//!
+//! A socket belongs to the network namespace of the thread that opened it, wherever it is used later. All descriptors are
+//! close-on-exec: a health check's child inherits none.
+
+mod address;
+mod announce;
+mod answer;
+mod clock;
+mod frame;
+mod interface;
+mod ip_header;
+mod link;
+mod link_state;
+mod netlink;
+mod vrrp_socket;
+mod wake;
+
+pub use address::{Addition, AddressError, AddressSocket, Removal};
+pub use announce::{AnnounceError, Announcer};
+pub use answer::Answer;
+pub use clock::now;
+pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};
+pub use interface::{IfIndex, Interface, LookupError, MacAddress};
+pub use link::{LinkMonitor, MonitorError};
+pub use link_state::{InterfaceAddress, InterfaceState, Interfaces, Link, LinkEvent};
+pub use vrrp_socket::{Datagram, MAX_DATAGRAM, VrrpSocket, VrrpSocketError};
+pub use wake::{WakeError, Waker, wait_until};

@@ -1,0 +1,461 @@
+//! The raw socket that advertisements travel by: IP protocol 112 on one interface, in one family.
+//!
+//! It moves payloads and says where they came from; whether they are valid is for `vrrp`'s receive ladder. For that reason the
+//! kernel verifies no checksum (no IPV6_CHECKSUM option) and filters no TTL: what is wrong arrives, and is counted.
+//!
+//! Invariants: it never blocks; it delivers packets of its own interface only; what it sends leaves with TTL / hop limit 255
+//! (RFC 9568 §5.1.1.3 and §5.1.2.3), from the source address that the caller names, and is not looped back to this host.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use holdfast_time::Instant;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
+    recvmsg, sendmsg, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use vrrp::AddressFamily;
+
+use crate::answer::Answer;
+use crate::interface::Interface;
+use crate::ip_header::ipv4_payload;
+use crate::{clock, netlink};
+
+/// VRRP's protocol number (RFC 9568 §5.1.1.4).
+const PROTOCOL: i32 = 112;
+/// VRRP's group (RFC 9568 §5.1.1.2).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// VRRP's group (RFC 9568 §5.1.2.2).
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// Class selector 6, for network control (RFC 2474 §4.2.2): routers and switches drop it last.
+const NETWORK_CONTROL: u32 = 0xc0;
+/// TC_PRIO_CONTROL of linux/pkt_sched.h: the first band of the default queueing discipline.
+const PRIORITY_CONTROL: u32 = 6;
+/// Room for a burst of several thousand advertisements, against a stall of this process; beyond it the kernel drops and counts.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// The largest datagram that VRRP can make, an IPv6 advertisement with 255 addresses (4088 bytes), with room for the longest
+/// IPv4 header: the buffer to receive into. Longer datagrams arrive with an empty payload.
+pub const MAX_DATAGRAM: usize = 4160;
+
+/// A received packet of protocol 112. Nothing in it is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The IP header's source.
+    pub source: IpAddr,
+    /// The IP header's destination: the group, or one of our addresses when the peer sent by unicast.
+    pub destination: IpAddr,
+    /// TTL or hop limit as it arrived.
+    pub hop_limit: u8,
+    /// Where the payload lies in the caller's buffer, IP headers left out. Empty for what has no whole payload: a fragment, a
+    /// header that contradicts itself, or more than the buffer holds.
+    pub payload: Range<usize>,
+    /// When the kernel received it, which may be long before it was read.
+    pub received_at: Instant,
+}
+
+/// A raw socket of protocol 112 on one interface in one family.
+#[derive(Debug)]
+pub struct VrrpSocket {
+    socket: Socket,
+    interface: Interface,
+    family: AddressFamily,
+    /// No packet that is still unread can have arrived before this instant, when the queue was last found empty.
+    empty_at: Cell<Instant>,
+    dropped: Cell<u32>,
+}
+
+impl VrrpSocket {
+    /// Opens the socket and joins VRRP's group on the interface. The interface may be down and without an address.
+    ///
+    /// When the interface is deleted the socket stays silent for ever: open another for its new index.
+    ///
+    /// # Errors
+    /// CAP_NET_RAW is missing, the interface is gone, or the kernel lacks the family.
+    pub fn open(interface: &Interface, family: AddressFamily) -> Result<Self, VrrpSocketError> {
+        let configured = match family {
+            AddressFamily::Ipv4 => open_v4(interface),
+            AddressFamily::Ipv6 => open_v6(interface),
+        };
+        let socket = configured.map_err(|error| VrrpSocketError::Open {
+            interface: interface.clone(),
+            family,
+            answer: Answer::of_socket(errno(&error)),
+        })?;
+        Ok(Self {
+            socket,
+            interface: interface.clone(),
+            family,
+            empty_at: Cell::new(clock::now()),
+            dropped: Cell::new(0),
+        })
+    }
+
+    /// The interface that it was opened for.
+    pub const fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// The family that it carries.
+    pub const fn family(&self) -> AddressFamily {
+        self.family
+    }
+
+    /// How many packets the kernel has dropped because they were not read in time, as of the last one that was received.
+    pub const fn dropped(&self) -> u32 {
+        self.dropped.get()
+    }
+
+    /// Takes the next packet from the queue into `buffer` (of [`MAX_DATAGRAM`] bytes); none when the queue is empty.
+    ///
+    /// # Errors
+    /// What the network has reported to the socket, which stays usable: count it and read on.
+    pub fn recv(&self, buffer: &mut [u8]) -> Result<Option<Datagram>, VrrpSocketError> {
+        loop {
+            let before = clock::now();
+            match self.recv_one(buffer) {
+                // Queued between the socket's creation and its binding to the interface; it can't happen later.
+                Ok(Received { interface, .. }) if interface != self.interface.index.value() => {}
+                Ok(received) => return Ok(Some(received.datagram)),
+                Err(Errno::EAGAIN) => {
+                    self.empty_at.set(before);
+                    return Ok(None);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(VrrpSocketError::Receive {
+                        interface: self.interface.clone(),
+                        family: self.family,
+                        answer: Answer::of_socket(errno),
+                    });
+                }
+            }
+        }
+    }
+
+    fn recv_one(&self, buffer: &mut [u8]) -> Result<Received, Errno> {
+        let mut control = ControlBuffer([0; 256]);
+        let (length, truncated, source, controls) = {
+            let mut slices = [IoSliceMut::new(buffer)];
+            let message = recvmsg::<SockaddrStorage>(
+                self.socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut control.0),
+                MsgFlags::MSG_DONTWAIT,
+            )?;
+            let mut controls = Controls::default();
+            for one in message.cmsgs()? {
+                controls.take(one);
+            }
+            let truncated = message.flags.contains(MsgFlags::MSG_TRUNC);
+            (message.bytes, truncated, message.address.and_then(ip_of), controls)
+        };
+        if let Some(dropped) = controls.dropped {
+            self.dropped.set(dropped);
+        }
+        let payload = match self.family {
+            _ if truncated => 0..0,
+            AddressFamily::Ipv4 => ipv4_payload(buffer.get(..length).unwrap_or_default()),
+            AddressFamily::Ipv6 => 0..length,
+        };
+        let unspecified = unspecified(self.family);
+        // The wall clock is read first: a pause between the two makes the arrival late, which costs a peer nothing.
+        let wall = clock::wall_clock();
+        let received_at = arrival(controls.stamp, wall, clock::now()).max(self.empty_at.get());
+        Ok(Received {
+            interface: controls.interface,
+            datagram: Datagram {
+                source: source.unwrap_or(unspecified),
+                destination: controls.destination.unwrap_or(unspecified),
+                // A packet without the option's message can't prove its hop limit: 0 never passes.
+                hop_limit: controls.hop_limit.unwrap_or(0),
+                payload,
+                received_at,
+            },
+        })
+    }
+
+    /// Sends `payload` to VRRP's group from `source`, which must be on the interface (for IPv6: and not tentative). Its
+    /// checksum is the caller's.
+    ///
+    /// # Errors
+    /// The source is not on the interface or of the other family, the interface is down or gone, or its queue is full. Nothing
+    /// was sent.
+    pub fn send(&self, source: IpAddr, payload: &[u8]) -> Result<(), VrrpSocketError> {
+        loop {
+            let sent = match (self.family, source) {
+                (AddressFamily::Ipv4, IpAddr::V4(source)) => self.send_v4(source, payload),
+                (AddressFamily::Ipv6, IpAddr::V6(source)) => self.send_v6(source, payload),
+                (AddressFamily::Ipv4, IpAddr::V6(_)) | (AddressFamily::Ipv6, IpAddr::V4(_)) => {
+                    Err(Errno::EAFNOSUPPORT)
+                }
+            };
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(VrrpSocketError::Send {
+                        interface: self.interface.clone(),
+                        source_address: source,
+                        answer: send_answer(errno),
+                    });
+                }
+            }
+        }
+    }
+
+    fn send_v4(&self, source: Ipv4Addr, payload: &[u8]) -> Result<usize, Errno> {
+        let info = libc::in_pktinfo {
+            ipi_ifindex: self.interface.index.signed(),
+            ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        let to = SockaddrIn::from(SocketAddrV4::new(GROUP_V4, 0));
+        self.send_to(payload, ControlMessage::Ipv4PacketInfo(&info), &to)
+    }
+
+    fn send_v6(&self, source: Ipv6Addr, payload: &[u8]) -> Result<usize, Errno> {
+        let info = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+            ipi6_ifindex: self.interface.index.value(),
+        };
+        let to = SockaddrIn6::from(SocketAddrV6::new(GROUP_V6, 0, 0, self.interface.index.value()));
+        self.send_to(payload, ControlMessage::Ipv6PacketInfo(&info), &to)
+    }
+
+    fn send_to<S: nix::sys::socket::SockaddrLike>(
+        &self,
+        payload: &[u8],
+        info: ControlMessage<'_>,
+        to: &S,
+    ) -> Result<usize, Errno> {
+        sendmsg(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(payload)],
+            &[info],
+            MsgFlags::MSG_DONTWAIT,
+            Some(to),
+        )
+    }
+}
+
+impl AsFd for VrrpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+struct Received {
+    interface: u32,
+    datagram: Datagram,
+}
+
+/// Room for the control messages, aligned as the kernel's `struct cmsghdr` wants it.
+#[repr(align(8))]
+struct ControlBuffer([u8; 256]);
+
+/// What the control messages of one packet said.
+#[derive(Default)]
+struct Controls {
+    hop_limit: Option<u8>,
+    destination: Option<IpAddr>,
+    interface: u32,
+    stamp: Option<TimeSpec>,
+    dropped: Option<u32>,
+}
+
+impl Controls {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "nix has a variant for every control message of every socket; these five were asked for"
+    )]
+    fn take(&mut self, message: ControlMessageOwned) {
+        match message {
+            ControlMessageOwned::Ipv4Ttl(ttl) => self.hop_limit = u8::try_from(ttl).ok(),
+            ControlMessageOwned::Ipv6HopLimit(limit) => self.hop_limit = u8::try_from(limit).ok(),
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                self.destination =
+                    Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr))));
+                self.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                self.destination = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
+                self.interface = info.ipi6_ifindex;
+            }
+            ControlMessageOwned::ScmTimestampns(stamp) => self.stamp = Some(stamp),
+            ControlMessageOwned::RxqOvfl(dropped) => self.dropped = Some(dropped),
+            _ => {}
+        }
+    }
+}
+
+/// The wall clock's stamp of a packet as an instant. The stamp's age is taken off the present; a wall clock that was set back
+/// meanwhile makes it young, one that was set forward makes it old, and the caller bounds that by what else it knows.
+fn arrival(stamp: Option<TimeSpec>, wall: Option<Duration>, now: Instant) -> Instant {
+    let age =
+        stamp.and_then(clock::duration).zip(wall).map(|(stamp, wall)| wall.saturating_sub(stamp));
+    now - age.unwrap_or_default()
+}
+
+fn ip_of(address: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+}
+
+const fn unspecified(family: AddressFamily) -> IpAddr {
+    match family {
+        AddressFamily::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+fn send_answer(errno: Errno) -> Answer {
+    if errno == Errno::EINVAL || errno == Errno::ENETUNREACH {
+        // Kernels differ in which of the two they answer to a source that they don't find on the interface.
+        Answer::advising(
+            errno,
+            "the source address is not on the interface or still tentative, or the interface is down or gone",
+        )
+    } else if errno == Errno::EAGAIN {
+        Answer::advising(errno, "the interface's queue is full: the next one may pass")
+    } else {
+        Answer::of_socket(errno)
+    }
+}
+
+fn open_v4(interface: &Interface) -> io::Result<Socket> {
+    let socket = open(Domain::IPV4, interface)?;
+    socket.set_multicast_all_v4(false)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_multicast_ttl_v4(255)?;
+    socket.set_ttl_v4(255)?;
+    socket.set_tos_v4(NETWORK_CONTROL)?;
+    setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
+    setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    let by_index = InterfaceIndexOrAddress::Index(interface.index.value());
+    socket.join_multicast_v4_n(&GROUP_V4, &by_index)?;
+    // After the type of service, for that sets the priority too.
+    socket.set_priority(PRIORITY_CONTROL)?;
+    Ok(socket)
+}
+
+fn open_v6(interface: &Interface) -> io::Result<Socket> {
+    let socket = open(Domain::IPV6, interface)?;
+    socket.set_multicast_all_v6(false)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_hops_v6(255)?;
+    socket.set_unicast_hops_v6(255)?;
+    socket.set_tclass_v6(NETWORK_CONTROL)?;
+    setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    socket.set_multicast_if_v6(interface.index.value())?;
+    socket.join_multicast_v6(&GROUP_V6, interface.index.value())?;
+    socket.set_priority(PRIORITY_CONTROL)?;
+    Ok(socket)
+}
+
+/// What both families have in common. The socket is bound to the interface first, so that nothing foreign is queued from then on.
+fn open(domain: Domain, interface: &Interface) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(PROTOCOL)))?;
+    socket.bind_device(Some(interface.name.as_bytes()))?;
+    // The kernel binds by name: an interface that was made again under the same name meanwhile is not the one that was meant.
+    if nix::net::if_::if_nametoindex(interface.name.as_str())? != interface.index.value() {
+        return Err(Errno::ENODEV.into());
+    }
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    netlink::enlarge_receive_buffer(&socket, RECEIVE_BUFFER)?;
+    Ok(socket)
+}
+
+/// socket2 reports the kernel's errno as an `io::Error`; one without comes from its own checks of the arguments.
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
+/// Why a VRRP socket failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VrrpSocketError {
+    /// The socket was not opened.
+    #[error("open a VRRP socket for {family} on {interface}: {answer}")]
+    Open {
+        /// The interface.
+        interface: Interface,
+        /// The family.
+        family: AddressFamily,
+        /// What the kernel answered.
+        answer: Answer,
+    },
+    /// A packet was not received.
+    #[error("receive VRRP for {family} on {interface}: {answer}")]
+    Receive {
+        /// The interface.
+        interface: Interface,
+        /// The family.
+        family: AddressFamily,
+        /// What the kernel answered.
+        answer: Answer,
+    },
+    /// An advertisement was not sent.
+    #[error("send an advertisement from {source_address} on {interface}: {answer}")]
+    Send {
+        /// The interface.
+        interface: Interface,
+        /// The source address that was asked for.
+        source_address: IpAddr,
+        /// What the kernel answered.
+        answer: Answer,
+    },
+}
+
+impl VrrpSocketError {
+    /// What the kernel answered.
+    pub const fn answer(&self) -> Answer {
+        match self {
+            Self::Open { answer, .. }
+            | Self::Receive { answer, .. }
+            | Self::Send { answer, .. } => *answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL: Duration = Duration::from_secs(1_700_000_000);
+    const NOW: Instant = Instant::from_start(Duration::from_secs(500));
+
+    fn stamp(wall: Duration) -> Option<TimeSpec> {
+        Some(TimeSpec::from_duration(wall))
+    }
+
+    #[test]
+    fn a_stamp_of_the_past_is_taken_off_the_present() {
+        let age = Duration::from_millis(1500);
+        assert_eq!(arrival(stamp(WALL - age), Some(WALL), NOW), NOW - age);
+    }
+
+    #[test]
+    fn a_stamp_of_the_future_or_none_means_now() {
+        assert_eq!(arrival(stamp(WALL + Duration::from_secs(3600)), Some(WALL), NOW), NOW);
+        assert_eq!(arrival(None, Some(WALL), NOW), NOW);
+        assert_eq!(arrival(stamp(WALL), None, NOW), NOW);
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_is_told_from_a_full_queue() {
+        for errno in [Errno::EINVAL, Errno::ENETUNREACH] {
+            assert!(send_answer(errno).to_string().contains("not on the interface"));
+        }
+        assert!(send_answer(Errno::EAGAIN).to_string().contains("queue is full"));
+    }
+}

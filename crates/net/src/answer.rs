@@ -53,14 +53,14 @@ fn advice(errno: Errno, on_eperm: &'static str, on_eacces: &'static str) -> Opti
     [
         (Errno::EPERM, on_eperm),
         (Errno::EACCES, on_eacces),
-        (Errno::ENODEV, "there is no such interface any more: it is followed when it returns"),
-        (Errno::ENXIO, "there is no such interface any more: it is followed when it returns"),
+        (Errno::ENODEV, "the interface is gone: it has another index when it returns"),
+        (Errno::ENXIO, "the interface is gone: it has another index when it returns"),
         (Errno::ENETDOWN, "the interface is down: set it up"),
         (Errno::EADDRNOTAVAIL, "the interface does not have this address"),
         (Errno::EAFNOSUPPORT, "the kernel was built or started without this address family"),
         (Errno::EPROTONOSUPPORT, "the kernel was built or started without this protocol"),
-        (Errno::ENOBUFS, "the kernel's buffer is full: it is tried again"),
-        (Errno::EAGAIN, "the kernel did not answer in time: it is tried again"),
+        (Errno::ENOBUFS, "the kernel's buffer is full: try again"),
+        (Errno::EAGAIN, "the kernel did not answer in time: try again"),
         (Errno::EMFILE, "this process may open no more files: raise its limit (LimitNOFILE=)"),
         (Errno::EMSGSIZE, "the packet exceeds the interface's MTU"),
     ]

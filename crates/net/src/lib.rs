@@ -4,12 +4,15 @@
 //! Everything is synchronous, so that the VRRP thread needs no runtime and nothing here can be delayed by somebody else's task:
 //!
 //! ```text
-//!                      ┌─ VrrpSocket   advertisements, one per interface and family
-//!  VRRP thread, poll ──┼─ LinkMonitor  links and addresses as they change
-//!                      ├─ Announcer    gratuitous ARP, unsolicited neighbour advertisements
-//!                      └─ Waker        commands from other threads
-//!  address thread ──────── AddressSocket  adds and removes virtual addresses
+//!                  ┌─ VrrpSocket     advertisements, one per interface and family
+//!  VRRP thread ────┼─ Announcer      gratuitous ARP, unsolicited neighbour advertisements
+//!                  └─ Waker          commands and link events from other threads
+//!                  ┌─ LinkMonitor    links and addresses as they change
+//!  other threads ──┴─ AddressSocket  adds and removes virtual addresses
 //! ```
+//!
+//! What is used by the VRRP thread never waits for the kernel. The other two do when they list or change something, for
+//! milliseconds on a host with many addresses, so they belong elsewhere.
 //!
 //! A socket belongs to the network namespace of the thread that opened it, wherever it is used later. All descriptors are
 //! close-on-exec: a health check's child inherits none.

@@ -185,8 +185,8 @@ impl RouteSocket {
         }
     }
 
-    /// Reads everything that `request` lists. `read` is given the kind and the payload of each message, from the start again when
-    /// the kernel says that the list changed meanwhile (`restart` comes first then).
+    /// Everything that `request` lists and `read`, given the kind and the payload of a message, understands. It is listed again
+    /// when the kernel says that it changed meanwhile.
     pub(crate) fn dump<T>(
         &mut self,
         request: &RouteNetlinkMessage,

@@ -1,8 +1,10 @@
 //! Advertisements between two hosts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsFd;
 
-use holdfast_net::{Datagram, MAX_DATAGRAM, VrrpSocket, now};
+use holdfast_net::{Datagram, MAX_DATAGRAM, VrrpSocket, now, wait_until};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use vrrp::AddressFamily;
 
@@ -82,7 +84,7 @@ fn an_advertisement_that_was_read_late_has_the_time_of_its_arrival() {
         let sender = open(&pair.left, "eth0", family);
         let mut receiver = open(&pair.right, "eth0", family);
         sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
-        holdfast_net::wait_until(&[std::os::fd::AsFd::as_fd(&receiver)], None).unwrap();
+        wait_until(&[receiver.as_fd()], None).unwrap();
         // A stall of the reader, which nothing but time can make.
         let stall = std::time::Duration::from_millis(200);
         std::thread::sleep(stall);
@@ -174,7 +176,11 @@ fn neither_its_own_nor_another_interfaces_advertisements_are_received() {
         let sender = open(&pair.left, "eth0", family);
         let beside = open(&pair.left, "eth0", family);
         let other_link = open(&pair.left, "eth1", family);
+        let mut other_receiver = open(&pair.right, "eth1", family);
         other_link.send(source(family, 1), b"the other link").unwrap();
+        assert_eq!(receive(&mut other_receiver).1, b"the other link", "{family}");
+        let mut polled = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut polled, PollTimeout::ZERO), Ok(0), "{family}: nothing to wake up for");
         sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
         assert_eq!(receive(&mut receiver).1, ADVERTISEMENT, "{family}");
         // A copy for this host would have been queued before the one for the other.

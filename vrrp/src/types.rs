@@ -1,7 +1,7 @@
 //! The protocol's small values, checked once at the door.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -23,6 +23,15 @@ impl Vrid {
     /// The number on the wire.
     pub const fn value(self) -> u8 {
         self.0.get()
+    }
+
+    /// The virtual router's MAC address (RFC 9568 §7.3): 00-00-5E-00-01-VRID for IPv4, 00-00-5E-00-02-VRID for IPv6.
+    pub const fn mac(self, family: AddressFamily) -> [u8; 6] {
+        let block = match family {
+            AddressFamily::Ipv4 => 1,
+            AddressFamily::Ipv6 => 2,
+        };
+        [0x00, 0x00, 0x5e, 0x00, block, self.value()]
     }
 }
 
@@ -88,19 +97,17 @@ impl Interval {
 
     /// The interval of exactly this length in `version`'s units and range; none when the wire can't say it.
     pub fn from_duration(version: Version, duration: Duration) -> Option<Self> {
-        let exact = |unit: u128| {
-            duration
-                .as_millis()
-                .checked_div(unit)
-                .filter(|n| Duration::from_millis((n * unit) as u64) == duration)
+        let exact = |unit: Duration| {
+            let (length, unit) = (duration.as_nanos(), unit.as_nanos());
+            (length % unit == 0).then_some(length / unit)
         };
         match version {
-            Version::V2 => {
-                exact(1000).and_then(|s| u8::try_from(s).ok()).and_then(Self::from_seconds)
-            }
-            Version::V3 => {
-                exact(10).and_then(|cs| u16::try_from(cs).ok()).and_then(Self::from_centiseconds)
-            }
+            Version::V2 => exact(Duration::from_secs(1))
+                .and_then(|s| u8::try_from(s).ok())
+                .and_then(Self::from_seconds),
+            Version::V3 => exact(Duration::from_millis(10))
+                .and_then(|cs| u16::try_from(cs).ok())
+                .and_then(Self::from_centiseconds),
         }
     }
 
@@ -156,6 +163,14 @@ impl AddressFamily {
         match address {
             IpAddr::V4(_) => Self::Ipv4,
             IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// The multicast group that advertisements are sent to: 224.0.0.18 (RFC 9568 §5.1.1.2) or ff02::12 (§5.1.2.2).
+    pub const fn multicast_group(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18)),
+            Self::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12)),
         }
     }
 }

@@ -1,0 +1,398 @@
+//! One virtual router's machine (RFC 9568 §6.4 with errata 8298 to 8301; RFC 3768 §6.4 for version 2).
+//!
+//! ```text
+//!                     Startup, not the owner                    active-down timer
+//!   ┌────────────┐ ─────────────────────────► ┌────────────┐ ─────────────────────► ┌────────────┐
+//!   │ Initialize │                            │   Backup   │                        │   Active   │
+//!   └────────────┘ ◄───────────────────────── └────────────┘ ◄───────────────────── └────────────┘
+//!         │  ▲        Shutdown, interface down                 better advertisement     ▲     │
+//!         │  └────────────────────────── Shutdown, interface down ──────────────────────┼─────┘
+//!         └──────────────────────────────── Startup of the owner ───────────────────────┘
+//! ```
+//!
+//! It does no IO and reads no clock. After every input drain [`VirtualRouter::poll_action`] and look at
+//! [`VirtualRouter::poll_timeout`] again. Instants must not go back. Its invariants: Initialize has no timer, Backup has the
+//! active-down timer and Active the adver timer; the addresses are installed exactly while it is Active; an advertisement that
+//! is not accepted moves no timer.
+//!
+//! The driver drains every receive queue before it calls [`VirtualRouter::handle_timeout`], so that being woken late is not
+//! mistaken for an advertisement that was not sent. Where the RFC is silent, or this machine deviates, it does as follows:
+//!
+//! * **Storm guard.** What calls for an immediate advertisement (an advertisement of lower rank, a changed priority) gets it at
+//!   once when the last one was sent half an interval ago or longer; else the adver timer is brought forward to that moment.
+//!   However many packets come in, at most two advertisements an interval go out.
+//! * **A due advertisement waits for its timer.** When the adver timer is due, nothing that is read from the queue makes the
+//!   machine advertise: the timer does it after the queue has been drained, unless something better was in there.
+//! * **Announcing again.** Every answer to an advertisement of lower rank, priority 0 included, announces the addresses, and the
+//!   timed advertisement after it does so once more: the other router's announcement may still have been on its way.
+//! * **Stall.** When the adver timer fires and the last advertisement is older than Active_Down_Interval, another router may
+//!   have taken over. The machine then does what it would do as a Backup that hears of a lower-ranking Active: with Preempt_Mode
+//!   it stays, advertises and announces (a better router answers at once); without, it goes to Backup and listens.
+//! * **Priority 0 in Backup** sets the timer to Skew_Time by the letter (§6.4.2), whoever sent it. Believing only the known
+//!   Active would cost a full Active_Down_Interval when that one has just changed its address, and never waiting longer than
+//!   before would gain less than one Skew_Time.
+//! * **Equal priority and equal address** (a clone, or a loop) is reported and never answered.
+
+mod election;
+mod event;
+mod params;
+mod reconfigure;
+mod state;
+mod timing;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use holdfast_time::Instant;
+
+pub use event::{Action, Advertisement, Event, Observation, Reason, Timer, Transition};
+pub use params::{InvalidParams, Params};
+pub use state::{State, Status};
+
+use crate::counters::Counters;
+use crate::discard::DiscardReason;
+use crate::receive::Expectation;
+use crate::types::{AddressFamily, Interval, Priority, Version};
+use crate::wire::Repr;
+
+/// One virtual router: told the time and what happened, it answers with actions.
+#[derive(Clone, Debug)]
+pub struct VirtualRouter {
+    params: Params,
+    /// The interface's primary address; none while the interface can't be used. Backup and Active always have one.
+    primary: Option<IpAddr>,
+    /// Whether it shall take part. Backup and Active imply it; in Initialize it waits for the interface.
+    wanted: bool,
+    state: State,
+    since: Instant,
+    /// At most [`VirtualRouter::ACTION_LIMIT`]; see there.
+    actions: VecDeque<Action>,
+    counters: Counters,
+}
+
+impl VirtualRouter {
+    /// How many actions wait at most. No input makes more than six, so a driver that polls after every input never comes near.
+    /// At the limit the oldest action is dropped and counted ([`Counters::actions_dropped`]): what says whether the addresses
+    /// belong on the interface is then still the newest.
+    pub const ACTION_LIMIT: usize = 64;
+
+    /// A virtual router in Initialize. It takes part after [`Event::Startup`] and [`Event::InterfaceUp`], in any order.
+    pub fn new(now: Instant, params: Params) -> Self {
+        Self {
+            params,
+            primary: None,
+            wanted: false,
+            state: State::Initialize,
+            since: now,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes note of an event.
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        let Some(event) = self.normalize(event) else { return };
+        match (self.state, event) {
+            (State::Initialize, Event::Startup) => {
+                self.wanted = true;
+                self.start(now);
+            }
+            (State::Initialize, Event::InterfaceUp { primary }) => {
+                self.primary = Some(primary);
+                self.start(now);
+            }
+            (State::Initialize, Event::Shutdown) => self.wanted = false,
+            (State::Initialize, Event::InterfaceDown) => self.primary = None,
+            (State::Initialize, Event::PrimaryChanged { primary }) => {
+                self.primary = self.primary.and(Some(primary));
+            }
+            (State::Initialize, Event::Advertisement(_) | Event::Resumed)
+            | (State::Backup { .. } | State::Active { .. }, Event::Startup) => {}
+
+            (State::Backup { .. } | State::Active { .. }, Event::Shutdown) => {
+                self.wanted = false;
+                self.stop(now, Reason::Shutdown);
+            }
+            (State::Backup { .. } | State::Active { .. }, Event::InterfaceDown) => {
+                self.primary = None;
+                self.stop(now, Reason::InterfaceDown);
+            }
+            (
+                State::Backup { .. } | State::Active { .. },
+                Event::InterfaceUp { primary } | Event::PrimaryChanged { primary },
+            ) => self.primary = Some(primary),
+            (State::Backup { .. }, Event::Advertisement(heard)) => self.hear_as_backup(now, heard),
+            (State::Active { .. }, Event::Advertisement(heard)) => self.hear_as_active(now, heard),
+            (State::Backup { .. } | State::Active { .. }, Event::Resumed) => self.resume(now),
+            (
+                State::Initialize | State::Backup { .. } | State::Active { .. },
+                Event::Reconfigure(params),
+            ) => self.reconfigure(now, params),
+        }
+    }
+
+    /// Fires the timer if its time has come. Call it only after every receive queue has been drained.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Backup { active_down, takeover, .. } if active_down <= now => {
+                self.promote(now, takeover);
+            }
+            State::Active { adver, advertised, announcements } if adver <= now => {
+                self.advertise_on_time(now, adver, advertised, announcements);
+            }
+            State::Initialize | State::Backup { .. } | State::Active { .. } => {}
+        }
+    }
+
+    /// When [`VirtualRouter::handle_timeout`] has something to do, and which timer that is. Changes with every input.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.state.deadline()
+    }
+
+    /// The next thing to do. Poll after every input until there is none.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The message to send for [`Action::SendAdvertisement`], checksum included, of the parameters as they are now.
+    pub fn encode(&self, priority: Priority, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        self.advertisement(priority).to_vec(source, destination, self.params.checksum_form())
+    }
+
+    /// The same as a value that can be written into a buffer.
+    pub fn advertisement(&self, priority: Priority) -> Repr<'_> {
+        self.params.advertisement(priority)
+    }
+
+    /// What [`crate::receive::check`] wants to know of this router.
+    pub const fn expectation(&self) -> Expectation<'_> {
+        Expectation { params: &self.params, primary: self.primary }
+    }
+
+    /// Counts a packet for this router that [`crate::receive::check`] discarded. Nothing else changes.
+    pub fn count_discard(&mut self, reason: DiscardReason) {
+        self.counters.discarded.count(reason);
+    }
+
+    /// The parameters in force.
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The state with its timer.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The state's name.
+    pub const fn status(&self) -> Status {
+        self.state.status()
+    }
+
+    /// When the state was entered.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The priority that counts now: the configured one, changed by tracking.
+    pub const fn priority(&self) -> Priority {
+        self.params.priority()
+    }
+
+    /// The interface's primary address; none while the interface can't be used.
+    pub const fn primary(&self) -> Option<IpAddr> {
+        self.primary
+    }
+
+    /// Active_Adver_Interval: in Backup the learned one, in Active our own; none in Initialize.
+    pub const fn active_adver_interval(&self) -> Option<Interval> {
+        match self.state {
+            State::Initialize => None,
+            State::Backup { active_adver_interval, .. } => Some(active_adver_interval),
+            State::Active { .. } => Some(self.params.advertisement_interval()),
+        }
+    }
+
+    /// Who is Active as far as is known: in Backup who was last accepted as such, in Active our own primary address.
+    pub const fn active_address(&self) -> Option<IpAddr> {
+        match self.state {
+            State::Initialize => None,
+            State::Backup { active, .. } => active,
+            State::Active { .. } => self.primary,
+        }
+    }
+
+    /// What has been counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// An address of the other family is no primary address, and what comes from one is not for this router.
+    fn normalize(&self, event: Event) -> Option<Event> {
+        let foreign = |address| AddressFamily::of(address) != self.params.family();
+        match event {
+            Event::InterfaceUp { primary } | Event::PrimaryChanged { primary }
+                if foreign(primary) =>
+            {
+                Some(Event::InterfaceDown)
+            }
+            Event::Advertisement(heard) if foreign(heard.source) => None,
+            Event::Startup
+            | Event::Shutdown
+            | Event::Advertisement(_)
+            | Event::InterfaceUp { .. }
+            | Event::InterfaceDown
+            | Event::PrimaryChanged { .. }
+            | Event::Reconfigure(_)
+            | Event::Resumed => Some(event),
+        }
+    }
+
+    /// S1, S2: takes part if it shall and can.
+    fn start(&mut self, now: Instant) {
+        if !self.wanted || self.primary.is_none() {
+            return;
+        }
+        if self.params.priority() == Priority::OWNER {
+            self.promote(now, Reason::Owner);
+        } else {
+            self.listen(now, self.params.advertisement_interval(), None, Reason::Startup);
+        }
+    }
+
+    /// S3, S4: to Initialize. Priority 0 can be sent only while there is an interface.
+    fn stop(&mut self, now: Instant, reason: Reason) {
+        if self.status() == Status::Active {
+            if self.primary.is_some() {
+                self.send(Priority::RELEASE);
+            }
+            self.push(Action::RemoveAddresses);
+        }
+        self.enter(now, State::Initialize, reason);
+    }
+
+    /// S1, S5: to Active. The advertisement goes first, so that the others yield while the addresses are still being installed.
+    fn promote(&mut self, now: Instant, reason: Reason) {
+        self.send(self.params.priority());
+        self.push(Action::InstallAddresses);
+        self.push(Action::Announce);
+        self.counters.became_active += 1;
+        let adver = now + self.params.advertisement_interval().duration();
+        self.enter(now, State::Active { adver, advertised: now, announcements: 0 }, reason);
+    }
+
+    /// S2, R2, R3, C5: to Backup with the full Active_Down_Interval.
+    fn listen(&mut self, now: Instant, interval: Interval, active: Option<IpAddr>, reason: Reason) {
+        if self.status() == Status::Active {
+            self.push(Action::RemoveAddresses);
+        }
+        self.enter(now, self.backup(now, interval, active), reason);
+    }
+
+    /// Backup, the Active having been heard just now to advertise at `interval`.
+    fn backup(&self, now: Instant, interval: Interval, active: Option<IpAddr>) -> State {
+        // Version 2 learns nothing: both intervals are the same, or the advertisement was discarded.
+        let active_adver_interval = match self.params.version() {
+            Version::V2 => self.params.advertisement_interval(),
+            Version::V3 => interval,
+        };
+        State::Backup {
+            active_down: now + self.params.active_down_interval(active_adver_interval),
+            active_adver_interval,
+            active,
+            takeover: Reason::ActiveSilent,
+        }
+    }
+
+    /// S6, C5: the adver timer fired. The next one is counted from when this one was due, so that lateness does not add up;
+    /// whole intervals that were missed are not made up for.
+    fn advertise_on_time(
+        &mut self,
+        now: Instant,
+        due: Instant,
+        advertised: Instant,
+        announcements: u8,
+    ) {
+        let mut announcements = announcements;
+        if let Some(silent) = self.stalled(now, advertised) {
+            self.counters.stalls += 1;
+            self.push(Action::Observe(Observation::Stalled { silent }));
+            if !self.params.preempts() {
+                self.listen(now, self.params.advertisement_interval(), None, Reason::Stalled);
+                return;
+            }
+            announcements = 2;
+        }
+        self.send(self.params.priority());
+        if announcements > 0 {
+            self.push(Action::Announce);
+        }
+        let interval = self.params.advertisement_interval().duration();
+        let adver = if due + interval > now { due + interval } else { now + interval };
+        let announcements = announcements.saturating_sub(1);
+        self.state = State::Active { adver, advertised: now, announcements };
+    }
+
+    /// Since when nothing was sent, if that is longer than a Backup with our own priority would wait. Those of lower priority
+    /// wait longer, so none has taken over before.
+    fn stalled(&self, now: Instant, advertised: Instant) -> Option<Duration> {
+        let silent = now.saturating_since(advertised);
+        let limit = self.params.active_down_interval(self.params.advertisement_interval());
+        (silent > limit).then_some(silent)
+    }
+
+    /// C5 after a sleep in which the queues lost what was sent. A Backup listens anew. An Active's timer, which is due,
+    /// decides; it fires after the queue has been drained.
+    fn resume(&mut self, now: Instant) {
+        if let State::Backup { active_adver_interval, active, .. } = self.state {
+            self.state = self.backup(now, active_adver_interval, active);
+        }
+    }
+
+    /// Advertises now and says true, or lets the timer do it: as soon as the storm guard allows it, or after the queue has been
+    /// drained when the timer is due already.
+    fn advertise_soon(&mut self, now: Instant) -> bool {
+        let State::Active { adver, advertised, announcements } = self.state else { return false };
+        let interval = self.params.advertisement_interval().duration();
+        // The storm guard: nothing untimed within half an interval after the last advertisement.
+        let earliest = advertised + interval / 2;
+        let at_once = earliest <= now && now < adver;
+        self.state = if at_once {
+            self.send(self.params.priority());
+            State::Active { adver: now + interval, advertised: now, announcements }
+        } else if now < adver {
+            State::Active { adver: adver.min(earliest), advertised, announcements }
+        } else {
+            self.state
+        };
+        at_once
+    }
+
+    fn enter(&mut self, now: Instant, state: State, reason: Reason) {
+        let from = self.status();
+        self.state = state;
+        self.since = now;
+        self.push(Action::Report(Transition { at: now, from, to: self.status(), reason }));
+    }
+
+    fn send(&mut self, priority: Priority) {
+        self.counters.advertisements_sent += 1;
+        if priority == Priority::RELEASE {
+            self.counters.priority_zero_sent += 1;
+        }
+        self.push(Action::SendAdvertisement { priority });
+    }
+
+    /// Queues an action; see [`VirtualRouter::ACTION_LIMIT`].
+    fn push(&mut self, action: Action) {
+        if self.actions.len() >= Self::ACTION_LIMIT {
+            self.actions.pop_front();
+            self.counters.actions_dropped += 1;
+        }
+        self.actions.push_back(action);
+    }
+}
+
+#[cfg(test)]
+mod tests;

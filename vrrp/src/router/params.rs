@@ -1,0 +1,194 @@
+//! What a virtual router is configured with (RFC 9568 §6.1), valid by construction.
+
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::timing;
+use crate::address::AddressList;
+use crate::types::{AddressFamily, Interval, Priority, Version, Vrid};
+use crate::wire::{ChecksumForm, Format, Repr};
+
+/// A virtual router's parameters. VRID, version and family say which router it is; the rest may be reconfigured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    format: Format,
+    vrid: Vrid,
+    priority: Priority,
+    advertisement_interval: Interval,
+    preempt_mode: bool,
+    addresses: AddressList,
+    checksum_form: ChecksumForm,
+    down_adverts: NonZeroU8,
+}
+
+impl Params {
+    /// Parameters with RFC 9568 §6.1's defaults: priority 100, one second, Preempt_Mode true.
+    ///
+    /// # Errors
+    /// [`InvalidParams::VersionWithoutFamily`] for version 2 with IPv6 addresses.
+    pub fn new(
+        version: Version,
+        vrid: Vrid,
+        addresses: AddressList,
+    ) -> Result<Self, InvalidParams> {
+        let family = addresses.family();
+        let format = Format::new(version, family)
+            .ok_or(InvalidParams::VersionWithoutFamily { version, family })?;
+        Ok(Self {
+            format,
+            vrid,
+            priority: Priority::DEFAULT,
+            advertisement_interval: Interval::DEFAULT,
+            preempt_mode: true,
+            addresses,
+            checksum_form: ChecksumForm::default(),
+            down_adverts: const { NonZeroU8::new(3).unwrap() },
+        })
+    }
+
+    /// The same with this Priority: 1 to 254, or 255 for the address owner. Tracking changes it by a reconfiguration too.
+    ///
+    /// # Errors
+    /// [`InvalidParams::ReleasePriority`] for 0, which is a message and not a rank.
+    pub fn with_priority(self, priority: Priority) -> Result<Self, InvalidParams> {
+        if priority == Priority::RELEASE {
+            return Err(InvalidParams::ReleasePriority);
+        }
+        Ok(Self { priority, ..self })
+    }
+
+    /// The same with this Advertisement_Interval.
+    ///
+    /// # Errors
+    /// [`InvalidParams::Interval`] when the version's field can't say it.
+    pub fn with_advertisement_interval(self, interval: Interval) -> Result<Self, InvalidParams> {
+        let version = self.version();
+        if Interval::from_duration(version, interval.duration()).is_none() {
+            return Err(InvalidParams::Interval { version, interval });
+        }
+        Ok(Self { advertisement_interval: interval, ..self })
+    }
+
+    /// The same with this Preempt_Mode: whether a Backup takes over from an Active of lower priority. The address owner always
+    /// does (RFC 9568 §6.1).
+    pub fn with_preempt_mode(self, preempt_mode: bool) -> Self {
+        Self { preempt_mode, ..self }
+    }
+
+    /// The same with this checksum form, which counts when version 3 is sent over IPv4.
+    pub fn with_checksum_form(self, checksum_form: ChecksumForm) -> Self {
+        Self { checksum_form, ..self }
+    }
+
+    /// The same with so many lost advertisements, 3 in the RFC, before the Active counts as dead.
+    pub fn with_down_adverts(self, down_adverts: NonZeroU8) -> Self {
+        Self { down_adverts, ..self }
+    }
+
+    /// VRID.
+    pub const fn vrid(&self) -> Vrid {
+        self.vrid
+    }
+
+    /// The version that it speaks.
+    pub const fn version(&self) -> Version {
+        self.format.version()
+    }
+
+    /// The family of its addresses.
+    pub const fn family(&self) -> AddressFamily {
+        self.format.family()
+    }
+
+    /// Version and family in one.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Priority, 1 to 255.
+    pub const fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// Advertisement_Interval.
+    pub const fn advertisement_interval(&self) -> Interval {
+        self.advertisement_interval
+    }
+
+    /// Preempt_Mode as configured.
+    pub const fn preempt_mode(&self) -> bool {
+        self.preempt_mode
+    }
+
+    /// Preempt_Mode as it counts: the owner preempts always.
+    pub fn preempts(&self) -> bool {
+        self.preempt_mode || self.priority == Priority::OWNER
+    }
+
+    /// The addresses of the virtual router.
+    pub const fn addresses(&self) -> &AddressList {
+        &self.addresses
+    }
+
+    /// The form of the checksum for sending.
+    pub const fn checksum_form(&self) -> ChecksumForm {
+        self.checksum_form.for_format(self.format)
+    }
+
+    /// How many lost advertisements make the Active count as dead.
+    pub const fn down_adverts(&self) -> NonZeroU8 {
+        self.down_adverts
+    }
+
+    /// Skew_Time when the Active advertises at `active_adver_interval`.
+    pub fn skew_time(&self, active_adver_interval: Interval) -> Duration {
+        timing::skew_time(self.version(), self.priority, active_adver_interval)
+    }
+
+    /// Active_Down_Interval when the Active advertises at `active_adver_interval`.
+    pub fn active_down_interval(&self, active_adver_interval: Interval) -> Duration {
+        let lost = active_adver_interval.duration() * u32::from(self.down_adverts.get());
+        lost.saturating_add(self.skew_time(active_adver_interval))
+    }
+
+    /// The advertisement of these parameters with `priority`, which is the router's own or [`Priority::RELEASE`].
+    pub fn advertisement(&self, priority: Priority) -> Repr<'_> {
+        let Self { format, vrid, advertisement_interval, .. } = *self;
+        Repr::new(format, vrid, priority, advertisement_interval, self.addresses.as_slice())
+    }
+
+    /// Whether `other` are parameters of the same virtual router.
+    pub fn same_router(&self, other: &Self) -> bool {
+        (self.vrid, self.format) == (other.vrid, other.format)
+    }
+}
+
+/// Why parameters can't be a virtual router's.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidParams {
+    /// Version 2 with IPv6.
+    #[error("VRRP version {version} has no {family}: use version 3")]
+    VersionWithoutFamily {
+        /// The version.
+        version: Version,
+        /// The family of the addresses.
+        family: AddressFamily,
+    },
+    /// Priority 0.
+    #[error("priority 0 says that a router gives up; use 1 to 254, or 255 for the address owner")]
+    ReleasePriority,
+    /// An interval that the version's field can't say.
+    #[error(
+        "VRRP version {version} can't say an interval of {interval}: version 2 has whole seconds up to 255s, version 3 \
+         steps of 10ms up to 40.95s"
+    )]
+    Interval {
+        /// The version.
+        version: Version,
+        /// The interval.
+        interval: Interval,
+    },
+}

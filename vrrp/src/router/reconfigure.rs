@@ -1,0 +1,72 @@
+//! What other parameters do while the router runs: the rows C1 to C3 of the transition table.
+
+use std::net::IpAddr;
+
+use holdfast_time::Instant;
+
+use super::{Action, Observation, Params, Reason, State, VirtualRouter};
+use crate::address::AddressList;
+use crate::types::Version;
+
+impl VirtualRouter {
+    /// C1, C2, C3.
+    pub(super) fn reconfigure(&mut self, now: Instant, params: Params) {
+        if !self.params.same_router(&params) {
+            self.push(Action::Observe(Observation::ReconfigureRefused));
+            return;
+        }
+        let old = std::mem::replace(&mut self.params, params);
+        match self.state {
+            State::Initialize => {}
+            State::Backup { .. } => self.reconfigure_backup(now, &old),
+            State::Active { .. } => self.reconfigure_active(now, &old),
+        }
+    }
+
+    /// C1, C2: what remains of the timer changes by as much as the whole interval did, and never below zero.
+    fn reconfigure_backup(&mut self, now: Instant, old: &Params) {
+        let State::Backup { active_down, active_adver_interval, active, takeover } = self.state
+        else {
+            return;
+        };
+        let learned = match self.params.version() {
+            Version::V2 => self.params.advertisement_interval(),
+            Version::V3 => active_adver_interval,
+        };
+        let whole = |params: &Params, interval| {
+            if takeover == Reason::ActiveReleased {
+                params.skew_time(interval)
+            } else {
+                params.active_down_interval(interval)
+            }
+        };
+        let remaining = active_down.saturating_since(now) + whole(&self.params, learned);
+        let active_down = now + remaining.saturating_sub(whole(old, active_adver_interval));
+        self.state =
+            State::Backup { active_down, active_adver_interval: learned, active, takeover };
+    }
+
+    /// C1 to C3: a new priority or address list is advertised at once, a shorter interval takes effect at once.
+    fn reconfigure_active(&mut self, now: Instant, old: &Params) {
+        let State::Active { adver, advertised, announcements } = self.state else { return };
+        let adver = adver.min(now + self.params.advertisement_interval().duration());
+        self.state = State::Active { adver, advertised, announcements };
+        let (before, after) = (old.addresses(), self.params.addresses());
+        let readdressed = before.as_slice() != after.as_slice();
+        let without = |list: &[IpAddr], other: &AddressList| -> Vec<IpAddr> {
+            list.iter().copied().filter(|&address| !other.contains(address)).collect()
+        };
+        let removed = without(before.as_slice(), after);
+        let added = without(after.as_slice(), before);
+        if readdressed || old.priority() != self.params.priority() {
+            self.advertise_soon(now);
+        }
+        let announce = !added.is_empty();
+        if announce || !removed.is_empty() {
+            self.push(Action::UpdateAddresses { removed, added });
+        }
+        if announce {
+            self.push(Action::Announce);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -33,6 +34,9 @@ pub const PACKAGES: &[(&str, &str)] = &[
 
 /// Where the kernel's modules lie, by release.
 const MODULES: &str = "/usr/lib/uml/modules";
+
+/// How long a guest that has done its work may take to power off; it takes some milliseconds.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(1);
 
 /// A kernel that is installed with its modules.
 #[derive(Debug)]
@@ -125,6 +129,15 @@ impl Running {
             self.pid = text.trim().parse().ok();
         }
         self.pid
+    }
+
+    /// Gives the kernel a moment to end by itself. It collects its helper processes then, which otherwise fall to the
+    /// first process of the machine, and that one does not collect them in every container.
+    pub(super) fn power_off(&mut self) {
+        let deadline = Instant::now() + POWER_OFF_LIMIT;
+        while !self.is_dead() && Instant::now() < deadline {
+            std::thread::sleep(super::POLL);
+        }
     }
 
     /// Kills every process of the guest and returns when they are gone.

@@ -18,10 +18,4 @@ read -r _
 # outlive it unless they are killed with it. Until it has done so it is in ours.
 kill -9 "$guest" "-$guest" 2>/dev/null
 wait "$guest" 2>/dev/null
-tries=0
-while kill -0 "-$guest" 2>/dev/null && [ "$tries" -lt 40 ]; do
-    kill -9 "-$guest" 2>/dev/null
-    sleep 0.05
-    tries=$((tries + 1))
-done
 exit 0

@@ -61,9 +61,9 @@ mkdir -p /lib/modules
 modprobe -a ipv6 ip_vs veth bridge dummy macvlan || die "modprobe failed"
 ip link set lo up
 
-# 4. The command, in a session of its own.
+# 4. The command, in a session of its own. In parentheses, so that this shell's "Killed" goes to the console.
 : >"$run/booted"
-setsid -w sh "$run/command.sh" </dev/null >>"$run/stdout" 2>>"$run/stderr"
+(exec setsid -w sh "$run/command.sh" </dev/null >>"$run/stdout" 2>>"$run/stderr")
 status=$?
 
 # 5. The status is the last thing that is written: the host ends the guest when it sees it.

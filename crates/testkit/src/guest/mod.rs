@@ -149,6 +149,9 @@ impl Guest {
             stdout.pass_on(out, last)?;
             stderr.pass_on(err, last)
         });
+        if let Ok(Outcome::Exited(_)) = outcome {
+            boot.power_off();
+        }
         boot.kill();
         if outcome.is_err() {
             folder.keep();

@@ -117,24 +117,25 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), primary: None, secondary: vec![], help: vec![] }
+        let message = printable(message.into());
+        Self { code, message, primary: None, secondary: vec![], help: vec![] }
     }
 
     /// Puts it at `spot`, with a label.
     pub(crate) fn at(mut self, spot: Spot, label: impl Into<String>) -> Self {
-        self.primary = Some((spot, label.into()));
+        self.primary = Some((spot, printable(label.into())));
         self
     }
 
     /// Names another place that explains it.
     pub(crate) fn also(mut self, spot: Spot, label: impl Into<String>) -> Self {
-        self.secondary.push((spot, label.into()));
+        self.secondary.push((spot, printable(label.into())));
         self
     }
 
     /// Says what to do.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.help.push(printable(help.into()));
         self
     }
 
@@ -168,6 +169,29 @@ impl Problem {
             ..self.bare()
         }
     }
+}
+
+/// The longest sentence of a diagnostic in characters. Values are quoted in them, and a value may be as long as the file.
+const SENTENCE_MAX: usize = 600;
+
+/// `text` cut to [`SENTENCE_MAX`], with control characters escaped: a value can't draw on a terminal or forge a log's line.
+fn printable(text: String) -> String {
+    if text.len() <= SENTENCE_MAX && !text.contains(char::is_control) {
+        return text;
+    }
+    let mut clean: String = text
+        .chars()
+        .take(SENTENCE_MAX)
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let kept = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(kept)
+        })
+        .collect();
+    if text.chars().count() > SENTENCE_MAX {
+        clean.push('…');
+    }
+    clean
 }
 
 /// The problems found so far.

@@ -39,6 +39,7 @@ pub use reference::{KEYS, Key, UnknownTopic, explain};
 pub use render::{render, summary};
 pub use source::{Source, Span};
 pub use syntax::MAX_BYTES;
+pub use text::parse_duration;
 
 use diagnostic::Problems;
 use reader::Reader;
@@ -126,7 +127,7 @@ fn read_document(
             return None;
         }
     };
-    let mut reader = Reader { source, problems: std::mem::take(problems) };
+    let mut reader = Reader::new(source, std::mem::take(problems));
     let document = read::document(&mut reader, &root, &environment.node);
     *problems = reader.problems;
     if let Some(document) = &document {

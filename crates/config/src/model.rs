@@ -248,3 +248,14 @@ impl Instance {
         self.addresses.iter().map(IpNet::addr)
     }
 }
+
+impl CheckKind {
+    /// The key that the configuration has for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "tcp",
+            Self::Http(_) => "http",
+            Self::Exec { .. } => "exec",
+        }
+    }
+}

@@ -46,9 +46,15 @@ impl<'a> Fields<'a> {
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) problems: Problems,
+    /// The keys that mistyped ones probably stand for, with the mapping that has them: they are not missing as well.
+    meant: BTreeSet<(Path, &'static str)>,
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) const fn new(source: &'a Source, problems: Problems) -> Self {
+        Self { source, problems, meant: BTreeSet::new() }
+    }
+
     /// Reports a fault of the value at `path`.
     pub(crate) fn fault(&mut self, path: &Path, fault: Fault) {
         self.problems.push(fault.problem(Spot::Value(path.clone())));
@@ -81,7 +87,10 @@ impl<'a> Reader<'a> {
     fn unknown_key(&mut self, path: &Path, pattern: &str, key: &str) {
         let mut problem = Problem::new(Code::UnknownKey, format!("unknown key `{key}`"));
         let label = match reference::meant(pattern, key) {
-            Some(meant) => format!("did you mean `{meant}`?"),
+            Some(meant) => {
+                self.meant.extend(path.parent().map(|parent| (parent, meant)));
+                format!("did you mean `{meant}`?")
+            }
             None => "no such key here".to_owned(),
         };
         problem = problem.at(Spot::Key(path.clone()), label);
@@ -194,29 +203,14 @@ impl<'a> Reader<'a> {
             return Some(*value);
         }
         let known = words.iter().map(|(word, _)| *word);
-        self.unknown_word(cursor, text, known, Code::UnknownWord);
-        None
-    }
-
-    /// Reports that `text` is none of the `known` words.
-    pub(crate) fn unknown_word<'k>(
-        &mut self,
-        cursor: &Cursor<'_>,
-        text: &str,
-        known: impl IntoIterator<Item = &'k str> + Clone,
-        code: Code,
-    ) {
         let key = cursor.path.last_key().unwrap_or_default();
-        let message = match code {
-            Code::UnknownScheduler => format!("unknown scheduler `{text}`"),
-            _ => format!("`{key}` can't be `{text}`"),
-        };
         let label = suggest::nearest(text, known.clone())
             .map_or_else(String::new, |word| format!("did you mean `{word}`?"));
-        let problem = Problem::new(code, message)
+        let problem = Problem::new(Code::UnknownWord, format!("`{key}` can't be `{text}`"))
             .at(Spot::Value(cursor.path.clone()), label)
             .help(format!("known: {}", suggest::list(known)));
         self.problems.push(problem);
+        None
     }
 
     /// True or false.
@@ -256,11 +250,10 @@ impl<'a> Reader<'a> {
         if fits.is_none() {
             let (key, start, end) =
                 (cursor.path.last_key().unwrap_or_default(), range.start(), range.end());
-            let problem = Problem::new(
-                Code::OutOfRange,
-                format!("`{key}` must be {start} to {end}, got {value}"),
-            )
-            .at(Spot::Value(cursor.path.clone()), why);
+            let to = if *end == start + 1 { "or" } else { "to" };
+            let message = format!("`{key}` must be {start} {to} {end}, got {value}");
+            let problem =
+                Problem::new(Code::OutOfRange, message).at(Spot::Value(cursor.path.clone()), why);
             self.problems.push(problem);
         }
         fits
@@ -321,8 +314,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports that `key` is required in `fields`.
-    pub(crate) fn missing(&mut self, fields: &Path, key: &str, help: &str) {
+    /// Reports that `key` is required in `fields`, unless a mistyped one stands for it.
+    pub(crate) fn missing(&mut self, fields: &Path, key: &'static str, help: &str) {
+        if self.meant.contains(&(fields.clone(), key)) {
+            return;
+        }
         let message = format!("`{fields}` has no `{key}`");
         let problem = Problem::new(Code::MissingKey, message)
             .at(Spot::Key(fields.clone()), format!("`{key}` is required here"))

@@ -1,6 +1,6 @@
 //! Diagnostics as a person reads them: the message, the lines with carets, the help.
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::code::Severity;
 use crate::diagnostic::{Diagnostic, Label};
@@ -46,7 +46,7 @@ pub(crate) fn render_one(source: Option<&Source>, diagnostic: &Diagnostic, color
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
     let mut group = Group::with_title(title);
     if let (Some(source), Some(primary)) = (source, &diagnostic.primary) {
-        group = group.element(snippet(source, primary, &diagnostic.secondary));
+        group = frame(group, source, primary, &diagnostic.secondary);
     }
     for help in &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
@@ -55,27 +55,48 @@ pub(crate) fn render_one(source: Option<&Source>, diagnostic: &Diagnostic, color
     renderer.term_width(WIDTH).render(&[group])
 }
 
-/// The lines from the first label to the last. Only they are handed on: drawing reads all that it is given.
-fn snippet<'a>(
+/// The most text that a frame is drawn over, in bytes: drawing reads all of it, and a file may be one line.
+const WINDOW_MAX: usize = 64 << 10;
+
+/// The labels over one stretch of lines where that is short enough, else each over its own.
+fn frame<'a>(
+    group: Group<'a>,
     source: &'a Source,
     primary: &'a Label,
     secondary: &'a [Label],
-) -> Snippet<'a, Annotation<'a>> {
-    let lines = secondary.iter().chain([primary]).map(|label| label.span.line);
-    let first = lines.clone().min().unwrap_or(1);
-    let last = lines.max().unwrap_or(first);
+) -> Group<'a> {
+    let all: Vec<_> = std::iter::once((AnnotationKind::Primary, primary))
+        .chain(secondary.iter().map(|label| (AnnotationKind::Context, label)))
+        .collect();
+    if let Some(snippet) = snippet(source, &all) {
+        return group.element(snippet);
+    }
+    all.iter().fold(group, |group, one| match snippet(source, std::slice::from_ref(one)) {
+        Some(snippet) => group.element(snippet),
+        None => {
+            let span = one.1.span;
+            group.element(Origin::path(source.file()).line(span.line).char_column(span.column))
+        }
+    })
+}
+
+/// The lines from the first label to the last; none when they are too much text.
+fn snippet<'a>(
+    source: &'a Source,
+    labels: &[(AnnotationKind, &'a Label)],
+) -> Option<Snippet<'a, Annotation<'a>>> {
+    let lines = labels.iter().map(|(_, label)| label.span.line);
+    let first = lines.clone().min()?;
+    let last = lines.max()?;
     let start = source.line_start(first);
     let end = source.line_start(last) + source.line(last).len();
-    let annotation = |kind: AnnotationKind, label: &'a Label| {
-        let range = label.span.start - start..label.span.end - start;
-        let annotation = kind.span(range);
+    let text = source.text().get(start..end).filter(|text| text.len() <= WINDOW_MAX)?;
+    let annotations = labels.iter().map(|(kind, label)| {
+        let annotation = kind.span(label.span.start - start..label.span.end - start);
         if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
-    };
-    Snippet::source(source.text().get(start..end).unwrap_or_default())
-        .line_start(first)
-        .path(source.file())
-        .annotation(annotation(AnnotationKind::Primary, primary))
-        .annotations(secondary.iter().map(|label| annotation(AnnotationKind::Context, label)))
+    });
+    let snippet = Snippet::source(text).line_start(first).path(source.file());
+    Some(snippet.annotations(annotations))
 }
 
 impl Diagnostic {

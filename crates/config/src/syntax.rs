@@ -80,6 +80,12 @@ pub(crate) fn explain(source: &Source, line: usize, column: usize, info: &str) -
     if let Some(problem) = indentation(source, line) {
         return problem;
     }
+    if let Some(problem) = no_colon(source, line, info) {
+        return problem;
+    }
+    if let Some(problem) = open_bracket(source, line, info) {
+        return problem;
+    }
     let span = source.span(line, column, 1);
     if info.contains("anchor") {
         return Problem::new(
@@ -115,6 +121,58 @@ pub(crate) fn explain(source: &Source, line: usize, column: usize, info: &str) -
     };
     let label = if info.is_empty() { String::new() } else { format!("the parser says: {info}") };
     Problem::new(Code::Syntax, message).at(Spot::Span(span), label).help(help)
+}
+
+/// A line without a colon above the one at which the parser stopped: it took the two for one text.
+fn no_colon(source: &Source, line: usize, info: &str) -> Option<Problem> {
+    let above = source.line(line.checked_sub(1)?);
+    let word = above.trim();
+    let plain = !word.is_empty() && !word.contains([':', '#', '[', '{', '"', '\'']);
+    if !info.contains("mapping values") || !plain {
+        return None;
+    }
+    let column = above.chars().take_while(|c| *c == ' ').count() + 1;
+    let problem =
+        Problem::new(Code::Syntax, "a line that is neither `key: value` nor a list's item")
+            .at(
+                Spot::Span(source.span(line - 1, column, word.chars().count())),
+                "is a `:` missing?",
+            )
+            .help("a key ends with a colon and a space");
+    Some(problem)
+}
+
+/// A bracket above `line` that is still open there, which is where a parser notices that it was never closed.
+fn open_bracket(source: &Source, line: usize, info: &str) -> Option<Problem> {
+    if info.contains("quoted") {
+        return None;
+    }
+    let mut open = vec![];
+    for number in 1..line {
+        let text = source.line(number);
+        let code = text.split(" #").next().unwrap_or(text);
+        if code.trim_start().starts_with('#') {
+            continue;
+        }
+        let mut quote = None;
+        for (column, c) in code.chars().enumerate() {
+            match (quote, c) {
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(mark), c) if mark == c => quote = None,
+                (None, '[' | '{') => open.push((number, column + 1, c)),
+                (None, ']' | '}') => {
+                    open.pop();
+                }
+                (None | Some(_), _) => {}
+            }
+        }
+    }
+    let (number, column, bracket) = open.pop()?;
+    let close = if bracket == '[' { ']' } else { '}' };
+    let problem = Problem::new(Code::Syntax, format!("a `{bracket}` that is not closed"))
+        .at(Spot::Span(source.span(number, column, 1)), format!("no `{close}` for it"))
+        .help(format!("add the `{close}`, or put text with a `{bracket}` in quotes"));
+    Some(problem)
 }
 
 /// The first line up to `last` whose column is that of no open mapping, or that is deeper than a line above which has a value

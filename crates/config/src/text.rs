@@ -42,6 +42,14 @@ impl Fault {
     }
 }
 
+/// A duration as the configuration writes it, `250ms`, `2s`, `5m`, `1h`, for command lines that take one.
+///
+/// # Errors
+/// A sentence that says what the text is instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration("the duration", text).map_err(|fault| fault.message)
+}
+
 /// `250ms`, `2s`, `5m`, `1h`.
 pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, Fault> {
     let digits = text.chars().take_while(char::is_ascii_digit).count();

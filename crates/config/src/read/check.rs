@@ -59,11 +59,11 @@ fn check<'a>(
         [("http", cursor)] => http(reader, cursor),
         [(_, cursor)] => exec(reader, cursor),
         [] => {
-            reader.missing(
-                &fields.path,
-                "tcp",
-                "say what is tried: one of `tcp: {}`, `http: {}` and `exec: {command: […]}`",
-            );
+            let message = format!("`{}` says not what is tried", fields.path);
+            let problem = Problem::new(Code::MissingKey, message)
+                .at(Spot::Key(fields.path.clone()), "")
+                .help("add one of `tcp: {}`, `http: {}` and `exec: {command: [/path/to/program]}`");
+            reader.problems.push(problem);
             None
         }
         [(_, first), (_, second), ..] => {

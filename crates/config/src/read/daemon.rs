@@ -34,7 +34,9 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
 
 fn socket<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<PathBuf> {
     let path = reader.text(cursor)?;
-    let fault = if !path.starts_with('/') {
+    let fault = if path.contains(char::is_control) {
+        Fault::new(Code::BadPath, format!("{path:?} has a control character"))
+    } else if !path.starts_with('/') {
         Fault::new(Code::BadPath, format!("`{path}` is not an absolute path"))
             .help("write the whole path, beginning with `/`")
     } else if path.len() > defaults::SOCKET_PATH_MAX {

@@ -87,7 +87,12 @@ impl<'a> Layers<'a, '_> {
     }
 
     /// The value of a key without a default.
-    fn require(&self, reader: &mut Reader<'a>, key: &str, help: &str) -> Option<Cursor<'a>> {
+    fn require(
+        &self,
+        reader: &mut Reader<'a>,
+        key: &'static str,
+        help: &str,
+    ) -> Option<Cursor<'a>> {
         let found = self.get(key);
         if found.is_none() {
             let elsewhere = self.base.get("per_node").is_some();

@@ -13,7 +13,7 @@ use crate::diagnostic::{Problem, Spot};
 use crate::model::{Listen, Name, RealServer, Service};
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
-use crate::text;
+use crate::{suggest, text};
 
 use super::check;
 
@@ -113,7 +113,14 @@ fn scheduler<'a>(
         if known.clone().any(|known| known == text) {
             return text.parse::<Scheduler>().ok();
         }
-        reader.unknown_word(&cursor, text, known, Code::UnknownScheduler);
+        let foreign = SCHEDULER_SYNONYMS.iter().find(|(foreign, _)| *foreign == text);
+        let meant =
+            foreign.map(|(_, ours)| *ours).or_else(|| suggest::nearest(text, known.clone()));
+        let label = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`?"));
+        let problem = Problem::new(Code::UnknownScheduler, format!("unknown scheduler `{text}`"))
+            .at(Spot::Value(cursor.path.clone()), label)
+            .help(format!("known: {}", suggest::list(known)));
+        reader.problems.push(problem);
         None
     });
     let scheduler = name.clone().or_else(default);
@@ -137,6 +144,21 @@ fn scheduler<'a>(
     }
     (scheduler, set)
 }
+
+/// Words of other load balancers' for schedulers of the kernel's.
+const SCHEDULER_SYNONYMS: &[(&str, &str)] = &[
+    ("roundrobin", "rr"),
+    ("round-robin", "rr"),
+    ("round_robin", "rr"),
+    ("static-rr", "wrr"),
+    ("leastconn", "wlc"),
+    ("least_conn", "wlc"),
+    ("source", "sh"),
+    ("ip_hash", "sh"),
+    ("maglev", "mh"),
+    ("first", "fo"),
+    ("failover", "fo"),
+];
 
 /// The kernel's schedulers without `none`, which schedules nothing.
 fn usable_schedulers() -> impl Iterator<Item = &'static str> + Clone {

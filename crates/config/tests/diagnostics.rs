@@ -1,0 +1,543 @@
+//! Every diagnostic as the user reads it. A case is a configuration with the code that it must have; what is printed is a
+//! snapshot, and every code of the file's stages has a case.
+
+use std::collections::BTreeSet;
+
+use holdfast_config::{Code, Environment, Severity, parse};
+
+/// Files that are not read as YAML at all.
+const FILES: &[(&str, &str, &[u8])] = &[
+    ("HF0001", "not utf-8", b"node: lb1\n# b\xfcro\n"),
+    ("HF0003", "nul", b"node: lb1\nvrrp:\0\n"),
+    ("HF0003", "escape", b"node: \x1b[31mlb1\n"),
+    ("HF0004", "empty", b"\n# nothing but a comment\n"),
+    ("HF0004", "no byte", b""),
+    ("HF0005", "list", b"- vrrp\n- services\n"),
+    ("HF0005", "word", b"holdfast\n"),
+];
+
+/// YAML that is refused or misread elsewhere.
+const YAML: &[(&str, &str, &str)] = &[
+    (
+        "HF0101",
+        "missing bracket",
+        "services:\n  web:\n    listen: [tcp 192.0.2.10:80\n    forward: nat\n",
+    ),
+    (
+        "HF0101",
+        "missing colon",
+        "services:\n  web:\n    forward nat\n    listen: tcp 192.0.2.10:80\n",
+    ),
+    ("HF0101", "colon in text", "node: a: b\n"),
+    ("HF0101", "open quote", "node: \"lb1\n"),
+    ("HF0101", "directive", "%YAML 9\nnode: lb1\n"),
+    ("HF0102", "tabs", "vrrp:\n\tinstances:\n\t\tedge: {}\n"),
+    (
+        "HF0103",
+        "siblings apart",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n   forward: nat\n",
+    ),
+    (
+        "HF0103",
+        "deeper than its sibling",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n      forward: nat\n",
+    ),
+    (
+        "HF0104",
+        "services",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, forward: nat}\n  dns: {listen: udp 192.0.2.10:53, forward: nat}\n  web: {listen: tcp 192.0.2.10:81, forward: nat}\n",
+    ),
+    ("HF0104", "keys with other problems", "node: lb1\nnode: lb2\nservces: {}\n"),
+    ("HF0105", "two documents", "node: lb1\n---\nnode: lb2\n"),
+    ("HF0106", "anchor", "services:\n  web: &web\n    listen: tcp 192.0.2.10:80\n"),
+    ("HF0106", "undefined alias", "node: *lb1\n"),
+    ("HF0106", "merge key", "services:\n  web:\n    <<: {forward: nat}\n"),
+    ("HF0107", "tag", "node: !secret lb1\n"),
+    ("HF0107", "tagged mapping", "vrrp: !!map {}\n"),
+    ("HF0108", "deep", "node: [[[[[[[[[[[[[[[[[[[[lb1]]]]]]]]]]]]]]]]]]]]\n"),
+    ("HF0109", "placeholder", "services:\n  {{ name }}: {forward: nat}\n"),
+    (
+        "HF0310",
+        "yes",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, preempt: no, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0310",
+        "octal",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 051, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0310",
+        "sexagesimal",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: {address: 10.0.0.1:80, weight: 1:30}}}}\n",
+    ),
+    ("HF0302", "sexagesimal", "ipvs: {poll: 1:30}\n"),
+];
+
+/// Keys and types.
+const KEYS: &[(&str, &str, &str)] = &[
+    (
+        "HF0201",
+        "typo",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 51\n      prioritty: 150\n      addresses: [192.0.2.10/24]\n",
+    ),
+    ("HF0201", "at the top", "service: {}\n"),
+    (
+        "HF0201",
+        "keepalived's word",
+        "vrrp: {instances: {edge: {interface: eth0, virtual_router_id: 51, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0201",
+        "a level too high",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: nat\n    rise: 3\n",
+    ),
+    (
+        "HF0201",
+        "in an override",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24], per_node: {lb2: {priorty: 1}}}}}\n",
+    ),
+    ("HF0202", "mapping for text", "node: {name: lb1}\n"),
+    ("HF0202", "number for text", "node: 12\n"),
+    ("HF0202", "text for a mapping", "services: web\n"),
+    (
+        "HF0202",
+        "text for a list",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: tcp}}\n",
+    ),
+    (
+        "HF0202",
+        "quoted number",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: \"51\", addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0202",
+        "no value",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid:\n      addresses: [192.0.2.10/24]\n",
+    ),
+    (
+        "HF0202",
+        "command as text",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {exec: {command: /usr/bin/check -v web}}}}\n",
+    ),
+    ("HF0203", "interface and vrid", "vrrp: {instances: {edge: {addresses: [192.0.2.10/24]}}}\n"),
+    (
+        "HF0203",
+        "on one node",
+        "vrrp:\n  instances:\n    edge:\n      vrid: 51\n      addresses: [192.0.2.10/24]\n      per_node: {lb2: {interface: eth0}}\n",
+    ),
+    ("HF0203", "forward and listen", "services:\n  web:\n    real_servers: {a: 10.0.0.1:80}\n"),
+    (
+        "HF0203",
+        "what a check tries",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {interval: 2s}}}\n",
+    ),
+    (
+        "HF0203",
+        "port of gue",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: {tunnel: {type: gue}}}}\n",
+    ),
+    (
+        "HF0204",
+        "check and checks",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: nat\n    check: {tcp: {}}\n    checks: [{tcp: {}}]\n",
+    ),
+    (
+        "HF0204",
+        "two kinds",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {}, http: {}}}}\n",
+    ),
+    (
+        "HF0204",
+        "port of ipip",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: {tunnel: {type: ipip, port: 6080}}}}\n",
+    ),
+    (
+        "HF0205",
+        "service",
+        "services: {\"web server\": {listen: tcp 192.0.2.10:80, forward: nat}}\n",
+    ),
+    ("HF0205", "node", "node: lb 1\n"),
+    ("HF0205", "group", "daemon: {control: {group: \"a b\"}}\n"),
+    ("HF0206", "forward", "services: {web: {listen: tcp 192.0.2.10:80, forward: dirct}}\n"),
+    ("HF0206", "on_stop", "ipvs: {on_stop: flush}\n"),
+    (
+        "HF0206",
+        "remote checksum of gre",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: {tunnel: {type: gre, checksum: remote}}}}\n",
+    ),
+    (
+        "HF0208",
+        "addresses",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: []}}}\n",
+    ),
+    ("HF0208", "listen", "services: {web: {listen: [], forward: nat}}\n"),
+    (
+        "HF0208",
+        "command",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {exec: {command: []}}}}\n",
+    ),
+];
+
+/// Values.
+const VALUES: &[(&str, &str, &str)] = &[
+    (
+        "HF0301",
+        "vrid",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 512\n      addresses: [192.0.2.10/24]\n",
+    ),
+    (
+        "HF0301",
+        "priority",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, priority: 0, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0301",
+        "version",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, version: 4, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0301",
+        "weight",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: {address: 10.0.0.1:80, weight: -1}}}}\n",
+    ),
+    ("HF0301", "port", "services: {web: {listen: tcp 192.0.2.10:65536, forward: nat}}\n"),
+    (
+        "HF0301",
+        "rise and fall",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {port: 0}, rise: 0, fall: 256}}}\n",
+    ),
+    ("HF0301", "duration", "ipvs: {poll: 2h}\n"),
+    (
+        "HF0301",
+        "persistence",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, persistence: {timeout: 745h, prefix: 64}}}\n",
+    ),
+    (
+        "HF0302",
+        "no unit",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {}, interval: 2}}}\n",
+    ),
+    (
+        "HF0302",
+        "decimal",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {}, interval: 1.5s}}}\n",
+    ),
+    (
+        "HF0303",
+        "host name",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: web1.example.org:80}}}\n",
+    ),
+    (
+        "HF0303",
+        "address with a port",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [\"192.0.2.10:80\"]}}}\n",
+    ),
+    (
+        "HF0303",
+        "prefix",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/33]}}}\n",
+    ),
+    ("HF0304", "brackets", "services: {web: {listen: \"tcp 2001:db8::1:80\", forward: nat}}\n"),
+    ("HF0305", "listen", "services: {web: {listen: tcp 192.0.2.10, forward: nat}}\n"),
+    (
+        "HF0305",
+        "server under nat",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: 10.0.0.1}}}\n",
+    ),
+    ("HF0306", "multicast", "services: {web: {listen: tcp 224.0.0.18:80, forward: nat}}\n"),
+    (
+        "HF0306",
+        "link-local server",
+        "services: {web: {listen: \"tcp [2001:db8::10]:80\", forward: nat, real_servers: {a: \"[fe80::1]:80\"}}}\n",
+    ),
+    (
+        "HF0306",
+        "network address",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.0/24]}}}\n",
+    ),
+    ("HF0307", "no transport", "services: {web: {listen: 192.0.2.10:80, forward: nat}}\n"),
+    ("HF0307", "unknown transport", "services: {web: {listen: tpc 192.0.2.10:80, forward: nat}}\n"),
+    (
+        "HF0308",
+        "command",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {exec: {command: [check, web]}}}}\n",
+    ),
+    ("HF0308", "socket", "daemon: {control: {socket: control.sock}}\n"),
+    (
+        "HF0309",
+        "path",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {path: \"/a b\", host: \"x\\r\\nEvil: 1\"}}}}\n",
+    ),
+    (
+        "HF0309",
+        "status",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {expect: [200, 2xx]}}}}\n",
+    ),
+    (
+        "HF0311",
+        "timeout",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {}, interval: 1s, timeout: 1s}}}\n",
+    ),
+    (
+        "HF0312",
+        "interface",
+        "vrrp: {instances: {edge: {interface: averylonginterface0, vrid: 51, addresses: [192.0.2.10/24]}}}\n",
+    ),
+];
+
+/// Virtual routers.
+const VRRP: &[(&str, &str, &str)] = &[
+    (
+        "HF0401",
+        "version 3",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, interval: 15ms, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0401",
+        "version 2",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, version: 2, interval: 500ms, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0402",
+        "version 2",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 51\n      version: 2\n      addresses: [\"fe80::33/64\"]\n",
+    ),
+    (
+        "HF0403",
+        "mixed",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 51\n      addresses:\n        - 192.0.2.10/24\n        - 2001:db8::10/64\n",
+    ),
+    (
+        "HF0404",
+        "no link-local",
+        "vrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 51\n      addresses:\n        - 2001:db8::10/64\n",
+    ),
+    (
+        "HF0404",
+        "link-local later",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [\"2001:db8::10/64\", \"fe80::33/64\"]}}}\n",
+    ),
+    (
+        "HF0406",
+        "same vrid",
+        "vrrp:\n  instances:\n    a: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}\n    b: {interface: eth0, vrid: 51, addresses: [192.0.2.11/24]}\n",
+    ),
+    (
+        "HF0406",
+        "on the other node only",
+        "node: lb1\nvrrp:\n  instances:\n    a: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}\n    b:\n      interface: eth0\n      vrid: 52\n      addresses: [192.0.2.11/24]\n      per_node: {lb2: {vrid: 51}}\n",
+    ),
+    (
+        "HF0407",
+        "two instances",
+        "vrrp:\n  instances:\n    a: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}\n    b: {interface: eth1, vrid: 52, addresses: [192.0.2.10/32]}\n",
+    ),
+    (
+        "HF0408",
+        "twice",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24, 192.0.2.10/32]}}}\n",
+    ),
+    (
+        "HF0409",
+        "equal",
+        "node: lb1\nvrrp:\n  instances:\n    edge:\n      interface: eth0\n      vrid: 51\n      priority: 150\n      addresses: [192.0.2.10/24]\n      per_node: {lb2: {priority: 150}}\n",
+    ),
+    (
+        "HF0410",
+        "owner",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, priority: 255, preempt: false, addresses: [192.0.2.10/24]}}}\n",
+    ),
+];
+
+/// Services.
+const SERVICES: &[(&str, &str, &str)] = &[
+    (
+        "HF0501",
+        "scheduler",
+        "services: {web: {listen: tcp 192.0.2.10:80, scheduler: roundrobin, forward: nat}}\n",
+    ),
+    (
+        "HF0501",
+        "typo",
+        "services: {web: {listen: tcp 192.0.2.10:80, scheduler: {name: wlcc}, forward: nat}}\n",
+    ),
+    (
+        "HF0502",
+        "flag",
+        "services: {web: {listen: tcp 192.0.2.10:80, scheduler: {name: wlc, flags: [fallback]}, forward: nat}}\n",
+    ),
+    (
+        "HF0503",
+        "mh",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    scheduler: mh\n    forward: direct\n    real_servers: {a: 10.0.0.1:80, b: 10.0.0.2:80, c: 10.0.0.3:80}\n",
+    ),
+    (
+        "HF0504",
+        "direct",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: direct\n    real_servers:\n      web1: 10.0.0.11:8080\n      web2: {address: 10.0.0.12:80}\n",
+    ),
+    (
+        "HF0504",
+        "tunnel",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: tunnel, real_servers: {a: {address: 10.0.0.1:81}}}}\n",
+    ),
+    (
+        "HF0504",
+        "two ports",
+        "services:\n  web:\n    listen: [tcp 192.0.2.10:80, tcp 192.0.2.10:443]\n    forward: direct\n    real_servers: {a: 10.0.0.1:80}\n",
+    ),
+    (
+        "HF0505",
+        "nat",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: \"[2001:db8::1]:80\"}}}\n",
+    ),
+    (
+        "HF0505",
+        "two families",
+        "services: {web: {listen: [tcp 192.0.2.10:80, \"tcp [2001:db8::10]:80\"], forward: nat}}\n",
+    ),
+    (
+        "HF0506",
+        "own service",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: 192.0.2.10:8080}}}\n",
+    ),
+    (
+        "HF0506",
+        "an instance's",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24, 192.0.2.11/24]}}}\nservices: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: 192.0.2.11:8080}}}\n",
+    ),
+    (
+        "HF0507",
+        "two services",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, forward: nat}\n  www:\n    listen: [tcp 192.0.2.10:443, tcp 192.0.2.10:80]\n    forward: nat\n",
+    ),
+    (
+        "HF0508",
+        "pool",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {a: 10.0.0.1:80, b: {address: 10.0.0.1:80}}}}\n",
+    ),
+    (
+        "HF0511",
+        "not held",
+        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}}}\nservices: {web: {listen: tcp 192.0.2.20:80, forward: nat}}\n",
+    ),
+];
+
+fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static [u8])> {
+    let texts = [YAML, KEYS, VALUES, VRRP, SERVICES].into_iter().flatten();
+    let texts = texts.map(|(code, name, text)| (*code, *name, text.as_bytes()));
+    FILES.iter().copied().chain(texts)
+}
+
+#[test]
+fn every_case_is_reported_as_its_snapshot_says() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _guard = settings.bind_to_scope();
+    let mut wrong = vec![];
+    for (code, name, text) in all() {
+        let outcome = parse("holdfast.yaml", text, &Environment::new("lb1"));
+        let found = outcome.diagnostics.iter().any(|found| found.code.as_str() == code);
+        let refused = Code::find(code).unwrap().severity() == Severity::Error;
+        if !found || outcome.config.is_none() != refused {
+            wrong.push(format!("{code} {name}:\n{}", outcome.render(false)));
+            continue;
+        }
+        let file = format!("{code} {name}").replace([' ', '\''], "_");
+        insta::assert_snapshot!(file, outcome.render(false));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_case() {
+    // Made by size alone, by `holdfast server add`, and by the host's stage: they have tests of their own.
+    let elsewhere =
+        [Code::TooLarge, Code::TooMany, Code::TooManyAddresses, Code::DuplicateServerName];
+    let cases: BTreeSet<_> = all().filter_map(|(code, _, _)| Code::find(code)).collect();
+    for code in Code::ALL {
+        let host = code.as_str().starts_with("HF07");
+        assert!(host || elsewhere.contains(code) || cases.contains(code), "{code} has no case");
+    }
+}
+
+#[test]
+fn sizes_have_limits() {
+    let codes = |text: &str| -> Vec<_> {
+        let outcome = parse("f", text, &Environment::new("lb1"));
+        outcome.diagnostics.iter().map(|found| found.code).collect()
+    };
+    assert_eq!(codes(&"#".repeat(holdfast_config::MAX_BYTES + 1)), [Code::TooLarge]);
+    let instance = |addresses: String| {
+        format!("vrrp: {{instances: {{a: {{interface: e, vrid: 1, addresses: [{addresses}]}}}}}}")
+    };
+    let ipv6: Vec<_> = (1..=91).map(|n| format!("'fe80::{n:x}/64'")).collect();
+    assert_eq!(codes(&instance(ipv6[..90].join(","))), []);
+    assert_eq!(codes(&instance(ipv6.join(","))), [Code::TooManyAddresses]);
+    let ipv4: Vec<_> = (1..=256).map(|n| format!("10.0.{}.{}/16", n / 250, n % 250 + 1)).collect();
+    assert_eq!(codes(&instance(ipv4[..255].join(","))), []);
+    assert_eq!(codes(&instance(ipv4.join(","))), [Code::TooMany]);
+    let checks = "{tcp: {}},".repeat(17);
+    let checks =
+        format!("services: {{a: {{listen: tcp 10.0.0.1:1, forward: nat, checks: [{checks}]}}}}");
+    assert_eq!(codes(&checks), [Code::TooMany]);
+}
+
+#[test]
+fn more_problems_than_anyone_reads_are_counted() {
+    let text: String = (0..5000).map(|n| format!("unknown{n}: 1\n")).collect();
+    let outcome = parse("f", &text, &Environment::new("lb1"));
+    assert_eq!(outcome.diagnostics.len(), 1001);
+    let last = outcome.diagnostics.last().unwrap();
+    assert_eq!(last.message, "4000 problems more are not shown");
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
+    let text = "\
+node: lb 1
+vrrp:
+  instances:
+    edge: {interface: eth0, vrid: 0, priority: 256, addresses: [192.0.2.10/24]}
+services:
+  web:
+    listen: tcp 192.0.2.10:80
+    scheduler: roundrobin
+    forward: direct
+    check: {tcp: {}, interval: 2}
+    real_servers: {web1: 10.0.0.11:8080, web2: 10.0.0.12:80, web3: {address: 10.0.0.12:80, wieght: 2}}
+";
+    let outcome = parse("holdfast.yaml", text, &Environment::new("lb1"));
+    let codes: Vec<_> = outcome.diagnostics.iter().map(|found| found.code.as_str()).collect();
+    assert_eq!(
+        codes,
+        ["HF0205", "HF0301", "HF0301", "HF0501", "HF0302", "HF0504", "HF0508", "HF0201"]
+    );
+    assert_eq!(holdfast_config::summary(&outcome.diagnostics).unwrap(), "8 errors");
+}
+
+#[test]
+fn json_has_the_place_the_path_and_the_help() {
+    let text = "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: direct\n    real_servers: {a: 10.0.0.1:81}\n";
+    let outcome = parse("holdfast.yaml", text, &Environment::new("lb1"));
+    let json = serde_json::to_value(&outcome.diagnostics).unwrap();
+    let first = &json[0];
+    assert_eq!(first["code"], "HF0504");
+    assert_eq!(first["severity"], "error");
+    assert_eq!(first["file"], "holdfast.yaml");
+    assert_eq!((&first["line"], &first["column"]), (&5.into(), &23.into()));
+    assert_eq!(first["path"], "services.web.real_servers.a.address");
+    assert_eq!(first["labels"].as_array().unwrap().len(), 3);
+    assert!(first["help"][0].as_str().unwrap().contains("10.0.0.1:80"));
+    let line = outcome.diagnostics[0].to_string();
+    assert!(line.starts_with("holdfast.yaml:5:23: error[HF0504]: "), "{line}");
+}
+
+#[test]
+fn colours_change_nothing_but_escapes() {
+    let outcome = parse("f", "nod: 1\n", &Environment::new("lb1"));
+    assert!(outcome.render(true).contains("\u{1b}["));
+    assert!(!outcome.render(false).contains('\u{1b}'));
+}

@@ -146,8 +146,7 @@ mod tests {
     #[test]
     fn every_rule_of_the_list_is_kept() {
         assert_eq!(list(&[]), Err(InvalidAddresses::Empty));
-        let many = (0..=255).map(|n| IpAddr::from([10, 0, 1, n]));
-        let many = many.chain([IpAddr::from([10, 0, 2, 0])]).collect();
+        let many = (0..=255).map(|n| IpAddr::from([10, 0, 1, n])).collect();
         assert_eq!(AddressList::new(many), Err(InvalidAddresses::TooMany { count: 256 }));
         assert!(matches!(
             list(&["192.0.2.1", "2001:db8::1"]),

@@ -42,7 +42,6 @@ mod timing;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use holdfast_time::Instant;
 
@@ -124,7 +123,12 @@ impl VirtualRouter {
             ) => self.primary = Some(primary),
             (State::Backup { .. }, Event::Advertisement(heard)) => self.hear_as_backup(now, heard),
             (State::Active { .. }, Event::Advertisement(heard)) => self.hear_as_active(now, heard),
-            (State::Backup { .. } | State::Active { .. }, Event::Resumed) => self.resume(now),
+            // C5 after a sleep in which the queues lost what was sent: a Backup listens anew. An Active's timer, which is due,
+            // decides after the queue has been drained.
+            (State::Backup { active_adver_interval, active, .. }, Event::Resumed) => {
+                self.state = self.backup(now, active_adver_interval, active);
+            }
+            (State::Active { .. }, Event::Resumed) => {}
             (
                 State::Initialize | State::Backup { .. } | State::Active { .. },
                 Event::Reconfigure(params),
@@ -138,9 +142,7 @@ impl VirtualRouter {
             State::Backup { active_down, takeover, .. } if active_down <= now => {
                 self.promote(now, takeover);
             }
-            State::Active { adver, advertised, announcements } if adver <= now => {
-                self.advertise_on_time(now, adver, advertised, announcements);
-            }
+            State::Active { adver, .. } if adver <= now => self.advertise_on_time(now),
             State::Initialize | State::Backup { .. } | State::Active { .. } => {}
         }
     }
@@ -279,7 +281,7 @@ impl VirtualRouter {
         self.push(Action::Announce);
         self.counters.became_active += 1;
         let adver = now + self.params.advertisement_interval().duration();
-        self.enter(now, State::Active { adver, advertised: now, announcements: 0 }, reason);
+        self.enter(now, self.active(now, adver, 0), reason);
     }
 
     /// S2, R2, R3, C5: to Backup with the full Active_Down_Interval.
@@ -307,15 +309,13 @@ impl VirtualRouter {
 
     /// S6, C5: the adver timer fired. The next one is counted from when this one was due, so that lateness does not add up;
     /// whole intervals that were missed are not made up for.
-    fn advertise_on_time(
-        &mut self,
-        now: Instant,
-        due: Instant,
-        advertised: Instant,
-        announcements: u8,
-    ) {
-        let mut announcements = announcements;
-        if let Some(silent) = self.stalled(now, advertised) {
+    fn advertise_on_time(&mut self, now: Instant) {
+        let State::Active { adver: due, advertised, forfeit, mut announcements } = self.state
+        else {
+            return;
+        };
+        if forfeit < now {
+            let silent = now.saturating_since(advertised);
             self.counters.stalls += 1;
             self.push(Action::Observe(Observation::Stalled { silent }));
             if !self.params.preempts() {
@@ -330,43 +330,36 @@ impl VirtualRouter {
         }
         let interval = self.params.advertisement_interval().duration();
         let adver = if due + interval > now { due + interval } else { now + interval };
-        let announcements = announcements.saturating_sub(1);
-        self.state = State::Active { adver, advertised: now, announcements };
-    }
-
-    /// Since when nothing was sent, if that is longer than a Backup with our own priority would wait. Those of lower priority
-    /// wait longer, so none has taken over before.
-    fn stalled(&self, now: Instant, advertised: Instant) -> Option<Duration> {
-        let silent = now.saturating_since(advertised);
-        let limit = self.params.active_down_interval(self.params.advertisement_interval());
-        (silent > limit).then_some(silent)
-    }
-
-    /// C5 after a sleep in which the queues lost what was sent. A Backup listens anew. An Active's timer, which is due,
-    /// decides; it fires after the queue has been drained.
-    fn resume(&mut self, now: Instant) {
-        if let State::Backup { active_adver_interval, active, .. } = self.state {
-            self.state = self.backup(now, active_adver_interval, active);
-        }
+        self.state = self.active(now, adver, announcements.saturating_sub(1));
     }
 
     /// Advertises now and says true, or lets the timer do it: as soon as the storm guard allows it, or after the queue has been
     /// drained when the timer is due already.
     fn advertise_soon(&mut self, now: Instant) -> bool {
-        let State::Active { adver, advertised, announcements } = self.state else { return false };
+        let State::Active { adver, advertised, announcements, .. } = &mut self.state else {
+            return false;
+        };
+        if *adver <= now {
+            return false;
+        }
         let interval = self.params.advertisement_interval().duration();
         // The storm guard: nothing untimed within half an interval after the last advertisement.
-        let earliest = advertised + interval / 2;
-        let at_once = earliest <= now && now < adver;
-        self.state = if at_once {
-            self.send(self.params.priority());
-            State::Active { adver: now + interval, advertised: now, announcements }
-        } else if now < adver {
-            State::Active { adver: adver.min(earliest), advertised, announcements }
-        } else {
-            self.state
-        };
-        at_once
+        let earliest = *advertised + interval / 2;
+        if now < earliest {
+            *adver = (*adver).min(earliest);
+            return false;
+        }
+        let announcements = *announcements;
+        self.send(self.params.priority());
+        self.state = self.active(now, now + interval, announcements);
+        true
+    }
+
+    /// Active, an advertisement having been sent just now.
+    fn active(&self, now: Instant, adver: Instant, announcements: u8) -> State {
+        let params = &self.params;
+        let forfeit = now + params.active_down_interval(params.advertisement_interval());
+        State::Active { adver, advertised: now, forfeit, announcements }
     }
 
     fn enter(&mut self, now: Instant, state: State, reason: Reason) {

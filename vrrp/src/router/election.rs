@@ -10,21 +10,21 @@ use crate::types::Priority;
 impl VirtualRouter {
     /// R1 to R8 in Backup. No tie-break here: an equal priority is accepted as the Active's.
     pub(super) fn hear_as_backup(&mut self, now: Instant, heard: Advertisement) {
-        let State::Backup { active_down, active_adver_interval, active, .. } = self.state else {
+        self.observe_claims(heard);
+        let learned = self.backup(now, heard.interval, Some(heard.source));
+        let State::Backup { active_down, active_adver_interval, takeover, .. } = &mut self.state
+        else {
             return;
         };
-        self.observe_claims(heard);
-        self.state = if heard.priority == Priority::RELEASE {
-            let active_down = now + self.params.skew_time(active_adver_interval);
-            let takeover = Reason::ActiveReleased;
-            State::Backup { active_down, active_adver_interval, active, takeover }
+        if heard.priority == Priority::RELEASE {
+            *active_down = now + self.params.skew_time(*active_adver_interval);
+            *takeover = Reason::ActiveReleased;
         } else if heard.priority >= self.params.priority() || !self.params.preempts() {
-            self.backup(now, heard.interval, Some(heard.source))
-        } else {
+            self.state = learned;
+        } else if *takeover == Reason::ActiveSilent {
             // R6: the timer keeps running, and then this router takes over from a living Active.
-            let takeover = Reason::Preempt;
-            State::Backup { active_down, active_adver_interval, active, takeover }
-        };
+            *takeover = Reason::Preempt;
+        }
     }
 
     /// R1 to R8 in Active. Preempt_Mode is not asked: who is Active defends itself.
@@ -65,12 +65,9 @@ impl VirtualRouter {
         if answered {
             self.push(Action::Announce);
         }
-        let State::Active { adver, advertised, announcements: waiting } = self.state else {
-            return;
-        };
+        let State::Active { announcements, .. } = &mut self.state else { return };
         // Once with the answer, and once more with the timed advertisement after it.
-        let announcements = if answered { 1 } else { 2 };
-        self.state = State::Active { adver, advertised, announcements };
+        let waiting = std::mem::replace(announcements, if answered { 1 } else { 2 });
         if priority != Priority::RELEASE {
             self.counters.lower_priority_heard += 1;
             // While an answer is waiting, what else comes in is answered by the same one, without another report.

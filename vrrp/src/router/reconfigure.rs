@@ -25,32 +25,30 @@ impl VirtualRouter {
 
     /// C1, C2: what remains of the timer changes by as much as the whole interval did, and never below zero.
     fn reconfigure_backup(&mut self, now: Instant, old: &Params) {
-        let State::Backup { active_down, active_adver_interval, active, takeover } = self.state
+        let State::Backup { active_down, active_adver_interval, takeover, .. } = &mut self.state
         else {
             return;
         };
         let learned = match self.params.version() {
             Version::V2 => self.params.advertisement_interval(),
-            Version::V3 => active_adver_interval,
+            Version::V3 => *active_adver_interval,
         };
         let whole = |params: &Params, interval| {
-            if takeover == Reason::ActiveReleased {
+            if *takeover == Reason::ActiveReleased {
                 params.skew_time(interval)
             } else {
                 params.active_down_interval(interval)
             }
         };
         let remaining = active_down.saturating_since(now) + whole(&self.params, learned);
-        let active_down = now + remaining.saturating_sub(whole(old, active_adver_interval));
-        self.state =
-            State::Backup { active_down, active_adver_interval: learned, active, takeover };
+        *active_down = now + remaining.saturating_sub(whole(old, *active_adver_interval));
+        *active_adver_interval = learned;
     }
 
     /// C1 to C3: a new priority or address list is advertised at once, a shorter interval takes effect at once.
     fn reconfigure_active(&mut self, now: Instant, old: &Params) {
-        let State::Active { adver, advertised, announcements } = self.state else { return };
-        let adver = adver.min(now + self.params.advertisement_interval().duration());
-        self.state = State::Active { adver, advertised, announcements };
+        let State::Active { adver, .. } = &mut self.state else { return };
+        *adver = (*adver).min(now + self.params.advertisement_interval().duration());
         let (before, after) = (old.addresses(), self.params.addresses());
         let readdressed = before.as_slice() != after.as_slice();
         let without = |list: &[IpAddr], other: &AddressList| -> Vec<IpAddr> {

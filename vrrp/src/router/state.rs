@@ -32,6 +32,8 @@ pub enum State {
         adver: Instant,
         /// When it advertised last.
         advertised: Instant,
+        /// From when on a Backup that has heard nothing since may have taken over: Active_Down_Interval after that advertisement.
+        forfeit: Instant,
         /// How many of the coming timed advertisements bring an announcement along: after a contest, the loser's announcement
         /// may have been the last one on the link.
         announcements: u8,

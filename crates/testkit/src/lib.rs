@@ -9,4 +9,5 @@
 )]
 
 pub mod guest;
+pub mod lab;
 mod owner;

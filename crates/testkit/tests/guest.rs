@@ -1,0 +1,1 @@
+//! The guest runner: what goes in comes out, and nothing stays.

@@ -1,3 +1,71 @@
-//! The operator's command line.
+//! `holdfast`, the operator's command line: a thin client of the daemon's control socket, and the check of a configuration.
 
-fn main() {}
+mod args;
+mod check;
+mod failure;
+mod output;
+mod render;
+mod server;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use holdfast_control::Client;
+
+use crate::args::{Arguments, Command, Output, Vrrp};
+use crate::failure::Failure;
+use crate::output::{Answer, to_answer};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = arguments.output;
+    match run(arguments).and_then(|answer| print(&answer, output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(sentence) = failure.sentence() {
+                // Nobody is left to tell when standard error is closed.
+                drop(writeln!(io::stderr(), "holdfast: {sentence}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Answer, Failure> {
+    let client = Client::new(arguments.socket);
+    match arguments.command {
+        Command::Check(check) => check::check(&check, arguments.output),
+        Command::Explain { subject } => check::explain(&subject),
+        Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
+        Command::Server(verb) => block_on(server::run(&client, verb)),
+        Command::Vrrp(Vrrp::Status) => block_on(async {
+            to_answer(&client.vrrp().await?, |instances| render::instances(instances))
+        }),
+    }
+}
+
+fn block_on(
+    conversation: impl Future<Output = Result<Answer, Failure>>,
+) -> Result<Answer, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("start the runtime: {error}")))?
+        .block_on(conversation)
+}
+
+/// Prints the answer at once. A reader that went away early (`| head`) is no failure.
+fn print(answer: &Answer, output: Output) -> Result<(), Failure> {
+    let text = match output {
+        Output::Table => answer.table.clone(),
+        Output::Json => format!("{:#}\n", answer.json),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("write the answer: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

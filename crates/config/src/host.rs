@@ -81,21 +81,21 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     accounts(config, source, facts, &mut problems);
     for command in commands(config) {
         let program = command.program;
-        let (code, what) = match facts.programs.get(program) {
-            Some(Program::Missing) => (Code::NoSuchCommand, "does not exist"),
-            Some(Program::NotExecutable) => (Code::NotExecutable, "can't be executed"),
+        let (code, what, help) = match facts.programs.get(program) {
+            Some(Program::Missing) => (
+                Code::NoSuchCommand,
+                "does not exist",
+                "install it or correct the path; `--offline` skips this check".to_owned(),
+            ),
+            Some(Program::NotExecutable) => {
+                let user = &config.daemon.script_user;
+                let help = format!("it has to be a file that the user `{user}` may execute");
+                (Code::NotExecutable, "can't be executed", help)
+            }
             Some(Program::Executable) | None => continue,
         };
-        let user = &config.daemon.script_user;
-        let problem =
-            Problem::new(code, format!("the check command `{program}` {what} on this host"))
-                .at(command.spot(source), "")
-                .help(match code {
-                    Code::NoSuchCommand => {
-                        "install it or correct the path; `--offline` skips this check".to_owned()
-                    }
-                    _ => format!("it has to be a file that the user `{user}` may execute"),
-                });
+        let message = format!("the check command `{program}` {what} on this host");
+        let problem = Problem::new(code, message).at(command.spot(source), "").help(help);
         problems.push(problem);
     }
     problems.locate(source)

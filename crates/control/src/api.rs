@@ -185,8 +185,10 @@ pub struct Change {
     pub changed: bool,
     /// The service.
     pub service: String,
+    /// The server's name.
+    pub server: String,
     /// The server as it is now; none when it is gone.
-    pub server: Option<Server>,
+    pub now: Option<Server>,
     /// What the operator should know: that the change does not outlive the daemon, say.
     pub note: Option<String>,
 }

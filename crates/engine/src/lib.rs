@@ -1,1 +1,23 @@
-//! Where health, IPVS and VRRP meet: events in, actions out.
+//! The only place where health, IPVS and VRRP meet: events in, actions out, no IO and no clock.
+//!
+//! ```text
+//!  outcomes of checks ──┐                          ┌──► run this check
+//!  operator's commands ─┼──►  Engine  (pools,      ├──► make the kernel's table this one
+//!  connection counts ───┤     servers, drains)     ├──► count the connections of these destinations
+//!  the time ────────────┘                          └──► report what happened
+//! ```
+//!
+//! A server has two states that never overwrite each other: what the operator wants ([`Admin`]) and what its checks say
+//! ([`holdfast_health::State`]). Its weight in the kernel is computed from both, never accumulated ([`Server::presence`]).
+
+mod commands;
+mod engine;
+mod pool;
+mod report;
+mod server;
+
+pub use commands::{Change, CommandError};
+pub use engine::{Action, CheckId, Engine, Timer};
+pub use pool::{Connections, Pool};
+pub use report::Report;
+pub use server::{Admin, CheckView, Drain, Origin, Presence, Server};

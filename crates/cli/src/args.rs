@@ -1,0 +1,158 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sees and steers a Holdfast director.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 timed out waiting, 78 invalid configuration.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The daemon's control socket.
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_SOCKET",
+        default_value = "/run/holdfast/control.sock"
+    )]
+    pub(crate) socket: PathBuf,
+    /// How the answer is printed.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs; the fields are those of the control API.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Finds every problem of a configuration, with line, column and help.
+    Check(Check),
+    /// Explains a configuration key or the code of a problem.
+    Explain {
+        /// A key such as `vrrp.instances.NAME.vrid`, or a code such as `HF0101`.
+        subject: String,
+    },
+    /// Who is active, what is down, why and since when.
+    Status,
+    /// Real servers: add, drain, take back, remove, list.
+    #[command(subcommand)]
+    Server(Server),
+    /// VRRP instances.
+    #[command(subcommand)]
+    Vrrp(Vrrp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The configuration's file; `-` reads standard input.
+    #[arg(default_value = "/etc/holdfast/holdfast.yaml")]
+    pub(crate) file: PathBuf,
+    /// The node whose `per_node` values apply, where the file has no `node`; by default the short host name.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// Leaves out what depends on this host: interfaces, users, commands.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Adds a real server to a service; it takes traffic after its first passed check.
+    Add {
+        /// The service.
+        service: String,
+        /// `ADDRESS:PORT`, `[ADDRESS]:PORT`, or an address alone where the service forwards to its own port.
+        address: String,
+        /// Its name; by default made from the address.
+        #[arg(long)]
+        name: Option<String>,
+        /// Its weight.
+        #[arg(long)]
+        weight: Option<u32>,
+        /// Waits until it is up, so long at most; exits with 3 when it is not up by then.
+        #[arg(long, value_parser = duration, value_name = "DURATION")]
+        wait: Option<Duration>,
+    },
+    /// Gives a server no new connections and lets it finish those it has.
+    Drain {
+        #[command(flatten)]
+        server: ServerName,
+        #[command(flatten)]
+        drain: DrainOptions,
+    },
+    /// Takes a draining or drained server back.
+    Ready {
+        #[command(flatten)]
+        server: ServerName,
+    },
+    /// Drains a server and removes it from its service.
+    Rm {
+        #[command(flatten)]
+        server: ServerName,
+        /// Removes it at once: the connections that it has are lost.
+        #[arg(long, conflicts_with_all = ["timeout", "wait"])]
+        now: bool,
+        #[command(flatten)]
+        drain: DrainOptions,
+    },
+    /// Lists the servers of a service, or of all.
+    List {
+        /// The service.
+        service: Option<String>,
+    },
+}
+
+/// A server by name: `SERVICE SERVER` or `SERVICE/SERVER`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerName {
+    /// The service, or `SERVICE/SERVER`.
+    service: String,
+    /// The server.
+    server: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainOptions {
+    /// The drain ends after so long even with connections left [default: 5m].
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) timeout: Option<Duration>,
+    /// Waits until the drain has ended, so long at most; exits with 3 when it has not by then.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vrrp {
+    /// The instances, their states and why.
+    Status,
+}
+
+impl ServerName {
+    /// The service's and the server's name.
+    pub(crate) fn parts(&self) -> Result<(&str, &str), String> {
+        match (&self.server, self.service.split_once('/')) {
+            (Some(server), None) => Ok((&self.service, server)),
+            (None, Some((service, server))) => Ok((service, server)),
+            (Some(_), Some(_)) => Err(format!("{:?} names a server already", self.service)),
+            (None, None) => Err(format!("which server of {:?}? say SERVICE SERVER", self.service)),
+        }
+    }
+}
+
+/// A duration as the configuration writes it: `250ms`, `30s`, `5m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    holdfast_config::parse_duration(text)
+}

@@ -1,0 +1,47 @@
+//! The ways in which a command fails, each with its exit code.
+
+use std::process::ExitCode;
+
+use holdfast_control::RequestError;
+
+/// Why a command did not do what it was told.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It could not be done: exit 1.
+    Failed(String),
+    /// The command line makes no sense: exit 2.
+    Usage(String),
+    /// What was waited for did not come in time: exit 3.
+    TimedOut(String),
+    /// The configuration is invalid: exit 78 (EX_CONFIG). What is wrong has been printed already.
+    InvalidConfiguration,
+}
+
+impl Failure {
+    /// The sentence to print, where there is one left to print.
+    pub(crate) fn sentence(&self) -> Option<&str> {
+        match self {
+            Self::Failed(sentence) | Self::Usage(sentence) | Self::TimedOut(sentence) => {
+                Some(sentence)
+            }
+            Self::InvalidConfiguration => None,
+        }
+    }
+
+    /// The exit code that scripts can rely on.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::TimedOut(_) => 3,
+            Self::InvalidConfiguration => 78,
+        })
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let source = std::error::Error::source(&error).map(|cause| format!(" ({cause})"));
+        Self::Failed(format!("{error}{}", source.unwrap_or_default()))
+    }
+}

@@ -1,0 +1,103 @@
+use holdfast_control::{CheckReason, DaemonInfo, Ipvs};
+
+use super::*;
+
+fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, why: &str) -> Server {
+    Server {
+        name: name.into(),
+        address: "10.0.0.11:80".into(),
+        state: state.into(),
+        admin: if state.starts_with("drain") { "drain" } else { "ready" }.into(),
+        health: if state == "down" { "down" } else { "up" }.into(),
+        weight: 10,
+        effective_weight,
+        active_connections: Some(37),
+        inactive_connections: Some(12),
+        since_s: 130,
+        reason: CheckReason { code: code.into(), sentence: why.into() },
+        checks: vec![],
+        origin: "config".into(),
+    }
+}
+
+fn example() -> Status {
+    Status {
+        daemon: DaemonInfo {
+            node: "lb1".into(),
+            version: "0.1.0".into(),
+            config: "/etc/holdfast/holdfast.yaml".into(),
+            uptime_s: 266_400,
+        },
+        vrrp: vec![Instance {
+            name: "edge".into(),
+            state: "active".into(),
+            since_s: 41,
+            reason: "active_silent".into(),
+            interface: "eth0".into(),
+            vrid: 51,
+            version: 3,
+            family: "ipv4".into(),
+            priority: 150,
+            interval_ms: 1000,
+            preempt: true,
+            addresses: vec!["192.0.2.10/24".into()],
+            holds_addresses: true,
+            active: None,
+            fault: None,
+            transitions: 2,
+            counters: [].into(),
+        }],
+        services: vec![Service {
+            name: "web".into(),
+            listen: vec!["tcp 192.0.2.10:80".into()],
+            scheduler: "wlc".into(),
+            forward: "direct".into(),
+            up: 1,
+            servers: vec![
+                server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
+                server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
+                server(
+                    "web3",
+                    "down",
+                    None,
+                    "L4CON",
+                    "connect to 10.0.0.13:80: connection refused",
+                ),
+            ],
+        }],
+        ipvs: Some(Ipvs {
+            reconciliations_total: 9,
+            operations_total: 4,
+            drift_repairs_total: 1,
+            in_sync_s_ago: Some(2),
+            errors: vec!["add service tcp 192.0.2.10:80: ENOENT".into()],
+        }),
+    }
+}
+
+#[test]
+fn one_screen_says_who_is_active_what_is_down_and_why() {
+    insta::assert_snapshot!(status(&example()));
+}
+
+#[test]
+fn json_has_the_fields_of_the_api() {
+    insta::assert_snapshot!(serde_json::to_string_pretty(&example()).unwrap());
+}
+
+#[test]
+fn a_change_says_what_the_server_is_now_and_what_to_know() {
+    let now = Some(server("web4", "starting", Some(0), "INI", "no check has finished yet"));
+    let note = Some("it is not in the configuration's file".to_owned());
+    let added = Change { changed: true, service: "web".into(), server: "web4".into(), now, note };
+    assert_eq!(change(&added), "web/web4 starting\nnote: it is not in the configuration's file\n");
+    let gone = Change { changed: false, now: None, note: None, ..added };
+    assert_eq!(change(&gone), "web/web4 removed (already so)\n");
+}
+
+#[test]
+fn an_age_has_its_two_largest_units() {
+    let ages = [0, 59, 60, 130, 3599, 3600, 86_399, 86_400, 266_400].map(age);
+    let wanted = ["0s", "59s", "1m00s", "2m10s", "59m59s", "1h00m", "23h59m", "1d00h", "3d02h"];
+    assert_eq!(ages, wanted);
+}

@@ -1,0 +1,122 @@
+//! The host's stage over given facts, and its diagnostics as the user reads them.
+
+use std::collections::BTreeSet;
+
+use holdfast_config::host::{Facts, Interface, Program, check, questions};
+use holdfast_config::{Code, Environment, Outcome, parse, render};
+
+const TEXT: &str = "\
+node: lb1
+daemon:
+  control: {group: holdfast}
+vrrp:
+  instances:
+    edge:
+      interface: eth0
+      vrid: 51
+      addresses: [192.0.2.10/24, 198.51.100.10/32]
+      per_node: {lb1: {interface: ens192}}
+    edge6: {interface: eth0, vrid: 51, addresses: ['fe80::33/64', '2001:db8::10/64']}
+services:
+  web:
+    listen: tcp 192.0.2.10:80
+    forward: nat
+    check: {exec: {command: [/usr/lib/holdfast/checks/web]}}
+    real_servers:
+      web1: 10.0.0.11:80
+      web2:
+        address: 10.0.0.12:80
+        checks: [{tcp: {}}, {exec: {command: [/opt/check, -v]}}]
+";
+
+fn outcome() -> Outcome {
+    let outcome = parse("holdfast.yaml", TEXT, &Environment::new("lb1"));
+    assert_eq!(outcome.render(false), "");
+    outcome
+}
+
+fn interface(name: &str, up: bool, addresses: &[&str]) -> Interface {
+    let addresses = addresses.iter().map(|net| net.parse().unwrap()).collect();
+    Interface { name: name.to_owned(), up, addresses }
+}
+
+/// A host on which nothing is wrong.
+fn sound() -> Facts {
+    Facts {
+        interfaces: vec![
+            interface("ens192", true, &["192.0.2.2/24", "198.51.100.2/24"]),
+            interface("eth0", true, &["2001:db8::2/64", "fe80::1/64"]),
+        ],
+        users: [("holdfast-script".to_owned(), Some(900))].into(),
+        groups: [("holdfast".to_owned(), Some(901))].into(),
+        programs: [
+            ("/usr/lib/holdfast/checks/web".to_owned(), Program::Executable),
+            ("/opt/check".to_owned(), Program::Executable),
+        ]
+        .into(),
+    }
+}
+
+#[test]
+fn the_questions_are_what_the_configuration_needs_and_no_more() {
+    let config = outcome().config.unwrap();
+    let asked = questions(&config);
+    assert_eq!(asked.users, BTreeSet::from(["holdfast-script".to_owned()]));
+    assert_eq!(asked.groups, BTreeSet::from(["holdfast".to_owned()]));
+    let programs = ["/opt/check", "/usr/lib/holdfast/checks/web"].map(str::to_owned);
+    assert_eq!(asked.programs, BTreeSet::from(programs));
+    let without = parse("f", "ipvs: {on_stop: keep}\n", &Environment::new("lb1")).config.unwrap();
+    assert_eq!(questions(&without), Default::default());
+}
+
+#[test]
+fn a_host_that_has_everything_gives_no_diagnostic() {
+    let outcome = outcome();
+    let config = outcome.config.unwrap();
+    assert_eq!(render(&outcome.source, &check(&config, &outcome.source, &sound()), false), "");
+    // What was not looked up is not judged.
+    let blind = Facts { interfaces: sound().interfaces, ..Facts::default() };
+    assert_eq!(check(&config, &outcome.source, &blind), []);
+}
+
+#[test]
+fn the_addresses_of_an_active_node_prove_no_subnet() {
+    let outcome = outcome();
+    let config = outcome.config.unwrap();
+    let mut facts = sound();
+    facts.interfaces[0] = interface("ens192", true, &["192.0.2.10/24", "198.51.100.2/24"]);
+    let found = check(&config, &outcome.source, &facts);
+    let codes: Vec<_> = found.iter().map(|found| found.code).collect();
+    assert_eq!(codes, [Code::NoSubnet]);
+    assert!(found[0].message.starts_with("192.0.2.10 "), "{}", found[0].message);
+}
+
+#[test]
+fn everything_missing_is_reported_at_once() {
+    let outcome = outcome();
+    let config = outcome.config.unwrap();
+    let facts = Facts {
+        interfaces: vec![
+            interface("ens19", false, &[]),
+            interface("eth0", false, &["192.0.2.2/24"]),
+        ],
+        users: [("holdfast-script".to_owned(), None)].into(),
+        groups: [("holdfast".to_owned(), None)].into(),
+        programs: [
+            ("/usr/lib/holdfast/checks/web".to_owned(), Program::Missing),
+            ("/opt/check".to_owned(), Program::NotExecutable),
+        ]
+        .into(),
+    };
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _guard = settings.bind_to_scope();
+    let found = check(&config, &outcome.source, &facts);
+    insta::assert_snapshot!("HF07_host", render(&outcome.source, &found, false));
+    let mut codes: BTreeSet<_> = found.iter().map(|found| found.code).collect();
+    let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
+    codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
+    let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
+    assert_eq!(codes, host.copied().collect(), "every code of the stage");
+}

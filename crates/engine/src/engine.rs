@@ -1,0 +1,386 @@
+//! The engine: pools, the checks that run for them, and the clockwork of drains and reconciliation.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use holdfast_config::{Check, Config, Name, RealServer, Service};
+use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, first_run};
+use holdfast_time::Instant;
+use ipvs_ctl::model::{ServiceKey, Table};
+
+use crate::pool::{Connections, Pool};
+use crate::report::Report;
+use crate::server::{Admin, CheckView, Origin, Server};
+
+/// How often the connections of draining servers are counted.
+pub(crate) const COUNT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pools, their servers and their checks.
+///
+/// Call [`Self::handle_timeout`] when [`Self::poll_timeout`] is due, tell it what checks found and what the kernel counted, and
+/// after each of these and after each command take every action from [`Self::poll_action`].
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) pools: BTreeMap<Name, Pool>,
+    checks: BTreeMap<CheckId, RunningCheck>,
+    /// The checks' deadlines, earliest first.
+    timers: BTreeSet<(Instant, CheckId)>,
+    next_check: CheckId,
+    reconcile_interval: Duration,
+    reconcile_at: Instant,
+    /// When connections are counted next; none while nothing drains.
+    pub(crate) count_at: Option<Instant>,
+    /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
+    actions: VecDeque<Action>,
+}
+
+/// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(u64);
+
+#[derive(Debug)]
+struct RunningCheck {
+    service: Name,
+    server: Name,
+    check: Check,
+    checker: Checker,
+    deadline: Option<Instant>,
+    last: Option<Outcome>,
+}
+
+/// What the engine wants done.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Run this check and tell the outcome by [`Engine::check_finished`].
+    RunCheck {
+        /// Which check the outcome is for.
+        id: CheckId,
+        /// The service that it is run for.
+        service: Name,
+        /// The server.
+        server: RealServer,
+        /// What to try, and for how long.
+        check: Check,
+    },
+    /// Make the kernel's table [`Engine::desired`].
+    Reconcile,
+    /// Count the connections and tell them by [`Engine::connections_counted`].
+    CountConnections,
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// What the engine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A check is due.
+    Check,
+    /// The kernel's table is to be compared.
+    Reconcile,
+    /// The connections of draining servers are to be counted.
+    Count,
+}
+
+impl Engine {
+    /// The engine of `config` over a kernel whose table is `kernel` now.
+    ///
+    /// A server that the kernel gives new connections to is adopted as up and stays so until its checks say otherwise: a restart
+    /// of the daemon takes nothing away. Any other starts down until its first pass.
+    pub fn new(config: &Config, kernel: &Table, now: Instant) -> Self {
+        let mut engine = Self {
+            pools: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            next_check: CheckId::default(),
+            reconcile_interval: config.ipvs.poll,
+            reconcile_at: now,
+            count_at: None,
+            actions: VecDeque::new(),
+        };
+        for (name, service) in &config.services {
+            engine
+                .pools
+                .insert(name.clone(), Pool { service: service.clone(), servers: BTreeMap::new() });
+            for server in service.real_servers.values() {
+                let adopted = serves(service, server, kernel);
+                engine.enrol(name, server.clone(), Origin::Config, adopted, now);
+            }
+        }
+        engine.reconcile_soon();
+        engine
+    }
+
+    /// The pools by the service's name.
+    pub const fn pools(&self) -> &BTreeMap<Name, Pool> {
+        &self.pools
+    }
+
+    /// The checks of `server` as they stand.
+    pub fn checks<'a>(&'a self, server: &'a Server) -> impl Iterator<Item = CheckView<'a>> + 'a {
+        server.checks.iter().filter_map(|id| self.checks.get(id)).map(|running| CheckView {
+            kind: &running.check.kind,
+            health: running.checker.state(),
+            last: running.last.as_ref(),
+        })
+    }
+
+    /// The table that the kernel should have.
+    pub fn desired(&self) -> Table {
+        self.pools.values().flat_map(Pool::entries).collect()
+    }
+
+    /// The keys of the services that are ours.
+    pub fn owned(&self) -> BTreeSet<ServiceKey> {
+        self.pools.values().flat_map(Pool::keys).collect()
+    }
+
+    /// The next moment at which [`Self::handle_timeout`] has something to do, and what.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        let reconcile = (!self.pools.is_empty()).then_some((self.reconcile_at, Timer::Reconcile));
+        let check = self.timers.first().map(|(at, _)| (*at, Timer::Check));
+        let count = self.count_at.map(|at| (at, Timer::Count));
+        [reconcile, check, count].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.step_check(id, now, |checker| checker.handle_timeout(now));
+        }
+        if self.count_at.is_some_and(|at| at <= now) {
+            self.count_at = Some(now + COUNT_INTERVAL);
+            self.actions.push_back(Action::CountConnections);
+        }
+        if self.reconcile_at <= now && !self.pools.is_empty() {
+            self.reconcile_at = now + self.reconcile_interval;
+            self.reconcile_soon();
+        }
+    }
+
+    /// The next thing to do; none when all is done.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// A check's run is over. An outcome for a check that is gone is ignored.
+    pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
+        let Some(running) = self.checks.get_mut(&id) else { return };
+        running.last = Some(outcome.clone());
+        self.step_check(id, now, |checker| {
+            checker.handle(now, holdfast_health::Event::Finished(outcome));
+        });
+    }
+
+    /// What the kernel counted, by service and destination. A destination that is not there has no connections.
+    pub fn connections_counted(
+        &mut self,
+        now: Instant,
+        counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
+    ) {
+        let mut ended = Vec::new();
+        for (service, pool) in &mut self.pools {
+            let left: BTreeMap<Name, u64> = pool
+                .servers
+                .iter()
+                .filter(|(_, server)| server.is_draining())
+                .map(|(name, server)| (name.clone(), pool.drain_count(server, counts)))
+                .collect();
+            for (name, left) in left {
+                let Some(server) = pool.servers.get_mut(&name) else { continue };
+                if server.advance_drain(now, left) {
+                    ended.push((service.clone(), name, left));
+                }
+            }
+        }
+        for (service, server, left) in ended {
+            self.end_drain(&service, &server, left);
+        }
+        if !self.pools.values().flat_map(|pool| pool.servers.values()).any(Server::is_draining) {
+            self.count_at = None;
+        }
+    }
+
+    /// Puts `server` into the pool of `service`, which must exist, and its checks into the books.
+    pub(crate) fn enrol(
+        &mut self,
+        service: &Name,
+        server: RealServer,
+        origin: Origin,
+        adopted: bool,
+        now: Instant,
+    ) {
+        let Some(pool) = self.pools.get_mut(service) else { return };
+        let checks = server.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
+        let ids: Vec<CheckId> = checks.iter().map(|_| self.next_check.take()).collect();
+        let name = server.name.clone();
+        let (health, reason) = initial_health(checks.is_empty(), adopted);
+        pool.servers.insert(
+            name.clone(),
+            Server {
+                definition: server,
+                origin,
+                admin: Admin::Ready,
+                health,
+                reason,
+                since: now,
+                checks: ids.clone(),
+            },
+        );
+        let initial = if adopted { Initial::Adopted } else { Initial::Down };
+        for (id, check) in ids.into_iter().zip(checks) {
+            let offset = first_run(service.as_str(), name.as_str(), check.policy.interval);
+            let checker = Checker::new(check.policy, initial, now, offset);
+            let (service, server) = (service.clone(), name.clone());
+            self.checks.insert(
+                id,
+                RunningCheck { service, server, check, checker, deadline: None, last: None },
+            );
+            self.step_check(id, now, |_| {});
+        }
+    }
+
+    /// Lets a checker take an input, carries out what it answers and notes its new deadline.
+    fn step_check(&mut self, id: CheckId, now: Instant, input: impl FnOnce(&mut Checker)) {
+        let Some(running) = self.checks.get_mut(&id) else { return };
+        input(&mut running.checker);
+        let mut changed = None;
+        while let Some(action) = running.checker.poll_action() {
+            match action {
+                holdfast_health::Action::Run { .. } => {
+                    let pool = self.pools.get(&running.service);
+                    let Some(server) = pool.and_then(|pool| pool.servers.get(&running.server))
+                    else {
+                        continue;
+                    };
+                    self.actions.push_back(Action::RunCheck {
+                        id,
+                        service: running.service.clone(),
+                        server: server.definition.clone(),
+                        check: running.check.clone(),
+                    });
+                }
+                holdfast_health::Action::Changed { reason, .. } => changed = Some(reason),
+            }
+        }
+        let before = running.deadline;
+        running.deadline = running.checker.poll_timeout().map(|(at, _)| at);
+        if let Some(at) = before {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(at) = running.deadline {
+            self.timers.insert((at, id));
+        }
+        let reason = changed.or_else(|| running.last.as_ref().map(|last| last.reason.clone()));
+        let (service, server) = (running.service.clone(), running.server.clone());
+        self.judge(&service, &server, reason, now);
+    }
+
+    /// Puts together what the checks of a server say. `reason` is that of the check that had its turn.
+    fn judge(&mut self, service: &Name, server: &Name, reason: Option<Reason>, now: Instant) {
+        let Some(known) = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server))
+        else {
+            return;
+        };
+        let verdicts: Vec<State> = known
+            .checks
+            .iter()
+            .filter_map(|id| self.checks.get(id))
+            .map(|running| running.checker.state())
+            .collect();
+        let to = together(&verdicts);
+        let from = known.health;
+        if from == to {
+            return;
+        }
+        known.health = to;
+        known.since = now;
+        if let Some(reason) = reason {
+            known.reason = reason;
+        }
+        let reason = known.reason.clone();
+        self.report(Report::Health {
+            service: service.clone(),
+            server: server.clone(),
+            from,
+            to,
+            reason,
+        });
+        self.reconcile_soon();
+    }
+
+    /// Takes `server` and its checks out of the books.
+    pub(crate) fn forget(&mut self, service: &Name, server: &Name) {
+        let Some(pool) = self.pools.get_mut(service) else { return };
+        let Some(gone) = pool.servers.remove(server) else { return };
+        pool.service.real_servers.remove(server);
+        for id in gone.checks {
+            if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
+                self.timers.remove(&(at, id));
+            }
+        }
+        self.report(Report::Removed { service: service.clone(), server: server.clone() });
+        self.reconcile_soon();
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        self.actions.push_back(Action::Report(report));
+    }
+
+    /// Asks for a reconciliation unless one is asked for already.
+    pub(crate) fn reconcile_soon(&mut self) {
+        if !self.actions.iter().any(|action| matches!(action, Action::Reconcile)) {
+            self.actions.push_back(Action::Reconcile);
+        }
+    }
+}
+
+impl CheckId {
+    fn take(&mut self) -> Self {
+        let taken = *self;
+        self.0 += 1;
+        taken
+    }
+}
+
+/// Whether the kernel gives `server` new connections of `service`.
+fn serves(service: &Service, server: &RealServer, kernel: &Table) -> bool {
+    service.listen.iter().any(|listen| {
+        let key = ServiceKey::Address { protocol: listen.protocol, address: listen.address };
+        kernel
+            .get(&key)
+            .and_then(|entry| entry.destinations.get(&server.address))
+            .is_some_and(|destination| destination.weight > 0)
+    })
+}
+
+fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {
+    match (unchecked, adopted) {
+        (true, _) => (
+            State::Up,
+            Reason { code: Code::INI, sentence: "it has no check, so it counts as up".to_owned() },
+        ),
+        (false, true) => (
+            State::Up,
+            Reason {
+                code: Code::ADOPTED,
+                sentence: "the kernel gave it connections when the daemon started".to_owned(),
+            },
+        ),
+        (false, false) => (
+            State::Starting,
+            Reason { code: Code::INI, sentence: "no check has finished yet".to_owned() },
+        ),
+    }
+}
+
+/// What several checks say together: down by one that fails, up when all pass.
+fn together(verdicts: &[State]) -> State {
+    if verdicts.contains(&State::Down) {
+        State::Down
+    } else if verdicts.contains(&State::Starting) {
+        State::Starting
+    } else {
+        State::Up
+    }
+}

@@ -1,0 +1,104 @@
+//! What this host has: interfaces, users, groups, programs.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use holdfast_config::host::{Facts, Interface, Program, Questions};
+use holdfast_net::{LinkMonitor, MonitorError};
+use nix::errno::Errno;
+use nix::unistd::{Group, User};
+
+/// Why the host did not tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactsError {
+    /// The interfaces could not be listed.
+    #[error("list the interfaces")]
+    Interfaces(#[source] MonitorError),
+    /// A user or group could not be looked up, which is more than that there is none.
+    #[error("look up `{name}` among the users and groups")]
+    Account {
+        /// The user or group.
+        name: String,
+        /// What the host answered.
+        #[source]
+        source: Errno,
+    },
+}
+
+/// Answers `questions` and lists the interfaces of this network namespace.
+///
+/// # Errors
+/// The kernel or the user database fails to answer.
+pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
+    let monitor = LinkMonitor::open().map_err(FactsError::Interfaces)?;
+    let interfaces = monitor.interfaces().iter().map(|state| Interface {
+        name: state.link.interface.name.clone(),
+        up: state.link.admin_up,
+        addresses: state.addresses.iter().map(|one| one.address).collect(),
+    });
+    let mut facts = Facts { interfaces: interfaces.collect(), ..Facts::default() };
+    let mut script_user = None;
+    for name in &questions.users {
+        let user = User::from_name(name).map_err(account(name))?;
+        facts.users.insert(name.clone(), user.as_ref().map(|user| user.uid.as_raw()));
+        script_user = user;
+    }
+    for name in &questions.groups {
+        let group = Group::from_name(name).map_err(account(name))?;
+        facts.groups.insert(name.clone(), group.map(|group| group.gid.as_raw()));
+    }
+    for path in &questions.programs {
+        facts.programs.insert(path.clone(), program(path, script_user.as_ref()));
+    }
+    Ok(facts)
+}
+
+/// This host's name up to the first dot; `localhost` where it has none.
+pub(crate) fn short_host_name() -> String {
+    let full = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let full = full.unwrap_or_default();
+    match full.split('.').next() {
+        None | Some("") => "localhost".to_owned(),
+        Some(short) => short.to_owned(),
+    }
+}
+
+fn account(name: &str) -> impl FnOnce(Errno) -> FactsError {
+    let name = name.to_owned();
+    move |source| FactsError::Account { name, source }
+}
+
+/// Whether `path` is a program for `user`; for anybody where the user is not known.
+fn program(path: &str, user: Option<&User>) -> Program {
+    let Ok(metadata) = fs::metadata(path) else { return Program::Missing };
+    let mode = metadata.permissions().mode();
+    let executable = match user {
+        Some(user) if user.uid.is_root() => mode & 0o111 != 0,
+        Some(user) if user.uid.as_raw() == metadata.uid() => mode & 0o100 != 0,
+        Some(user) if user.gid.as_raw() == metadata.gid() => mode & 0o010 != 0,
+        Some(_) => mode & 0o001 != 0,
+        None => mode & 0o111 != 0,
+    };
+    if metadata.is_file() && executable { Program::Executable } else { Program::NotExecutable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_and_the_root_user_are_found_and_others_are_not() {
+        let mut questions = Questions::default();
+        questions.users.insert("root".into());
+        questions.users.insert("hf-nobody-of-this-name".into());
+        questions.programs.extend(["/bin/sh".into(), "/".into(), "/hf/none".into()]);
+        let facts = facts(&questions).unwrap();
+        assert!(facts.interfaces.iter().any(|interface| interface.name == "lo"));
+        assert_eq!(facts.users["root"], Some(0));
+        assert_eq!(facts.users["hf-nobody-of-this-name"], None);
+        assert_eq!(facts.programs["/bin/sh"], Program::Executable);
+        assert_eq!(facts.programs["/"], Program::NotExecutable);
+        assert_eq!(facts.programs["/hf/none"], Program::Missing);
+    }
+}

@@ -21,6 +21,21 @@ pub struct Status {
     pub unreadable: Vec<String>,
 }
 
+impl Status {
+    /// The table without counters.
+    pub fn table(&self) -> Table {
+        let entries = self.services.iter().map(|found| {
+            let destinations = found
+                .destinations
+                .iter()
+                .map(|status| (status.destination.address, status.destination))
+                .collect();
+            (found.service.key, Entry { service: found.service.clone(), destinations })
+        });
+        entries.collect()
+    }
+}
+
 /// A service as it was dumped, or why it can't be read.
 type Found = Result<(VirtualService, Counters), String>;
 
@@ -30,16 +45,7 @@ impl Client {
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.
     pub fn table(&mut self) -> Result<Table, ClientError> {
-        let status = self.status()?;
-        let entries = status.services.into_iter().map(|found| {
-            let destinations = found
-                .destinations
-                .into_iter()
-                .map(|status| (status.destination.address, status.destination))
-                .collect();
-            (found.service.key, Entry { service: found.service, destinations })
-        });
-        Ok(entries.collect())
+        self.status().map(|status| status.table())
     }
 
     /// The table with counters and connections.

@@ -19,6 +19,8 @@ mod counters;
 pub mod discard;
 pub mod receive;
 pub mod router;
+#[cfg(test)]
+mod testing;
 mod types;
 pub mod wire;
 

@@ -201,7 +201,7 @@ impl OperationError {
                 Operation::NewDestination { .. } | Operation::SetDestination { .. },
                 Errno::EINVAL,
             ) => Some(
-                "the address must be unicast and, in IPv6, not link-local; another family than the service's needs a tunnel and no sync daemon running; GUE needs a port",
+                "the address must be unicast and, in IPv6, not link-local; another family than the service's needs a tunnel and no sync daemon running; GUE needs a port; lo must be up in the namespace",
             ),
             (
                 Operation::NewDestination { .. } | Operation::SetDestination { .. },

@@ -1,8 +1,18 @@
 //! The rise and fall of a real server, as a machine that is told the time and the outcomes of checks.
+//!
+//! [`Checker`] is the machine of one check of one server: it says when a run is due and what its outcomes make of the server.
+//! It makes no run itself, reads no clock, and knows nothing of the server's other checks.
 
+mod checker;
+mod spread;
+
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use checker::{Action, Checker, Event, Initial, LATE_MARGIN, State, Timer};
+pub use spread::{SPREAD_LIMIT, first_run};
 
 /// When a check runs and how many outcomes in a row change the verdict (HAProxy's `inter`, `rise`, `fall`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,4 +88,74 @@ pub enum Verdict {
     Fail,
     /// The run could not be made, by no fault of the server: it counts neither way.
     Inconclusive,
+}
+
+impl Code {
+    /// Every code, in the order of the declaration.
+    pub const ALL: [Self; 13] = [
+        Self::L4OK,
+        Self::L4TOUT,
+        Self::L4CON,
+        Self::L7OK,
+        Self::L7TOUT,
+        Self::L7RSP,
+        Self::L7STS,
+        Self::PROCOK,
+        Self::PROCERR,
+        Self::PROCTOUT,
+        Self::INI,
+        Self::ADOPTED,
+        Self::SOCKERR,
+    ];
+
+    /// The code as text, the same in logs, metrics and answers: `L4CON`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::L4OK => "L4OK",
+            Self::L4TOUT => "L4TOUT",
+            Self::L4CON => "L4CON",
+            Self::L7OK => "L7OK",
+            Self::L7TOUT => "L7TOUT",
+            Self::L7RSP => "L7RSP",
+            Self::L7STS => "L7STS",
+            Self::PROCOK => "PROCOK",
+            Self::PROCERR => "PROCERR",
+            Self::PROCTOUT => "PROCTOUT",
+            Self::INI => "INI",
+            Self::ADOPTED => "ADOPTED",
+            Self::SOCKERR => "SOCKERR",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+impl Reason {
+    /// A reason of `code` that says `sentence`.
+    pub fn new(code: Code, sentence: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_label_of_its_own_and_it_is_the_serialised_name() {
+        for code in Code::ALL {
+            assert_eq!(code.label(), format!("{code:?}"));
+            assert_eq!(Code::ALL.iter().filter(|other| other.label() == code.label()).count(), 1);
+        }
+    }
 }

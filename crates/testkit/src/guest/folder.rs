@@ -89,8 +89,12 @@ impl RunFolder {
         let path = self.path.join("kernel.log");
         let log = fs::read(&path).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = log.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(LOG_TAIL_LINES)..).unwrap_or_default();
+        // After a panic the kernel prints where it was; why it was is above.
+        let from = log.rfind("Kernel panic").unwrap_or_default();
+        let lines: Vec<_> = log.get(from..).unwrap_or_default().lines().collect();
+        let from = if from > 0 { 0 } else { lines.len().saturating_sub(LOG_TAIL_LINES) };
+        let to = lines.len().min(from + LOG_TAIL_LINES);
+        let tail = lines.get(from..to).unwrap_or_default();
         let mut text = format!("the kernel's log is kept in {}; its end:", path.display());
         if tail.is_empty() {
             text.push_str("\n  (it is empty)");

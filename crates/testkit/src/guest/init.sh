@@ -61,10 +61,23 @@ mkdir -p /lib/modules
 modprobe -a ipv6 ip_vs veth bridge dummy macvlan || die "modprobe failed"
 ip link set lo up
 
-# 4. The command, in a session of its own. In parentheses, so that this shell's "Killed" goes to the console.
+# 4. The command, in a session of its own. It writes to pipes, because `>/dev/stderr` would empty a file. In
+# parentheses, so that this shell's "Killed" goes to the console.
+mkfifo /run/.stdout /run/.stderr
+cat /run/.stdout >>"$run/stdout" &
+out=$!
+cat /run/.stderr >>"$run/stderr" &
+err=$!
 : >"$run/booted"
-(exec setsid -w sh "$run/command.sh" </dev/null >>"$run/stdout" 2>>"$run/stderr")
+(exec setsid -w sh "$run/command.sh" </dev/null >/run/.stdout 2>/run/.stderr)
 status=$?
+# What was written is on its way. The pipes end at once, unless the command left somebody behind who holds them.
+tries=0
+while kill -0 "$out" 2>/dev/null || kill -0 "$err" 2>/dev/null; do
+    [ "$tries" -ge 20 ] && break
+    tries=$((tries + 1))
+    sleep 0.05
+done
 
 # 5. The status is the last thing that is written: the host ends the guest when it sees it.
 sync

@@ -67,7 +67,7 @@ pub struct Outcome {
     pub config: Option<Config>,
     /// Errors and warnings in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
-    /// The text with the places of its keys, for [`render`] and [`host::check`].
+    /// The text with the places of its keys, for [`render()`] and [`host::check`].
     pub source: Source,
 }
 

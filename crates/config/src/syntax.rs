@@ -23,7 +23,7 @@ pub(crate) fn decode(file: &str, bytes: &[u8]) -> (Source, Option<Problem>) {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let source = Source::new(file, String::from_utf8_lossy(valid).into_owned());
             let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
-            let end = source.bytes(valid.len(), valid.len());
+            let end = source.span(usize::MAX, usize::MAX, 0);
             let problem = Problem::new(Code::NotUtf8, "the file is not UTF-8")
                 .at(Spot::Span(end), format!("then comes the byte 0x{byte:02x}"))
                 .help("save the file as UTF-8");

@@ -127,3 +127,11 @@ fn a_default_name_is_a_name_for_every_address() {
         assert_eq!(RealServer::new(None, address, None, service).unwrap().name.as_str(), name);
     }
 }
+
+#[test]
+fn a_look_from_a_third_machine_gives_no_warning() {
+    let text = include_str!("../../../examples/minimal.yaml");
+    let outcome = parse("f", text, &Environment::new("laptop"));
+    assert_eq!(outcome.render(false), "");
+    assert!(outcome.config.is_some());
+}

@@ -48,6 +48,11 @@ impl Draft {
         if source.has(&over) { over } else { self.base.key(key) }
     }
 
+    /// Whether the instance names this node.
+    pub(crate) fn overridden(&self, source: &Source) -> bool {
+        source.has(&self.over)
+    }
+
     /// Where the instance stands.
     pub(crate) const fn path(&self) -> &Path {
         &self.base

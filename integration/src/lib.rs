@@ -1,1 +1,18 @@
-//! The whole path on a real kernel: the demo and the tests in namespaces.
+//! The whole path on a real kernel: what the demo and the tests in `tests/` share.
+//!
+//! [`Director`] is a node that runs `holdfastd`; [`Load`] is a client that asks for the virtual address at a steady pace;
+//! [`Downloads`] are connections that last. The network is [`holdfast_testkit::lab`]'s.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "this is test code: what goes wrong here is a failed test, and a panic says where"
+)]
+
+mod director;
+mod downloads;
+mod load;
+
+pub use director::{Director, Programs, config};
+pub use downloads::Downloads;
+pub use load::{Load, REQUEST_TIMEOUT, Sample, Samples, ask};

@@ -21,3 +21,6 @@ pub use engine::{Action, CheckId, Engine, Timer};
 pub use pool::{Connections, Pool};
 pub use report::Report;
 pub use server::{Admin, CheckView, Drain, Origin, Presence, Server};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The control API's handlers: each turns a request into a message to the director and its answer into JSON.
+
+mod problem;
+pub(crate) mod server;
+pub(crate) mod socket;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use holdfast_control::{AddServer, Change, Drain, Instance, Problem, Service, Status};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+
+use self::problem::Refusal;
+pub(crate) use self::problem::{bad_request, conflict, no_service, not_found, unavailable};
+
+/// What a handler asks of the director.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Everything at a glance.
+    Status(oneshot::Sender<Status>),
+    /// A change of a pool.
+    Command { command: Command, answer: oneshot::Sender<Result<Change, Problem>> },
+}
+
+/// A change of a pool, as it came over the wire.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Add { service: String, server: AddServer },
+    Drain { service: String, server: String, drain: Drain },
+    Ready { service: String, server: String },
+    Remove { service: String, server: String, drain: Drain },
+    RemoveNow { service: String, server: String },
+}
+
+/// The way from the handlers to the director.
+pub(crate) type Requests = mpsc::Sender<Request>;
+
+/// So many requests wait for the director; more wait in their handlers.
+pub(crate) const REQUESTS_MAX: usize = 64;
+
+/// The whole API, for the control socket.
+pub(crate) fn control(requests: Requests) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/vrrp", get(vrrp))
+        .route("/v1/services", get(services))
+        .route("/v1/services/{service}", get(service))
+        .route("/v1/services/{service}/servers", post(add))
+        .route("/v1/services/{service}/servers/{server}", axum::routing::delete(remove))
+        .route("/v1/services/{service}/servers/{server}/drain", post(drain))
+        .route("/v1/services/{service}/servers/{server}/ready", post(ready))
+        .fallback(unknown_path)
+        .with_state(requests)
+}
+
+/// What may be read over TCP: nothing that changes anything.
+pub(crate) fn read_only(requests: Requests) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/v1/status", get(status))
+        .fallback(unknown_path)
+        .with_state(requests)
+}
+
+async fn unknown_path() -> Refusal {
+    Refusal(not_found("no_such_path", "there is nothing at this path".to_owned()))
+}
+
+async fn status(State(requests): State<Requests>) -> Result<Json<Status>, Refusal> {
+    ask_status(&requests).await.map(Json)
+}
+
+async fn vrrp(State(requests): State<Requests>) -> Result<Json<Vec<Instance>>, Refusal> {
+    Ok(Json(ask_status(&requests).await?.vrrp))
+}
+
+async fn services(State(requests): State<Requests>) -> Result<Json<Vec<Service>>, Refusal> {
+    Ok(Json(ask_status(&requests).await?.services))
+}
+
+async fn service(
+    State(requests): State<Requests>,
+    Path(name): Path<String>,
+) -> Result<Json<Service>, Refusal> {
+    let services = ask_status(&requests).await?.services;
+    let found = services.into_iter().find(|service| service.name == name);
+    found.map(Json).ok_or_else(|| Refusal(no_service(&name)))
+}
+
+async fn add(
+    State(requests): State<Requests>,
+    Path(service): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Json<Change>, Refusal> {
+    let server = decode(&body)?;
+    command(&requests, Command::Add { service, server }).await
+}
+
+async fn drain(
+    State(requests): State<Requests>,
+    Path((service, server)): Path<(String, String)>,
+    body: axum::body::Bytes,
+) -> Result<Json<Change>, Refusal> {
+    let drain = decode_or_default(&body)?;
+    command(&requests, Command::Drain { service, server, drain }).await
+}
+
+async fn ready(
+    State(requests): State<Requests>,
+    Path((service, server)): Path<(String, String)>,
+) -> Result<Json<Change>, Refusal> {
+    command(&requests, Command::Ready { service, server }).await
+}
+
+/// The query of `DELETE`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Removal {
+    #[serde(default)]
+    now: bool,
+}
+
+async fn remove(
+    State(requests): State<Requests>,
+    Path((service, server)): Path<(String, String)>,
+    removal: Result<Query<Removal>, axum::extract::rejection::QueryRejection>,
+    body: axum::body::Bytes,
+) -> Result<Json<Change>, Refusal> {
+    let Query(removal) =
+        removal.map_err(|error| Refusal(bad_request("bad_query", error.body_text())))?;
+    let change = if removal.now {
+        Command::RemoveNow { service, server }
+    } else {
+        Command::Remove { service, server, drain: decode_or_default(&body)? }
+    };
+    command(&requests, change).await
+}
+
+async fn metrics(State(requests): State<Requests>) -> Result<Response, Refusal> {
+    let status = ask_status(&requests).await?;
+    let text = holdfast_telemetry::metrics::render(&status)
+        .map_err(|error| Refusal(unavailable(error.to_string())))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Ready: the director answers and the kernel's table could be made what it should be.
+async fn readyz(State(requests): State<Requests>) -> Result<Response, Refusal> {
+    let status = ask_status(&requests).await?;
+    Ok(match status.ipvs {
+        Some(ipvs) if ipvs.in_sync_s_ago.is_none() || !ipvs.errors.is_empty() => {
+            let text =
+                format!("the kernel's table is not as it should be: {}\n", ipvs.errors.join("; "));
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        Some(_) | None => "ready\n".into_response(),
+    })
+}
+
+async fn ask_status(requests: &Requests) -> Result<Status, Refusal> {
+    let (answer, status) = oneshot::channel();
+    requests.send(Request::Status(answer)).await.map_err(|_| stopping())?;
+    status.await.map_err(|_| stopping())
+}
+
+async fn command(requests: &Requests, command: Command) -> Result<Json<Change>, Refusal> {
+    let (answer, change) = oneshot::channel();
+    requests.send(Request::Command { command, answer }).await.map_err(|_| stopping())?;
+    change.await.map_err(|_| stopping())?.map(Json).map_err(Refusal)
+}
+
+fn stopping() -> Refusal {
+    Refusal(unavailable("the daemon is stopping".to_owned()))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal(bad_request("bad_body", format!("the request's body: {error}"))))
+}
+
+fn decode_or_default<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
+    if body.is_empty() { Ok(T::default()) } else { decode(body) }
+}

@@ -1,0 +1,87 @@
+//! HTTP connections, on the control socket and on TCP: how many at once, how long each may take, how much it may say.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+
+/// So many connections are served at once; more wait in the kernel's backlog.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A client that has not sent a whole request head by then is dropped.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection ends after so long, whatever it is doing.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A body longer than this is refused with 413.
+const BODY_MAX: usize = 64 << 10;
+
+/// The pause after an accept that failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Something that connections come from.
+pub(crate) trait Listener {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// Serves `router` on `listener` for ever. What a client does wrong costs its own connection and no other.
+pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallible {
+    let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        match listener.next().await {
+            Ok(stream) => {
+                let router = router.clone();
+                tokio::spawn(async move {
+                    converse(stream, router).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a control connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a control connection ended early"),
+        Err(_) => tracing::debug!("a control connection took too long"),
+    }
+}

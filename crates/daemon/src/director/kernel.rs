@@ -1,0 +1,307 @@
+//! The kernel's IPVS table: a thread that reads it and makes it what it should be, one job at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use holdfast_control::Ipvs;
+use holdfast_engine::Connections;
+use holdfast_time::Instant;
+use ipvs_ctl::client::{Client, ClientError, Report, Status};
+use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::plan::{Foreign, Operation, plan};
+use tokio::sync::{mpsc, oneshot};
+
+/// One job at a time is with the thread, so its queue needs no more room.
+const JOBS_MAX: usize = 1;
+
+/// So many operations of a repair are named in the log.
+const NAMED_MAX: usize = 5;
+
+/// What the kernel counts for each destination of each service.
+pub(super) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
+
+/// The kernel's IPVS table, from the director's side.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    jobs: SyncSender<Job>,
+    done: mpsc::Receiver<Done>,
+    busy: bool,
+    /// What to do after the job that is with the thread; a newer wish replaces an older one.
+    next: Next,
+    /// The table that was last made without an error: what differs from it next time, others have changed.
+    made: Option<Table>,
+    counts: Counts,
+    in_sync_at: Option<Instant>,
+    reconciliations: u64,
+    operations: u64,
+    repairs: u64,
+    errors: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Next {
+    reconcile: Option<Table>,
+    count: bool,
+}
+
+/// What the thread is to do.
+#[derive(Debug)]
+enum Job {
+    Reconcile(Table),
+    Count,
+    Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
+}
+
+/// What the thread has done.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Reconciled { desired: Table, result: Result<Reconciliation, ClientError> },
+    Counted(Result<Counts, ClientError>),
+}
+
+/// What a reconciliation found and did.
+#[derive(Debug)]
+pub(crate) struct Reconciliation {
+    operations: Vec<Operation>,
+    report: Report,
+    counts: Counts,
+}
+
+/// Why there is no way to the kernel's IPVS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum KernelError {
+    /// The kernel does not answer, or has no IPVS.
+    #[error("{error}{}", .error.help().map(|help| format!(": {help}")).unwrap_or_default())]
+    Client {
+        /// What it answered.
+        error: ClientError,
+    },
+    /// The operating system has no thread left.
+    #[error("start the IPVS thread")]
+    Thread(#[source] io::Error),
+}
+
+impl Kernel {
+    /// Opens the way to the kernel's IPVS and reads its table.
+    ///
+    /// # Errors
+    /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
+    pub(crate) fn open() -> Result<(Self, Table), KernelError> {
+        let opened =
+            Client::open().and_then(|mut client| client.table().map(|table| (client, table)));
+        let (client, table) = opened.map_err(|error| KernelError::Client { error })?;
+        let (jobs, queue) = sync_channel(JOBS_MAX);
+        let (sender, done) = mpsc::channel(JOBS_MAX);
+        std::thread::Builder::new()
+            .name("ipvs".to_owned())
+            .spawn(move || work(client, &queue, &sender))
+            .map_err(KernelError::Thread)?;
+        let kernel = Self {
+            jobs,
+            done,
+            busy: false,
+            next: Next::default(),
+            made: None,
+            counts: Counts::new(),
+            in_sync_at: None,
+            reconciliations: 0,
+            operations: 0,
+            repairs: 0,
+            errors: Vec::new(),
+        };
+        Ok((kernel, table))
+    }
+
+    /// Makes the table `desired` as soon as the thread is free.
+    pub(super) fn reconcile(&mut self, desired: Table) {
+        self.next.reconcile = Some(desired);
+        self.go_on();
+    }
+
+    /// Counts connections as soon as the thread is free.
+    pub(super) fn count(&mut self) {
+        self.next.count = true;
+        self.go_on();
+    }
+
+    /// What the thread has done; none when it has gone.
+    pub(super) async fn done(&mut self) -> Option<Done> {
+        self.done.recv().await
+    }
+
+    /// Takes note of what was done and goes on with what waits. The answer is a count of connections that was asked for.
+    pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counts> {
+        self.busy = false;
+        let counted = match done {
+            Done::Reconciled { desired, result } => {
+                self.reconciled(desired, result, now);
+                None
+            }
+            Done::Counted(Ok(counts)) => {
+                self.counts.clone_from(&counts);
+                Some(counts)
+            }
+            Done::Counted(Err(error)) => {
+                tracing::warn!(%error, "connections could not be counted");
+                None
+            }
+        };
+        self.go_on();
+        counted
+    }
+
+    fn go_on(&mut self) {
+        if self.busy {
+            return;
+        }
+        let job = match self.next.reconcile.take() {
+            Some(desired) => Job::Reconcile(desired),
+            None if self.next.count => {
+                self.next.count = false;
+                Job::Count
+            }
+            None => return,
+        };
+        self.busy = self.jobs.try_send(job).is_ok();
+        if !self.busy {
+            tracing::error!("the IPVS thread has gone: the kernel's table stays as it is");
+        }
+    }
+
+    fn reconciled(
+        &mut self,
+        desired: Table,
+        result: Result<Reconciliation, ClientError>,
+        now: Instant,
+    ) {
+        self.reconciliations = self.reconciliations.saturating_add(1);
+        let before = std::mem::take(&mut self.errors);
+        match result {
+            Ok(Reconciliation { operations, report, counts }) => {
+                self.counts = counts;
+                self.operations = self.operations.saturating_add(operations.len() as u64);
+                if self.made.as_ref() == Some(&desired) && !operations.is_empty() {
+                    self.repairs = self.repairs.saturating_add(operations.len() as u64);
+                    let named: Vec<String> =
+                        operations.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+                    tracing::warn!(
+                        operations = operations.len(),
+                        "others changed the kernel's table, which was undone: {}",
+                        named.join("; ")
+                    );
+                }
+                self.errors = report.errors.iter().map(sentence).collect();
+                if report.is_clean() {
+                    self.made = Some(desired);
+                    self.in_sync_at = Some(now);
+                }
+            }
+            Err(error) => {
+                let help = error.help().map(|help| format!(": {help}")).unwrap_or_default();
+                self.errors = vec![format!("{error}{help}")];
+            }
+        }
+        // The same errors come with every comparison: they are said once.
+        if self.errors != before {
+            for error in &self.errors {
+                tracing::error!(error, "the kernel's table is not as it should be");
+            }
+        }
+    }
+
+    /// The connections of a destination when they were last counted.
+    pub(super) fn connections(&self, service: ServiceKey, address: SocketAddr) -> Connections {
+        self.counts.get(&(service, address)).copied().unwrap_or_default()
+    }
+
+    /// The table's state for the API.
+    pub(super) fn status(&self, now: Instant) -> Ipvs {
+        Ipvs {
+            reconciliations_total: self.reconciliations,
+            operations_total: self.operations,
+            drift_repairs_total: self.repairs,
+            in_sync_s_ago: self.in_sync_at.map(|at| now.saturating_since(at).as_secs()),
+            errors: self.errors.clone(),
+        }
+    }
+
+    /// Removes the services `owned`: the last job.
+    pub(super) async fn remove(mut self, owned: BTreeSet<ServiceKey>) {
+        if self.busy {
+            self.done.recv().await;
+        }
+        let (answer, removed) = oneshot::channel();
+        if self.jobs.try_send(Job::Remove(owned, answer)).is_err() {
+            tracing::error!("the IPVS thread has gone: the services stay");
+            return;
+        }
+        match removed.await {
+            Ok(Ok(report)) if report.is_clean() => tracing::info!("the services were removed"),
+            Ok(Ok(report)) => {
+                for error in &report.errors {
+                    tracing::error!(%error, "a service stays");
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%error, "the services stay"),
+            Err(_) => tracing::error!("the IPVS thread has gone: the services may stay"),
+        }
+    }
+}
+
+fn sentence(error: &ipvs_ctl::client::OperationError) -> String {
+    match error.help() {
+        Some(help) => format!("{error}: {help}"),
+        None => error.to_string(),
+    }
+}
+
+/// The thread: does one job after the other until the director lets go of it.
+fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
+    for job in queue {
+        let done = match job {
+            Job::Reconcile(desired) => {
+                let result = reconcile(&mut client, &desired);
+                Done::Reconciled { desired, result }
+            }
+            Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
+            Job::Remove(owned, answer) => {
+                // The director waits for this word and for nothing after it.
+                drop(answer.send(remove(&mut client, &owned)));
+                return;
+            }
+        };
+        if sender.blocking_send(done).is_err() {
+            return;
+        }
+    }
+}
+
+fn reconcile(client: &mut Client, desired: &Table) -> Result<Reconciliation, ClientError> {
+    let status = client.status()?;
+    // What else is there is others' business.
+    let operations = plan(desired, &status.table(), Foreign::Keep { owned: &BTreeSet::new() });
+    let report = client.apply(&operations)?;
+    Ok(Reconciliation { operations, report, counts: counts(&status) })
+}
+
+fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {
+    let table = client.table()?;
+    client.apply(&plan(&Table::new(), &table, Foreign::Keep { owned }))
+}
+
+fn counts(status: &Status) -> Counts {
+    let mut counts = Counts::new();
+    for service in &status.services {
+        for one in &service.destinations {
+            let count = Connections {
+                active: one.active_connections.into(),
+                inactive: one.inactive_connections.into(),
+            };
+            counts.insert((service.service.key, one.destination.address), count);
+        }
+    }
+    counts
+}

@@ -1,0 +1,119 @@
+//! The state of everything, for the control API.
+
+use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status};
+use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence};
+use holdfast_health::{Code, Reason};
+use ipvs_ctl::model::{Forwarding, ServiceFlags};
+
+use super::Director;
+
+impl Director {
+    /// Everything at a glance.
+    pub(super) async fn status(&self) -> Status {
+        let now = holdfast_net::now();
+        Status {
+            daemon: DaemonInfo {
+                node: self.config.node.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                config: self.config_path.clone(),
+                uptime_s: now.saturating_since(self.started).as_secs(),
+            },
+            vrrp: self.vrrp.status().await,
+            services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
+            ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
+        }
+    }
+
+    fn service(&self, pool: &Pool) -> Service {
+        let service = pool.service();
+        let serving = |presence| matches!(presence, Presence::Weight(1..));
+        Service {
+            name: service.name.to_string(),
+            listen: service.listen.iter().map(ToString::to_string).collect(),
+            scheduler: format!("{}{}", service.scheduler, flags(service.flags)),
+            forward: forwarding(service.forwarding).to_owned(),
+            up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
+            servers: pool
+                .servers()
+                .values()
+                .map(|server| self.server_status(pool, server))
+                .collect(),
+        }
+    }
+
+    /// A server as the API shows it.
+    pub(super) fn server_status(&self, pool: &Pool, server: &holdfast_engine::Server) -> Server {
+        let now = holdfast_net::now();
+        let definition = server.definition();
+        let connections = self.kernel.as_ref().map(|kernel| {
+            pool.keys().fold(holdfast_engine::Connections::default(), |sum, key| {
+                let here = kernel.connections(key, definition.address);
+                holdfast_engine::Connections {
+                    active: sum.active.saturating_add(here.active),
+                    inactive: sum.inactive.saturating_add(here.inactive),
+                }
+            })
+        });
+        Server {
+            name: definition.name.to_string(),
+            address: definition.address.to_string(),
+            state: server.state().to_owned(),
+            admin: admin(server.admin()).to_owned(),
+            health: server.health().to_string(),
+            weight: definition.weight,
+            effective_weight: match pool.presence(server) {
+                Presence::Weight(weight) => Some(weight),
+                Presence::Absent => None,
+            },
+            active_connections: connections.map(|c| c.active),
+            inactive_connections: connections.map(|c| c.inactive),
+            since_s: server.age(now).as_secs(),
+            reason: reason(server.reason()),
+            checks: self.engine.checks(server).map(|view| check(&view)).collect(),
+            origin: server.origin().to_string(),
+        }
+    }
+}
+
+const fn admin(admin: Admin) -> &'static str {
+    match admin {
+        Admin::Ready => "ready",
+        Admin::Drain(Drain { then_remove: false, .. }) => "drain",
+        Admin::Drain(Drain { then_remove: true, .. }) => "remove",
+    }
+}
+
+fn check(view: &CheckView<'_>) -> Check {
+    let unchecked = || Reason { code: Code::INI, sentence: "no run has finished yet".to_owned() };
+    Check {
+        kind: view.kind.name().to_owned(),
+        state: view.health.to_string(),
+        reason: reason(&view.last.map_or_else(unchecked, |last| last.reason.clone())),
+        took_ms: view.last.map(|last| u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn reason(reason: &Reason) -> CheckReason {
+    CheckReason { code: reason.code.to_string(), sentence: reason.sentence.clone() }
+}
+
+const fn forwarding(forwarding: Forwarding) -> &'static str {
+    match forwarding {
+        Forwarding::Nat => "nat",
+        Forwarding::Local => "local",
+        Forwarding::Tunnel(_) => "tunnel",
+        Forwarding::Direct => "direct",
+        Forwarding::Bypass => "bypass",
+    }
+}
+
+/// The scheduler's flags in brackets, by the words that the configuration has for them.
+fn flags(flags: ServiceFlags) -> String {
+    let words: Vec<&str> =
+        [(ServiceFlags::SCHEDULER_1, "fallback"), (ServiceFlags::SCHEDULER_2, "port")]
+            .into_iter()
+            .filter(|(flag, _)| flags.contains(*flag))
+            .map(|(_, word)| word)
+            .collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(",")) }
+}

@@ -1,0 +1,399 @@
+//! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use holdfast_config::{Instance as InstanceConfig, Name};
+use holdfast_control as control;
+use holdfast_net::{Datagram, Interface, InterfaceState, LinkMonitor, MacAddress, VrrpSocketError};
+use holdfast_time::Instant;
+use ipnet::IpNet;
+use vrrp::receive::{self, Identified};
+use vrrp::{
+    Action, AddressFamily, AddressList, Event, Observation, Params, Priority, Status, Timer,
+    Transition, VirtualRouter,
+};
+
+use super::addresses::{AddressThread, Done, Task, Work};
+use super::sockets::{SocketKey, Sockets};
+use super::thread::StartError;
+use crate::rate::RateLimit;
+
+/// VRRP's groups (RFC 9568 §5.1.1.2, §5.1.2.2), which the IPv6 checksum covers.
+const GROUP_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const GROUP_IPV6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// A VRRP instance at work.
+#[derive(Debug)]
+pub(super) struct Instance {
+    config: InstanceConfig,
+    router: VirtualRouter,
+    on: Option<OnInterface>,
+    last: Option<Transition>,
+    transitions: u64,
+    holds_addresses: bool,
+    fault: Option<String>,
+    address_problems: Vec<String>,
+    chatter: RateLimit,
+}
+
+/// The interface as the instance uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OnInterface {
+    interface: Interface,
+    mac: Option<MacAddress>,
+}
+
+/// What an instance needs to act: the sockets that it sends on, and the thread that moves its addresses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means<'a> {
+    pub(super) sockets: &'a Sockets,
+    pub(super) addresses: &'a AddressThread,
+}
+
+impl Instance {
+    /// The instance of `config`, which takes part as soon as its interface can be used.
+    ///
+    /// # Errors
+    /// The configuration is of no virtual router, which the configuration's checks don't let happen.
+    pub(super) fn new(config: InstanceConfig, now: Instant) -> Result<Self, StartError> {
+        let mut router = VirtualRouter::new(now, params(&config)?);
+        router.handle(now, Event::Startup);
+        Ok(Self {
+            config,
+            router,
+            on: None,
+            last: None,
+            transitions: 0,
+            holds_addresses: false,
+            fault: None,
+            address_problems: Vec::new(),
+            chatter: RateLimit::default(),
+        })
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.config.name
+    }
+
+    /// Takes note of what the interface is now: there or not, up or not, with which address. Opens the socket for one that is new.
+    ///
+    /// # Errors
+    /// The socket can't be opened; the instance stays in Initialize and says so.
+    pub(super) fn see_interface(
+        &mut self,
+        now: Instant,
+        links: &LinkMonitor,
+        sockets: &mut Sockets,
+        addresses: &AddressThread,
+    ) -> Result<(), VrrpSocketError> {
+        let found = links.interfaces().by_name(&self.config.interface);
+        if let Some(state) = found {
+            let result = self.use_interface(state, sockets, addresses);
+            if let Err(error) = result {
+                self.lose_interface(now, error.to_string(), Means { sockets, addresses });
+                return Err(error);
+            }
+        }
+        let means = Means { sockets, addresses };
+        match found.map(|state| (state, self.primary(state))) {
+            None => {
+                self.lose_interface(
+                    now,
+                    format!("there is no interface {}", self.config.interface),
+                    means,
+                );
+                self.on = None;
+            }
+            Some((state, _)) if !state.link.up => {
+                self.lose_interface(
+                    now,
+                    format!("interface {} is down", self.config.interface),
+                    means,
+                );
+            }
+            Some((_, None)) => {
+                let kind = match self.config.family {
+                    AddressFamily::Ipv4 => "IPv4 address",
+                    AddressFamily::Ipv6 => "usable link-local IPv6 address",
+                };
+                let fault = format!(
+                    "interface {} has no {kind} of its own to advertise from",
+                    self.config.interface
+                );
+                self.lose_interface(now, fault, means);
+            }
+            Some((_, Some(primary))) => {
+                self.fault = None;
+                self.router.handle(now, Event::InterfaceUp { primary });
+                self.act(means);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a packet for this instance's VRID to the machine.
+    pub(super) fn receive(&mut self, now: Instant, packet: &Identified<'_>, means: Means<'_>) {
+        match receive::check(packet, Some(self.router.expectation())) {
+            Err(reason) => {
+                self.router.count_discard(reason);
+                tracing::trace!(instance = %self.config.name, reason = reason.label(), source = %packet.source(), "a packet was discarded");
+            }
+            Ok(received) => {
+                if received.observations.any() && self.chatter.allows(now) {
+                    tracing::warn!(
+                        instance = %self.config.name,
+                        source = %packet.source(),
+                        address_list_differs = received.observations.address_list_differs,
+                        interval_differs = received.observations.interval_differs,
+                        owner_conflict = received.observations.owner_conflict,
+                        "an advertisement does not agree with this configuration"
+                    );
+                }
+                self.router.handle(now, Event::Advertisement(received.advertisement));
+                self.act(means);
+            }
+        }
+    }
+
+    /// Fires the timer if it is due. A Backup may not take over before all that arrived until its deadline was read, and
+    /// `read_until` says how far that is.
+    pub(super) fn fire(&mut self, now: Instant, read_until: Instant, means: Means<'_>) {
+        let Some((deadline, timer)) = self.router.poll_timeout() else { return };
+        let may = match timer {
+            Timer::ActiveDown => deadline <= read_until,
+            Timer::Adver => true,
+        };
+        if deadline <= now && may {
+            self.router.handle_timeout(now);
+            self.act(means);
+        }
+    }
+
+    /// Steps back for good.
+    pub(super) fn shut_down(&mut self, now: Instant, means: Means<'_>) {
+        self.router.handle(now, Event::Shutdown);
+        self.act(means);
+    }
+
+    /// When the instance wants to be woken.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.router.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Which socket is this instance's.
+    pub(super) fn socket(&self) -> Option<SocketKey> {
+        self.on.as_ref().map(|on| (on.interface.index, self.config.family))
+    }
+
+    /// Whether a packet on the socket `key` for `identified`'s VRID is for this instance.
+    pub(super) fn is_for(&self, key: SocketKey, identified: &Identified<'_>) -> bool {
+        self.socket() == Some(key) && identified.vrid() == Some(self.config.vrid)
+    }
+
+    /// Takes note of what became of a change of addresses.
+    pub(super) fn addresses_done(&mut self, done: Done) {
+        self.address_problems = done.problems;
+    }
+
+    /// Uses the interface as it is now. Where it is another one than before, and this node does not own the addresses, those
+    /// that a daemon before this one left on it are removed.
+    fn use_interface(
+        &mut self,
+        state: &InterfaceState,
+        sockets: &mut Sockets,
+        addresses: &AddressThread,
+    ) -> Result<(), VrrpSocketError> {
+        let interface = state.link.interface.clone();
+        sockets.open(&interface, self.config.family)?;
+        let on = OnInterface { interface, mac: state.link.mac };
+        let is_new = self.on.as_ref().is_none_or(|before| before.interface != on.interface);
+        self.on = Some(on);
+        let ours = self.config.addresses.iter();
+        let left: Vec<IpNet> = ours
+            .filter(|ours| state.addresses.iter().any(|one| one.address.addr() == ours.addr()))
+            .copied()
+            .collect();
+        if is_new && !left.is_empty() && self.config.priority != Priority::OWNER {
+            tracing::info!(instance = %self.config.name, addresses = ?left, "addresses that an earlier run left behind are removed");
+            self.submit(Task::Remove(left), addresses);
+        }
+        Ok(())
+    }
+
+    fn lose_interface(&mut self, now: Instant, fault: String, means: Means<'_>) {
+        if self.fault.as_ref() != Some(&fault) {
+            tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
+        }
+        self.fault = Some(fault);
+        self.router.handle(now, Event::InterfaceDown);
+        self.act(means);
+    }
+
+    /// The address that advertisements come from: one of the interface's own.
+    fn primary(&self, state: &InterfaceState) -> Option<IpAddr> {
+        let virtual_addresses: Vec<IpAddr> = match self.config.priority {
+            Priority::OWNER => Vec::new(),
+            _ => self.config.advertised().collect(),
+        };
+        match self.config.family {
+            AddressFamily::Ipv4 => state.primary_ipv4(&virtual_addresses).map(IpAddr::V4),
+            AddressFamily::Ipv6 => state.link_local(&virtual_addresses).map(IpAddr::V6),
+        }
+    }
+
+    /// Does what the machine wants, in its order.
+    fn act(&mut self, means: Means<'_>) {
+        while let Some(action) = self.router.poll_action() {
+            match action {
+                Action::SendAdvertisement { priority } => self.advertise(priority, means.sockets),
+                Action::InstallAddresses => {
+                    self.holds_addresses = true;
+                    self.submit(Task::Install(self.config.addresses.clone()), means.addresses);
+                }
+                Action::RemoveAddresses => {
+                    self.holds_addresses = false;
+                    self.submit(Task::Remove(self.config.addresses.clone()), means.addresses);
+                }
+                Action::UpdateAddresses { removed, added } => {
+                    let nets = |wanted: &[IpAddr]| {
+                        let nets = self.config.addresses.iter().copied();
+                        nets.filter(|net| wanted.contains(&net.addr())).collect::<Vec<_>>()
+                    };
+                    self.submit(Task::Remove(nets(&removed)), means.addresses);
+                    self.submit(Task::Install(nets(&added)), means.addresses);
+                }
+                Action::Announce => self.announce(means.addresses),
+                Action::Report(transition) => self.report(transition),
+                Action::Observe(observation) => self.observe(observation),
+                action => tracing::error!(?action, "an action that this daemon does not know"),
+            }
+        }
+    }
+
+    fn advertise(&self, priority: Priority, sockets: &Sockets) {
+        let socket = self.socket().and_then(|key| sockets.get(key));
+        let (Some(source), Some(socket)) = (self.router.primary(), socket) else { return };
+        let group = match self.config.family {
+            AddressFamily::Ipv4 => IpAddr::V4(GROUP_IPV4),
+            AddressFamily::Ipv6 => IpAddr::V6(GROUP_IPV6),
+        };
+        let packet = self.router.encode(priority, source, group);
+        if let Err(error) = socket.send(source, &packet) {
+            tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
+        }
+    }
+
+    fn announce(&self, addresses: &AddressThread) {
+        let Some(mac) = self.on.as_ref().and_then(|on| on.mac) else { return };
+        self.submit(Task::Announce(self.config.advertised().collect(), mac), addresses);
+    }
+
+    fn submit(&self, task: Task, addresses: &AddressThread) {
+        let Some(on) = &self.on else { return };
+        let (instance, interface) = (self.config.name.clone(), on.interface.clone());
+        if !addresses.submit(Work { instance, interface, task }) {
+            tracing::error!(instance = %self.config.name, "the address thread is behind: a change of addresses was dropped");
+        }
+    }
+
+    fn report(&mut self, transition: Transition) {
+        self.transitions = self.transitions.saturating_add(1);
+        self.last = Some(transition);
+        tracing::info!(
+            instance = %self.config.name,
+            interface = self.config.interface,
+            vrid = %self.config.vrid,
+            from = transition.from.label(),
+            to = transition.to.label(),
+            reason = transition.reason.label(),
+            "the VRRP state changed"
+        );
+    }
+
+    fn observe(&mut self, observation: Observation) {
+        if self.chatter.allows(holdfast_net::now()) {
+            tracing::warn!(instance = %self.config.name, ?observation, "something is odd on the LAN");
+        }
+    }
+
+    /// The instance as the API shows it.
+    pub(super) fn status(&self, now: Instant) -> control::Instance {
+        let config = &self.config;
+        control::Instance {
+            name: config.name.to_string(),
+            state: self.router.status().label().to_owned(),
+            since_s: now.saturating_since(self.router.since()).as_secs(),
+            reason: self
+                .last
+                .map_or_else(|| "start".to_owned(), |last| last.reason.label().to_owned()),
+            interface: config.interface.clone(),
+            vrid: config.vrid.value(),
+            version: match config.version {
+                vrrp::Version::V2 => 2,
+                vrrp::Version::V3 => 3,
+            },
+            family: match config.family {
+                AddressFamily::Ipv4 => "ipv4".to_owned(),
+                AddressFamily::Ipv6 => "ipv6".to_owned(),
+            },
+            priority: self.router.priority().value(),
+            interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
+            preempt: config.preempt,
+            addresses: config.addresses.iter().map(ToString::to_string).collect(),
+            holds_addresses: self.holds_addresses && self.address_problems.is_empty(),
+            active: match self.router.status() {
+                Status::Backup => self.router.active_address(),
+                Status::Initialize | Status::Active => None,
+            },
+            fault: self.fault.clone().or_else(|| {
+                (!self.address_problems.is_empty()).then(|| self.address_problems.join("; "))
+            }),
+            transitions: self.transitions,
+            counters: counters(self.router.counters()),
+        }
+    }
+}
+
+fn counters(counters: &vrrp::Counters) -> BTreeMap<String, u64> {
+    let discarded = counters.discarded.iter().filter(|(_, count)| *count > 0);
+    [
+        ("became_active", counters.became_active),
+        ("advertisements_received", counters.advertisements_received),
+        ("advertisements_sent", counters.advertisements_sent),
+        ("priority_zero_received", counters.priority_zero_received),
+        ("priority_zero_sent", counters.priority_zero_sent),
+        ("lower_priority_heard", counters.lower_priority_heard),
+        ("duplicate_source", counters.duplicate_source),
+        ("stalls", counters.stalls),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into_iter()
+    .chain(discarded.map(|(reason, count)| (format!("discarded_{}", reason.label()), count)))
+    .collect()
+}
+
+/// The machine's parameters. The configuration has been checked by the same rules.
+fn params(config: &InstanceConfig) -> Result<Params, StartError> {
+    let addresses = AddressList::new(config.advertised().collect())?;
+    Ok(Params::new(config.version, config.vrid, addresses)?
+        .with_priority(config.priority)?
+        .with_advertisement_interval(config.interval)?
+        .with_preempt_mode(config.preempt))
+}
+
+/// Takes a packet apart as far as its VRID, for [`Instance::is_for`].
+///
+/// # Errors
+/// It is too short to have one.
+pub(super) fn identify<'a>(
+    datagram: &Datagram,
+    payload: &'a [u8],
+) -> Result<Identified<'a>, vrrp::DiscardReason> {
+    receive::identify(receive::Datagram {
+        source: datagram.source,
+        destination: datagram.destination,
+        hop_limit: Some(datagram.hop_limit),
+        payload,
+    })
+}

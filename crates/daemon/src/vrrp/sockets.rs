@@ -1,0 +1,82 @@
+//! The raw sockets, one for each interface and family that an instance speaks on, and reading them to the end.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use holdfast_net::{Datagram, IfIndex, Interface, MAX_DATAGRAM, VrrpSocket, VrrpSocketError, now};
+use holdfast_time::Instant;
+use vrrp::AddressFamily;
+
+/// So many datagrams of one socket are read before timers have their turn again. At a flood the rest stays in the kernel's queue,
+/// which drops what does not fit.
+const DATAGRAMS_PER_TURN: usize = 1024;
+
+/// Which socket: the interface's number and the family.
+pub(super) type SocketKey = (IfIndex, AddressFamily);
+
+/// The sockets that are open.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    sockets: BTreeMap<SocketKey, VrrpSocket>,
+}
+
+impl Sockets {
+    /// Opens the socket of `interface` and `family` unless it is open.
+    ///
+    /// # Errors
+    /// The kernel refuses: a capability is missing, the interface has gone.
+    pub(super) fn open(
+        &mut self,
+        interface: &Interface,
+        family: AddressFamily,
+    ) -> Result<(), VrrpSocketError> {
+        let key = (interface.index, family);
+        if !self.sockets.contains_key(&key) {
+            self.sockets.insert(key, VrrpSocket::open(interface, family)?);
+        }
+        Ok(())
+    }
+
+    /// Closes the sockets of an interface that has gone.
+    pub(super) fn close(&mut self, index: IfIndex) {
+        self.sockets.retain(|(of, _), _| *of != index);
+    }
+
+    pub(super) fn get(&self, key: SocketKey) -> Option<&VrrpSocket> {
+        self.sockets.get(&key)
+    }
+
+    /// What to wait for.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.values().map(AsFd::as_fd)
+    }
+
+    /// Reads every socket until it is empty, or has had its turn, and gives each datagram to `take`. The answer is, for each socket,
+    /// up to when all that had arrived has been read: a timer with a later deadline must not fire yet.
+    pub(super) fn drain(
+        &self,
+        mut take: impl FnMut(SocketKey, &Datagram, &[u8]),
+    ) -> BTreeMap<SocketKey, Instant> {
+        let mut buffer = [0; MAX_DATAGRAM];
+        let mut read_until = BTreeMap::new();
+        for (key, socket) in &self.sockets {
+            let mut until = now();
+            for turn in 1..=DATAGRAMS_PER_TURN {
+                match socket.recv(&mut buffer) {
+                    Ok(Some(datagram)) => {
+                        if let Some(payload) = buffer.get(datagram.payload.clone()) {
+                            take(*key, &datagram, payload);
+                        }
+                        if turn == DATAGRAMS_PER_TURN {
+                            until = datagram.received_at;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => tracing::debug!(%error, "the network reported an error"),
+                }
+            }
+            read_until.insert(*key, until);
+        }
+        read_until
+    }
+}

@@ -1,0 +1,246 @@
+//! A node that runs `holdfastd`, and the command line that talks to it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use holdfast_control::{Client, Instance, Server, Service, Status};
+use holdfast_testkit::lab::{Node, Process, wait_until};
+
+/// How long a daemon may take to answer after its start.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a daemon may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Our two programs, built and lying beside this one.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The daemon.
+    pub holdfastd: PathBuf,
+    /// The command line.
+    pub holdfast: PathBuf,
+}
+
+impl Programs {
+    /// Finds them: beside this program, or one folder up for a test's.
+    ///
+    /// # Errors
+    /// They have not been built: names the command that does.
+    pub fn find() -> Result<Self> {
+        let own = std::env::current_exe().context("where is this program?")?;
+        let folders = own.ancestors().skip(1).take(2);
+        for folder in folders {
+            let programs =
+                Self { holdfastd: folder.join("holdfastd"), holdfast: folder.join("holdfast") };
+            if programs.holdfastd.exists() && programs.holdfast.exists() {
+                return Ok(programs);
+            }
+        }
+        bail!("holdfastd and holdfast are not built: cargo build -p holdfastd -p holdfast")
+    }
+}
+
+/// A running daemon on a node.
+#[derive(Debug)]
+pub struct Director {
+    node: Node,
+    programs: Programs,
+    process: Process,
+    socket: PathBuf,
+    config: PathBuf,
+}
+
+impl Director {
+    /// Starts the daemon on `node` with this configuration, and waits until it answers. The node's name in the lab is its
+    /// `--node`, so that one configuration serves both directors.
+    ///
+    /// # Errors
+    /// It doesn't start: with the end of its log.
+    pub fn start(node: &Node, config: &str) -> Result<Self> {
+        let programs = Programs::find()?;
+        let config = node.write("holdfast.yaml", config)?;
+        let socket = node.folder().join("control.sock");
+        let process = spawn(node, &programs, &config, &socket)?;
+        let mut director = Self { node: node.clone(), programs, process, socket, config };
+        director.wait_answers()?;
+        Ok(director)
+    }
+
+    /// Starts the daemon again, after it was killed or stopped.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.process = spawn(&self.node, &self.programs, &self.config, &self.socket)?;
+        self.wait_answers()
+    }
+
+    /// The node that it runs on.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Its process.
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Kills it without a word (`SIGKILL`) and waits for its end.
+    ///
+    /// # Errors
+    /// It had ended before.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill_group(nix::sys::signal::Signal::SIGKILL)?;
+        self.process.wait(STOP_LIMIT).map(drop)
+    }
+
+    /// Stops it in order (`SIGTERM`); it must exit with 0.
+    ///
+    /// # Errors
+    /// It doesn't stop, or not with 0: with the end of its log.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.kill(nix::sys::signal::Signal::SIGTERM)?;
+        let status = self.process.wait(STOP_LIMIT)?;
+        if !status.success() {
+            bail!(
+                "holdfastd on {} ended with {status}: {}",
+                self.node.name(),
+                self.process.log_tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// Runs `holdfast` against this daemon; its standard output.
+    ///
+    /// # Errors
+    /// It exits with another status than 0: with what it said.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let (code, stdout, stderr) = self.try_cli(arguments)?;
+        if code != 0 {
+            bail!("holdfast {}: status {code}: {stderr}", arguments.join(" "));
+        }
+        Ok(stdout)
+    }
+
+    /// Runs `holdfast` against this daemon; its exit status, standard output and standard error.
+    ///
+    /// # Errors
+    /// It can't be run.
+    pub fn try_cli(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let output = Command::new(&self.programs.holdfast)
+            .arg("--socket")
+            .arg(&self.socket)
+            .args(arguments)
+            .output()
+            .context("run holdfast")?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok((output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr)))
+    }
+
+    /// Everything at a glance, asked over the control socket.
+    ///
+    /// # Errors
+    /// The daemon doesn't answer.
+    pub fn status(&self) -> Result<Status> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(Client::new(&self.socket).status())?)
+    }
+
+    /// A VRRP instance as it is now.
+    ///
+    /// # Errors
+    /// The daemon doesn't answer, or has no such instance.
+    pub fn instance(&self, name: &str) -> Result<Instance> {
+        let found = self.status()?.vrrp.into_iter().find(|instance| instance.name == name);
+        found.with_context(|| format!("no instance {name} on {}", self.node.name()))
+    }
+
+    /// A service as it is now.
+    ///
+    /// # Errors
+    /// The daemon doesn't answer, or has no such service.
+    pub fn service(&self, name: &str) -> Result<Service> {
+        let found = self.status()?.services.into_iter().find(|service| service.name == name);
+        found.with_context(|| format!("no service {name} on {}", self.node.name()))
+    }
+
+    /// A server as it is now; none when its service has none of this name.
+    ///
+    /// # Errors
+    /// As [`Self::service`].
+    pub fn server(&self, service: &str, name: &str) -> Result<Option<Server>> {
+        Ok(self.service(service)?.servers.into_iter().find(|server| server.name == name))
+    }
+
+    /// Waits until an instance is in `state`.
+    ///
+    /// # Errors
+    /// It isn't within `limit`.
+    pub fn wait_instance(&self, name: &str, state: &str, limit: Duration) -> Result<Instance> {
+        let what = format!("instance {name} on {} to be {state}", self.node.name());
+        wait_until(limit, &what, || self.instance(name).ok().filter(|found| found.state == state))
+            .with_context(|| self.process.log_tail())
+    }
+
+    /// Waits until a server is in `state`.
+    ///
+    /// # Errors
+    /// It isn't within `limit`.
+    pub fn wait_server(
+        &self,
+        service: &str,
+        name: &str,
+        state: &str,
+        limit: Duration,
+    ) -> Result<Server> {
+        let what = format!("{service}/{name} on {} to be {state}", self.node.name());
+        wait_until(limit, &what, || {
+            self.server(service, name).ok().flatten().filter(|found| found.state == state)
+        })
+        .with_context(|| self.process.log_tail())
+    }
+
+    fn wait_answers(&mut self) -> Result<()> {
+        let mut ended = false;
+        let what = format!("holdfastd on {} to answer", self.node.name());
+        let answered = wait_until(START_LIMIT, &what, || {
+            ended = !self.process.is_running();
+            if ended { Some(()) } else { self.status().ok().map(drop) }
+        });
+        if ended {
+            bail!(
+                "holdfastd on {} ended at its start: {}",
+                self.node.name(),
+                self.process.log_tail()
+            );
+        }
+        answered.with_context(|| self.process.log_tail())
+    }
+}
+
+fn spawn(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Result<Process> {
+    let arguments: [OsString; 7] = [
+        programs.holdfastd.clone().into(),
+        "--config".into(),
+        config.into(),
+        "--node".into(),
+        node.name().into(),
+        "--socket".into(),
+        socket.into(),
+    ];
+    node.spawn("holdfastd", arguments)
+}
+
+/// The configuration of a pair in the lab: `edge` holds the virtual addresses of `vrrp`, and `services` are as given.
+pub fn config(vrrp: &str, services: &str) -> String {
+    format!("vrrp:\n  instances:\n{vrrp}\nservices:\n{services}\n")
+}

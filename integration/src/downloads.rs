@@ -1,0 +1,95 @@
+//! Connections that last: downloads that a web server sends slowly.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use holdfast_testkit::lab::Node;
+
+/// How long a read waits before it looks whether the download is to end.
+const READ_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Downloads of `/slow`, each on a connection of its own, that go on until they are dropped.
+#[derive(Debug)]
+pub struct Downloads {
+    stop: Arc<AtomicBool>,
+    each: Vec<Download>,
+}
+
+#[derive(Debug)]
+struct Download {
+    bytes: Arc<AtomicU64>,
+    broken: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Downloads {
+    /// Starts `count` downloads from `target` on `client`.
+    ///
+    /// # Errors
+    /// A connection is not made.
+    pub fn start(client: &Node, target: SocketAddr, count: usize) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut each = Vec::new();
+        for number in 1..=count {
+            let stream = client
+                .enter(|| request(target))?
+                .with_context(|| format!("download {number} from {target}"))?;
+            let (bytes, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+            let thread = std::thread::spawn({
+                let (stop, bytes, broken) =
+                    (Arc::clone(&stop), Arc::clone(&bytes), Arc::clone(&broken));
+                move || read(stream, &stop, &bytes, &broken)
+            });
+            each.push(Download { bytes, broken, thread: Some(thread) });
+        }
+        Ok(Self { stop, each })
+    }
+
+    /// How many bytes each has brought.
+    pub fn bytes(&self) -> Vec<u64> {
+        self.each.iter().map(|download| download.bytes.load(Ordering::Relaxed)).collect()
+    }
+
+    /// How many were cut.
+    pub fn broken(&self) -> usize {
+        self.each.iter().filter(|download| download.broken.load(Ordering::Relaxed)).count()
+    }
+}
+
+impl Drop for Downloads {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.each.iter_mut().filter_map(|download| download.thread.take()) {
+            // One that panicked has brought nothing more, which its reader notices.
+            drop(thread.join());
+        }
+    }
+}
+
+fn request(target: SocketAddr) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(READ_TIMEOUT))?;
+    stream.write_all(b"GET /slow HTTP/1.1\r\nHost: lab\r\n\r\n")?;
+    Ok(stream)
+}
+
+fn read(mut stream: TcpStream, stop: &AtomicBool, bytes: &AtomicU64, broken: &AtomicBool) {
+    let mut buffer = vec![0; 64 << 10];
+    while !stop.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(read @ 1..) => {
+                bytes.fetch_add(read as u64, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => {
+                broken.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+}

@@ -11,6 +11,8 @@
 mod error;
 mod read;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -70,7 +72,7 @@ impl Client {
             let first = self.socket.sequence().wrapping_add(1);
             let count = self.encode_batch(rest, &mut batch);
             let (sent, unsent) = rest.split_at(count);
-            let barrier = self.encode_barrier(&mut batch);
+            let barrier = self.socket.encode_barrier(&mut batch);
             self.send(&Request::Apply, &batch)?;
             let refused_before = report.errors.len();
             self.gather(first, sent, barrier, &mut report)?;
@@ -144,7 +146,11 @@ impl Client {
     /// # Errors
     /// None of the role runs, or the socket failed.
     pub fn stop_daemon(&mut self, role: SyncRole) -> Result<(), ClientError> {
-        self.tell(&Request::StopDaemon(role), IpvsMessage::del_daemon(role))
+        match self.tell(&Request::StopDaemon(role), IpvsMessage::del_daemon(role)) {
+            // Its thread had not run yet: the daemon is gone all the same.
+            Err(ClientError::Refused { errno: Errno::EINTR, .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Sets the counters of a service and its destinations to 0, or those of all services.
@@ -206,12 +212,6 @@ impl Client {
         count
     }
 
-    /// Appends a question that changes nothing: once it is answered, everything before it has been.
-    fn encode_barrier(&mut self, batch: &mut Vec<u8>) -> u32 {
-        let question = IpvsMessage::bare(Command::GetInfo);
-        self.socket.encode(question, self.family, NLM_F_REQUEST, batch)
-    }
-
     /// Reads refusals until the barrier is answered. The operation `sent[0]` had the sequence number `first`.
     fn gather(
         &mut self,
@@ -227,7 +227,7 @@ impl Client {
                     report.answers_lost = true;
                     return self.resynchronise();
                 }
-                Err(source) => return Err(lost(&Request::Apply, source)),
+                Err(source) => return Err(self.lost(&Request::Apply, source)),
             };
             if sequence == barrier {
                 return Ok(());
@@ -244,15 +244,17 @@ impl Client {
 
     /// After lost answers: makes room, and waits until the kernel answers again.
     fn resynchronise(&mut self) -> Result<(), ClientError> {
-        self.socket.drain().map_err(|source| lost(&Request::Apply, source))?;
+        self.socket
+            .drain()
+            .map_err(|source| ClientError::Receive { request: Request::Apply, source })?;
         let mut batch = Vec::new();
-        let barrier = self.encode_barrier(&mut batch);
+        let barrier = self.socket.encode_barrier(&mut batch);
         self.send(&Request::Apply, &batch)?;
         loop {
-            let (sequence, _) = self
-                .socket
-                .next::<IpvsMessage>()
-                .map_err(|source| lost(&Request::Apply, source))?;
+            let (sequence, _) = match self.socket.next::<IpvsMessage>() {
+                Ok(answer) => answer,
+                Err(source) => return Err(self.lost(&Request::Apply, source)),
+            };
             if sequence == barrier {
                 return Ok(());
             }
@@ -274,7 +276,7 @@ impl Client {
         Ok(answers.into_iter().flat_map(|answer: IpvsMessage| answer.attributes).collect())
     }
 
-    /// One request, acknowledged, and the messages that answer it.
+    /// One request, acknowledged, and the messages that answer it. A request that gets no answer was refused with EINTR.
     fn exchange<F>(
         &mut self,
         request: &Request,
@@ -286,11 +288,20 @@ impl Client {
     {
         let mut bytes = Vec::new();
         let own = self.socket.encode(message, family, NLM_F_REQUEST | NLM_F_ACK, &mut bytes);
+        let barrier = self.socket.encode_barrier(&mut bytes);
         self.send(request, &bytes)?;
-        let mut messages = Vec::new();
+        let (mut messages, mut outcome) = (Vec::new(), Err(Errno::EINTR));
         loop {
-            let (sequence, answer) =
-                self.socket.next::<F>().map_err(|source| lost(request, source))?;
+            let (sequence, answer) = match self.socket.next::<F>() {
+                Ok(answer) => answer,
+                Err(source) => return Err(self.lost(request, source)),
+            };
+            if sequence == barrier {
+                return match outcome {
+                    Ok(()) => Ok(messages),
+                    Err(errno) => Err(ClientError::Refused { request: request.clone(), errno }),
+                };
+            }
             if sequence != own {
                 // The late answer to a request that was given up.
                 continue;
@@ -298,10 +309,7 @@ impl Client {
             match answer {
                 Answer::Message(Ok(message)) => messages.push(message),
                 Answer::Message(Err(error)) => return Err(unexpected(request.clone(), &error)),
-                Answer::Status(Ok(())) | Answer::Done(Ok(())) => return Ok(messages),
-                Answer::Status(Err(errno)) | Answer::Done(Err(errno)) => {
-                    return Err(ClientError::Refused { request: request.clone(), errno });
-                }
+                Answer::Status(status) | Answer::Done(status) => outcome = status,
             }
         }
     }
@@ -319,7 +327,6 @@ impl Client {
                 Err(ClientError::Receive { source: Errno::ENOBUFS, .. })
                     if attempts < READ_ATTEMPTS =>
                 {
-                    self.socket.drain().map_err(|source| lost(request, source))?;
                     attempts += 1;
                 }
                 other => return other,
@@ -339,8 +346,10 @@ impl Client {
         self.send(request, &bytes)?;
         let mut found = Vec::new();
         loop {
-            let (sequence, answer) =
-                self.socket.next::<IpvsMessage>().map_err(|source| lost(request, source))?;
+            let (sequence, answer) = match self.socket.next::<IpvsMessage>() {
+                Ok(answer) => answer,
+                Err(source) => return Err(self.lost(request, source)),
+            };
             if sequence != own {
                 continue;
             }
@@ -354,15 +363,19 @@ impl Client {
         }
     }
 
+    /// What waits is thrown away, so that the next request has the buffer to itself.
+    fn lost(&mut self, request: &Request, source: Errno) -> ClientError {
+        let request = request.clone();
+        // An error of the socket that lasts shows in the next request.
+        let _drained = self.socket.drain();
+        ClientError::Receive { request, source }
+    }
+
     fn send(&self, request: &Request, bytes: &[u8]) -> Result<(), ClientError> {
         self.socket
             .send(bytes)
             .map_err(|source| ClientError::Send { request: request.clone(), source })
     }
-}
-
-fn lost(request: &Request, source: Errno) -> ClientError {
-    ClientError::Receive { request: request.clone(), source }
 }
 
 fn unexpected(request: Request, error: &dyn std::error::Error) -> ClientError {

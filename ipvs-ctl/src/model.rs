@@ -65,7 +65,7 @@ pub enum ServiceKey {
     Address {
         /// The transport.
         protocol: Protocol,
-        /// The virtual address and port.
+        /// The virtual address and port, without scope and flow label: the kernel has no place for them.
         address: SocketAddr,
     },
     /// By firewall mark. 0 is not a mark (the kernel would make a broken TCP service of it).
@@ -267,7 +267,7 @@ impl VirtualService {
 pub enum Forwarding {
     /// 0, network address translation (ipvsadm's `-m`, Masq).
     Nat,
-    /// 1, a local address of the director (listed only; the kernel decides it).
+    /// 1, a local address of the director (listed by `ipvsadm`, which can't set it).
     Local,
     /// 2, an IP tunnel (`-i`, Tunnel).
     Tunnel(Tunnel),
@@ -319,7 +319,7 @@ pub enum TunnelChecksum {
 /// A destination: what operators call a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Destination {
-    /// Its address and port, which name it within its service.
+    /// Its address and port, which name it within its service; without scope and flow label.
     pub address: SocketAddr,
     /// How packets reach it.
     pub forwarding: Forwarding,

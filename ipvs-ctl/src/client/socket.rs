@@ -5,8 +5,10 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use netlink_packet_core::{
-    DecodeError, Emitable, NetlinkBuffer, NetlinkMessage, NetlinkPayload, ParseableParametrized,
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable, ParseableParametrized,
 };
+use netlink_packet_generic::ctrl::GenlCtrl;
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -31,6 +33,9 @@ const READ_BUFFER: usize = 64 << 10;
 const ANSWER_COST: usize = 2048;
 
 /// One message from the kernel.
+///
+/// A request gets none if the kernel's function for it returns EINTR: netlink takes that for "later" and keeps silent. Stopping
+/// a sync daemon whose thread has not yet run does so.
 #[derive(Debug)]
 pub(super) enum Answer<F> {
     /// Data, or bytes that aren't any.
@@ -72,6 +77,11 @@ impl Socket {
         Ok(Self { fd, buffer: vec![0; READ_BUFFER], pending: 0..0, sequence: 0, answers_limit })
     }
 
+    #[cfg(test)]
+    pub(super) const fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
     /// The sequence number of the message that was encoded last.
     pub(super) const fn sequence(&self) -> u32 {
         self.sequence
@@ -93,10 +103,25 @@ impl Socket {
     where
         F: GenlFamily + Emitable + Debug,
     {
-        self.sequence = self.sequence.wrapping_add(1);
         let mut generic = GenlMessage::from_payload(payload);
         generic.set_resolved_family_id(family);
-        let mut message = NetlinkMessage::from(generic);
+        self.append(NetlinkPayload::InnerMessage(generic), flags, batch)
+    }
+
+    /// Appends a message that netlink itself acknowledges, and answers its sequence number: once it is answered, everything
+    /// before it has been worked off. Requests alone don't tell that, as the kernel leaves some unanswered (see [`Answer`]).
+    pub(super) fn encode_barrier(&mut self, batch: &mut Vec<u8>) -> u32 {
+        self.append(NetlinkPayload::<GenlMessage<GenlCtrl>>::Noop, NLM_F_REQUEST | NLM_F_ACK, batch)
+    }
+
+    fn append<I: NetlinkSerializable>(
+        &mut self,
+        payload: NetlinkPayload<I>,
+        flags: u16,
+        batch: &mut Vec<u8>,
+    ) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
         message.header.flags = flags;
         message.header.sequence_number = self.sequence;
         message.finalize();

@@ -8,7 +8,7 @@ use super::{Destination, VirtualService};
 
 /// Counters since the object was made or last zeroed, and rates that the kernel's estimator smooths over some seconds.
 ///
-/// The rates stay 0 where `net.ipv4.vs.run_estimation` is 0.
+/// The kernel sums them up every two seconds, so they lag by as much. The rates stay 0 where `net.ipv4.vs.run_estimation` is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Connections scheduled.
@@ -49,9 +49,9 @@ pub struct ServiceStatus {
 pub struct DestinationStatus {
     /// The destination.
     pub destination: Destination,
-    /// Connections that carry traffic: established ones of TCP, all of UDP.
+    /// Established connections of TCP and SCTP.
     pub active_connections: u32,
-    /// Connections that are opening or closing.
+    /// Connections that are opening or closing, and all of UDP, which has no established ones.
     pub inactive_connections: u32,
     /// Clients that persistence binds to it.
     pub persistent_connections: u32,

@@ -22,7 +22,8 @@ pub struct Counters {
     pub priority_zero_received: u64,
     /// Priority 0 sent: `vrrpv3StatisticsSentPriZeroPackets`.
     pub priority_zero_sent: u64,
-    /// Advertisements of a router that should have yielded, heard while Active. They keep coming when that router can't hear us.
+    /// Advertisements of a router that should have yielded, heard while Active for an interval or longer. They keep coming when
+    /// that router can't hear us.
     pub lower_priority_heard: u64,
     /// Advertisements with our own priority and primary address: a clone of this machine.
     pub duplicate_source: u64,

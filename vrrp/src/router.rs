@@ -25,6 +25,9 @@
 //!   machine advertise: the timer does it after the queue has been drained, unless something better was in there.
 //! * **Announcing again.** Every answer to an advertisement of lower rank, priority 0 included, announces the addresses, and the
 //!   timed advertisement after it does so once more: the other router's announcement may still have been on its way.
+//! * **Giving way.** An Active that hears of a better one advertises once more before it goes to Backup, unless its timer is due.
+//!   When a split link heals and the better router is heard first, that one would otherwise never learn that there were two
+//!   Actives, and would not announce the addresses to those who know them from the other.
 //! * **Stall.** When the adver timer fires and the last advertisement is older than Active_Down_Interval, another router may
 //!   have taken over. The machine then does what it would do as a Backup that hears of a lower-ranking Active: with Preempt_Mode
 //!   it stays, advertises and announces (a better router answers at once); without, it goes to Backup and listens.

@@ -30,17 +30,26 @@ impl VirtualRouter {
     /// R1 to R8 in Active. Preempt_Mode is not asked: who is Active defends itself.
     pub(super) fn hear_as_active(&mut self, now: Instant, heard: Advertisement) {
         self.observe_claims(heard);
-        let Advertisement { source, priority, interval } = heard;
+        let Advertisement { source, priority, .. } = heard;
         let by_priority = priority.cmp(&self.params.priority());
         match by_priority.then(Some(source).cmp(&self.primary)) {
             Ordering::Greater if by_priority.is_gt() => {
-                self.listen(now, interval, Some(source), Reason::HigherPriority);
+                self.give_way(now, heard, Reason::HigherPriority);
             }
-            Ordering::Greater => self.listen(now, interval, Some(source), Reason::HigherAddress),
+            Ordering::Greater => self.give_way(now, heard, Reason::HigherAddress),
             // R5: a clone would answer our answer.
             Ordering::Equal => {}
             Ordering::Less => self.defend(now, heard),
         }
+    }
+
+    /// R2, R3 in Active. Whoever is better may not know that there were two: it must hear of it to announce the addresses again.
+    fn give_way(&mut self, now: Instant, heard: Advertisement, reason: Reason) {
+        let Advertisement { source, interval, .. } = heard;
+        if self.poll_timeout().is_some_and(|(adver, _)| now < adver) {
+            self.send(self.params.priority());
+        }
+        self.listen(now, interval, Some(source), reason);
     }
 
     /// Counts an advertisement, and reports what is wrong with its sender whatever the state.
@@ -68,7 +77,10 @@ impl VirtualRouter {
         let State::Active { announcements, .. } = &mut self.state else { return };
         // Once with the answer, and once more with the timed advertisement after it.
         let waiting = std::mem::replace(announcements, if answered { 1 } else { 2 });
-        if priority != Priority::RELEASE {
+        // In the first interval it is no news: the router that was Active before says goodbye.
+        let interval = self.params.advertisement_interval().duration();
+        let settled = now.saturating_since(self.since) >= interval;
+        if priority != Priority::RELEASE && settled {
             self.counters.lower_priority_heard += 1;
             // While an answer is waiting, what else comes in is answered by the same one, without another report.
             if answered || waiting < 2 {

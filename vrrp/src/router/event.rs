@@ -159,7 +159,7 @@ impl Reason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Observation {
-    /// While Active, an advertisement of a router that should have yielded. It ends with one advertisement of ours when that
+    /// While Active for an interval or longer, an advertisement of a router that should have yielded. It ends with one advertisement of ours when that
     /// router hears us; when it keeps coming, it does not hear us.
     DualActive {
         /// The other Active.

@@ -59,12 +59,19 @@ impl Bench {
     }
 
     /// Active, just now.
-    fn active(params: Params) -> Self {
+    fn promoted(params: Params) -> Self {
         let mut bench = Self::started(params);
         if bench.router.status() == Status::Backup {
             bench.fire();
         }
         assert_eq!(bench.router.status(), Status::Active);
+        bench
+    }
+
+    /// Active for one interval, the second advertisement having been sent just now.
+    fn active(params: Params) -> Self {
+        let mut bench = Self::promoted(params);
+        bench.fire();
         bench
     }
 

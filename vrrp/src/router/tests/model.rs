@@ -53,6 +53,8 @@ struct Model {
     sent: u64,
     holds: u64,
     owed: u8,
+    /// When it became Active.
+    since: u64,
 }
 
 impl Model {
@@ -157,7 +159,7 @@ impl Model {
         out.push("install".into());
         out.push("announce".into());
         out.push(format!("{from}>active {why}"));
-        (self.state, self.owed) = ('A', 0);
+        (self.state, self.owed, self.since) = ('A', 0, now);
         self.sent_at(now);
         self.timer = now + self.own;
     }
@@ -226,6 +228,9 @@ impl Model {
         if p > self.priority || (p == self.priority && host > mine) {
             // R2, R3
             let why = if p > self.priority { "higher_priority" } else { "higher_address" };
+            if now < self.timer {
+                out.push(format!("adv {}", self.priority));
+            }
             out.push("remove".into());
             out.push(format!("active>backup {why}"));
             self.listen(now, interval);
@@ -239,7 +244,7 @@ impl Model {
                 self.owed = 1;
                 fresh = true;
             }
-            if p != 0 && fresh {
+            if p != 0 && fresh && now >= self.since + self.own {
                 out.push(format!("dual 192.0.2.{host} {p}"));
             }
         }
@@ -314,6 +319,7 @@ impl Pair {
             sent: 0,
             holds: 0,
             owed: 0,
+            since: 0,
         };
         Self { model, bench: Bench { now: Instant::ZERO, router }, installed: false }
     }

@@ -118,7 +118,7 @@ fn r2_higher_priority() {
         [
             " | initialize",
             " | backup 7.21875s L=2s",
-            "remove, active>backup higher_priority | backup 7.21875s L=2s",
+            "adv 100, remove, active>backup higher_priority | backup 7.21875s L=2s",
         ]
     );
 }
@@ -128,7 +128,7 @@ fn r2_v2_learns_no_interval() {
     let ours = params(Version::V2, 10, &["192.0.2.1"]);
     let [_, backup, active] = row_of(&ours, &advertisement(101, LOWER));
     assert_eq!(backup, format!(" | backup {START}"));
-    assert_eq!(active, format!("remove, active>backup higher_priority | backup {START}"));
+    assert_eq!(active, format!("adv 100, remove, active>backup higher_priority | backup {START}"));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn r3_equal_priority_of_a_higher_address() {
         [
             " | initialize",
             " | backup 7.21875s L=2s",
-            "remove, active>backup higher_address | backup 7.21875s L=2s",
+            "adv 100, remove, active>backup higher_address | backup 7.21875s L=2s",
         ]
     );
 }
@@ -197,7 +197,7 @@ fn r8_two_owners() {
     );
     assert_eq!(
         bench.give(advertisement(255, HIGHER)),
-        "owners, remove, active>backup higher_address | backup 3.00390625s L=1s",
+        "owners, adv 255, remove, active>backup higher_address | backup 3.00390625s L=1s",
         "R3"
     );
     bench.wait(600);

@@ -125,6 +125,7 @@ pub(super) fn views<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, node: &str
     }
     nodes.remove(node);
     let mut views = vec![];
+    // Instances may name different nodes. Of more than the limit the first are checked besides this one, which always is.
     for node in std::iter::once(node.to_owned()).chain(nodes).take(defaults::NODES_MAX + 1) {
         let mut instances = vec![];
         for (name, base, overrides) in &read {

@@ -1,1 +1,58 @@
 //! Health checks: what is sent to a real server, and what its answer means.
+//!
+//! A [`Probe`] is one thing to try on one server, and [`Probe::run`] tries it once. When it runs and how many outcomes change
+//! anything is not decided here (`holdfast-health` does that), and nothing here knows a pool.
+//!
+//! A run is bounded: in time by its timeout (and [`REAP_GRACE`] for a command that the kernel does not let go of), in memory by
+//! [`HEADER_LIMIT`] and [`OUTPUT_LIMIT`], whatever the other side sends. A run that is dropped stops: its socket is closed, its
+//! command's process group killed. What this host lacks (descriptors, ports, memory, permissions) is never held against a server:
+//! such a run is inconclusive.
+
+mod connect;
+mod exec;
+mod finding;
+mod http;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use holdfast_health::Outcome;
+
+pub use exec::{COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE};
+pub use http::{HEADER_LIMIT, Http};
+
+/// One thing to try on one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A TCP connection to this address, closed at once.
+    Tcp(SocketAddr),
+    /// An HTTP/1.1 request, judged by the status of its answer.
+    Http(Http),
+    /// A command, judged by its exit status.
+    Exec(Exec),
+}
+
+impl Probe {
+    /// Tries it once. Needs a tokio runtime with IO and time.
+    pub async fn run(&self, timeout: Duration) -> Outcome {
+        let started = Instant::now();
+        let finding = match self {
+            Self::Tcp(address) => connect::run(*address, timeout).await,
+            Self::Http(http) => http.run(timeout).await,
+            Self::Exec(exec) => exec.run(timeout).await,
+        };
+        Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
+    }
+}
+
+impl fmt::Display for Probe {
+    /// The kind and the target: `tcp 10.0.0.11:80`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Http(http) => write!(f, "http {}", http.url()),
+            Self::Exec(exec) => write!(f, "exec {}", exec.program()),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The exec check: a command without a shell, as an unprivileged user, in a clean environment and a process group of its own.
+//!
+//! At its timeout the whole group is killed by SIGKILL, at once: a check that is late has nothing to finish. When the command ends
+//! by itself, what it left running in its group is killed, too: a check leaves nothing behind. A child that made a session of its
+//! own escapes both; it holds neither the run nor its pipe's reader.
+
+mod identity;
+mod process;
+mod trust;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use holdfast_health::Code;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout as within, timeout_at};
+
+use crate::finding::{Finding, describe, is_own_shortage};
+use process::Process;
+
+pub use process::OUTPUT_LIMIT;
+
+/// So many commands run at once in this process, those included that the kernel has not let go of after their death. A run that
+/// gets no place within its timeout is inconclusive.
+pub const COMMANDS_AT_ONCE: usize = 256;
+
+/// A killed command that the kernel does not let go of (it waits for a dead file server, say) delays its run by this much at most;
+/// it keeps its place among [`COMMANDS_AT_ONCE`] until it is gone.
+pub const REAP_GRACE: Duration = Duration::from_millis(250);
+
+/// So many characters of the output's first line go into the sentence.
+const LINE_LIMIT: usize = 200;
+
+static PLACES: Semaphore = Semaphore::const_new(COMMANDS_AT_ONCE);
+
+/// A command to run as a check: exit status 0 passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The program's absolute path and its arguments.
+    pub command: Vec<String>,
+    /// The user that it runs as; not root.
+    pub user: String,
+    /// Its environment but for PATH, which is fixed.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Exec {
+    /// `command` as `user`, told by its environment what it is run for: HOLDFAST_SERVICE, HOLDFAST_SERVER, HOLDFAST_ADDRESS and
+    /// HOLDFAST_PORT.
+    pub fn new(
+        command: Vec<String>,
+        user: impl Into<String>,
+        service: &str,
+        server: &str,
+        address: SocketAddr,
+    ) -> Self {
+        let environment = [
+            ("HOLDFAST_SERVICE", service.to_owned()),
+            ("HOLDFAST_SERVER", server.to_owned()),
+            ("HOLDFAST_ADDRESS", address.ip().to_string()),
+            ("HOLDFAST_PORT", address.port().to_string()),
+        ];
+        let environment = environment.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        Self { command, user: user.into(), environment }
+    }
+
+    pub(crate) fn program(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    pub(crate) async fn run(&self, timeout: Duration) -> Finding {
+        let deadline = Instant::now() + timeout;
+        let begun = timeout_at(deadline, async {
+            // The semaphore is never closed.
+            let place = PLACES.acquire().await.ok();
+            let exec = self.clone();
+            // Looking up users, examining files and starting programs all may block. The place goes along: a thread that is stuck
+            // there keeps it.
+            tokio::task::spawn_blocking(move || (place, exec.start())).await
+        });
+        let (place, mut process) = match begun.await {
+            Ok(Ok((place, Ok(process)))) => (place, process),
+            Ok(Ok((_, Err(finding)))) => return finding,
+            Ok(Err(_no_thread)) => {
+                return Finding::ours(format!("start {}: the daemon is stopping", self.program()));
+            }
+            Err(_elapsed) => {
+                let program = self.program();
+                return Finding::ours(format!("start {program}: not started within {timeout:?}"));
+            }
+        };
+        match timeout_at(deadline, process.finish()).await {
+            Ok(Ok(status)) => self.judge(status, process.kept()),
+            Ok(Err(error)) => {
+                Finding::ours(format!("wait for {}: {}", self.program(), describe(&error)))
+            }
+            Err(_elapsed) => self.kill(process, place, timeout).await,
+        }
+    }
+
+    /// Starts the command, or says why not. Blocks.
+    fn start(&self) -> Result<Process, Finding> {
+        let program = self.program();
+        if !Path::new(program).is_absolute() {
+            return Err(Finding::ours(format!("start {program:?}: not an absolute path")));
+        }
+        let identity = identity::identity(&self.user)
+            .map_err(|error| Finding::ours(format!("start {program}: {error}")))?;
+        if identity::is_root() {
+            trust::examine(Path::new(program)).map_err(|error| {
+                Finding::fail(Code::PROCERR, format!("refused to start {program}: {error}"))
+            })?;
+        }
+        Process::start(self, identity).map_err(|error| self.not_started(&error))
+    }
+
+    fn not_started(&self, error: &io::Error) -> Finding {
+        let sentence = format!("start {} as {}: {}", self.program(), self.user, describe(error));
+        // ETXTBSY: somebody writes the file at this moment. EPERM: this process may not become the user.
+        let ours = [Errno::ETXTBSY, Errno::EPERM].map(|errno| Some(errno as i32));
+        if is_own_shortage(error) || ours.contains(&error.raw_os_error()) {
+            return Finding::ours(sentence);
+        }
+        let help = match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOEXEC) => ": a script begins with a line such as #!/bin/sh",
+            _ => "",
+        };
+        Finding::fail(Code::PROCERR, sentence + help)
+    }
+
+    fn judge(&self, status: ExitStatus, output: &[u8]) -> Finding {
+        let said = first_line(output);
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        let program = self.program();
+        if let Some(signal) = status.signal() {
+            let name = Signal::try_from(signal)
+                .map_or_else(|_unnamed| format!("signal {signal}"), |signal| signal.to_string());
+            return Finding::fail(Code::PROCERR, format!("{program}: killed by {name}{said}"));
+        }
+        let code = status.code().unwrap_or_default();
+        let sentence = format!("{program}: exit status {code}{said}");
+        if code == 0 {
+            Finding::pass(Code::PROCOK, sentence)
+        } else {
+            Finding::fail(Code::PROCERR, sentence)
+        }
+    }
+
+    /// Kills a command that is late. Its place is free only when it is gone.
+    async fn kill(
+        &self,
+        mut process: Process,
+        place: Option<SemaphorePermit<'static>>,
+        timeout: Duration,
+    ) -> Finding {
+        process.kill();
+        let said = first_line(process.kept());
+        let said = if said.is_empty() { said } else { format!("; it said: {said}") };
+        let program = self.program();
+        let sentence = format!("{program}: still running after {timeout:?}, killed{said}");
+        if within(REAP_GRACE, process.gone()).await.is_ok() {
+            return Finding::fail(Code::PROCTOUT, sentence);
+        }
+        tokio::spawn(async move {
+            let _gone = process.gone().await;
+            drop(place);
+        });
+        Finding::fail(Code::PROCTOUT, sentence + ", but the kernel does not let go of it")
+    }
+}
+
+/// The first line of `output` that says something, fit for a log: no control characters, and no more than [`LINE_LIMIT`] of it.
+fn first_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let harmless = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
+    let mut kept: String = line
+        .chars()
+        .take(LINE_LIMIT)
+        .map(|c| if harmless(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .collect();
+    if line.chars().nth(LINE_LIMIT).is_some() {
+        kept.push('…');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_fit_for_a_log() {
+        assert_eq!(first_line(b""), "");
+        assert_eq!(first_line(b"\n  \n  no answer \nmore\n"), "no answer");
+        assert_eq!(first_line(b"a\x1b[31mred\x07"), "a\u{fffd}[31mred\u{fffd}");
+        assert_eq!(first_line("turned \u{202e}round".as_bytes()), "turned \u{fffd}round");
+        assert_eq!(first_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+        assert_eq!(first_line(&[b'x'; OUTPUT_LIMIT]), "x".repeat(LINE_LIMIT) + "…");
+    }
+}

@@ -10,8 +10,9 @@ pub(crate) const SOCKET_PATH_MAX: usize = 107;
 pub(crate) const SCRIPT_USER: &str = "holdfast-script";
 /// Long enough for a name server's retry, short enough that a hanging command is no leak.
 pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// An emptied table is whole again within half a second; dumping a thousand services takes the kernel some milliseconds.
-pub(crate) const IPVS_POLL: Duration = Duration::from_millis(250);
+/// A look at the table costs the kernel a dump of it, and others change it rarely: what they changed is undone within five
+/// seconds. Where that matters more than a few per cent of a processor, `250ms` is right.
+pub(crate) const IPVS_POLL: Duration = Duration::from_secs(5);
 /// HAProxy's `inter`: two failures of three are then seen within six seconds.
 pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// A server on the same network that needs a second to answer is in trouble, and half of the interval stays free.

@@ -145,7 +145,7 @@ keys! {
     "ipvs" "mapping", default "all defaults", range "", "How the kernel's table is treated.", source "";
     "ipvs.on_stop" "word", default "`keep`", range "`keep`, `remove`",
         "Whether our services stay and forward when the daemon stops.", source "keepalived: `lvs_flush_on_stop`, `-I`";
-    "ipvs.poll" "duration", default "`250ms`", range "10ms to 1h",
+    "ipvs.poll" "duration", default "`5s`", range "10ms to 1h",
         "How often the kernel's table is compared with what it should be. The kernel reports no changes by itself.", source "";
 }
 

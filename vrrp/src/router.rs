@@ -25,9 +25,10 @@
 //!   machine advertise: the timer does it after the queue has been drained, unless something better was in there.
 //! * **Announcing again.** Every answer to an advertisement of lower rank, priority 0 included, announces the addresses, and the
 //!   timed advertisement after it does so once more: the other router's announcement may still have been on its way.
-//! * **Giving way.** An Active that hears of a better one advertises once more before it goes to Backup, unless its timer is due.
-//!   When a split link heals and the better router is heard first, that one would otherwise never learn that there were two
-//!   Actives, and would not announce the addresses to those who know them from the other.
+//! * **Giving way.** An Active that hears of a better one advertises once more before it goes to Backup, unless its timer is due:
+//!   with its own priority, and with the better one's interval, since that is what the other Backups shall go on with. When a
+//!   split link heals and the better router is heard first, that one would otherwise never learn that there were two Actives,
+//!   and would not announce the addresses to those who know them from the other.
 //! * **Stall.** When the adver timer fires and the last advertisement is older than Active_Down_Interval, another router may
 //!   have taken over. The machine then does what it would do as a Backup that hears of a lower-ranking Active: with Preempt_Mode
 //!   it stays, advertises and announces (a better router answers at once); without, it goes to Backup and listens.
@@ -160,14 +161,16 @@ impl VirtualRouter {
         self.actions.pop_front()
     }
 
-    /// The message to send for [`Action::SendAdvertisement`], checksum included, of the parameters as they are now.
+    /// The message to send for [`Action::SendAdvertisement`], checksum included, of the parameters as they are now. In Backup, that
+    /// is when giving way, it has the interval of the new Active, so that no other Backup learns a wrong one from it.
     pub fn encode(&self, priority: Priority, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         self.advertisement(priority).to_vec(source, destination, self.params.checksum_form())
     }
 
     /// The same as a value that can be written into a buffer.
     pub fn advertisement(&self, priority: Priority) -> Repr<'_> {
-        self.params.advertisement(priority)
+        let own = self.params.advertisement_interval();
+        self.params.advertisement_with(priority, self.active_adver_interval().unwrap_or(own))
     }
 
     /// What [`crate::receive::check`] wants to know of this router.

@@ -155,8 +155,12 @@ impl Params {
 
     /// The advertisement of these parameters with `priority`, which is the router's own or [`Priority::RELEASE`].
     pub fn advertisement(&self, priority: Priority) -> Repr<'_> {
-        let Self { format, vrid, advertisement_interval, .. } = *self;
-        Repr::new(format, vrid, priority, advertisement_interval, self.addresses.as_slice())
+        self.advertisement_with(priority, self.advertisement_interval)
+    }
+
+    /// The same with another interval, which the version can say.
+    pub(super) fn advertisement_with(&self, priority: Priority, interval: Interval) -> Repr<'_> {
+        Repr::new(self.format, self.vrid, priority, interval, self.addresses.as_slice())
     }
 
     /// Whether `other` are parameters of the same virtual router.

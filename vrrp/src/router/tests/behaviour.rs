@@ -79,6 +79,9 @@ fn who_gives_way_advertises_once_more_so_that_the_winner_announces_again() {
         bench.give(advertisement(200, LOWER)),
         "adv 100, remove, active>backup higher_priority | backup 3.609375s L=1s"
     );
+    bench.give(slower(200, LOWER, 400));
+    let repr = bench.router.advertisement(Priority::new(100));
+    assert_eq!(repr.interval(), interval(400), "other Backups learn the winner's interval from it");
     // The winner, which was promoted at this moment, does so, and does not call it news.
     let mut bench = Bench::promoted(rank(200));
     assert_eq!(bench.give(advertisement(100, LOWER)), " | active 500ms");

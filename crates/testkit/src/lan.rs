@@ -1,0 +1,537 @@
+//! A virtual LAN with a virtual clock: virtual routers exchange real bytes, which take the way through `vrrp::receive`, over a
+//! link that loses, delays and reorders them, splits and heals, between machines that stand still, sleep, die and come back.
+//!
+//! Nothing here reads a clock or a socket: the same seed gives the same run, to the nanosecond. A run that panics prints its
+//! seed and its last steps; `HOLDFAST_LAN_SEED=<seed>` then repeats it, alone ([`seeds`]).
+//!
+//! ```text
+//!     node 0            node 1            node 2        a node: VirtualRouter, queue, addresses installed or not,
+//!   ┌─────────┐       ┌─────────┐       ┌─────────┐             and where it believes the virtual address to be
+//!   └────┬────┘       └────┬────┘       └────┬────┘
+//!   ═════╧═════════════════╧═════════════════╧═════     loss, delay and jitter for each receiver on its own;
+//!                                                        any direction between two nodes can be cut
+//! ```
+//!
+//! It is not a network: one segment, one virtual router, no switch that ages its table. After each step it checks what must hold
+//! at every moment (I6, I7); what must hold in the end is asked by the tests.
+
+mod node;
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use holdfast_time::Instant;
+use vrrp::receive::{self, Datagram};
+use vrrp::wire::HOP_LIMIT;
+use vrrp::{Action, Event, Params, Priority, Status, Transition, VirtualRouter};
+
+use node::{Frame, Node, Power};
+pub use random::Random;
+
+/// The seeds to run with: `count` of them from 0, or the one in `HOLDFAST_LAN_SEED` alone.
+///
+/// # Panics
+/// When the variable is not a number.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    match std::env::var("HOLDFAST_LAN_SEED") {
+        Ok(seed) => match seed.parse::<u64>() {
+            Ok(seed) => seed..seed.saturating_add(1),
+            Err(error) => panic!("HOLDFAST_LAN_SEED is {seed:?}: {error}"),
+        },
+        Err(_) => 0..count,
+    }
+}
+
+/// A node's number, in the order of [`Lan::add`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(usize);
+
+/// What the link does to what is sent. Each receiver fares on its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// How many of a thousand frames are lost.
+    pub loss_per_mille: u16,
+    /// How long a frame takes at least.
+    pub delay: Duration,
+    /// How much longer it may take; frames overtake each other when it is not zero.
+    pub jitter: Duration,
+}
+
+impl Link {
+    /// A quiet segment: no loss, 50 µs.
+    pub const QUIET: Self =
+        Self { loss_per_mille: 0, delay: Duration::from_micros(50), jitter: Duration::ZERO };
+}
+
+/// How many lines of a run are kept for the message of a failure. The oldest go first.
+const TRACE_LIMIT: usize = 60;
+
+/// The LAN.
+#[derive(Debug)]
+pub struct Lan {
+    seed: u64,
+    random: Random,
+    now: Instant,
+    link: Link,
+    nodes: Vec<Node>,
+    /// What will happen, by time and then by the order in which it was arranged.
+    agenda: BTreeMap<(Instant, u64), Arranged>,
+    next_entry: u64,
+    /// Directions that carry nothing: from, to.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Since when two connected running nodes both are Active.
+    both_active: BTreeMap<(NodeId, NodeId), Instant>,
+    longest_overlap: Duration,
+    trace: VecDeque<String>,
+}
+
+#[derive(Debug)]
+enum Arranged {
+    Arrive { to: NodeId, frame: Frame },
+    Wake(NodeId),
+}
+
+impl Lan {
+    /// An empty quiet LAN at time zero.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            random: Random::new(seed),
+            now: Instant::ZERO,
+            link: Link::QUIET,
+            nodes: Vec::new(),
+            agenda: BTreeMap::new(),
+            next_entry: 0,
+            cut: BTreeSet::new(),
+            both_active: BTreeMap::new(),
+            longest_overlap: Duration::ZERO,
+            trace: VecDeque::new(),
+        }
+    }
+
+    /// Adds a machine with this primary address. It is off until [`Lan::start`].
+    pub fn add(&mut self, params: Params, address: IpAddr) -> NodeId {
+        self.nodes.push(Node::new(self.now, params, address));
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// The run's generator, for a test that makes up its own faults.
+    pub const fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// What time it is.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    // What happens to nodes.
+
+    /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
+    pub fn start(&mut self, id: NodeId) {
+        self.note(format_args!("{id:?} starts"));
+        let now = self.now;
+        let node = self.node_mut(id);
+        let address = node.address;
+        let transitions = std::mem::take(&mut node.transitions);
+        *node = Node { transitions, ..Node::new(now, node.params.clone(), address) };
+        node.power = Power::On;
+        self.give(id, Event::InterfaceUp { primary: address });
+        self.give(id, Event::Startup);
+    }
+
+    /// Stops it as an operator does: it gives up with priority 0.
+    pub fn stop(&mut self, id: NodeId) {
+        self.note(format_args!("{id:?} stops"));
+        self.give(id, Event::Shutdown);
+    }
+
+    /// It dies at once and takes its addresses along.
+    pub fn crash(&mut self, id: NodeId) {
+        self.note(format_args!("{id:?} crashes"));
+        self.nodes_changed();
+        let node = self.node_mut(id);
+        node.power = Power::Off;
+        node.inbox.clear();
+    }
+
+    /// It stands still for so long, as a stopped process does: its addresses stay, what arrives waits. When it goes on, it reads
+    /// its queue before it looks at a timer.
+    pub fn pause(&mut self, id: NodeId, duration: Duration) {
+        self.halt(id, duration, Power::Paused);
+    }
+
+    /// It sleeps for so long: its addresses stay, what arrives is lost. It is told when it wakes up.
+    pub fn suspend(&mut self, id: NodeId, duration: Duration) {
+        self.halt(id, duration, Power::Suspended);
+    }
+
+    fn halt(&mut self, id: NodeId, duration: Duration, power: Power) {
+        if self.node(id).runs() {
+            self.note(format_args!("{id:?} {power:?} for {duration:?}"));
+            self.nodes_changed();
+            self.node_mut(id).power = power;
+            self.arrange(self.now + duration, Arranged::Wake(id));
+        }
+    }
+
+    /// Its interface goes down.
+    pub fn unplug(&mut self, id: NodeId) {
+        self.note(format_args!("{id:?} is unplugged"));
+        self.node_mut(id).link_up = false;
+        self.give(id, Event::InterfaceDown);
+    }
+
+    /// Its interface comes up.
+    pub fn plug(&mut self, id: NodeId) {
+        self.note(format_args!("{id:?} is plugged in"));
+        self.nodes_changed();
+        let node = self.node_mut(id);
+        node.link_up = true;
+        let primary = node.address;
+        self.give(id, Event::InterfaceUp { primary });
+    }
+
+    /// It gets other parameters, now and for its next life.
+    pub fn reconfigure(&mut self, id: NodeId, params: Params) {
+        self.note(format_args!("{id:?} is reconfigured"));
+        self.node_mut(id).params = params.clone();
+        self.give(id, Event::Reconfigure(params));
+    }
+
+    // What happens to the link.
+
+    /// Changes what the link does to frames that are sent from now on.
+    pub fn set_link(&mut self, link: Link) {
+        self.note(format_args!("{link:?}"));
+        self.link = link;
+    }
+
+    /// Nothing goes from `from` to `to` any more.
+    pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.note(format_args!("cut {from:?} to {to:?}"));
+        self.nodes_changed();
+        self.cut.insert((from, to));
+    }
+
+    /// Nothing goes between `island` and the others any more.
+    pub fn partition(&mut self, island: &[NodeId]) {
+        for inside in island {
+            for outside in self.nodes().filter(|outside| !island.contains(outside)) {
+                self.cut(*inside, outside);
+                self.cut(outside, *inside);
+            }
+        }
+    }
+
+    /// Everybody hears everybody again.
+    pub fn heal(&mut self) {
+        self.note(format_args!("healed"));
+        self.nodes_changed();
+        self.cut.clear();
+    }
+
+    /// Somebody who is no node sends this to all.
+    pub fn inject(&mut self, source: IpAddr, hop_limit: u8, payload: &[u8]) {
+        for to in self.nodes() {
+            let frame = Frame::Vrrp { source, hop_limit, payload: payload.to_vec() };
+            self.transmit(None, to, frame);
+        }
+    }
+
+    // What can be asked.
+
+    /// Whether it is on and does not stand still.
+    pub fn runs(&self, id: NodeId) -> bool {
+        self.node(id).runs()
+    }
+
+    /// A node's machine.
+    pub fn router(&self, id: NodeId) -> &VirtualRouter {
+        &self.node(id).router
+    }
+
+    /// How many advertisements it has sent in this life.
+    pub fn sent(&self, id: NodeId) -> u64 {
+        self.node(id).sent
+    }
+
+    /// Its transitions, in all its lives.
+    pub fn transitions(&self, id: NodeId) -> &[Transition] {
+        &self.node(id).transitions
+    }
+
+    /// Whose announcement it has seen last: where it would send a packet for the virtual address.
+    pub fn learned(&self, id: NodeId) -> Option<NodeId> {
+        self.node(id).learned
+    }
+
+    /// Who is Active, the paused among them.
+    pub fn actives(&self) -> Vec<NodeId> {
+        self.nodes().filter(|&id| self.node(id).holds_the_addresses()).collect()
+    }
+
+    /// The longest time for which two running nodes, connected both ways, were both Active.
+    pub fn longest_overlap(&self) -> Duration {
+        let open = self.both_active.values().map(|&since| self.now.saturating_since(since));
+        open.fold(self.longest_overlap, Duration::max)
+    }
+
+    // The passing of time.
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.next().is_some_and(|next| next <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, and says how much; none when it took longer than `limit`.
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> bool,
+    ) -> Option<Duration> {
+        let begin = self.now;
+        while !done(self) {
+            if self.next().is_none_or(|next| begin + limit < next) {
+                return None;
+            }
+            self.step();
+        }
+        Some(self.now.saturating_since(begin))
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Option<Instant> {
+        let agenda = self.agenda.first_key_value().map(|(&(at, _), _)| at);
+        let timers = self.nodes.iter().filter_map(Node::deadline).min();
+        // A timer that was due while its node stood still is due now.
+        [agenda, timers].into_iter().flatten().min().map(|next| next.max(self.now))
+    }
+
+    /// Goes to the next moment: first everything arrives, then timers fire.
+    fn step(&mut self) {
+        let Some(next) = self.next() else { return };
+        self.now = next;
+        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= next) {
+            match entry.remove() {
+                Arranged::Arrive { to, frame } => self.arrive(to, frame),
+                Arranged::Wake(id) => self.wake(id),
+            }
+        }
+        for id in self.nodes() {
+            if self.node(id).deadline().is_some_and(|deadline| deadline <= self.now) {
+                let now = self.now;
+                self.node_mut(id).router.handle_timeout(now);
+                self.perform(id);
+            }
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        for node in &self.nodes {
+            if node.runs() {
+                node.check(self.now);
+            }
+        }
+        let active = |id: NodeId| {
+            let node = self.node(id);
+            node.runs() && node.router.status() == Status::Active
+        };
+        let actives: Vec<NodeId> = self.nodes().filter(|&id| active(id)).collect();
+        let mut overlaps = BTreeMap::new();
+        for (number, &one) in actives.iter().enumerate() {
+            for &other in actives.iter().skip(number + 1) {
+                if !self.cut.contains(&(one, other)) && !self.cut.contains(&(other, one)) {
+                    let since = self.both_active.get(&(one, other)).copied();
+                    overlaps.insert((one, other), since.unwrap_or(self.now));
+                }
+            }
+        }
+        self.longest_overlap = self.longest_overlap();
+        self.both_active = overlaps;
+    }
+
+    /// Who is connected and who runs has changed: overlaps are counted anew.
+    fn nodes_changed(&mut self) {
+        self.both_active.clear();
+    }
+
+    fn wake(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        let slept = match node.power {
+            Power::Paused => false,
+            Power::Suspended => true,
+            // It crashed meanwhile.
+            Power::On | Power::Off => return,
+        };
+        node.power = Power::On;
+        let inbox = std::mem::take(&mut node.inbox);
+        self.nodes_changed();
+        self.note(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
+        if slept {
+            self.give(id, Event::Resumed);
+        }
+        for frame in inbox {
+            self.arrive(id, frame);
+        }
+    }
+
+    fn arrive(&mut self, to: NodeId, frame: Frame) {
+        let node = self.node_mut(to);
+        match node.power {
+            Power::On => {}
+            Power::Paused => return node.keep(frame),
+            Power::Suspended | Power::Off => return,
+        }
+        if !node.link_up {
+            return;
+        }
+        match frame {
+            Frame::Announcement { by } => node.learned = Some(by),
+            Frame::Vrrp { source, hop_limit, payload } => {
+                self.receive(to, source, hop_limit, &payload);
+            }
+        }
+    }
+
+    /// The way of a packet, as the daemon has it.
+    fn receive(&mut self, to: NodeId, source: IpAddr, hop_limit: u8, payload: &[u8]) {
+        let router = &mut self.node_mut(to).router;
+        let destination = router.params().family().multicast_group();
+        let datagram = Datagram { source, destination, hop_limit: Some(hop_limit), payload };
+        let received = receive::identify(datagram)
+            .and_then(|identified| receive::check(&identified, Some(router.expectation())));
+        match received {
+            Ok(received) => self.give(to, Event::Advertisement(received.advertisement)),
+            Err(reason) => {
+                let before = *router.state();
+                router.count_discard(reason);
+                assert_eq!(*router.state(), before, "I8: an invalid packet changes counters only");
+            }
+        }
+    }
+
+    fn give(&mut self, id: NodeId, event: Event) {
+        let now = self.now;
+        self.node_mut(id).router.handle(now, event);
+        self.perform(id);
+    }
+
+    /// Does what a node's machine asks for.
+    fn perform(&mut self, id: NodeId) {
+        while let Some(action) = self.node_mut(id).router.poll_action() {
+            self.note(format_args!("{id:?} {action:?}"));
+            match action {
+                Action::SendAdvertisement { priority } => self.send(id, priority),
+                Action::InstallAddresses => {
+                    assert_eq!(
+                        self.node(id).sent_at,
+                        Some(self.now),
+                        "I7: the advertisement comes before the addresses"
+                    );
+                    self.node_mut(id).installed = true;
+                }
+                Action::RemoveAddresses => self.node_mut(id).installed = false,
+                Action::Announce => {
+                    assert!(
+                        self.node(id).installed,
+                        "I7: the addresses come before the announcement"
+                    );
+                    self.node_mut(id).learned = Some(id);
+                    for to in self.nodes().filter(|&to| to != id) {
+                        self.transmit(Some(id), to, Frame::Announcement { by: id });
+                    }
+                }
+                Action::Report(transition) => self.node_mut(id).transitions.push(transition),
+                Action::UpdateAddresses { .. } | Action::Observe(_) => {}
+                other => panic!("the virtual LAN does not know {other:?}"),
+            }
+        }
+    }
+
+    fn send(&mut self, id: NodeId, priority: Priority) {
+        let now = self.now;
+        let node = self.node_mut(id);
+        assert!(
+            priority == Priority::RELEASE || node.router.primary().is_some(),
+            "nothing is sent without an interface"
+        );
+        node.sent += 1;
+        node.sent_at = Some(now);
+        let source = node.address;
+        let group = node.router.params().family().multicast_group();
+        let payload = node.router.encode(priority, source, group);
+        for to in self.nodes().filter(|&to| to != id) {
+            let payload = payload.clone();
+            self.transmit(Some(id), to, Frame::Vrrp { source, hop_limit: HOP_LIMIT, payload });
+        }
+    }
+
+    /// Puts a frame on its way to one receiver.
+    fn transmit(&mut self, from: Option<NodeId>, to: NodeId, frame: Frame) {
+        if from.is_some_and(|from| self.cut.contains(&(from, to)) || !self.node(from).link_up) {
+            return;
+        }
+        if self.random.per_mille(self.link.loss_per_mille) {
+            return;
+        }
+        let jitter = self.random.duration(self.link.jitter);
+        let at = self.now + self.link.delay + jitter;
+        self.arrange(at, Arranged::Arrive { to, frame });
+    }
+
+    fn arrange(&mut self, at: Instant, arranged: Arranged) {
+        self.agenda.insert((at, self.next_entry), arranged);
+        self.next_entry += 1;
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        if self.trace.len() == TRACE_LIMIT {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{} {what}", self.now));
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a NodeId is the index that `add` gave, and no node is ever taken away"
+    )]
+    fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a NodeId is the index that `add` gave, and no node is ever taken away"
+    )]
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0]
+    }
+}
+
+/// A run that failed says how to repeat it.
+impl Drop for Lan {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in &self.trace {
+                eprintln!("{line}");
+            }
+            eprintln!(
+                "the virtual LAN had seed {0}: HOLDFAST_LAN_SEED={0} repeats the run",
+                self.seed
+            );
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One machine on the virtual LAN: a virtual router and the little of a host that surrounds it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use holdfast_time::Instant;
+use vrrp::{Params, Status, Timer, Transition, VirtualRouter};
+
+use super::NodeId;
+
+/// What travels on the LAN.
+#[derive(Clone, Debug)]
+pub(super) enum Frame {
+    /// An IP packet of protocol 112.
+    Vrrp { source: IpAddr, hop_limit: u8, payload: Vec<u8> },
+    /// A gratuitous ARP or unsolicited Neighbor Advertisement for the virtual addresses.
+    Announcement { by: NodeId },
+}
+
+/// Whether a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Power {
+    /// It runs.
+    On,
+    /// It stands still; what arrives waits in its queue.
+    Paused,
+    /// It sleeps; what arrives is lost.
+    Suspended,
+    /// It is gone.
+    Off,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) params: Params,
+    pub(super) address: IpAddr,
+    pub(super) router: VirtualRouter,
+    pub(super) power: Power,
+    pub(super) link_up: bool,
+    pub(super) installed: bool,
+    /// Whose announcement this host has seen last: where it would send a packet for the virtual address.
+    pub(super) learned: Option<NodeId>,
+    pub(super) sent: u64,
+    pub(super) sent_at: Option<Instant>,
+    pub(super) transitions: Vec<Transition>,
+    /// At most [`INBOX_LIMIT`].
+    pub(super) inbox: VecDeque<Frame>,
+}
+
+/// How many frames wait for a paused node. What comes after is lost, as with a full socket buffer.
+const INBOX_LIMIT: usize = 1024;
+
+impl Node {
+    pub(super) fn new(now: Instant, params: Params, address: IpAddr) -> Self {
+        Self {
+            router: VirtualRouter::new(now, params.clone()),
+            params,
+            address,
+            power: Power::Off,
+            link_up: true,
+            installed: false,
+            learned: None,
+            sent: 0,
+            sent_at: None,
+            transitions: Vec::new(),
+            inbox: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn keep(&mut self, frame: Frame) {
+        if self.inbox.len() < INBOX_LIMIT {
+            self.inbox.push_back(frame);
+        }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.power == Power::On
+    }
+
+    /// Whether it has the addresses and is there to answer for them: a paused node's kernel still does.
+    pub(super) fn holds_the_addresses(&self) -> bool {
+        self.installed && self.power != Power::Off
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.router.poll_timeout().filter(|_| self.runs()).map(|(deadline, _)| deadline)
+    }
+
+    /// The invariants that hold at every moment, whatever the LAN does.
+    ///
+    /// # Panics
+    /// When one does not.
+    pub(super) fn check(&self, now: Instant) {
+        let router = &self.router;
+        let status = router.status();
+        assert_eq!(
+            self.installed,
+            status == Status::Active,
+            "I7: the addresses are installed exactly while Active"
+        );
+        let left = router.poll_timeout().map(|(at, timer)| (at.saturating_since(now), timer));
+        let allowed = match (status, left) {
+            (Status::Initialize, None) => true,
+            (Status::Backup, Some((left, Timer::ActiveDown))) => router
+                .active_adver_interval()
+                .is_some_and(|learned| left <= router.params().active_down_interval(learned)),
+            (Status::Active, Some((left, Timer::Adver))) => left <= self.interval(),
+            (Status::Initialize | Status::Backup | Status::Active, _) => false,
+        };
+        assert!(allowed, "I6: {status} with the timer {left:?}");
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.router.params().advertisement_interval().duration()
+    }
+}

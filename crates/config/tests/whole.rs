@@ -85,7 +85,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(config.daemon.control_socket.to_str(), Some("/run/holdfast/control.sock"));
     assert_eq!(config.daemon.control_group, None);
     assert_eq!(config.daemon.http, None);
-    assert_eq!(config.ipvs.poll, Duration::from_millis(250));
+    assert_eq!(config.ipvs.poll, Duration::from_secs(5));
     let service = config.services.values().next().unwrap();
     assert_eq!(service.scheduler.name(), "wlc");
     let policy = service.checks[0].policy;

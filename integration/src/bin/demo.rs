@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use holdfast_integration::{Director, Downloads, Load, REQUEST_TIMEOUT, Samples, config};
-use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
+use holdfast_testkit::lab::{Lab, Nginx, Topology, VIP4, wait_until};
 use serde_json::{Value, json};
 
 /// The client's pace: a request every 40 ms.

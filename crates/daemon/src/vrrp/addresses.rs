@@ -98,7 +98,7 @@ impl AddressThread {
 /// Why there is no address thread.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(super) enum AddressThreadError {
+pub(crate) enum AddressThreadError {
     /// The operating system has no thread left.
     #[error("start the address thread")]
     Thread(#[source] io::Error),

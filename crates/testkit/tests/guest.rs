@@ -1,5 +1,7 @@
 //! The guest runner: what goes in comes out, and nothing stays.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+
 use std::{
     fs,
     io::{self, Write},
@@ -248,22 +250,13 @@ fn a_guest_without_the_memory_to_boot_says_so() {
     assert!(error.to_string().starts_with("the guest did not boot\n"), "{error}");
 }
 
-/// Not a test: the process that the next one kills. It runs a guest, in the folder that it is told.
-#[test]
-#[ignore = "run by nothing_outlives_a_killed_runner"]
-fn hold_a_guest() {
-    let base = std::env::var_os("TEST_BASE").unwrap();
-    let script = "echo up; setsid sleep 1000 & while :; do :; done";
-    drop(Guest::new(["sh", "-c", script]).base(base).run(&mut io::stdout(), &mut io::sink()));
-}
-
 #[test]
 fn nothing_outlives_a_killed_runner() {
     for signal in [Signal::SIGKILL, Signal::SIGINT, Signal::SIGTERM] {
         let base = tempfile::tempdir().unwrap();
-        let mut runner = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "hold_a_guest"])
-            .env("TEST_BASE", base.path())
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_testkit-hold"))
+            .arg("guest")
+            .arg(base.path())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();

@@ -8,9 +8,11 @@
 //!  web1 .21    web2 .22  web3 .23
 //! ```
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
@@ -232,43 +234,24 @@ fn a_dropped_lab_takes_its_namespaces_processes_and_files() {
     wait_until(LIMIT, "the daemon's end", || (!Path::new(&daemon).exists()).then_some(())).unwrap();
 }
 
-/// Not a test: the process that the next one kills. It makes a lab, names it, and waits.
-#[test]
-#[ignore = "run by a_killed_owner_leaves_nothing_behind"]
-fn hold_a_lab() {
-    let lab = Lab::with(Topology::one_arm().webs(1)).unwrap();
-    let _daemon = lab.web(1).spawn("sleeper", ["sleep", "1000"]).unwrap();
-    println!("the-lab={}", lab.id());
-    std::thread::sleep(Duration::from_secs(1000));
-}
-
 #[test]
 fn a_killed_owner_leaves_nothing_behind() {
     for signal in [Signal::SIGKILL, Signal::SIGINT, Signal::SIGTERM] {
-        let mut owner = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "hold_a_lab"])
+        let mut owner = Command::new(env!("CARGO_BIN_EXE_testkit-hold"))
+            .arg("lab")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut out = std::io::BufReader::new(owner.stdout.take().unwrap());
-        let id = loop {
-            let mut line = String::new();
-            assert_ne!(
-                std::io::BufRead::read_line(&mut out, &mut line).unwrap(),
-                0,
-                "the owner ended"
-            );
-            if let Some((_, id)) = line.split_once("the-lab=") {
-                break id.trim().to_owned();
-            }
-        };
-        assert_eq!(namespaces_of(&id).len(), 5);
+        let mut id = String::new();
+        BufReader::new(owner.stdout.take().unwrap()).read_line(&mut id).unwrap();
+        let id = id.trim();
+        assert_eq!(namespaces_of(id).len(), 7);
         let pid = nix::unistd::Pid::from_raw(i32::try_from(owner.id()).unwrap());
         nix::sys::signal::kill(pid, signal).unwrap();
         owner.wait().unwrap();
-        wait_until(LIMIT, "the namespaces to go", || namespaces_of(&id).is_empty().then_some(()))
+        wait_until(LIMIT, "the namespaces to go", || namespaces_of(id).is_empty().then_some(()))
             .unwrap();
-        let folder = Path::new("/run/holdfast-lab").join(&id);
+        let folder = Path::new("/run/holdfast-lab").join(id);
         wait_until(LIMIT, "the folder to go", || (!folder.exists()).then_some(())).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use holdfast_testkit::guest::{Guest, Outcome};
+use holdfast_testkit::guest::{self, Guest, Outcome};
 
 /// What `cargo xtask guest` is told.
 #[derive(Debug, Args)]
@@ -58,4 +58,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("xtask: the command was killed: it ran for more than {} s", arguments.timeout);
     }
     Ok(ExitCode::from(outcome.code()))
+}
+
+/// What `cargo xtask enter` is told.
+#[derive(Debug, Args)]
+pub(crate) struct EnterArguments {
+    /// The command
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    command: Vec<OsString>,
+}
+
+/// Runs a command in the guest that was left up; its exit status is ours.
+pub(crate) fn enter(arguments: &EnterArguments) -> Result<ExitCode> {
+    let status = guest::enter(&arguments.command, None, &mut io::stdout(), &mut io::stderr())?;
+    Ok(ExitCode::from(status))
 }

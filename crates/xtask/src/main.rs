@@ -1,8 +1,18 @@
-//! The project's own tasks: demo, test, check, guest, layers.
+//! The project's own tasks: `cargo xtask demo`, `test`, `check` and what they stand on. No other tool is assumed but Rust,
+//! git and Debian 12; [`setup`] installs the rest.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 
+mod cargo;
+mod check;
+mod demo;
 mod guest;
+mod job;
+mod kernel;
+mod layers;
+mod libtest;
+mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -18,14 +28,37 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Install what is needed, build, and show the whole path on a real kernel
+    Demo(demo::Arguments),
+    /// Install what is needed, build, and run every test
+    Test(test::Arguments),
+    /// Formatting, lints, documentation, layers, dependencies
+    Check,
     /// Run a command in a guest whose kernel has IPVS
     Guest(guest::Arguments),
+    /// Run a command in the guest that `demo --keep` left up
+    Enter(guest::EnterArguments),
+    /// Remove the labs that `demo --keep` left in this machine's own kernel
+    Sweep,
+    /// Install Debian's packages that are missing
+    Setup,
+    /// Check which crate depends on which
+    Layers,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.task {
+    let result = match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Check => check::run(),
         Task::Guest(arguments) => guest::run(&arguments),
+        Task::Enter(arguments) => guest::enter(&arguments),
+        Task::Sweep => {
+            println!("{} removed", holdfast_testkit::lab::remove_kept());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Setup => setup::run(),
+        Task::Layers => layers::run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -74,14 +74,12 @@ impl RunFolder {
 
     /// The command's exit status, once the guest has written it.
     pub(super) fn status(&self) -> Result<Option<u8>> {
-        match fs::read_to_string(self.path.join("status")) {
-            Ok(text) => {
-                let code = text.trim().parse();
-                code.map(Some).with_context(|| format!("the guest's exit status is {text:?}"))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context("cannot read the guest's exit status"),
-        }
+        self.mark("status")
+    }
+
+    /// The exit status in the file of this name, once it is there.
+    pub(super) fn mark(&self, name: &str) -> Result<Option<u8>> {
+        read_mark(&self.path.join(name))
     }
 
     /// The end of the kernel's log, and where the whole of it is.
@@ -121,6 +119,33 @@ impl Drop for RunFolder {
             drop(fs::remove_dir_all(&self.path));
         }
     }
+}
+
+/// The exit status in a file, once that is there.
+pub(super) fn read_mark(path: &Path) -> Result<Option<u8>> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let code = text.trim().parse();
+            code.map(Some).with_context(|| format!("{} holds {text:?}, no status", path.display()))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The run folders in `base` of guests that were left up.
+pub(super) fn kept(base: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join("kept").exists() && is_owned(path))
+        .collect()
+}
+
+/// Whether the process that made this run folder still runs.
+pub(super) fn is_owned(folder: &Path) -> bool {
+    let owner = fs::read_to_string(folder.join("owner"));
+    owner.is_ok_and(|owner| owner.parse().is_ok_and(Owner::is_alive))
 }
 
 /// Removes the run folders of dead owners. Best effort: what can't be removed now stays for the next time.

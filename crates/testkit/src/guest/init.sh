@@ -4,7 +4,8 @@
 # command.sh with its output in two files; writes the exit status; powers off.
 #
 # It lives in the run folder of the guest, beside: command.sh (what to run), writable (host folders that stay writable,
-# one a line), stdout, stderr, and the two marks that the host waits for: booted, status.
+# one a line), keep (if the guest is to stay up afterwards), stdout, stderr, and the marks that the host waits for:
+# booted, kept, status.
 # HOLDFAST_RELEASE (the kernel's release) comes from the kernel's command line.
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -79,7 +80,24 @@ while kill -0 "$out" 2>/dev/null || kill -0 "$err" 2>/dev/null; do
     sleep 0.05
 done
 
-# 5. The status is the last thing that is written: the host ends the guest when it sees it.
+# 5. A guest that is to be kept says so, and runs what is put into its folder "requests", until it is killed.
+if [ -e "$run/keep" ] && [ "$status" -ne 2 ]; then
+    echo "$status" >"$run/kept.new" && mv "$run/kept.new" "$run/kept"
+    while :; do
+        for request in "$run"/requests/*/command.sh; do
+            [ -e "$request" ] || continue
+            folder=${request%/*}
+            mv "$request" "$folder/taken.sh"
+            {
+                (exec setsid -w sh "$folder/taken.sh" </dev/null >>"$folder/stdout" 2>>"$folder/stderr")
+                echo "$?" >"$folder/status.new" && mv "$folder/status.new" "$folder/status"
+            } &
+        done
+        sleep 0.1
+    done
+fi
+
+# 6. The status is the last thing that is written: the host ends the guest when it sees it.
 sync
 echo "$status" >"$run/status.new" && mv "$run/status.new" "$run/status"
 echo o >/proc/sysrq-trigger

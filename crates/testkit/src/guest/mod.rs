@@ -13,11 +13,13 @@
 //! The kernel comes from Debian's package `user-mode-linux`.
 
 mod boot;
+mod enter;
 mod folder;
 mod script;
 mod tail;
 
 pub use boot::{LINUX, PACKAGES};
+pub use enter::enter;
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +49,7 @@ pub struct Guest {
     timeout: Duration,
     writable: Vec<PathBuf>,
     base: PathBuf,
+    keep: Option<fn(&Path)>,
 }
 
 /// How a command in a guest ended.
@@ -87,6 +90,7 @@ impl Guest {
             timeout: Duration::from_secs(600),
             writable: Vec::new(),
             base: folder::default_base(),
+            keep: None,
         }
     }
 
@@ -132,6 +136,15 @@ impl Guest {
         self
     }
 
+    /// Leaves the guest up after the command, unless that ended with status 2 (it was called wrongly): `tell` is called
+    /// with the guest's run folder, [`enter`] runs commands in it from other processes, and [`Guest::run`] returns
+    /// only when the guest dies, which it does with the process that called it.
+    #[must_use]
+    pub fn keep(mut self, tell: fn(&Path)) -> Self {
+        self.keep = Some(tell);
+        self
+    }
+
     /// Boots, runs the command, and passes its output on as it appears.
     ///
     /// # Errors
@@ -168,6 +181,7 @@ impl Guest {
     ) -> Result<Outcome> {
         let started = Instant::now();
         let mut booted = None;
+        let mut kept = None;
         loop {
             // The order matters: what was written before the status is there once the status is.
             let status = folder.status()?;
@@ -189,7 +203,15 @@ impl Guest {
             if booted.is_none() && folder.path().join("booted").exists() {
                 booted = Some(Instant::now());
             }
+            if let (None, Some(tell)) = (kept, self.keep) {
+                kept = folder.mark("kept")?;
+                if kept.is_some() {
+                    pass_on(true)?;
+                    tell(folder.path());
+                }
+            }
             match booted {
+                Some(_) if kept.is_some() => {}
                 Some(since) if since.elapsed() >= self.timeout => {
                     pass_on(true)?;
                     return Ok(Outcome::TimedOut);
@@ -213,6 +235,9 @@ impl Guest {
         folder.write("init", include_bytes!("init.sh"), 0o755)?;
         folder.write("guard", include_bytes!("guard.sh"), 0o755)?;
         folder.write("command.sh", &script::command(&self.argv, &cwd, &self.env)?, 0o644)?;
+        if self.keep.is_some() {
+            folder.write("keep", b"", 0o644)?;
+        }
         folder.write("writable", &writable_list(&self.writable)?, 0o644)?;
         folder.write("stdout", b"", 0o644)?;
         folder.write("stderr", b"", 0o644)

@@ -327,11 +327,11 @@ fn remove_labs(which: impl Fn(&str) -> bool) -> usize {
     let mut removed = 0;
     for entry in fs::read_dir(BASE).into_iter().flatten().flatten() {
         let mark = fs::read_to_string(entry.path().join("owner")).unwrap_or_default();
-        if let (true, Some(id)) = (which(&mark), entry.file_name().to_str()) {
-            if let Ok(reaper) = Reaper::start(id, &entry.path()) {
-                reaper.finish();
-                removed += 1;
-            }
+        if let (true, Some(id)) = (which(&mark), entry.file_name().to_str())
+            && let Ok(reaper) = Reaper::start(id, &entry.path())
+        {
+            reaper.finish();
+            removed += 1;
         }
     }
     removed

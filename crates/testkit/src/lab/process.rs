@@ -23,12 +23,13 @@ const LOG_TAIL_LINES: usize = 25;
 /// The `LISTEN` state in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// A running program. Dropping it kills it, with the whole of its process group.
+/// A running program. Dropping it kills it, with the whole of its process group, unless [`Process::leave`] was called.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     name: String,
     log: PathBuf,
+    left: bool,
 }
 
 impl Process {
@@ -47,7 +48,12 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {} on {}", spelled(&command), node.name()))?;
-        Ok(Self { child, name: format!("{name} on {}", node.name()), log })
+        Ok(Self { child, name: format!("{name} on {}", node.name()), log, left: false })
+    }
+
+    /// Lets it run on without this value; it still ends with the lab, unless that is kept.
+    pub fn leave(mut self) {
+        self.left = true;
     }
 
     /// Its process id, which is also that of its group.
@@ -150,6 +156,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         // Its children may have outlived it; the group's number stays theirs as long as one is left.
         match killpg(self.raw(), Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH | _) => drop(self.child.wait()),

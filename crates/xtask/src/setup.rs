@@ -1,0 +1,176 @@
+//! Debian's packages: which are needed, which are missing, and installing them.
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// A package, and what it is for.
+#[derive(Debug, Clone, Copy)]
+struct Package {
+    name: &'static str,
+    /// It is installed if one of these is there.
+    programs: &'static [&'static str],
+    reason: &'static str,
+    /// The service that its installation would start; a test machine needs the program only.
+    service: Option<&'static str>,
+}
+
+const fn package(
+    name: &'static str,
+    programs: &'static [&'static str],
+    reason: &'static str,
+    service: Option<&'static str>,
+) -> Package {
+    Package { name, programs, reason, service }
+}
+
+/// Everything that `demo` and `test` need beyond Rust.
+const PACKAGES: &[Package] = &[
+    package("user-mode-linux", &["/usr/bin/linux.uml"], "a kernel with IPVS, as a process", None),
+    package("iproute2", &["/usr/sbin/ip", "/usr/bin/ip"], "the lab's namespaces and links", None),
+    package("kmod", &["/usr/sbin/modprobe"], "the guest's kernel modules", None),
+    package("util-linux", &["/usr/bin/setpriv"], "no process outlives its owner", None),
+    package("mount", &["/usr/bin/mount"], "the guest's root", None),
+    package("procps", &["/usr/bin/pgrep"], "looking for processes", None),
+    package("nginx-light", &["/usr/sbin/nginx"], "real servers", Some("nginx")),
+    package("keepalived", &["/usr/sbin/keepalived"], "the other director", Some("keepalived")),
+    package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
+];
+
+const APT_GET: &str = "/usr/bin/apt-get";
+
+/// `cargo xtask setup`.
+pub(crate) fn run() -> Result<ExitCode> {
+    ensure()?;
+    println!("Every package is installed.");
+    for package in PACKAGES {
+        println!("  {:<16} {}", package.name, package.reason);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs what is missing.
+///
+/// # Errors
+/// Something is missing and this is not root, or not Debian, or apt-get fails: says what to do.
+pub(crate) fn ensure() -> Result<()> {
+    let missing = missing(PACKAGES, |path| Path::new(path).exists());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !Path::new(APT_GET).exists() {
+        bail!("{}", advice_elsewhere(&missing));
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!("{}", advice_for_root(&missing));
+    }
+    println!("Installing {}", names(&missing));
+    apt_get(&["update", "-qq"])?;
+    let mut arguments = vec!["install", "-qq", "-y", "--no-install-recommends"];
+    arguments.extend(missing.iter().map(|package| package.name));
+    apt_get(&arguments)?;
+    for service in missing.iter().filter_map(|package| package.service) {
+        stop(service);
+    }
+    let still = self::missing(PACKAGES, |path| Path::new(path).exists());
+    if !still.is_empty() {
+        bail!("apt-get reported success, but these are still missing: {}", names(&still));
+    }
+    Ok(())
+}
+
+fn missing(packages: &[Package], exists: impl Fn(&str) -> bool) -> Vec<Package> {
+    let is_missing = |package: &&Package| !package.programs.iter().any(|path| exists(path));
+    packages.iter().filter(is_missing).copied().collect()
+}
+
+fn names(packages: &[Package]) -> String {
+    packages.iter().map(|package| package.name).collect::<Vec<_>>().join(" ")
+}
+
+fn advice_for_root(missing: &[Package]) -> String {
+    format!(
+        "packages are missing; run this as root, and then this command again:\n  \
+         apt-get update && apt-get install -y --no-install-recommends {}",
+        names(missing)
+    )
+}
+
+fn advice_elsewhere(missing: &[Package]) -> String {
+    let mut text =
+        "this is not Debian (no apt-get); install what provides these programs:".to_owned();
+    for package in missing {
+        let program = package.programs.first().unwrap_or(&package.name);
+        text.push_str(&format!(
+            "\n  {program} ({}; Debian's package {})",
+            package.reason, package.name
+        ));
+    }
+    text
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let status = Command::new(APT_GET)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // In single-user mode no service starts because its package was installed.
+        .env("RUNLEVEL", "1")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} failed; what it said is above", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Stops a service that came with a package that was just installed, should it have started anyway. Where there is no
+/// service manager there is nothing to stop.
+fn stop(service: &str) {
+    drop(
+        Command::new("service")
+            .args([service, "stop"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status(),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let found = missing(PACKAGES, |path| path != "/usr/sbin/nginx" && path != "/usr/sbin/ip");
+        assert_eq!(names(&found), "nginx-light");
+        assert!(missing(PACKAGES, |_| true).is_empty());
+        assert_eq!(missing(PACKAGES, |_| false).len(), PACKAGES.len());
+    }
+
+    #[test]
+    fn a_user_is_told_the_one_command() {
+        let advice = advice_for_root(&missing(PACKAGES, |path| !path.contains("keepalived")));
+        assert!(advice.ends_with(
+            "\n  apt-get update && apt-get install -y --no-install-recommends keepalived"
+        ));
+    }
+
+    #[test]
+    fn elsewhere_the_programs_are_named() {
+        let advice = advice_elsewhere(&missing(PACKAGES, |path| !path.contains("ipvsadm")));
+        assert!(advice.contains("/usr/sbin/ipvsadm (a second opinion"), "{advice}");
+    }
+
+    #[test]
+    fn each_package_is_named_once() {
+        let mut names: Vec<_> = PACKAGES.iter().map(|package| package.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PACKAGES.len());
+    }
+}

@@ -1,0 +1,242 @@
+//! `cargo xtask test`: every test of the workspace.
+//!
+//! One build makes them all. Those that only compute run on the host; those whose target requires the feature
+//! `kernel-tests` run on a kernel with IPVS, each binary in a guest of its own where this machine has none; those that
+//! require `guest-tests` start guests themselves.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::Path,
+    process::{ExitCode, Stdio},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use cargo_metadata::{Artifact, Metadata, Target};
+use clap::Args;
+
+use crate::{
+    cargo::{self, GUEST_TESTS, KERNEL_TESTS},
+    job::{Job, Report},
+    kernel::{Choice, Place},
+    libtest::Tally,
+    setup,
+};
+
+/// How many test binaries run at the same time, at most. Each guest keeps a core busy.
+const AT_ONCE: usize = 2;
+
+/// What `cargo xtask test` is told.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    kernel: Choice,
+
+    /// How long one test binary may run in the guest, in seconds
+    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    timeout: u64,
+
+    /// Run only tests whose names contain this
+    filter: Option<String>,
+}
+
+/// What a test target needs to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    Unit,
+    /// A kernel with IPVS, and root.
+    Kernel,
+    /// The host, to start guests on.
+    Guest,
+}
+
+impl Kind {
+    fn of(required_features: &[String]) -> Self {
+        let requires = |feature: &str| required_features.iter().any(|name| name == feature);
+        match (requires(KERNEL_TESTS), requires(GUEST_TESTS)) {
+            (true, _) => Self::Kernel,
+            (false, true) => Self::Guest,
+            (false, false) => Self::Unit,
+        }
+    }
+}
+
+/// Runs everything; the summary is the last line.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure()?;
+    let place = arguments.kernel.decide()?;
+    let metadata = cargo::metadata()?;
+    let logs = cargo::fresh_folder(&metadata, "test")?;
+    let binaries = cargo::debug_folder(&metadata);
+
+    println!("Building");
+    let (units, kernels) = build(&metadata, arguments, place)?;
+
+    let mut sum = Tally::default();
+    println!("Testing on the host: {} binaries, then the documentation's examples", units.len());
+    sum += run_all(units, &logs, &binaries);
+    sum += doctests(&metadata, arguments.filter.as_deref(), &logs)?;
+    let (on, many) = match place {
+        Place::Host => ("this machine's kernel", 1),
+        Place::Guest => ("the guest's kernel", AT_ONCE),
+    };
+    println!("Testing on {on}: {} binaries, {many} at a time", kernels.len());
+    sum += run_at_once(kernels, many, &logs, &binaries);
+
+    println!("Logs: {}", logs.display());
+    println!();
+    println!("{sum}");
+    if sum.executed() == 0 {
+        println!("No test ran.");
+    }
+    let good = sum.failed == 0 && sum.executed() > 0;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the tests and the programs that they start; the jobs for the host, and those for a kernel with IPVS.
+fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Vec<Job>, Vec<Job>)> {
+    let features = cargo::test_features(metadata);
+    let artifacts = cargo::build(&["test", "--workspace", "--no-run", "--features", &features])?;
+    // Without xtask, which would replace itself.
+    cargo::build(&[
+        "build",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--bins",
+        "--features",
+        &features,
+    ])?;
+    let (mut units, mut kernels) = (Vec::new(), Vec::new());
+    for artifact in artifacts.into_iter().filter(|artifact| artifact.profile.test) {
+        let Some((name, kind, job_place)) = identify(metadata, &artifact, place) else { continue };
+        let Some(program) = artifact.executable else { continue };
+        let mut words = Vec::new();
+        if kind != Kind::Unit {
+            words.push("--test-threads=1".to_owned());
+        }
+        words.extend(arguments.filter.clone());
+        let cwd = artifact.manifest_path.parent().context("a manifest is in no folder")?;
+        let job = Job {
+            name,
+            program: program.into_std_path_buf(),
+            arguments: words,
+            cwd: cwd.as_std_path().to_owned(),
+            place: job_place,
+            timeout: Duration::from_secs(arguments.timeout),
+        };
+        match kind {
+            Kind::Unit => units.push(job),
+            Kind::Kernel | Kind::Guest => kernels.push(job),
+        }
+    }
+    units.sort_by(|a, b| a.name.cmp(&b.name));
+    kernels.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((units, kernels))
+}
+
+/// The name, kind and place of a test binary.
+fn identify(
+    metadata: &Metadata,
+    artifact: &Artifact,
+    place: Place,
+) -> Option<(String, Kind, Place)> {
+    let package = metadata.packages.iter().find(|package| package.id == artifact.package_id)?;
+    let is_it = |target: &&Target| {
+        target.name == artifact.target.name && target.kind == artifact.target.kind
+    };
+    let kind = Kind::of(&package.targets.iter().find(is_it)?.required_features);
+    let target = &artifact.target;
+    let what = match (target.is_lib(), target.is_bin()) {
+        (true, _) => "unit".to_owned(),
+        (false, true) => format!("bin {}", target.name),
+        (false, false) => target.name.clone(),
+    };
+    let place = if kind == Kind::Kernel { place } else { Place::Host };
+    Some((format!("{} {what}", package.name), kind, place))
+}
+
+fn run_all(jobs: Vec<Job>, logs: &Path, binaries: &Path) -> Tally {
+    run_at_once(jobs, AT_ONCE, logs, binaries)
+}
+
+/// Runs jobs on this many threads, telling of each when it is done.
+fn run_at_once(jobs: Vec<Job>, many: usize, logs: &Path, binaries: &Path) -> Tally {
+    let sum = Mutex::new(Tally::default());
+    let jobs = Mutex::new(VecDeque::from(jobs));
+    std::thread::scope(|scope| {
+        for _ in 0..many {
+            scope.spawn(|| {
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(job) = job else { break };
+                    let report = job.run(logs, binaries);
+                    let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                    *sum += report.tally;
+                    // Under the lock, so that reports don't mix.
+                    tell(&job.name, &report);
+                }
+            });
+        }
+    });
+    sum.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(name: &str, report: &Report) {
+    let took = report.took.as_millis();
+    let verdict = if report.has_failed() { "FAILED" } else { "ok" };
+    println!("  {verdict:<6} {name}: {} ({}.{} s)", report.tally, took / 1000, took % 1000 / 100);
+    if report.has_failed() {
+        print!("{}", report.show());
+        if let Some(trouble) = &report.trouble {
+            println!("    {name}: {trouble}");
+        }
+    }
+}
+
+/// The examples in the documentation: only cargo can run those.
+fn doctests(metadata: &Metadata, filter: Option<&str>, logs: &Path) -> Result<Tally> {
+    let start = Instant::now();
+    let features = cargo::test_features(metadata);
+    let mut command = cargo::cargo();
+    command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--features", &features]);
+    let output = command
+        .args(filter)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .context("cannot run cargo")?;
+    let log = logs.join("documentation.log");
+    let mut text = output.stdout;
+    let tally = Tally::of(&String::from_utf8_lossy(&text));
+    text.extend_from_slice(&output.stderr);
+    fs::write(&log, text).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut tally = tally.unwrap_or_default();
+    let mut trouble = None;
+    if !output.status.success() && tally.failed == 0 {
+        tally.failed = 1;
+        trouble = Some(format!("cargo test --doc: {}", output.status));
+    }
+    let report = Report { tally, trouble, took: start.elapsed(), log };
+    tell("documentation", &report);
+    Ok(report.tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn required_features_say_where_a_test_runs() {
+        let kind = |features: &[&str]| {
+            Kind::of(&features.iter().map(|&feature| feature.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(kind(&[]), Kind::Unit);
+        assert_eq!(kind(&["client"]), Kind::Unit);
+        assert_eq!(kind(&["client", "kernel-tests"]), Kind::Kernel);
+        assert_eq!(kind(&["guest-tests"]), Kind::Guest);
+    }
+}

@@ -4,6 +4,8 @@ mod problem;
 pub(crate) mod server;
 pub(crate) mod socket;
 
+use std::fmt::Debug;
+
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -166,17 +168,18 @@ async fn readyz(State(requests): State<Requests>) -> Result<Response, Refusal> {
 
 async fn ask_status(requests: &Requests) -> Result<Status, Refusal> {
     let (answer, status) = oneshot::channel();
-    requests.send(Request::Status(answer)).await.map_err(|_| stopping())?;
-    status.await.map_err(|_| stopping())
+    requests.send(Request::Status(answer)).await.map_err(stopping)?;
+    status.await.map_err(stopping)
 }
 
 async fn command(requests: &Requests, command: Command) -> Result<Json<Change>, Refusal> {
     let (answer, change) = oneshot::channel();
-    requests.send(Request::Command { command, answer }).await.map_err(|_| stopping())?;
-    change.await.map_err(|_| stopping())?.map(Json).map_err(Refusal)
+    requests.send(Request::Command { command, answer }).await.map_err(stopping)?;
+    change.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 
-fn stopping() -> Refusal {
+/// The director has gone, whatever the channel's error says of it.
+fn stopping(_gone: impl Debug) -> Refusal {
     Refusal(unavailable("the daemon is stopping".to_owned()))
 }
 

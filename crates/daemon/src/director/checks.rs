@@ -13,25 +13,20 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) struct Runner {
     script_user: String,
+    outcomes: mpsc::Sender<(CheckId, Outcome)>,
 }
 
 impl Runner {
-    /// A runner whose scripts run as `script_user`.
-    pub(crate) fn new(script_user: &str) -> Self {
-        Self { script_user: script_user.to_owned() }
+    /// A runner whose scripts run as `script_user`, and which tells what they found to `outcomes`.
+    pub(crate) fn new(script_user: &str, outcomes: mpsc::Sender<(CheckId, Outcome)>) -> Self {
+        Self { script_user: script_user.to_owned(), outcomes }
     }
 
-    /// Starts one run of `check`; its outcome goes to `outcomes`.
-    pub(crate) fn start(
-        &self,
-        id: CheckId,
-        service: &Name,
-        server: &RealServer,
-        check: &Check,
-        outcomes: mpsc::Sender<(CheckId, Outcome)>,
-    ) {
+    /// Starts one run of `check`.
+    pub(crate) fn start(&self, id: CheckId, service: &Name, server: &RealServer, check: &Check) {
         let probe = self.probe(service, server, &check.kind);
         let timeout = check.policy.timeout;
+        let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
             // A task of its own, so that a panic in a check is the end of that run and of nothing else.
             let run = tokio::spawn(async move { probe.run(timeout).await });

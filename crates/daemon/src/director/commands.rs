@@ -102,7 +102,7 @@ fn timeout(drain: &Drain) -> Option<Duration> {
 fn names(service: &str, server: &str) -> Result<(Name, Name), Problem> {
     let service = service_name(service)?;
     let name = Name::try_from(server.to_owned());
-    let server = name.map_err(|_| {
+    let server = name.map_err(|_no_name| {
         not_found("no_such_server", format!("service `{service}` has no server `{server}`"))
     })?;
     Ok((service, server))
@@ -110,7 +110,7 @@ fn names(service: &str, server: &str) -> Result<(Name, Name), Problem> {
 
 /// A text that is no name is the name of no service.
 fn service_name(text: &str) -> Result<Name, Problem> {
-    Name::try_from(text.to_owned()).map_err(|_| no_service(text))
+    Name::try_from(text.to_owned()).map_err(|_no_name| no_service(text))
 }
 
 fn problem(error: CommandError) -> Problem {

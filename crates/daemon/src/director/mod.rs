@@ -40,7 +40,7 @@ pub(crate) struct Director {
     engine: Engine,
     kernel: Option<Kernel>,
     vrrp: VrrpRemote,
-    outcomes: (mpsc::Sender<(CheckId, Outcome)>, mpsc::Receiver<(CheckId, Outcome)>),
+    outcomes: mpsc::Receiver<(CheckId, Outcome)>,
     runner: checks::Runner,
 }
 
@@ -62,17 +62,9 @@ impl Director {
             foreign = table.len() - adopted,
             "the kernel's IPVS table was read"
         );
-        let runner = checks::Runner::new(&config.daemon.script_user);
-        Self {
-            started: now(),
-            config,
-            config_path,
-            engine,
-            kernel,
-            vrrp,
-            outcomes: mpsc::channel(OUTCOMES_MAX),
-            runner,
-        }
+        let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+        let runner = checks::Runner::new(&config.daemon.script_user, sender);
+        Self { started: now(), config, config_path, engine, kernel, vrrp, outcomes, runner }
     }
 
     /// Works until `stop` says so.
@@ -88,7 +80,7 @@ impl Director {
             tokio::select! {
                 () = &mut stop => break,
                 () = sleep(due) => self.engine.handle_timeout(now()),
-                Some((check, outcome)) = self.outcomes.1.recv() => {
+                Some((check, outcome)) = self.outcomes.recv() => {
                     self.engine.check_finished(now(), check, outcome);
                 }
                 Some(request) = requests.recv() => self.answer(request).await,
@@ -115,7 +107,7 @@ impl Director {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::RunCheck { id, service, server, check } => {
-                    self.runner.start(id, &service, &server, &check, self.outcomes.0.clone());
+                    self.runner.start(id, &service, &server, &check);
                 }
                 Action::Reconcile => {
                     if let Some(kernel) = &mut self.kernel {

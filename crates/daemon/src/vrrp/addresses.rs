@@ -129,7 +129,7 @@ impl Worker {
             let next = self.repeats.front().map(|repeat| repeat.at.saturating_since(now()));
             let received = match next {
                 Some(wait) => queue.recv_timeout(wait),
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => queue.recv().map_err(RecvTimeoutError::from),
             };
             match received {
                 Ok(work) => self.perform(work),

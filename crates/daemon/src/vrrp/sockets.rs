@@ -1,6 +1,7 @@
 //! The raw sockets, one for each interface and family that an instance speaks on, and reading them to the end.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use holdfast_net::{Datagram, IfIndex, Interface, MAX_DATAGRAM, VrrpSocket, VrrpSocketError, now};
@@ -30,9 +31,8 @@ impl Sockets {
         interface: &Interface,
         family: AddressFamily,
     ) -> Result<(), VrrpSocketError> {
-        let key = (interface.index, family);
-        if !self.sockets.contains_key(&key) {
-            self.sockets.insert(key, VrrpSocket::open(interface, family)?);
+        if let Entry::Vacant(place) = self.sockets.entry((interface.index, family)) {
+            place.insert(VrrpSocket::open(interface, family)?);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ impl VrrpThread {
     }
 
     /// Takes every command that waits; false when the thread is to stop.
-    fn take_commands(&mut self) -> bool {
+    fn take_commands(&self) -> bool {
         self.waker.drain();
         loop {
             match self.commands.try_recv() {

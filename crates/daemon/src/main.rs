@@ -69,7 +69,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
     let stop = stop_signal()?;
-    let vrrp = VrrpHandle::start(&config).map_err(|error| Failure::new("start", error))?;
+    let mut vrrp = VrrpHandle::start(&config).map_err(|error| Failure::new("start", error))?;
 
     let path = path.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
@@ -82,12 +82,23 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     tracing::info!(node, "the director works");
     holdfast_telemetry::service_manager::ready("working");
 
+    let mut told = false;
+    let stop = async {
+        tokio::select! {
+            () = stop => told = true,
+            () = vrrp.gone() => {}
+        }
+    };
     let director = director.run(receiver, stop).await;
     holdfast_telemetry::service_manager::stopping();
     vrrp.stop(STOP_PATIENCE).await;
     director.leave().await;
     tracing::info!(node, "the director has stopped");
-    Ok(())
+    if told {
+        Ok(())
+    } else {
+        Err(Failure::Host("the VRRP thread ended by a fault of the daemon".to_owned()))
+    }
 }
 
 fn open_kernel(config: &Config) -> Result<Option<(Kernel, Table)>, Failure> {

@@ -55,13 +55,11 @@ impl Director {
         let (kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
         let engine = Engine::new(&config, &table, now());
-        let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
-        tracing::info!(
-            services = config.services.len(),
-            adopted,
-            foreign = table.len() - adopted,
-            "the kernel's IPVS table was read"
-        );
+        if kernel.is_some() {
+            let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
+            let foreign = table.len() - adopted;
+            tracing::info!(adopted, foreign, "the kernel's IPVS table was read");
+        }
         let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
         let runner = checks::Runner::new(&config.daemon.script_user, sender);
         Self { started: now(), config, config_path, engine, kernel, vrrp, outcomes, runner }

@@ -10,9 +10,9 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use holdfast_config::{Config, Name};
+use holdfast_config::{Config, Instance, Name};
 use holdfast_control as control;
-use holdfast_net::{WakeError, Waker};
+use holdfast_net::{AddressSocket, Interface, WakeError, Waker};
 use tokio::sync::oneshot;
 
 use self::thread::{OpenError, StartError, VrrpThread};
@@ -32,6 +32,9 @@ enum Command {
 pub(crate) struct VrrpHandle {
     remote: VrrpRemote,
     thread: JoinHandle<()>,
+    /// Closed when the thread ends, by a panic too.
+    gone: oneshot::Receiver<()>,
+    instances: Vec<Instance>,
 }
 
 /// The way to the VRRP thread.
@@ -74,23 +77,29 @@ impl VrrpHandle {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
-        let instances: Vec<_> = config.instances.values().cloned().collect();
+        let instances: Vec<Instance> = config.instances.values().cloned().collect();
+        let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
             .spawn({
-                let waker = waker.clone();
-                move || match VrrpThread::open(instances, receiver, waker) {
-                    Ok(thread) => {
-                        // The starter waits for this word.
-                        drop(ready.send(Ok(())));
-                        thread.run();
+                let (waker, instances) = (waker.clone(), instances.clone());
+                move || {
+                    let _alive: oneshot::Sender<()> = alive;
+                    match VrrpThread::open(instances, receiver, waker) {
+                        Ok(thread) => {
+                            // The starter waits for this word.
+                            drop(ready.send(Ok(())));
+                            thread.run();
+                        }
+                        Err(error) => drop(ready.send(Err(error))),
                     }
-                    Err(error) => drop(ready.send(Err(error))),
                 }
             })
             .map_err(VrrpError::Spawn)?;
         match is_ready.recv() {
-            Ok(Ok(())) => Ok(Self { remote: VrrpRemote { commands, waker }, thread }),
+            Ok(Ok(())) => {
+                Ok(Self { remote: VrrpRemote { commands, waker }, thread, gone, instances })
+            }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
@@ -101,18 +110,46 @@ impl VrrpHandle {
         self.remote.clone()
     }
 
+    /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
+    pub(crate) async fn gone(&mut self) {
+        // Nothing is ever sent: the channel closes.
+        drop((&mut self.gone).await);
+    }
+
     /// Steps back everywhere: priority-0 advertisements, addresses removed. Returns when that is done, or after `patience`.
     pub(crate) async fn stop(self, patience: Duration) {
         self.remote.send(Command::Stop);
-        let thread = self.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        match tokio::time::timeout(patience, joined).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(_) => tracing::error!("the VRRP thread had panicked: addresses may be left behind"),
-            Err(_) => tracing::error!(
+        let Self { thread, instances, .. } = self;
+        let joined = tokio::task::spawn_blocking(move || {
+            if thread.join().is_err() {
+                tracing::error!(
+                    "the VRRP thread had panicked: its addresses are removed without it"
+                );
+                remove_addresses(&instances);
+            }
+        });
+        if tokio::time::timeout(patience, joined).await.is_err() {
+            tracing::error!(
                 ?patience,
                 "the VRRP thread does not stop: addresses may be left behind"
-            ),
+            );
+        }
+    }
+}
+
+/// Takes the addresses of all instances off their interfaces, so that a dead router does not answer for them.
+fn remove_addresses(instances: &[Instance]) {
+    let mut socket = match AddressSocket::open() {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(%error, "addresses may be left behind"),
+    };
+    for instance in instances {
+        // An interface that has gone has no addresses either.
+        let Ok(interface) = Interface::by_name(&instance.interface) else { continue };
+        for error in
+            socket.remove(&interface, &instance.addresses).into_iter().filter_map(Result::err)
+        {
+            tracing::error!(instance = %instance.name, %error, "an address may be left behind");
         }
     }
 }

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
 
 use std::{
+    ffi::OsString,
     fs,
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
     sync::mpsc::{SyncSender, sync_channel},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use holdfast_testkit::{
-    guest::{Guest, Outcome},
+    guest::{Guest, Outcome, enter},
     lab::wait_until,
 };
 use nix::{
@@ -305,4 +306,36 @@ fn nothing_outlives_a_killed_guard() {
         processes(base.path()).is_empty().then_some(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_guest_that_was_left_up_can_be_entered() {
+    let base = tempfile::tempdir().unwrap();
+    let enter = |script: &str| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let argv = ["sh", "-c", script].map(OsString::from);
+        let status = enter(&argv, Some(base.path()), &mut out, &mut err)?;
+        Ok::<_, anyhow::Error>((status, String::from_utf8(out)?, String::from_utf8(err)?))
+    };
+    let nobody = enter("true").unwrap_err().to_string();
+    assert!(nobody.starts_with("no guest was left up"), "{nobody}");
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_testkit-hold"))
+        .arg("kept")
+        .arg(base.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "kept\n");
+    for (script, status, out, err) in [
+        ("cat /run/mark; exit 5", 5, "left\n", ""),
+        ("echo new >/run/mark; echo no >&2; kill -9 $$", 137, "", "no\n"),
+        ("cat /run/mark; ipvsadm -Sn", 0, "new\n", ""),
+    ] {
+        assert_eq!(enter(script).unwrap(), (status, out.to_owned(), err.to_owned()), "{script}");
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(enter("true").unwrap_err().to_string().starts_with("no guest was left up"));
 }

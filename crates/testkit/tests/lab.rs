@@ -260,10 +260,18 @@ fn a_killed_owner_leaves_nothing_behind() {
 fn a_kept_lab_stays_until_it_is_removed() {
     let lab = Lab::with(Topology::one_arm().webs(0)).unwrap();
     let id = lab.id().to_owned();
+    let sleeper = lab.lb1().spawn("sleeper", ["sleep", "1000"]).unwrap();
+    let alive = Path::new("/proc").join(sleeper.pid().to_string());
     lab.keep().unwrap();
+    drop(sleeper);
     // Another lab's sweep leaves it alone.
     drop(Lab::with(Topology::one_arm().webs(0)).unwrap());
     assert_eq!(namespaces_of(&id).len(), 4);
+    assert!(fs::read(alive.join("cmdline")).unwrap().starts_with(b"sleep"));
     assert!(lab::remove_kept() >= 1);
+    wait_until(LIMIT, "the process to go", || {
+        fs::read(alive.join("cmdline")).map_or(true, |line| line.is_empty()).then_some(())
+    })
+    .unwrap();
     assert_eq!(namespaces_of(&id), [""; 0]);
 }

@@ -21,6 +21,7 @@ const CONFIG: &str = "holdfast-config";
 const ENGINE: &str = "holdfast-engine";
 const NET: &str = "holdfast-net";
 const PROBE: &str = "holdfast-probe";
+const HOST: &str = "holdfast-host";
 const CONTROL: &str = "holdfast-control";
 const TELEMETRY: &str = "holdfast-telemetry";
 const TESTKIT: &str = "holdfast-testkit";
@@ -37,12 +38,16 @@ const ALLOWED: &[Row] = &[
     // Adapters: the outside world, for one pure crate each.
     (NET, &[TIME, VRRP]),
     (PROBE, &[TIME, HEALTH]),
-    // Shared by the programs.
+    // Shared by the programs. Metrics are the status that the API shows, so telemetry stands on its types.
+    (HOST, &[CONFIG, NET]),
     (CONTROL, &[]),
-    (TELEMETRY, &[]),
+    (TELEMETRY, &[CONTROL]),
     // Programs.
-    ("holdfastd", &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE, NET, PROBE, CONTROL, TELEMETRY]),
-    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, CONTROL]),
+    (
+        "holdfastd",
+        &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE, NET, PROBE, HOST, CONTROL, TELEMETRY],
+    ),
+    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, HOST, CONTROL]),
     // Development.
     (TESTKIT, &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE]),
     ("holdfast-integration", &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE, NET, CONTROL, TESTKIT]),

@@ -2,7 +2,8 @@
 //! wants a lab to look around in (`cargo run -p holdfast-testkit --bin testkit-hold -- lab`).
 //!
 //! `testkit-hold lab` prints the lab's id and how to enter its nodes; `testkit-hold guest FOLDER` keeps its run folder in
-//! FOLDER, and prints what the guest prints, which is `up`.
+//! FOLDER, and prints what the guest prints, which is `up`; `testkit-hold kept FOLDER` leaves a guest up whose command
+//! has failed, and prints `kept`.
 
 #![expect(clippy::print_stdout, reason = "a program talks to its terminal")]
 
@@ -33,6 +34,13 @@ fn main() -> Result<()> {
             let guest = Guest::new(["sh", "-c", STUBBORN]).base(base);
             guest.run(&mut io::stdout(), &mut io::stderr()).map(drop)
         }
-        _ => bail!("usage: testkit-hold lab | testkit-hold guest FOLDER"),
+        ["kept", base] => {
+            let guest = Guest::new(["sh", "-c", "echo left >/run/mark; exit 3"]).base(base);
+            let guest = guest.keep(|_| println!("kept"));
+            guest.run(&mut io::stdout(), &mut io::stderr()).map(drop)
+        }
+        _ => {
+            bail!("usage: testkit-hold lab | testkit-hold guest FOLDER | testkit-hold kept FOLDER")
+        }
     }
 }

@@ -66,6 +66,9 @@ pub const INNER_VIP6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x78, 0, 0, 0, 0, 0, 0x10
 /// Where labs leave their marks, and keep their files.
 const BASE: &str = "/run/holdfast-lab";
 
+/// What stands for the owner of a lab that was kept.
+const KEPT: &str = "kept";
+
 /// Names the folder that processes' logs go to, instead of the lab's own folder, which is removed with it.
 pub const LOGS: &str = "HOLDFAST_LAB_LOGS";
 
@@ -269,7 +272,7 @@ impl Lab {
     /// # Errors
     /// The lab's mark can't be changed, or the reaper is gone.
     pub fn keep(mut self) -> Result<()> {
-        fs::write(self.folder.join("owner"), "kept").context("cannot mark the lab as kept")?;
+        fs::write(self.folder.join("owner"), KEPT).context("cannot mark the lab as kept")?;
         if let Some(mut reaper) = self.reaper.take() {
             reaper.stdin.write_all(b"keep\n").context("the lab's reaper is gone")?;
             reaper.child.wait().context("the lab's reaper is gone")?;
@@ -320,7 +323,12 @@ fn sweep() {
 
 /// Removes the labs that were left with [`Lab::keep`]; how many those were.
 pub fn remove_kept() -> usize {
-    remove_labs(|mark| mark == "kept")
+    remove_labs(|mark| mark == KEPT)
+}
+
+/// Whether the lab with this folder was kept.
+fn is_kept(folder: &Path) -> bool {
+    fs::read(folder.join("owner")).is_ok_and(|mark| mark == KEPT.as_bytes())
 }
 
 fn remove_labs(which: impl Fn(&str) -> bool) -> usize {

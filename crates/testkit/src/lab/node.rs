@@ -75,6 +75,11 @@ impl Node {
         &self.folder
     }
 
+    /// The folder of the lab that it belongs to.
+    pub(super) fn lab(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     /// The IPv4 address of `eth0`.
     #[must_use]
     pub const fn ip4(&self) -> Ipv4Addr {

@@ -70,11 +70,6 @@ impl Nginx {
         &self.process
     }
 
-    /// Lets it run on without this value; see [`Process::leave`].
-    pub fn leave(self) {
-        self.process.leave();
-    }
-
     /// Stops it at once; connections are cut.
     ///
     /// # Errors
@@ -147,11 +142,6 @@ impl Keepalived {
     #[must_use]
     pub const fn process(&self) -> &Process {
         &self.process
-    }
-
-    /// Lets it run on without this value; see [`Process::leave`].
-    pub fn leave(self) {
-        self.process.leave();
     }
 
     /// Stops it as its administrator does: an advertisement with priority 0, and its addresses go.

@@ -23,13 +23,14 @@ const LOG_TAIL_LINES: usize = 25;
 /// The `LISTEN` state in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// A running program. Dropping it kills it, with the whole of its process group, unless [`Process::leave`] was called.
+/// A running program. Dropping it kills it, with the whole of its process group, unless its lab is
+/// [kept](super::Lab::keep).
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     name: String,
     log: PathBuf,
-    left: bool,
+    lab: PathBuf,
 }
 
 impl Process {
@@ -48,12 +49,12 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run {} on {}", spelled(&command), node.name()))?;
-        Ok(Self { child, name: format!("{name} on {}", node.name()), log, left: false })
-    }
-
-    /// Lets it run on without this value; it still ends with the lab, unless that is kept.
-    pub fn leave(mut self) {
-        self.left = true;
+        Ok(Self {
+            child,
+            name: format!("{name} on {}", node.name()),
+            log,
+            lab: node.lab().to_owned(),
+        })
     }
 
     /// Its process id, which is also that of its group.
@@ -156,7 +157,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.left {
+        if super::is_kept(&self.lab) {
             return;
         }
         // Its children may have outlived it; the group's number stays theirs as long as one is left.

@@ -3,12 +3,14 @@
 use std::{
     env,
     ffi::OsString,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand};
+use nix::fcntl::{Flock, FlockArg};
 
 /// Features that build tests, and nothing else: those against a kernel with IPVS, and those that start guests.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
@@ -82,14 +84,30 @@ pub(crate) fn debug_folder(metadata: &Metadata) -> PathBuf {
     metadata.target_directory.join("debug").into_std_path_buf()
 }
 
+/// Keeps a second `test` in the same tree waiting until the value is dropped: they would share their logs.
+pub(crate) fn lock(metadata: &Metadata) -> Result<Flock<File>> {
+    let folder = metadata.target_directory.join("xtask").into_std_path_buf();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((file, _)) => {
+            println!("Waiting for another test run in this tree ({})", path.display());
+            let lock = Flock::lock(file, FlockArg::LockExclusive);
+            lock.map_err(|(_, error)| error)
+                .with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
 /// A folder of ours in the target folder, emptied.
 pub(crate) fn fresh_folder(metadata: &Metadata, name: &str) -> Result<PathBuf> {
     let folder = metadata.target_directory.join("xtask").join(name).into_std_path_buf();
     if folder.exists() {
-        std::fs::remove_dir_all(&folder)
+        fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot empty {}", folder.display()))?;
     }
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

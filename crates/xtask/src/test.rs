@@ -69,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
     let place = arguments.kernel.decide()?;
     let metadata = cargo::metadata()?;
+    let _lock = cargo::lock(&metadata)?;
     let logs = cargo::fresh_folder(&metadata, "test")?;
     let binaries = cargo::debug_folder(&metadata);
 

@@ -47,16 +47,8 @@ pub(super) struct Kernel {
 impl Kernel {
     /// Looks for everything that a guest needs.
     pub(super) fn find() -> Result<Self> {
-        let missing: Vec<_> = PACKAGES
-            .iter()
-            .filter(|(_, program)| !Path::new(program).exists())
-            .map(|(package, _)| *package)
-            .collect();
-        if !missing.is_empty() {
-            bail!(
-                "the guest needs packages that are not installed: {0}; as root: apt-get install --no-install-recommends {0}",
-                missing.join(" ")
-            );
+        if let Some(advice) = advice(|program| Path::new(program).exists()) {
+            bail!(advice);
         }
         let output = Command::new(LINUX)
             .arg("--version")
@@ -96,6 +88,22 @@ impl Kernel {
             .with_context(|| format!("cannot start {}", run.join("guard").display()))?;
         Ok(Running { guard, run: run.to_owned(), pid: None })
     }
+}
+
+/// Which packages are missing and how to install them; `None` if all are there.
+fn advice(exists: impl Fn(&str) -> bool) -> Option<String> {
+    let missing: Vec<_> = PACKAGES
+        .iter()
+        .filter(|(_, program)| !exists(program))
+        .map(|(package, _)| *package)
+        .collect();
+    let names = missing.join(" ");
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the guest needs packages that are not installed: {names}; as root: apt-get install \
+             --no-install-recommends {names}"
+        )
+    })
 }
 
 /// Where the kernel keeps the guest's memory, as a file: in memory if there is room (containers often have 64 MiB of it),
@@ -155,5 +163,26 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_package_is_named() {
+        assert_eq!(advice(|_| true), None);
+        assert_eq!(
+            advice(|program| program != LINUX).unwrap(),
+            "the guest needs packages that are not installed: user-mode-linux; as root: apt-get install \
+             --no-install-recommends user-mode-linux"
+        );
+    }
+
+    #[test]
+    fn memory_that_does_not_fit_goes_to_the_run_folder() {
+        let run = Path::new("/run/folder");
+        assert_eq!(memory_folder(run, u32::MAX), run);
     }
 }

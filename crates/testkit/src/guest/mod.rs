@@ -137,7 +137,7 @@ impl Guest {
     }
 
     /// Leaves the guest up after the command, unless that ended with status 2 (it was called wrongly): `tell` is called
-    /// with the guest's run folder, [`enter`] runs commands in it from other processes, and [`Guest::run`] returns
+    /// with the guest's run folder, [`enter()`] runs commands in it from other processes, and [`Guest::run`] returns
     /// only when the guest dies, which it does with the process that called it.
     #[must_use]
     pub fn keep(mut self, tell: fn(&Path)) -> Self {

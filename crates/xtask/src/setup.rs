@@ -113,15 +113,18 @@ fn advice_elsewhere(missing: &[Package]) -> String {
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
-    let status = Command::new(APT_GET)
+    let output = Command::new(APT_GET)
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
         // In single-user mode no service starts because its package was installed.
         .env("RUNLEVEL", "1")
         .stdin(Stdio::null())
-        .status()
+        .output()
         .context("cannot run apt-get")?;
-    if !status.success() {
+    if !output.status.success() {
+        // What it says is of interest only then.
+        eprint!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         bail!("apt-get {} failed; what it said is above", arguments.join(" "));
     }
     Ok(())

@@ -6,8 +6,10 @@
 
 mod identity;
 mod process;
+mod program;
 mod trust;
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
@@ -112,12 +114,28 @@ impl Exec {
         }
         let identity = identity::identity(&self.user)
             .map_err(|error| Finding::ours(format!("start {program}: {error}")))?;
+        let path = Path::new(program);
         if identity::is_root() {
-            trust::examine(Path::new(program)).map_err(|error| {
-                Finding::fail(Code::PROCERR, format!("refused to start {program}: {error}"))
-            })?;
+            trust::examine(path).map_err(|error| self.refused(&error, error.cause()))?;
         }
+        program::inspect(path).map_err(|error| self.refused(&error, error.cause()))?;
         Process::start(self, identity).map_err(|error| self.not_started(&error))
+    }
+
+    /// What it says that the command was not even tried. `cause` is the kernel's answer where it gave one.
+    fn refused(&self, error: &dyn Display, cause: Option<&io::Error>) -> Finding {
+        let program = self.program();
+        let error = error.to_string();
+        // Most often the path in question is the program's own.
+        let why = error.strip_prefix(&format!("{program}: ")).unwrap_or(&error);
+        let Some(cause) = cause else {
+            return Finding::fail(Code::PROCERR, format!("refused to start {program}: {why}"));
+        };
+        let sentence = format!("start {program}: {why}");
+        if is_own_shortage(cause) {
+            return Finding::ours(sentence);
+        }
+        Finding::fail(Code::PROCERR, sentence)
     }
 
     fn not_started(&self, error: &io::Error) -> Finding {
@@ -127,11 +145,7 @@ impl Exec {
         if is_own_shortage(error) || ours.contains(&error.raw_os_error()) {
             return Finding::ours(sentence);
         }
-        let help = match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOEXEC) => ": a script begins with a line such as #!/bin/sh",
-            _ => "",
-        };
-        Finding::fail(Code::PROCERR, sentence + help)
+        Finding::fail(Code::PROCERR, sentence)
     }
 
     fn judge(&self, status: ExitStatus, output: &[u8]) -> Finding {
@@ -194,6 +208,21 @@ fn first_line(output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_finds_no_place_is_inconclusive_and_a_free_place_is_used() {
+        let user = nix::unistd::User::from_name("nobody").unwrap().unwrap().name;
+        let address = "127.0.0.1:1".parse().unwrap();
+        let exec = Exec::new(vec!["/bin/true".to_owned()], user, "web", "web1", address);
+        let all = PLACES.acquire_many(u32::try_from(COMMANDS_AT_ONCE).unwrap()).await.unwrap();
+        let finding = exec.run(Duration::from_millis(50)).await;
+        assert_eq!(finding.reason.code, Code::SOCKERR, "{finding:?}");
+        assert_eq!(finding.reason.sentence, "start /bin/true: not started within 50ms");
+        drop(all);
+        let finding = exec.run(Duration::from_secs(10)).await;
+        assert_eq!(finding.reason.code, Code::PROCOK, "{finding:?}");
+        assert_eq!(PLACES.available_permits(), COMMANDS_AT_ONCE);
+    }
 
     #[test]
     fn the_first_line_is_fit_for_a_log() {

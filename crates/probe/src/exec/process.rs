@@ -151,3 +151,19 @@ fn keep(kept: &mut Vec<u8>, read: &[u8]) {
     let room = OUTPUT_LIMIT.saturating_sub(kept.len());
     kept.extend_from_slice(read.get(..room).unwrap_or(read));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_are_kept_and_no_more() {
+        let mut kept = Vec::new();
+        keep(&mut kept, b"first ");
+        for _ in 0..1000 {
+            keep(&mut kept, &[b'x'; CHUNK]);
+        }
+        assert_eq!(kept.len(), OUTPUT_LIMIT);
+        assert!(kept.starts_with(b"first xxx"));
+    }
+}

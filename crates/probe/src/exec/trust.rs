@@ -42,6 +42,19 @@ pub(super) enum Distrust {
     Links { path: PathBuf },
 }
 
+impl Distrust {
+    /// The kernel's answer, where it gave one.
+    pub(super) const fn cause(&self) -> Option<&io::Error> {
+        match self {
+            Self::Unreadable { error, .. } => Some(error),
+            Self::Owner { .. }
+            | Self::Writable { .. }
+            | Self::NotAFile { .. }
+            | Self::Links { .. } => None,
+        }
+    }
+}
+
 /// Walks to `program`, which is absolute, as the kernel would, and examines each step.
 pub(super) fn examine(program: &Path) -> Result<(), Distrust> {
     let mut at = PathBuf::from("/");
@@ -98,4 +111,110 @@ fn step(path: &Path) -> Result<fs::Metadata, Distrust> {
         return Err(Distrust::Writable { path: path.to_owned(), mode });
     }
     Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A directory of root's in /tmp, which is sticky, with `checks/dns` in it, all as it should be.
+    fn tree() -> (TempDir, PathBuf) {
+        assert!(nix::unistd::geteuid().is_root(), "this test gives files away: run it as root");
+        let top = tempfile::tempdir_in("/tmp").unwrap();
+        let program = top.path().join("checks/dns");
+        fs::create_dir(top.path().join("checks")).unwrap();
+        fs::write(&program, "#!/bin/sh\n").unwrap();
+        mode(&top.path().join("checks"), 0o755);
+        mode(&program, 0o755);
+        (top, program)
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_only_root_can_change_is_trusted() {
+        let (top, program) = tree();
+        examine(&program).unwrap();
+        examine(&top.path().join("checks/../checks/./dns")).unwrap();
+    }
+
+    #[test]
+    fn a_file_or_directory_that_others_can_write_is_named() {
+        let (top, program) = tree();
+        mode(&program, 0o775);
+        let error = examine(&program).unwrap_err().to_string();
+        let path = program.display();
+        assert_eq!(
+            error,
+            format!("{path} is writable by group or others (mode 0775): remove that (chmod go-w)")
+        );
+        mode(&program, 0o757);
+        assert!(
+            matches!(examine(&program), Err(Distrust::Writable { path, .. }) if path == program)
+        );
+
+        mode(&program, 0o755);
+        let directory = top.path().join("checks");
+        mode(&directory, 0o777);
+        assert!(
+            matches!(examine(&program), Err(Distrust::Writable { path, .. }) if path == directory)
+        );
+        // Sticky, nobody can replace what root owns in it.
+        mode(&directory, 0o1777);
+        examine(&program).unwrap();
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_named() {
+        let (top, program) = tree();
+        chown(&program, Some(1234), None).unwrap();
+        assert!(matches!(examine(&program), Err(Distrust::Owner { uid: 1234, .. })));
+        chown(&program, Some(0), None).unwrap();
+        chown(top.path().join("checks"), Some(1234), None).unwrap();
+        let error = examine(&program).unwrap_err().to_string();
+        assert!(
+            error.ends_with("checks belongs to user 1234: it must belong to root (chown root)")
+        );
+    }
+
+    #[test]
+    fn links_are_followed_and_every_step_of_theirs_counts() {
+        let (top, program) = tree();
+        let link = top.path().join("link");
+        symlink("checks/dns", &link).unwrap();
+        examine(&link).unwrap();
+        let absolute = top.path().join("absolute");
+        symlink(&link, &absolute).unwrap();
+        examine(&absolute).unwrap();
+
+        // A link out of a directory of others, and a link that others own.
+        let open = top.path().join("open");
+        fs::create_dir(&open).unwrap();
+        mode(&open, 0o777);
+        symlink(&program, open.join("dns")).unwrap();
+        assert!(
+            matches!(examine(&open.join("dns")), Err(Distrust::Writable { path, .. }) if path == open)
+        );
+        std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
+        assert!(matches!(examine(&absolute), Err(Distrust::Owner { path, .. }) if path == link));
+    }
+
+    #[test]
+    fn circles_directories_and_missing_files_are_refused() {
+        let (top, program) = tree();
+        let circle = top.path().join("circle");
+        symlink("circle", &circle).unwrap();
+        assert!(matches!(examine(&circle), Err(Distrust::Links { .. })));
+        assert!(matches!(examine(top.path()), Err(Distrust::NotAFile { .. })));
+        fs::remove_file(&program).unwrap();
+        let error = examine(&program).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: no such file or directory (ENOENT)", program.display()));
+    }
 }

@@ -1,0 +1,330 @@
+//! The HTTP check against servers that answer by hand: well, badly, slowly, without end, or not at all.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use holdfast_health::{Code, Outcome, Verdict};
+use holdfast_probe::{Http, Probe};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Long enough for any answer that comes at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// For runs that must time out.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A server for one connection: `serve` gets it.
+async fn server<F>(
+    serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, JoinHandle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind on the loopback");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("the check connects");
+        serve(stream).await
+    });
+    (address, task)
+}
+
+/// Reads a request up to its empty line.
+async fn request(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.push(stream.read_u8().await.expect("the check sends a whole request"));
+    }
+    String::from_utf8(read).expect("a request is text")
+}
+
+fn http(address: SocketAddr) -> Http {
+    Http { address, path: "/health?deep=1".to_owned(), host: None, expect: vec![(200, 299)] }
+}
+
+async fn check(http: Http, timeout: Duration) -> Outcome {
+    Probe::Http(http).run(timeout).await
+}
+
+/// What the check makes of a server that reads the request, sends `answer` and stays.
+async fn answered(answer: &'static [u8]) -> Outcome {
+    let (address, server) = server(move |mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(answer).await.expect("the check reads");
+        // Until the check closes.
+        let _closed = stream.read_u8().await;
+    })
+    .await;
+    let outcome = check(http(address), PATIENCE).await;
+    server.await.expect("the server ends");
+    outcome
+}
+
+#[tokio::test]
+async fn the_request_is_what_it_should_be_and_the_sentence_names_it() {
+    let (address, server) = server(|mut stream| async move {
+        let request = request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("the check reads");
+        stream.read_u8().await.expect_err("the check says no more and closes");
+        request
+    })
+    .await;
+    let outcome = check(http(address), PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Pass, Code::L7OK));
+    assert_eq!(
+        outcome.reason.sentence,
+        format!("GET http://{address}/health?deep=1: 204 No Content")
+    );
+    let request = server.await.unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        request,
+        format!(
+            "GET /health?deep=1 HTTP/1.1\r\nhost: {address}\r\nuser-agent: holdfast/{version} (health check)\r\n\
+             accept: */*\r\nconnection: close\r\n\r\n"
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_host_header_is_the_configured_one() {
+    let (address, server) = server(|mut stream| async move { request(&mut stream).await }).await;
+    let http = Http { host: Some("shop.example".to_owned()), ..http(address) };
+    check(http, PATIENCE).await;
+    assert!(server.await.unwrap().contains("\r\nhost: shop.example\r\n"));
+}
+
+#[tokio::test]
+async fn an_ipv6_host_header_has_brackets_and_no_zone() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let SocketAddr::V6(mut address) = listener.local_addr().unwrap() else {
+        panic!("asked for ::1")
+    };
+    let port = address.port();
+    address.set_scope_id(1);
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await
+    });
+    check(http(address.into()), PATIENCE).await;
+    assert!(server.await.unwrap().contains(&format!("\r\nhost: [::1]:{port}\r\n")));
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_expected_fails_and_names_what_was() {
+    let (address, _server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 503 Nope\r\nContent-Length: 0\r\n\r\n").await
+    })
+    .await;
+    let http = Http { path: "/".to_owned(), expect: vec![(200, 204), (301, 301)], ..http(address) };
+    let outcome = check(http, PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7STS));
+    assert_eq!(
+        outcome.reason.sentence,
+        format!("GET http://{address}/: 503 Service Unavailable, expected 200-204, 301")
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_is_not_followed() {
+    let outcome = answered(b"HTTP/1.1 302 Found\r\nLocation: /health?deep=1\r\n\r\n").await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7STS));
+}
+
+#[tokio::test]
+async fn an_older_answer_and_an_early_hint_are_understood() {
+    let outcome = answered(b"HTTP/1.0 200 OK\r\n\r\nhello").await;
+    assert_eq!(outcome.reason.code, Code::L7OK);
+    let outcome =
+        answered(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n").await;
+    assert_eq!(outcome.reason.code, Code::L7OK);
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_told_apart_from_silence() {
+    for garbage in [
+        &b"SSH-2.0-OpenSSH_9.2\r\n\r\n"[..],
+        b"\x15\x03\x01\x00\x02\x02\x0a\r\n\r\n",
+        b"HTTP/1.1 abc What\r\n\r\n",
+        b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+    ] {
+        let outcome = answered(garbage).await;
+        assert_eq!(
+            (outcome.verdict, outcome.reason.code),
+            (Verdict::Fail, Code::L7RSP),
+            "{}",
+            outcome.reason
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_protocol_that_speaks_first_is_no_http_server() {
+    let (address, _server) = server(|mut stream| async move {
+        let _sent = stream.write_all(b"220 mail.example ESMTP\r\n").await;
+        let _closed = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let outcome = check(http(address), PATIENCE).await;
+    assert_eq!(
+        (outcome.verdict, outcome.reason.code),
+        (Verdict::Fail, Code::L7RSP),
+        "{}",
+        outcome.reason
+    );
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_a_matter_of_layer_4() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let outcome = check(http(socket.local_addr().unwrap()), PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L4CON));
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_times_out_at_layer_7() {
+    let (address, server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.read_u8().await.expect_err("the check closes").kind()
+    })
+    .await;
+    let outcome = check(http(address), SHORT).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7TOUT));
+    assert_eq!(
+        outcome.reason.sentence,
+        format!("GET http://{address}/health?deep=1: connected, but no answer within 200ms")
+    );
+    assert_eq!(server.await.unwrap(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_or_resets_without_an_answer_is_named() {
+    let (address, _server) = server(|mut stream| async move {
+        request(&mut stream).await;
+    })
+    .await;
+    let outcome = check(http(address), PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7RSP));
+    assert!(
+        outcome.reason.sentence.ends_with("closed before a whole answer came"),
+        "{}",
+        outcome.reason
+    );
+
+    let (address, _server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.set_zero_linger().expect("a live socket");
+    })
+    .await;
+    let outcome = check(http(address), PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7RSP));
+    assert!(outcome.reason.sentence.contains("(ECONNRESET)"), "{}", outcome.reason);
+}
+
+/// Each byte comes well within the timeout; the deadline is for all of them.
+#[tokio::test]
+async fn a_byte_at_a_time_does_not_stretch_the_deadline() {
+    let (address, server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").await.expect("the check reads");
+        let mut pace = tokio::time::interval(SHORT / 10);
+        while stream.write_all(b"z").await.is_ok() {
+            pace.tick().await;
+        }
+    })
+    .await;
+    let outcome = check(http(address), SHORT).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7TOUT));
+    server.await.unwrap();
+}
+
+/// How a server that sends `head` and then `chunk` without end is judged. It ends when the check has closed.
+async fn endless(head: &'static [u8], chunk: &'static [u8], timeout: Duration) -> Outcome {
+    let (address, server) = server(move |mut stream| async move {
+        request(&mut stream).await;
+        let mut sending = stream.write_all(head).await;
+        while sending.is_ok() {
+            sending = stream.write_all(chunk).await;
+        }
+    })
+    .await;
+    let outcome = check(http(address), timeout).await;
+    server.await.expect("the check closes");
+    outcome
+}
+
+#[tokio::test]
+async fn headers_without_end_fail_at_the_limit() {
+    let outcome = endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n", PATIENCE).await;
+    assert_eq!(
+        (outcome.verdict, outcome.reason.code),
+        (Verdict::Fail, Code::L7RSP),
+        "{}",
+        outcome.reason
+    );
+    let outcome = endless(b"HTTP/1.1 200 OK\r\nX-Long: ", &[b'x'; 1000], PATIENCE).await;
+    assert_eq!(
+        (outcome.verdict, outcome.reason.code),
+        (Verdict::Fail, Code::L7RSP),
+        "{}",
+        outcome.reason
+    );
+    assert!(outcome.reason.sentence.ends_with("too large"), "{}", outcome.reason);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read() {
+    let outcome = endless(b"HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 65_536], PATIENCE).await;
+    assert_eq!(outcome.reason.code, Code::L7OK);
+}
+
+#[tokio::test]
+async fn early_hints_without_end_time_out() {
+    let outcome = endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", SHORT).await;
+    assert_eq!(
+        (outcome.verdict, outcome.reason.code),
+        (Verdict::Fail, Code::L7TOUT),
+        "{}",
+        outcome.reason
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_is_no_fault_of_the_server() {
+    let outcome =
+        check(Http { path: "/a b".to_owned(), ..http("127.0.0.1:1".parse().unwrap()) }, PATIENCE)
+            .await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Inconclusive, Code::SOCKERR));
+    let evil = Some("a\r\nX-Evil: 1".to_owned());
+    let outcome =
+        check(Http { host: evil, ..http("127.0.0.1:1".parse().unwrap()) }, PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Inconclusive, Code::SOCKERR));
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_closes_its_connection() {
+    let (address, mut server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.read_u8().await.expect_err("the check closes").kind()
+    })
+    .await;
+    let probe = Probe::Http(http(address));
+    {
+        let run = probe.run(PATIENCE);
+        tokio::pin!(run);
+        // The server waits for the close and the run for the server, so neither ends by itself.
+        let both = tokio::time::timeout(SHORT, async {
+            tokio::select! { _ = &mut run => (), _ = &mut server => () }
+        });
+        assert!(both.await.is_err());
+    }
+    assert_eq!(server.await.unwrap(), ErrorKind::ConnectionReset);
+}

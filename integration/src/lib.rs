@@ -1,7 +1,7 @@
 //! The whole path on a real kernel: what the demo and the tests in `tests/` share.
 //!
 //! [`Director`] is a node that runs `holdfastd`; [`Load`] is a client that asks for the virtual address at a steady pace;
-//! [`Downloads`] are connections that last. The network is [`holdfast_testkit::lab`]'s.
+//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses. The network is [`holdfast_testkit::lab`]'s.
 
 #![expect(
     clippy::expect_used,
@@ -12,6 +12,7 @@
 mod director;
 mod downloads;
 mod load;
+pub mod pair;
 
 pub use director::{Director, Programs, config};
 pub use downloads::Downloads;

@@ -32,6 +32,8 @@ pub(super) struct Instance {
     last: Option<Transition>,
     transitions: u64,
     holds_addresses: bool,
+    /// One of its addresses has gone from the interface; see [`Instance::put_back`].
+    robbed: bool,
     fault: Option<String>,
     address_problems: Vec<String>,
     chatter: RateLimit,
@@ -66,6 +68,7 @@ impl Instance {
             last: None,
             transitions: 0,
             holds_addresses: false,
+            robbed: false,
             fault: None,
             address_problems: Vec::new(),
             chatter: RateLimit::default(),
@@ -98,11 +101,7 @@ impl Instance {
         let means = Means { sockets, addresses };
         match found.map(|state| (state, self.primary(state))) {
             None => {
-                self.lose_interface(
-                    now,
-                    format!("there is no interface {}", self.config.interface),
-                    means,
-                );
+                self.lose_interface(now, self.no_interface(), means);
                 self.on = None;
             }
             Some((state, _)) if !state.link.up => {
@@ -123,13 +122,49 @@ impl Instance {
                 );
                 self.lose_interface(now, fault, means);
             }
-            Some((_, Some(primary))) => {
+            Some((state, Some(primary))) => {
                 self.fault = None;
                 self.router.handle(now, Event::InterfaceUp { primary });
                 self.act(means);
+                self.put_back(state, addresses);
             }
         }
         Ok(())
+    }
+
+    /// Takes note that an interface is gone. One that has its name now, and even its number, has nothing of what this instance had
+    /// put on it.
+    pub(super) fn interface_removed(&mut self, now: Instant, gone: &Interface, means: Means<'_>) {
+        if self.on.as_ref().is_some_and(|on| on.interface == *gone) {
+            self.lose_interface(now, self.no_interface(), means);
+            self.on = None;
+        }
+    }
+
+    /// Takes note that an address has gone from an interface.
+    pub(super) fn address_removed(&mut self, interface: &Interface, address: &IpNet) {
+        let here = self.on.as_ref().is_some_and(|on| on.interface == *interface);
+        self.robbed |= here && self.config.addresses.iter().any(|one| one.addr() == address.addr());
+    }
+
+    /// Puts virtual addresses back that somebody has taken from an Active's interface: the kernel does so with IPv6 ones when the
+    /// interface goes down for a moment. What this instance is installing for the first time is not waited for here.
+    fn put_back(&mut self, state: &InterfaceState, addresses: &AddressThread) {
+        if !std::mem::take(&mut self.robbed) || self.router.status() != Status::Active {
+            return;
+        }
+        let missing: Vec<IpNet> = self
+            .config
+            .addresses
+            .iter()
+            .filter(|ours| state.addresses.iter().all(|one| one.address.addr() != ours.addr()))
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            tracing::warn!(instance = %self.config.name, addresses = ?missing, "addresses that were taken from the interface are put back");
+            self.submit(Task::Install(missing), addresses);
+            self.announce(addresses);
+        }
     }
 
     /// Gives a packet for this instance's VRID to the machine.
@@ -219,6 +254,10 @@ impl Instance {
             self.submit(Task::Remove(left), addresses);
         }
         Ok(())
+    }
+
+    fn no_interface(&self) -> String {
+        format!("there is no interface {}", self.config.interface)
     }
 
     fn lose_interface(&mut self, now: Instant, fault: String, means: Means<'_>) {

@@ -123,15 +123,10 @@ impl VrrpThread {
         let mut changed = false;
         loop {
             match self.links.recv() {
-                Ok(Some(LinkEvent::LinkRemoved(interface))) => {
-                    self.sockets.close(interface.index);
+                Ok(Some(event)) => {
+                    self.lose_what_is_gone(&event);
                     changed = true;
                 }
-                Ok(Some(
-                    LinkEvent::Link(_)
-                    | LinkEvent::Address { .. }
-                    | LinkEvent::AddressRemoved { .. },
-                )) => changed = true,
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "the interfaces could not be followed");
@@ -148,6 +143,25 @@ impl VrrpThread {
             if let Err(error) = seen {
                 tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
             }
+        }
+    }
+
+    /// What is gone takes its part of every instance's state along, even if something that looks the same is there already.
+    fn lose_what_is_gone(&mut self, event: &LinkEvent) {
+        match event {
+            LinkEvent::LinkRemoved(interface) => {
+                let means = Means { sockets: &self.sockets, addresses: &self.addresses };
+                for instance in &mut self.instances {
+                    instance.interface_removed(now(), interface, means);
+                }
+                self.sockets.close(interface.index);
+            }
+            LinkEvent::AddressRemoved { interface, address } => {
+                for instance in &mut self.instances {
+                    instance.address_removed(interface, address);
+                }
+            }
+            LinkEvent::Link(_) | LinkEvent::Address { .. } => {}
         }
     }
 

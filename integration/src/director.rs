@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use holdfast_control::{Client, Instance, Server, Service, Status};
-use holdfast_testkit::lab::{Node, Process, wait_until};
+use holdfast_testkit::lab::{Node, Output, Process, wait_until};
 
 /// How long a daemon may take to answer after its start.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -67,6 +67,19 @@ impl Director {
         let mut director = Self { node: node.clone(), programs, process, socket, config };
         director.wait_answers()?;
         Ok(director)
+    }
+
+    /// Runs the daemon on `node` with this configuration until it ends by itself, as it does when it refuses to start: its
+    /// exit status and what it wrote. `before` is a program and arguments to run it by, such as `setpriv`.
+    ///
+    /// # Errors
+    /// It can't be run. One that goes on running is killed after a minute, with status 124.
+    pub fn refusal(node: &Node, config: &str, before: &[&str]) -> Result<Output> {
+        let programs = Programs::find()?;
+        let config = node.write("holdfast.yaml", config)?;
+        let mut argv: Vec<OsString> = before.iter().map(OsString::from).collect();
+        argv.extend(arguments(node, &programs, &config, &node.folder().join("control.sock")));
+        node.try_run(argv)
     }
 
     /// Starts the daemon again, after it was killed or stopped.
@@ -228,7 +241,11 @@ impl Director {
 }
 
 fn spawn(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Result<Process> {
-    let arguments: [OsString; 7] = [
+    node.spawn("holdfastd", arguments(node, programs, config, socket))
+}
+
+fn arguments(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Vec<OsString> {
+    vec![
         programs.holdfastd.clone().into(),
         "--config".into(),
         config.into(),
@@ -236,8 +253,7 @@ fn spawn(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Resu
         node.name().into(),
         "--socket".into(),
         socket.into(),
-    ];
-    node.spawn("holdfastd", arguments)
+    ]
 }
 
 /// The configuration of a pair in the lab: `edge` holds the virtual addresses of `vrrp`, and `services` are as given.

@@ -13,7 +13,9 @@ mod director;
 mod downloads;
 mod load;
 pub mod pair;
+mod table;
 
 pub use director::{Director, Programs, config};
 pub use downloads::Downloads;
-pub use load::{Load, REQUEST_TIMEOUT, Sample, Samples, ask};
+pub use load::{Load, REQUEST_TIMEOUT, Sample, Samples, ask, ask_within};
+pub use table::{saved_table, weights};

@@ -37,8 +37,19 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts asking `target` for `/` every `pace` from `client`.
+    /// Starts asking `target` for `/` every `pace` from `client`. A request that takes longer than [`REQUEST_TIMEOUT`] has failed.
     pub fn start(client: &Node, target: SocketAddr, pace: Duration) -> Self {
+        Self::with_timeout(client, target, pace, REQUEST_TIMEOUT)
+    }
+
+    /// As [`Self::start`], with another timeout: where a request that fails is what matters and a slow one is only a busy
+    /// machine's.
+    pub fn with_timeout(
+        client: &Node,
+        target: SocketAddr,
+        pace: Duration,
+        timeout: Duration,
+    ) -> Self {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let started = Instant::now();
@@ -49,7 +60,7 @@ impl Load {
                 let asked = client.enter(|| {
                     while !stop.load(Ordering::Relaxed) {
                         let begun = Instant::now();
-                        let server = ask(target).ok();
+                        let server = ask_within(target, timeout).ok();
                         let ended = started.elapsed();
                         lock(&samples).push(Sample { begun: begun - started, ended, server });
                         std::thread::sleep(pace.saturating_sub(begun.elapsed()));
@@ -135,8 +146,16 @@ impl Samples {
 /// # Errors
 /// No connection, no answer, or not within [`REQUEST_TIMEOUT`].
 pub fn ask(target: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&target, REQUEST_TIMEOUT)?;
-    stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
+    ask_within(target, REQUEST_TIMEOUT)
+}
+
+/// As [`ask`], with another timeout for the connection and for each read.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_within(target: SocketAddr, timeout: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&target, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(ANSWER_MAX).read_to_string(&mut answer)?;

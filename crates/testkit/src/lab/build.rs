@@ -112,12 +112,16 @@ pub(super) fn build(id: &str, nodes: &[Node], topology: Topology) -> Result<()> 
     })
 }
 
-/// Whether every link of a namespace can carry packets.
+/// Whether every link of a namespace can carry packets. Those that the kernel puts into each namespace by itself (`lo`, and
+/// `tunl0` where the module is loaded) don't count.
 fn links_are_up(namespace: &str) -> bool {
     let links = Command::new("ip").args(["-n", namespace, "-oneline", "link", "show"]).output();
     links.is_ok_and(|links| {
         let text = String::from_utf8_lossy(&links.stdout);
-        text.lines().all(|link| link.contains("LOOPBACK") || link.contains(" state UP "))
+        text.lines().all(|link| {
+            let by_kernel = link.contains("LOOPBACK") || link.contains("NOARP");
+            by_kernel || link.contains(" state UP ")
+        })
     })
 }
 

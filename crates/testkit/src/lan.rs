@@ -17,30 +17,34 @@
 
 mod node;
 mod random;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_time::Instant;
-use vrrp::receive::{self, Datagram};
-use vrrp::wire::HOP_LIMIT;
-use vrrp::{Action, Event, Params, Priority, Status, Transition, VirtualRouter};
+use vrrp::{Event, Params, Transition, VirtualRouter};
 
 use node::{Frame, Node, Power};
 pub use random::Random;
 
-/// The seeds to run with: `count` of them from 0, or the one in `HOLDFAST_LAN_SEED` alone.
+/// The seeds to run with: `count` of them from 0; with `HOLDFAST_LAN_SEEDS=<count>` that many, and with
+/// `HOLDFAST_LAN_SEED=<seed>` that one alone.
 ///
 /// # Panics
-/// When the variable is not a number.
+/// When a variable is not a number.
 pub fn seeds(count: u64) -> std::ops::Range<u64> {
-    match std::env::var("HOLDFAST_LAN_SEED") {
-        Ok(seed) => match seed.parse::<u64>() {
-            Ok(seed) => seed..seed.saturating_add(1),
-            Err(error) => panic!("HOLDFAST_LAN_SEED is {seed:?}: {error}"),
-        },
-        Err(_) => 0..count,
+    let number = |name| {
+        let text = std::env::var(name).ok()?;
+        match text.parse::<u64>() {
+            Ok(number) => Some(number),
+            Err(error) => panic!("{name} is {text:?}: {error}"),
+        }
+    };
+    match number("HOLDFAST_LAN_SEED") {
+        Some(seed) => seed..seed.saturating_add(1),
+        None => 0..number("HOLDFAST_LAN_SEEDS").unwrap_or(count),
     }
 }
 
@@ -282,219 +286,6 @@ impl Lan {
     pub fn longest_overlap(&self) -> Duration {
         let open = self.both_active.values().map(|&since| self.now.saturating_since(since));
         open.fold(self.longest_overlap, Duration::max)
-    }
-
-    // The passing of time.
-
-    /// Lets so much time pass.
-    pub fn run_for(&mut self, duration: Duration) {
-        let end = self.now + duration;
-        while self.next().is_some_and(|next| next <= end) {
-            self.step();
-        }
-        self.now = end;
-    }
-
-    /// Lets time pass until `done`, and says how much; none when it took longer than `limit`.
-    pub fn run_until(
-        &mut self,
-        limit: Duration,
-        mut done: impl FnMut(&Self) -> bool,
-    ) -> Option<Duration> {
-        let begin = self.now;
-        while !done(self) {
-            if self.next().is_none_or(|next| begin + limit < next) {
-                return None;
-            }
-            self.step();
-        }
-        Some(self.now.saturating_since(begin))
-    }
-
-    /// When something happens next.
-    fn next(&self) -> Option<Instant> {
-        let agenda = self.agenda.first_key_value().map(|(&(at, _), _)| at);
-        let timers = self.nodes.iter().filter_map(Node::deadline).min();
-        // A timer that was due while its node stood still is due now.
-        [agenda, timers].into_iter().flatten().min().map(|next| next.max(self.now))
-    }
-
-    /// Goes to the next moment: first everything arrives, then timers fire.
-    fn step(&mut self) {
-        let Some(next) = self.next() else { return };
-        self.now = next;
-        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= next) {
-            match entry.remove() {
-                Arranged::Arrive { to, frame } => self.arrive(to, frame),
-                Arranged::Wake(id) => self.wake(id),
-            }
-        }
-        for id in self.nodes() {
-            if self.node(id).deadline().is_some_and(|deadline| deadline <= self.now) {
-                let now = self.now;
-                self.node_mut(id).router.handle_timeout(now);
-                self.perform(id);
-            }
-        }
-        self.check();
-    }
-
-    fn check(&mut self) {
-        for node in &self.nodes {
-            if node.runs() {
-                node.check(self.now);
-            }
-        }
-        let active = |id: NodeId| {
-            let node = self.node(id);
-            node.runs() && node.router.status() == Status::Active
-        };
-        let actives: Vec<NodeId> = self.nodes().filter(|&id| active(id)).collect();
-        let mut overlaps = BTreeMap::new();
-        for (number, &one) in actives.iter().enumerate() {
-            for &other in actives.iter().skip(number + 1) {
-                if !self.cut.contains(&(one, other)) && !self.cut.contains(&(other, one)) {
-                    let since = self.both_active.get(&(one, other)).copied();
-                    overlaps.insert((one, other), since.unwrap_or(self.now));
-                }
-            }
-        }
-        self.longest_overlap = self.longest_overlap();
-        self.both_active = overlaps;
-    }
-
-    /// Who is connected and who runs has changed: overlaps are counted anew.
-    fn nodes_changed(&mut self) {
-        self.both_active.clear();
-    }
-
-    fn wake(&mut self, id: NodeId) {
-        let node = self.node_mut(id);
-        let slept = match node.power {
-            Power::Paused => false,
-            Power::Suspended => true,
-            // It crashed meanwhile.
-            Power::On | Power::Off => return,
-        };
-        node.power = Power::On;
-        let inbox = std::mem::take(&mut node.inbox);
-        self.nodes_changed();
-        self.note(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
-        if slept {
-            self.give(id, Event::Resumed);
-        }
-        for frame in inbox {
-            self.arrive(id, frame);
-        }
-    }
-
-    fn arrive(&mut self, to: NodeId, frame: Frame) {
-        let node = self.node_mut(to);
-        match node.power {
-            Power::On => {}
-            Power::Paused => return node.keep(frame),
-            Power::Suspended | Power::Off => return,
-        }
-        if !node.link_up {
-            return;
-        }
-        match frame {
-            Frame::Announcement { by } => node.learned = Some(by),
-            Frame::Vrrp { source, hop_limit, payload } => {
-                self.receive(to, source, hop_limit, &payload);
-            }
-        }
-    }
-
-    /// The way of a packet, as the daemon has it.
-    fn receive(&mut self, to: NodeId, source: IpAddr, hop_limit: u8, payload: &[u8]) {
-        let router = &mut self.node_mut(to).router;
-        let destination = router.params().family().multicast_group();
-        let datagram = Datagram { source, destination, hop_limit: Some(hop_limit), payload };
-        let received = receive::identify(datagram)
-            .and_then(|identified| receive::check(&identified, Some(router.expectation())));
-        match received {
-            Ok(received) => self.give(to, Event::Advertisement(received.advertisement)),
-            Err(reason) => {
-                let before = *router.state();
-                router.count_discard(reason);
-                assert_eq!(*router.state(), before, "I8: an invalid packet changes counters only");
-            }
-        }
-    }
-
-    fn give(&mut self, id: NodeId, event: Event) {
-        let now = self.now;
-        self.node_mut(id).router.handle(now, event);
-        self.perform(id);
-    }
-
-    /// Does what a node's machine asks for.
-    fn perform(&mut self, id: NodeId) {
-        while let Some(action) = self.node_mut(id).router.poll_action() {
-            self.note(format_args!("{id:?} {action:?}"));
-            match action {
-                Action::SendAdvertisement { priority } => self.send(id, priority),
-                Action::InstallAddresses => {
-                    assert_eq!(
-                        self.node(id).sent_at,
-                        Some(self.now),
-                        "I7: the advertisement comes before the addresses"
-                    );
-                    self.node_mut(id).installed = true;
-                }
-                Action::RemoveAddresses => self.node_mut(id).installed = false,
-                Action::Announce => {
-                    assert!(
-                        self.node(id).installed,
-                        "I7: the addresses come before the announcement"
-                    );
-                    self.node_mut(id).learned = Some(id);
-                    for to in self.nodes().filter(|&to| to != id) {
-                        self.transmit(Some(id), to, Frame::Announcement { by: id });
-                    }
-                }
-                Action::Report(transition) => self.node_mut(id).transitions.push(transition),
-                Action::UpdateAddresses { .. } | Action::Observe(_) => {}
-                other => panic!("the virtual LAN does not know {other:?}"),
-            }
-        }
-    }
-
-    fn send(&mut self, id: NodeId, priority: Priority) {
-        let now = self.now;
-        let node = self.node_mut(id);
-        assert!(
-            priority == Priority::RELEASE || node.router.primary().is_some(),
-            "nothing is sent without an interface"
-        );
-        node.sent += 1;
-        node.sent_at = Some(now);
-        let source = node.address;
-        let group = node.router.params().family().multicast_group();
-        let payload = node.router.encode(priority, source, group);
-        for to in self.nodes().filter(|&to| to != id) {
-            let payload = payload.clone();
-            self.transmit(Some(id), to, Frame::Vrrp { source, hop_limit: HOP_LIMIT, payload });
-        }
-    }
-
-    /// Puts a frame on its way to one receiver.
-    fn transmit(&mut self, from: Option<NodeId>, to: NodeId, frame: Frame) {
-        if from.is_some_and(|from| self.cut.contains(&(from, to)) || !self.node(from).link_up) {
-            return;
-        }
-        if self.random.per_mille(self.link.loss_per_mille) {
-            return;
-        }
-        let jitter = self.random.duration(self.link.jitter);
-        let at = self.now + self.link.delay + jitter;
-        self.arrange(at, Arranged::Arrive { to, frame });
-    }
-
-    fn arrange(&mut self, at: Instant, arranged: Arranged) {
-        self.agenda.insert((at, self.next_entry), arranged);
-        self.next_entry += 1;
     }
 
     fn note(&mut self, what: std::fmt::Arguments<'_>) {

@@ -132,6 +132,11 @@ impl Director {
         Ok(())
     }
 
+    /// How a person calls `holdfast` for this daemon.
+    pub fn command_line(&self) -> String {
+        format!("{} --socket {}", self.programs.holdfast.display(), self.socket.display())
+    }
+
     /// Runs `holdfast` against this daemon; its standard output.
     ///
     /// # Errors

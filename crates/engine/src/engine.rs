@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_config::{Check, Config, Name, RealServer, Service};
-use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, first_run};
+use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
 
@@ -167,9 +167,21 @@ impl Engine {
     pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         running.last = Some(outcome.clone());
+        let (service, server) = (running.service.clone(), running.server.clone());
+        let (verdict, reason) = (outcome.verdict, outcome.reason.clone());
         self.step_check(id, now, |checker| {
             checker.handle(now, holdfast_health::Event::Finished(outcome));
         });
+        // The reason that is shown is the latest one for what is shown.
+        let known = self.pools.get_mut(&service).and_then(|pool| pool.servers.get_mut(&server));
+        if let Some(known) = known
+            && matches!(
+                (known.health, verdict),
+                (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
+            )
+        {
+            known.reason = reason;
+        }
     }
 
     /// What the kernel counted, by service and destination. A destination that is not there has no connections.

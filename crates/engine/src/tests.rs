@@ -189,6 +189,8 @@ fn what_the_kernel_serves_at_start_is_adopted_as_up() {
     assert_eq!(second.engine.desired(), kernel, "a restart wants nothing changed");
     assert_eq!(second.server("web1").reason().code, Code::ADOPTED);
     assert_eq!(second.server("web2").state(), "starting");
+    second.pass(seconds(1), |_| Verdict::Pass);
+    assert_eq!(second.server("web1").reason().code, Code::L4OK, "now its check says so");
     second.pass(seconds(1), |_| Verdict::Fail);
     assert_eq!(second.server("web1").state(), "up", "one failure of two");
     second.pass(seconds(1), |_| Verdict::Fail);

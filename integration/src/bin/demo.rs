@@ -307,7 +307,7 @@ fn summarise(story: &mut Story, samples: &Samples, gap: Duration) -> Result<()> 
 fn keep(lab: Lab, lb1: &Director, lb2: &Director) -> Result<()> {
     println!("\nThe lab stays up. Look around with:");
     for director in [lb1, lb2] {
-        println!("  holdfast --socket {} status", director.socket().display());
+        println!("  {} status", director.command_line());
     }
     println!("  ip netns exec {} ipvsadm -Ln", lab.lb1().namespace());
     println!("  ip netns exec {} curl http://{VIP4}/", lab.client().namespace());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer};
-use holdfast_control::{AddServer, Change, Drain, Problem};
-use holdfast_engine::{CommandError, Origin};
+use holdfast_control::{self as control, AddServer, Change, Problem};
+use holdfast_engine::{Admin, CommandError, Drain, Origin};
 
 use super::Director;
 use crate::api::{Command, bad_request, conflict, no_service, not_found};
@@ -73,7 +73,13 @@ impl Director {
             .services
             .get(service)
             .is_some_and(|service| service.real_servers.contains_key(server));
+        let removed = known.is_none_or(|(server, _)| {
+            matches!(server.admin(), Admin::Drain(Drain { then_remove: true, .. }))
+        });
         let note = match &known {
+            _ if removed && in_file => Some(
+                "it is in the configuration's file: it comes back when the daemon starts again",
+            ),
             Some((server, _)) if server.origin() == Origin::Runtime => {
                 Some("it is not in the configuration's file: the daemon forgets it when it stops")
             }
@@ -95,7 +101,7 @@ impl Director {
     }
 }
 
-fn timeout(drain: &Drain) -> Option<Duration> {
+fn timeout(drain: &control::Drain) -> Option<Duration> {
     drain.timeout_ms.map(Duration::from_millis)
 }
 

@@ -14,6 +14,7 @@ mod downloads;
 mod load;
 pub mod pair;
 mod table;
+pub mod watch;
 
 pub use director::{Director, Programs, config};
 pub use downloads::Downloads;

@@ -209,7 +209,15 @@ pub fn believed_mac(client: &Node, vip: IpAddr) -> Result<Option<String>> {
 /// # Errors
 /// It believes something else.
 pub fn wait_believed(client: &Node, node: &Node) -> Result<()> {
-    for vip in VIPS {
+    wait_believed_at(client, node, &VIPS)
+}
+
+/// As [`wait_believed`], of these addresses.
+///
+/// # Errors
+/// It believes something else.
+pub fn wait_believed_at(client: &Node, node: &Node, vips: &[IpAddr]) -> Result<()> {
+    for &vip in vips {
         let mut last = None;
         let what = format!("{} to have learned that {vip} is at {}", client.name(), node.name());
         wait_until(LIMIT, &what, || {

@@ -29,6 +29,8 @@ pub(crate) struct Job {
     /// The package's folder, where cargo would start it.
     pub(crate) cwd: PathBuf,
     pub(crate) place: Place,
+    /// Whether it is right that no test of it runs.
+    pub(crate) may_be_empty: bool,
     /// For a job in a guest.
     pub(crate) timeout: Duration,
 }
@@ -54,7 +56,7 @@ impl Job {
         };
         let text = std::fs::read(&log).unwrap_or_default();
         let tally = Tally::of(&String::from_utf8_lossy(&text));
-        let (tally, trouble) = judge(tally, ended);
+        let (tally, trouble) = judge(tally, ended, self.may_be_empty);
         Report { tally, trouble, took: start.elapsed(), log }
     }
 
@@ -102,7 +104,11 @@ fn create(log: &Path) -> Result<File> {
 }
 
 /// What a run counts as. One that died without a result is a failed test of its own.
-fn judge(tally: Option<Tally>, ended: Result<Outcome>) -> (Tally, Option<String>) {
+fn judge(
+    tally: Option<Tally>,
+    ended: Result<Outcome>,
+    may_be_empty: bool,
+) -> (Tally, Option<String>) {
     let seen = tally.unwrap_or_default();
     let died = |why: String| (Tally { failed: seen.failed + 1, ..seen }, Some(why));
     match (tally, ended) {
@@ -113,6 +119,9 @@ fn judge(tally: Option<Tally>, ended: Result<Outcome>) -> (Tally, Option<String>
         }
         (Some(tally), Ok(Outcome::Exited(code))) if code != 0 && tally.failed == 0 => {
             died(format!("ended with status {code}"))
+        }
+        (Some(tally), Ok(Outcome::Exited(_))) if tally.executed() == 0 && !may_be_empty => {
+            died("no test ran".to_owned())
         }
         (Some(tally), Ok(Outcome::Exited(_))) => (tally, None),
     }
@@ -150,17 +159,20 @@ mod tests {
 
     #[test]
     fn a_binary_fails_by_its_tests_or_by_its_end() {
-        assert_eq!(judge(Some(GOOD), Ok(Outcome::Exited(0))), (GOOD, None));
-        assert_eq!(judge(Some(BAD), Ok(Outcome::Exited(101))), (BAD, None));
+        assert_eq!(judge(Some(GOOD), Ok(Outcome::Exited(0)), false), (GOOD, None));
+        assert_eq!(judge(Some(BAD), Ok(Outcome::Exited(101)), false), (BAD, None));
         let cases = [
             (Some(GOOD), Ok(Outcome::Exited(139)), "ended with status 139"),
             (Some(GOOD), Ok(Outcome::TimedOut), "killed at its time limit"),
             (None, Ok(Outcome::Exited(0)), "ended with status 0 and no result"),
+            (Some(Tally::default()), Ok(Outcome::Exited(0)), "no test ran"),
             (None, Err(anyhow::anyhow!("no guest")), "no guest"),
         ];
         for (tally, ended, why) in cases {
-            let (tally, trouble) = judge(tally, ended);
+            let (tally, trouble) = judge(tally, ended, false);
             assert_eq!((tally.failed, trouble.as_deref()), (1, Some(why)));
         }
+        let empty = judge(Some(Tally::default()), Ok(Outcome::Exited(0)), true);
+        assert_eq!(empty, (Tally::default(), None));
     }
 }

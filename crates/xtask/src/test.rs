@@ -127,6 +127,8 @@ fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Ve
             arguments: words,
             cwd: cwd.as_std_path().to_owned(),
             place: job_place,
+            // One that was built to need a kernel and has no test is a mistake, unless a filter left them out.
+            may_be_empty: kind == Kind::Unit || arguments.filter.is_some(),
             timeout: Duration::from_secs(arguments.timeout),
         };
         match kind {

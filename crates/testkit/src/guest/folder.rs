@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +16,9 @@ use crate::owner::Owner;
 
 /// How much of the kernel's log an error shows.
 const LOG_TAIL_LINES: usize = 15;
+
+/// How long the folder of a guest that failed is kept.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Where run folders are made unless the caller says otherwise: `target/guest` of this workspace.
 pub(super) fn default_base() -> PathBuf {
@@ -148,18 +152,28 @@ pub(super) fn is_owned(folder: &Path) -> bool {
     owner.is_ok_and(|owner| owner.parse().is_ok_and(Owner::is_alive))
 }
 
-/// Removes the run folders of dead owners. Best effort: what can't be removed now stays for the next time.
+/// Removes the run folders of dead owners, and those that were kept after a failure a week ago. Best effort: what can't
+/// be removed now stays for the next time.
 fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        let owner = fs::read_to_string(entry.path().join("owner"));
-        if owner.is_ok_and(|owner| owner.parse().is_ok_and(|owner: Owner| !owner.is_alive())) {
+        let spent = match fs::read_to_string(entry.path().join("owner")) {
+            Ok(owner) => owner.parse().is_ok_and(|owner: Owner| !owner.is_alive()),
+            Err(_) => age(&entry).is_some_and(|age| age > KEPT_FOR),
+        };
+        if spent {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
 }
 
+fn age(entry: &fs::DirEntry) -> Option<Duration> {
+    entry.metadata().ok()?.modified().ok()?.elapsed().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -171,9 +185,13 @@ mod tests {
         fs::write(dead.join("owner"), "999999999 1").unwrap();
         let unowned = base.path().join("kept");
         fs::create_dir(&unowned).unwrap();
+        let forgotten = base.path().join("forgotten");
+        fs::create_dir(&forgotten).unwrap();
+        let last_month = SystemTime::now() - 4 * KEPT_FOR;
+        fs::File::open(&forgotten).unwrap().set_modified(last_month).unwrap();
         let first = RunFolder::create(base.path()).unwrap();
         let second = RunFolder::create(base.path()).unwrap();
-        assert!(!dead.exists());
+        assert!(!dead.exists() && !forgotten.exists());
         assert!(unowned.exists() && first.path().exists() && second.path().exists());
         assert_ne!(first.path(), second.path());
         let path = first.path().to_owned();

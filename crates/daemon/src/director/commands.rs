@@ -77,7 +77,7 @@ impl Director {
             matches!(server.admin(), Admin::Drain(Drain { then_remove: true, .. }))
         });
         let note = match &known {
-            _ if removed && in_file => Some(
+            _ if removed => in_file.then_some(
                 "it is in the configuration's file: it comes back when the daemon starts again",
             ),
             Some((server, _)) if server.origin() == Origin::Runtime => {
@@ -85,9 +85,6 @@ impl Director {
             }
             Some((server, _)) if server.is_out_of_service() => Some(
                 "the drain is forgotten when the daemon stops: the server would be ready again",
-            ),
-            None if in_file => Some(
-                "it is in the configuration's file: it comes back when the daemon starts again",
             ),
             Some(_) | None => None,
         };

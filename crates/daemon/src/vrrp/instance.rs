@@ -356,8 +356,12 @@ impl Instance {
         }
     }
 
-    /// The instance as the API shows it.
-    pub(super) fn status(&self, now: Instant) -> control::Instance {
+    /// The instance as the API shows it. `strays` were discarded on its socket because they were for no instance.
+    pub(super) fn status(
+        &self,
+        now: Instant,
+        strays: Option<&vrrp::Discards>,
+    ) -> control::Instance {
         let config = &self.config;
         control::Instance {
             name: config.name.to_string(),
@@ -389,13 +393,17 @@ impl Instance {
                 (!self.address_problems.is_empty()).then(|| self.address_problems.join("; "))
             }),
             transitions: self.transitions,
-            counters: counters(self.router.counters()),
+            counters: counters(self.router.counters(), strays),
         }
     }
 }
 
-fn counters(counters: &vrrp::Counters) -> BTreeMap<String, u64> {
-    let discarded = counters.discarded.iter().filter(|(_, count)| *count > 0);
+/// `discarded_…` were for this instance; `stray_…` were for none, so that every instance of the socket has the same.
+fn counters(counters: &vrrp::Counters, strays: Option<&vrrp::Discards>) -> BTreeMap<String, u64> {
+    let discarded = counters.discarded.iter().map(|(reason, count)| ("discarded", reason, count));
+    let strays = strays.into_iter().flat_map(vrrp::Discards::iter);
+    let strays = strays.map(|(reason, count)| ("stray", reason, count));
+    let discarded = discarded.chain(strays).filter(|(_, _, count)| *count > 0);
     [
         ("became_active", counters.became_active),
         ("advertisements_received", counters.advertisements_received),
@@ -408,7 +416,7 @@ fn counters(counters: &vrrp::Counters) -> BTreeMap<String, u64> {
     ]
     .map(|(name, count)| (name.to_owned(), count))
     .into_iter()
-    .chain(discarded.map(|(reason, count)| (format!("discarded_{}", reason.label()), count)))
+    .chain(discarded.map(|(kind, reason, count)| (format!("{kind}_{}", reason.label()), count)))
     .collect()
 }
 

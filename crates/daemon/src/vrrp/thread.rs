@@ -26,8 +26,8 @@ pub(super) struct VrrpThread {
     addresses: AddressThread,
     commands: Receiver<Command>,
     waker: Waker,
-    /// Packets that no instance was there for, by reason.
-    strays: vrrp::Discards,
+    /// Packets that no instance was there for, of each socket, by reason.
+    strays: BTreeMap<SocketKey, vrrp::Discards>,
 }
 
 /// What an instance lacks at its start.
@@ -80,7 +80,7 @@ impl VrrpThread {
                 .map_err(|error| failed(error.into()))?;
             instances.push(instance);
         }
-        let strays = vrrp::Discards::default();
+        let strays = BTreeMap::new();
         Ok(Self { instances, sockets, links, addresses, commands, waker, strays })
     }
 
@@ -107,8 +107,9 @@ impl VrrpThread {
             match self.commands.try_recv() {
                 Ok(Command::Status(answer)) => {
                     let at = now();
-                    let status =
-                        self.instances.iter().map(|instance| instance.status(at)).collect();
+                    let strays = |of: &Instance| self.strays.get(&of.socket()?);
+                    let status = self.instances.iter().map(|one| one.status(at, strays(one)));
+                    let status = status.collect();
                     // Whoever asked may have gone away meanwhile.
                     drop(answer.send(status));
                 }
@@ -155,6 +156,7 @@ impl VrrpThread {
                     instance.interface_removed(now(), interface, means);
                 }
                 self.sockets.close(interface.index);
+                self.strays.retain(|(index, _), _| *index != interface.index);
             }
             LinkEvent::AddressRemoved { interface, address } => {
                 for instance in &mut self.instances {
@@ -171,7 +173,7 @@ impl VrrpThread {
         let means = Means { sockets, addresses };
         sockets.drain(|key, datagram, payload| {
             if let Err(reason) = dispatch(instances, means, key, datagram, payload) {
-                strays.count(reason);
+                strays.entry(key).or_default().count(reason);
             }
         })
     }

@@ -1,7 +1,7 @@
 //! Connections that last: downloads that a web server sends slowly.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -22,6 +22,7 @@ pub struct Downloads {
 
 #[derive(Debug)]
 struct Download {
+    port: u16,
     bytes: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -33,21 +34,48 @@ impl Downloads {
     /// # Errors
     /// A connection is not made.
     pub fn start(client: &Node, target: SocketAddr, count: usize) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut each = Vec::new();
-        for number in 1..=count {
-            let stream = client
-                .enter(|| request(target))?
-                .with_context(|| format!("download {number} from {target}"))?;
-            let (bytes, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-            let thread = std::thread::spawn({
-                let (stop, bytes, broken) =
-                    (Arc::clone(&stop), Arc::clone(&bytes), Arc::clone(&broken));
-                move || read(stream, &stop, &bytes, &broken)
-            });
-            each.push(Download { bytes, broken, thread: Some(thread) });
+        let mut downloads = Self { stop: Arc::new(AtomicBool::new(false)), each: Vec::new() };
+        for _ in 0..count {
+            downloads.add(client, target)?;
         }
-        Ok(Self { stop, each })
+        Ok(downloads)
+    }
+
+    /// Starts one more.
+    ///
+    /// # Errors
+    /// The connection is not made.
+    pub fn add(&mut self, client: &Node, target: SocketAddr) -> Result<()> {
+        let stream = client
+            .enter(|| request(target))?
+            .with_context(|| format!("download {} from {target}", self.each.len() + 1))?;
+        let port = stream.local_addr()?.port();
+        let (bytes, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::spawn({
+            let (stop, bytes, broken) =
+                (Arc::clone(&self.stop), Arc::clone(&bytes), Arc::clone(&broken));
+            move || read(stream, &stop, &bytes, &broken)
+        });
+        self.each.push(Download { port, bytes, broken, thread: Some(thread) });
+        Ok(())
+    }
+
+    /// How many of them the kernel of `director` has sent to the real server `address` (IPv4).
+    ///
+    /// # Errors
+    /// The kernel's list of connections can't be read.
+    pub fn served_by(&self, director: &Node, address: Ipv4Addr) -> Result<usize> {
+        let list = director.run(["cat", "/proc/net/ip_vs_conn"])?.stdout;
+        let address = format!("{:08X}", u32::from(address));
+        let ports: Vec<String> =
+            self.each.iter().map(|download| format!("{:04X}", download.port)).collect();
+        // Pro FromIP FPrt ToIP TPrt DestIP DPrt State Expires
+        let to_address = list.lines().filter(|line| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            words.get(5) == Some(&address.as_str())
+                && words.get(2).is_some_and(|port| ports.iter().any(|ours| ours == port))
+        });
+        Ok(to_address.count())
     }
 
     /// How many bytes each has brought.

@@ -1,0 +1,4 @@
+//! libFuzzer's entry; what it does is in [`vrrp_fuzz::router`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vrrp_fuzz::router(data));

@@ -1,0 +1,320 @@
+//! The kernel's table outlives the daemon: what it finds at its start it adopts, what others change it undoes, what is not its own
+//! it leaves alone. One director without VRRP, which has the virtual address from its administrator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_control::Ipvs;
+use holdfast_integration::{Director, Downloads, saved_table, weights};
+use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// The service as ipvsadm names it.
+const SERVICE: &str = "-t 10.77.0.10:80";
+
+const WEB1: &str = "10.77.0.21:80";
+const WEB2: &str = "10.77.0.22:80";
+
+/// `web` by direct routing over web1 and web2.
+fn config(check: &str, ipvs: &str) -> String {
+    format!(
+        "ipvs: {{{ipvs}}}\nservices:\n  web:\n    listen: tcp {VIP4}:80\n    scheduler: rr\n    forward: direct\n{check}\n    \
+         real_servers: {{web1: {WEB1}, web2: {WEB2}}}\n"
+    )
+}
+
+const TCP: &str = "    check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 2, fall: 3}";
+
+/// Two web servers that answer for the virtual address, which lb1 has.
+fn lab() -> Result<(Lab, Vec<Nginx>)> {
+    let lab = Lab::with(Topology::one_arm().webs(2))?;
+    for web in lab.webs() {
+        web.hold_vip(VIP4.into())?;
+    }
+    let webs = lab.webs().map(|web| Nginx::start(web, 80)).collect::<Result<Vec<_>>>()?;
+    lab.lb1().sh(&format!("ip address add {VIP4}/24 dev eth0"))?;
+    Ok((lab, webs))
+}
+
+fn vip() -> SocketAddr {
+    (VIP4, 80).into()
+}
+
+fn table(web1: u32, web2: u32) -> BTreeMap<String, u32> {
+    [(WEB1.to_owned(), web1), (WEB2.to_owned(), web2)].into()
+}
+
+fn wait_table(node: &Node, expected: &BTreeMap<String, u32>) -> Result<()> {
+    wait_until(LIMIT, &format!("the kernel to have {expected:?}"), || {
+        (weights(node, SERVICE).ok()? == *expected).then_some(())
+    })
+    .with_context(|| format!("it has {:?}", weights(node, SERVICE)))
+}
+
+/// Waits until the table was compared so often since the daemon's start, and is in sync.
+fn wait_compared(director: &Director, times: u64) -> Result<Ipvs> {
+    wait_until(LIMIT, "the table to be compared", || {
+        let ipvs = director.status().ok()?.ipvs?;
+        (ipvs.reconciliations_total >= times && ipvs.in_sync_s_ago.is_some()).then_some(ipvs)
+    })
+}
+
+/// Looks at the table again and again and remembers every state that it was seen in.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<BTreeSet<Vec<String>>>>,
+}
+
+impl Watch {
+    fn start(node: &Node) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (node, ended) = (node.clone(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let mut seen = BTreeSet::new();
+            while !ended.load(Ordering::Relaxed) {
+                seen.insert(saved_table(&node)?);
+            }
+            Ok(seen)
+        });
+        Self { stop, thread }
+    }
+
+    fn seen(self) -> Result<BTreeSet<Vec<String>>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_panic| anyhow::anyhow!("the watch panicked"))?
+    }
+}
+
+#[test]
+fn a_killed_daemon_comes_back_writes_nothing_and_breaks_no_connection() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(TCP, "poll: 250ms"))?;
+    wait_table(lab.lb1(), &table(1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip(), 4)?;
+    let before = saved_table(lab.lb1())?;
+    let watch = Watch::start(lab.lb1());
+    director.kill()?;
+    director.restart()?;
+    // Both servers were adopted, have been checked since, and the table was compared after that.
+    for web in ["web1", "web2"] {
+        let server = director.wait_server("web", web, "up", LIMIT)?;
+        ensure!(server.effective_weight == Some(1), "{server:?}");
+        wait_until(LIMIT, &format!("a check of {web} to pass"), || {
+            let server = director.server("web", web).ok()??;
+            server.checks.iter().all(|check| check.reason.code == "L4OK").then_some(())
+        })?;
+    }
+    let compared = director.status()?.ipvs.context("the table")?.reconciliations_total;
+    let ipvs = wait_compared(&director, compared + 2)?;
+    assert_eq!((ipvs.operations_total, ipvs.drift_repairs_total), (0, 0));
+    assert_eq!(watch.seen()?, BTreeSet::from([before]), "the table never changed");
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    ensure!(director.process().log().contains("adopted=1"), "{}", director.process().log_tail());
+    Ok(())
+}
+
+/// The checks of the new daemon take their time: until then the servers keep what they have.
+#[test]
+fn adopted_servers_keep_their_weight_until_their_checks_say_otherwise() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let lb1 = lab.lb1();
+    let (go, fail) = (lb1.folder().join("go"), lb1.folder().join("fail"));
+    let program = lb1.write(
+        "check",
+        &format!(
+            "#!/bin/sh\nuntil test -e {}; do sleep 0.1; done\n! test -e {}\n",
+            go.display(),
+            fail.display()
+        ),
+    )?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let check = format!(
+        "    check: {{exec: {{command: [{}]}}, interval: 30s, timeout: 29s, rise: 1, fall: 1}}",
+        program.display()
+    );
+    let config =
+        format!("daemon: {{scripts: {{user: nobody}}}}\n{}", config(&check, "poll: 250ms"));
+    fs::write(&go, "")?;
+    let mut director = Director::start(lb1, &config)?;
+    wait_table(lb1, &table(1, 1))?;
+
+    director.kill()?;
+    fs::remove_file(&go)?;
+    director.restart()?;
+    let ipvs = wait_compared(&director, 3)?;
+    assert_eq!(ipvs.operations_total, 0);
+    let web1 = director.server("web", "web1")?.context("web1")?;
+    assert_eq!((web1.state.as_str(), web1.reason.code.as_str()), ("up", "ADOPTED"));
+    assert_eq!(weights(lb1, SERVICE)?, table(1, 1));
+    // The check ends, and what it says counts.
+    fs::write(&fail, "")?;
+    fs::write(&go, "")?;
+    wait_table(lb1, &table(0, 0))?;
+    assert_eq!(director.server("web", "web1")?.context("web1")?.state, "down");
+
+    // What was down when the daemon died is not adopted as up.
+    director.kill()?;
+    fs::remove_file(&go)?;
+    director.restart()?;
+    let ipvs = wait_compared(&director, 3)?;
+    assert_eq!(ipvs.operations_total, 0);
+    assert_eq!(director.server("web", "web1")?.context("web1")?.state, "starting");
+    assert_eq!(weights(lb1, SERVICE)?, table(0, 0));
+    Ok(())
+}
+
+/// A web server dies while no daemon runs: the new one finds out, and changes that server alone.
+#[test]
+fn a_server_that_died_meanwhile_is_withdrawn_by_its_check() -> Result<()> {
+    let (lab, webs) = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(TCP, "poll: 1h"))?;
+    wait_table(lab.lb1(), &table(1, 1))?;
+    director.kill()?;
+    webs[1].process().kill_group(nix::sys::signal::Signal::SIGKILL)?;
+    director.restart()?;
+    director.wait_server("web", "web2", "down", LIMIT)?;
+    wait_table(lab.lb1(), &table(1, 0))?;
+    let ipvs = director.status()?.ipvs.context("the table")?;
+    assert_eq!((ipvs.operations_total, ipvs.drift_repairs_total), (1, 0));
+    assert_eq!(director.server("web", "web1")?.context("web1")?.state, "up");
+    Ok(())
+}
+
+/// ipvsadm made the table: what fits stays, what differs is changed, and no connection suffers.
+#[test]
+fn a_table_of_another_program_is_adopted_and_brought_into_line() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let lb1 = lab.lb1();
+    lb1.sh(&format!(
+        "ipvsadm -A {SERVICE} -s wlc; ipvsadm -a {SERVICE} -r {WEB1} -g -w 5; ipvsadm -a {SERVICE} -r 10.77.0.99:80 -g -w 0\n\
+         ipvsadm -A -t 10.77.0.10:9999 -s sh; ipvsadm -a -t 10.77.0.10:9999 -r 10.77.0.98:1 -m"
+    ))?;
+    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+    let director = Director::start(lb1, &config(TCP, "poll: 250ms"))?;
+    let web1 = director.server("web", "web1")?.context("web1")?;
+    assert_eq!((web1.state.as_str(), web1.effective_weight), ("up", Some(1)), "adopted");
+    wait_table(lb1, &table(1, 1))?;
+    let lines = saved_table(lb1)?;
+    ensure!(lines.contains(&format!("-A {SERVICE} -s rr")), "{lines:?}");
+    ensure!(lines.iter().filter(|line| line.contains(":9999")).count() == 2, "foreign: {lines:?}");
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    assert_eq!(director.status()?.ipvs.context("the table")?.drift_repairs_total, 0);
+    Ok(())
+}
+
+/// What a command added or drained does not outlive the daemon: the file holds again.
+#[test]
+fn what_came_by_a_command_is_forgotten_with_the_daemon() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let mut director = Director::start(lab.lb1(), &config("", "poll: 250ms"))?;
+    director.cli(&["server", "add", "web", "10.77.0.99", "--name", "extra", "--wait", "30s"])?;
+    director.cli(&["server", "drain", "web", "web2", "--wait", "30s"])?;
+    let with_extra = [(WEB1.to_owned(), 1), ("10.77.0.99:80".to_owned(), 1)].into();
+    wait_table(lab.lb1(), &with_extra)?;
+    director.kill()?;
+    director.restart()?;
+    wait_table(lab.lb1(), &table(1, 1))?;
+    assert_eq!(director.service("web")?.servers.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn what_others_change_is_undone_and_counted_and_foreign_services_are_left_alone() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let lb1 = lab.lb1();
+    let foreign = "ipvsadm -A -t 10.77.0.10:9999 -s sh; ipvsadm -a -t 10.77.0.10:9999 -r 10.77.0.98:1 -m -w 9; \
+                   ipvsadm -A -f 7 -s rr";
+    let director = Director::start(lb1, &config("", "poll: 250ms"))?;
+    wait_table(lb1, &table(1, 1))?;
+    let ours = saved_table(lb1)?;
+    lb1.sh(foreign)?;
+    let all = saved_table(lb1)?;
+    ensure!(all.len() == ours.len() + 3, "{all:?}");
+    wait_compared(
+        &director,
+        director.status()?.ipvs.context("the table")?.reconciliations_total + 2,
+    )?;
+    assert_eq!(saved_table(lb1)?, all, "what is foreign stays");
+    let mut repairs = director.status()?.ipvs.context("the table")?.drift_repairs_total;
+    assert_eq!(repairs, 0);
+
+    let changes = [
+        ("a changed weight", format!("ipvsadm -e {SERVICE} -r {WEB1} -g -w 77"), 1, &all),
+        ("another method", format!("ipvsadm -e {SERVICE} -r {WEB1} -m -w 1"), 1, &all),
+        (
+            "a server of theirs in our service",
+            format!("ipvsadm -a {SERVICE} -r 10.77.0.97:80 -g"),
+            1,
+            &all,
+        ),
+        ("a deleted server", format!("ipvsadm -d {SERVICE} -r {WEB2}"), 1, &all),
+        ("another scheduler", format!("ipvsadm -E {SERVICE} -s lc -p 60"), 1, &all),
+        ("a deleted service", format!("ipvsadm -D {SERVICE}"), 3, &all),
+        ("an empty table", "ipvsadm -C".to_owned(), 3, &ours),
+    ];
+    for (what, change, operations, expected) in changes {
+        lb1.sh(&change).with_context(|| what.to_owned())?;
+        repairs += operations;
+        wait_until(LIMIT, &format!("{what} to be undone and counted"), || {
+            let ipvs = director.status().ok()?.ipvs?;
+            (ipvs.drift_repairs_total >= repairs).then_some(())
+        })
+        .with_context(|| format!("the kernel has {:?}", saved_table(lb1)))?;
+        assert_eq!(saved_table(lb1)?, *expected, "after {what}");
+        let counted = director.status()?.ipvs.context("the table")?.drift_repairs_total;
+        assert_eq!(counted, repairs, "operations after {what}");
+    }
+    let shown = director.cli(&["status"])?;
+    ensure!(shown.contains(&format!("{repairs} changes by others undone")), "{shown}");
+    let log = director.process().log();
+    ensure!(log.contains("others changed the kernel's table"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_stop_leaves_the_table_and_traffic_goes_on() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(TCP, ""))?;
+    wait_table(lab.lb1(), &table(1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+    let before = saved_table(lab.lb1())?;
+    director.stop()?;
+    assert_eq!(saved_table(lab.lb1())?, before);
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    ensure!(!director.socket().exists(), "the control socket's file is left behind");
+    Ok(())
+}
+
+#[test]
+fn a_stop_with_on_stop_remove_takes_ours_and_leaves_others() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let lb1 = lab.lb1();
+    lb1.sh("ipvsadm -A -t 10.77.0.10:9999 -s sh; ipvsadm -a -t 10.77.0.10:9999 -r 10.77.0.98:1 -m -w 9")?;
+    let foreign = saved_table(lb1)?;
+    let mut director = Director::start(lb1, &config("", "on_stop: remove"))?;
+    wait_table(lb1, &table(1, 1))?;
+    director.stop()?;
+    assert_eq!(saved_table(lb1)?, foreign);
+    Ok(())
+}

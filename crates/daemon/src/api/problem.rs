@@ -1,9 +1,14 @@
 //! Refusals (RFC 9457): every one says what was wrong and has a code for programs.
 
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use holdfast_control::Problem;
+
+use super::server::BODY_MAX;
+
+/// The media type of a problem (RFC 9457 §6.1).
+const PROBLEM_JSON: &str = "application/problem+json";
 
 /// A [`Problem`] on its way out.
 #[derive(Debug)]
@@ -14,8 +19,31 @@ impl IntoResponse for Refusal {
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
-        (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+        (status, [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
     }
+}
+
+/// Makes a problem of what was refused before a handler saw it: a method, a body that is too long, a path that is no text.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let (status, headers) = (response.status(), response.headers());
+    let is_problem = headers.get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+    if !status.is_client_error() || is_problem {
+        return response;
+    }
+    let allowed = headers.get(ALLOW).cloned();
+    let (code, detail) = if status == StatusCode::METHOD_NOT_ALLOWED {
+        let methods = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()).unwrap_or("none");
+        ("method_not_allowed", format!("this path does not take this method, but {methods}"))
+    } else if status == StatusCode::PAYLOAD_TOO_LARGE {
+        ("body_too_large", format!("the request's body has more than {BODY_MAX} bytes"))
+    } else {
+        ("bad_request", "the request was not understood: is its path UTF-8?".to_owned())
+    };
+    let mut refusal = Refusal(problem(status, code, detail)).into_response();
+    if let Some(allowed) = allowed {
+        refusal.headers_mut().insert(ALLOW, allowed);
+    }
+    refusal
 }
 
 /// 404 for a service that is not there.

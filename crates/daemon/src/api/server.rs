@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+
+use super::problem::as_problem;
 
 /// So many connections are served at once; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
@@ -23,7 +26,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body longer than this is refused with 413.
-const BODY_MAX: usize = 64 << 10;
+pub(super) const BODY_MAX: usize = 64 << 10;
 
 /// The pause after an accept that failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -54,7 +57,7 @@ impl Listener for TcpListener {
 
 /// Serves `router` on `listener` for ever. What a client does wrong costs its own connection and no other.
 pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallible {
-    let router = router.layer(DefaultBodyLimit::max(BODY_MAX));
+    let router = router.layer(DefaultBodyLimit::max(BODY_MAX)).layer(map_response(as_problem));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;

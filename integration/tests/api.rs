@@ -1,0 +1,298 @@
+//! The control socket and the read-only HTTP listener: who may speak, what is refused and how, and what a client that misbehaves
+//! costs others.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_integration::{Director, Programs, saved_table};
+use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
+use serde_json::Value;
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The longest body that is taken, in bytes (docs/architecture.md, "Limits").
+const BODY_MAX: usize = 64 << 10;
+
+const SERVICES: &str = "services: {web: {listen: tcp 10.77.0.10:80, forward: nat, real_servers: {web1: 10.77.0.21:80}}}\n";
+
+/// An answer, as far as these tests look at it.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn read(mut stream: impl Read) -> Result<Self> {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).context("read the answer")?;
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("{text:?}"))?;
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let status = status.with_context(|| format!("no status in {head:?}"))?;
+        Ok(Self { status, head: head.to_lowercase(), body: body.to_owned() })
+    }
+
+    /// The code of a refusal, which must be a problem of RFC 9457 that bears the answer's status and says something.
+    fn problem(&self) -> Result<String> {
+        ensure!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        let problem: Value = serde_json::from_str(&self.body)?;
+        ensure!(problem["status"] == self.status, "{self:?}");
+        ensure!(problem["detail"].as_str().is_some_and(|text| text.len() > 10), "{self:?}");
+        ensure!(problem["title"].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+        Ok(problem["code"].as_str().context("no code")?.to_owned())
+    }
+}
+
+/// Says `bytes` on the socket and reads until the daemon closes.
+fn say(socket: &Path, bytes: &[u8]) -> Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    stream.write_all(bytes)?;
+    Answer::read(stream)
+}
+
+fn request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: holdfast\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn start(services: &str) -> Result<(Lab, Director)> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let director = Director::start(lab.lb1(), services)?;
+    Ok((lab, director))
+}
+
+/// Mode and group of a file.
+fn rights(path: &Path) -> Result<(u32, u32)> {
+    let metadata = std::fs::metadata(path)?;
+    ensure!(metadata.file_type().is_socket(), "{} is no socket", path.display());
+    Ok((metadata.mode() & 0o7777, metadata.gid()))
+}
+
+/// Runs `holdfast status` as the user `nobody` with this group: its exit status and standard error.
+fn as_nobody(node: &Node, director: &Director, group: &str) -> Result<(i32, String)> {
+    let programs = Programs::find()?;
+    // The build's folder need not be open to everybody.
+    let program = node.folder().join("holdfast");
+    std::fs::copy(programs.holdfast, &program)?;
+    let output = node.try_run([
+        "setpriv".as_ref(),
+        "--reuid=nobody".as_ref(),
+        format!("--regid={group}").as_ref(),
+        "--clear-groups".as_ref(),
+        program.as_os_str(),
+        "--socket".as_ref(),
+        director.socket().as_os_str(),
+        "status".as_ref(),
+    ])?;
+    Ok((output.code, output.stderr))
+}
+
+#[test]
+fn without_a_group_the_socket_is_root_alone() -> Result<()> {
+    let (lab, mut director) = start(SERVICES)?;
+    assert_eq!(rights(director.socket())?, (0o600, 0));
+    let (code, stderr) = as_nobody(lab.lb1(), &director, "nogroup")?;
+    assert_eq!(code, 1, "{stderr}");
+    ensure!(
+        stderr.contains("not allowed: run as root or as a member of the socket's group"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    director.stop()?;
+    ensure!(!director.socket().exists(), "the socket's file is left behind");
+    Ok(())
+}
+
+#[test]
+fn with_a_group_its_members_may_speak_and_others_not() -> Result<()> {
+    let (lab, director) = start(&format!("daemon: {{control: {{group: operator}}}}\n{SERVICES}"))?;
+    let operator = nix::unistd::Group::from_name("operator")?.context("Debian has this group")?;
+    assert_eq!(rights(director.socket())?, (0o660, operator.gid.as_raw()));
+    let (code, stderr) = as_nobody(lab.lb1(), &director, "operator")?;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let (code, stderr) = as_nobody(lab.lb1(), &director, "nogroup")?;
+    assert_eq!(code, 1, "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn every_refusal_is_a_problem_with_a_code_and_changes_nothing() -> Result<()> {
+    let (lab, director) = start(SERVICES)?;
+    wait_until(LIMIT, "the table", || (saved_table(lab.lb1()).ok()?.len() == 2).then_some(()))?;
+    let servers = "/v1/services/web/servers";
+    let long = vec![b' '; BODY_MAX + 1];
+    let cases: &[(&str, &str, &[u8], u16, &str)] = &[
+        ("GET", "/", b"", 404, "no_such_path"),
+        ("GET", "/v2/status", b"", 404, "no_such_path"),
+        ("GET", "/v1/status/more", b"", 404, "no_such_path"),
+        ("GET", "/metrics", b"", 404, "no_such_path"),
+        ("GET", "/v1/services/none", b"", 404, "no_such_service"),
+        ("GET", "/v1/services/..%2f..", b"", 404, "no_such_service"),
+        ("GET", "/v1/services/%ff", b"", 400, "bad_request"),
+        ("POST", "/v1/status", b"", 405, "method_not_allowed"),
+        ("DELETE", "/v1/services/web", b"", 405, "method_not_allowed"),
+        ("BREW", "/v1/status", b"", 405, "method_not_allowed"),
+        ("POST", servers, b"", 400, "bad_body"),
+        ("POST", servers, b"\xff\xfe\x00", 400, "bad_body"),
+        ("POST", servers, b"[1, 2]", 400, "bad_body"),
+        ("POST", servers, br#"{"address": 80}"#, 400, "bad_body"),
+        ("POST", servers, br#"{"address": "10.77.0.22:80", "wieght": 2}"#, 400, "bad_body"),
+        ("POST", servers, br#"{"address": "10.77.0.22:80", "weight": -1}"#, 400, "bad_body"),
+        ("POST", servers, br#"{"address": "10.77.0.22"}"#, 400, "bad_server"),
+        ("POST", servers, br#"{"address": "10.77.0.22:80", "name": "web1"}"#, 409, "name_taken"),
+        ("POST", servers, br#"{"address": "10.77.0.21:80", "name": "b"}"#, 409, "address_taken"),
+        ("POST", servers, &long, 413, "body_too_large"),
+        ("POST", "/v1/services/web/servers/web9/drain", b"", 404, "no_such_server"),
+        ("POST", "/v1/services/web/servers/web1/drain", br#"{"timeout": "1s"}"#, 400, "bad_body"),
+        ("DELETE", "/v1/services/web/servers/web1?now=perhaps", b"", 400, "bad_query"),
+        ("DELETE", "/v1/services/web/servers/web1?nwo=true", b"", 400, "bad_query"),
+    ];
+    for (method, path, body, status, code) in cases {
+        let answer = say(director.socket(), &request(method, path, body))
+            .with_context(|| format!("{method} {path}"))?;
+        assert_eq!(answer.status, *status, "{method} {path}: {answer:?}");
+        assert_eq!(answer.problem()?, *code, "{method} {path}: {answer:?}");
+    }
+    let service = director.service("web")?;
+    assert_eq!((service.servers.len(), service.servers[0].state.as_str()), (1, "up"));
+    assert_eq!(saved_table(lab.lb1())?.len(), 2);
+    // A body of just the longest is read: what is refused is what it says.
+    let longest = vec![b' '; BODY_MAX];
+    let answer = say(director.socket(), &request("POST", servers, &longest))?;
+    assert_eq!((answer.status, answer.problem()?.as_str()), (400, "bad_body"));
+    Ok(())
+}
+
+/// What is no HTTP costs its own connection.
+#[test]
+fn garbage_is_answered_or_dropped_and_the_daemon_works_on() -> Result<()> {
+    let (_lab, director) = start(SERVICES)?;
+    let endless = [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'a'; 2 << 20]].concat();
+    let many = [b"GET / HTTP/1.1\r\n".to_vec(), b"A: b\r\n".repeat(10_000)].concat();
+    let garbage: [&[u8]; 8] = [
+        b"\0\0\0\0\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET /v1/status HTTP/9.9\r\n\r\n",
+        b"POST /v1/services/web/servers HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/services/web/servers HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+        &endless,
+        &many,
+    ];
+    for bytes in garbage {
+        let mut stream = UnixStream::connect(director.socket())?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        // The daemon may close before all of it is written.
+        drop(stream.write_all(bytes));
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let shown = String::from_utf8_lossy(bytes.get(..40).unwrap_or(bytes)).into_owned();
+        ensure!(
+            !matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+            "{shown:?}: it waits"
+        );
+        ensure!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{shown:?}: {answer:?}");
+        director.status().with_context(|| format!("after {shown:?}"))?;
+    }
+    Ok(())
+}
+
+/// More silent connections than are served at once: they are dropped one round after the other, and the operator's turn comes.
+#[test]
+fn silent_and_slow_clients_are_dropped_and_do_not_keep_the_operator_out() -> Result<()> {
+    let (_lab, director) = start(SERVICES)?;
+    let silent = (0..100)
+        .map(|number| {
+            let mut stream = UnixStream::connect(director.socket())?;
+            stream.set_read_timeout(Some(LIMIT))?;
+            // Every other one begins to speak and never comes to its end.
+            if number % 2 == 0 {
+                stream.write_all(b"GET /v1/status HTTP/1.1\r\nHost: ")?;
+            }
+            Ok(stream)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let said = director.cli(&["status"])?;
+    ensure!(said.contains("SERVICE web"), "{said}");
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        ensure!(
+            !matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+            "a silent connection is still open"
+        );
+    }
+    Ok(())
+}
+
+/// Asks the read-only listener from the client's side of the network.
+fn ask_http(lab: &Lab, bytes: &[u8]) -> Result<Answer> {
+    let address = SocketAddr::new(lab.lb1().ip4().into(), 9650);
+    lab.client().enter(|| {
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(bytes)?;
+        Answer::read(stream)
+    })?
+}
+
+#[test]
+fn metrics_health_and_status_are_read_by_http_and_nothing_is_changed_there() -> Result<()> {
+    let (lab, director) =
+        start(&format!("daemon: {{http: {{listen: \"10.77.0.11:9650\"}}}}\n{SERVICES}"))?;
+    wait_until(LIMIT, "the daemon to be ready", || {
+        let ready = ask_http(&lab, &request("GET", "/readyz", b"")).ok()?;
+        (ready.status == 200 && ready.body == "ready\n").then_some(())
+    })?;
+    let health = ask_http(&lab, &request("GET", "/healthz", b""))?;
+    assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
+    let metrics = ask_http(&lab, &request("GET", "/metrics", b""))?;
+    assert_eq!(metrics.status, 200);
+    ensure!(
+        metrics.head.contains("content-type: application/openmetrics-text"),
+        "{}",
+        metrics.head
+    );
+    for line in [
+        r#"holdfast_server_up{service="web",server="web1"} 1"#,
+        r#"holdfast_server_weight{service="web",server="web1"} 1"#,
+        r#"holdfast_service_servers_up{service="web"} 1"#,
+        "holdfast_ipvs_drift_repairs_total 0",
+        "holdfast_ipvs_operations_total 2",
+    ] {
+        ensure!(metrics.body.lines().any(|found| found == line), "{line} in\n{}", metrics.body);
+    }
+    ensure!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    let status: Value =
+        serde_json::from_str(&ask_http(&lab, &request("GET", "/v1/status", b""))?.body)?;
+    assert_eq!(status["services"][0]["name"], "web");
+
+    for (method, path, body) in [
+        ("POST", "/v1/services/web/servers", br#"{"address": "10.77.0.22:80"}"#.as_slice()),
+        ("POST", "/v1/services/web/servers/web1/drain", b""),
+        ("DELETE", "/v1/services/web/servers/web1?now=true", b""),
+        ("POST", "/v1/status", b""),
+        ("POST", "/metrics", b""),
+    ] {
+        let answer = ask_http(&lab, &request(method, path, body))?;
+        ensure!([404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+        answer.problem()?;
+    }
+    let service = director.service("web")?;
+    assert_eq!((service.servers.len(), service.servers[0].state.as_str()), (1, "up"));
+    Ok(())
+}

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{cargo, layers};
+use crate::{cargo, layers, rfc};
 
 /// The pure layer is built for this target, where it is installed, to show that it names no operating system.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -40,6 +40,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("lints", lints),
         ("documentation", documentation),
         ("layers", layering),
+        ("requirements of RFC 9568", requirements),
         ("dependencies", dependencies),
         ("pure layer for wasm", wasm),
     ];
@@ -99,6 +100,14 @@ fn documentation(context: &Workspace) -> Result<Verdict> {
 
 fn layering(_: &Workspace) -> Result<Verdict> {
     let problems = layers::problems()?;
+    for problem in &problems {
+        println!("  {problem}");
+    }
+    Ok(if problems.is_empty() { Verdict::Passed } else { Verdict::Failed })
+}
+
+fn requirements(_: &Workspace) -> Result<Verdict> {
+    let problems = rfc::problems()?;
     for problem in &problems {
         println!("  {problem}");
     }

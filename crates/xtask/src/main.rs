@@ -11,6 +11,7 @@ mod job;
 mod kernel;
 mod layers;
 mod libtest;
+mod rfc;
 mod setup;
 mod test;
 
@@ -44,6 +45,8 @@ enum Task {
     Setup,
     /// Check which crate depends on which
     Layers,
+    /// Check that every requirement of RFC 9568 has its tests
+    Rfc,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         }
         Task::Setup => setup::run(),
         Task::Layers => layers::run(),
+        Task::Rfc => rfc::run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("xtask: {error:#}");

@@ -277,6 +277,15 @@ fn what_passes_is_what_the_packet_says() {
     assert!(!received.observations.any());
 }
 
+/// RFC 9568 §5.2.6.
+#[test]
+fn the_reserved_bits_of_v3_are_ignored() {
+    for mut meeting in [Meeting::v3_ipv4(), Meeting::v3_ipv6()] {
+        meeting.bytes[4] |= 0xf0;
+        assert_eq!(meeting.check().unwrap().advertisement.interval, interval(100));
+    }
+}
+
 #[test]
 fn v3_observes_what_v2_discards() {
     let mut meeting = Meeting::v3_ipv4();

@@ -196,3 +196,32 @@ pub enum InvalidParams {
         interval: Interval,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::params;
+
+    /// RFC 9568 §5.2.4.
+    #[test]
+    fn a_router_has_a_rank_of_1_to_255_and_0_is_refused() {
+        for priority in [1, 100, 254, 255] {
+            let params = params(Version::V3, 10, &["192.0.2.1"]);
+            let ranked = params.with_priority(Priority::new(priority)).unwrap();
+            assert_eq!(ranked.priority(), Priority::new(priority));
+        }
+        let params = params(Version::V3, 10, &["192.0.2.1"]);
+        let refused = params.with_priority(Priority::RELEASE);
+        assert_eq!(refused, Err(InvalidParams::ReleasePriority));
+    }
+
+    #[test]
+    fn an_interval_that_the_version_cannot_say_is_refused() {
+        let interval = Interval::from_centiseconds(50).unwrap();
+        let v3 = params(Version::V3, 10, &["192.0.2.1"]);
+        assert!(v3.with_advertisement_interval(interval).is_ok());
+        let v2 = params(Version::V2, 10, &["192.0.2.1"]);
+        let refused = v2.with_advertisement_interval(interval);
+        assert_eq!(refused, Err(InvalidParams::Interval { version: Version::V2, interval }));
+    }
+}

@@ -1,9 +1,9 @@
 //! `holdfast check` and `holdfast explain`: what is wrong with a configuration, and what its keys and codes mean.
 
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 
 use holdfast_config::summary;
+use holdfast_control::chain;
 
 use crate::args::{self, Output};
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::output::Answer;
 /// answer.
 pub(crate) fn check(check: &args::Check, output: Output) -> Result<Answer, Failure> {
     let outcome = holdfast_host::check(&check.file, check.node.as_deref(), check.offline)
-        .map_err(|error| Failure::Failed(sentence(&error)))?;
+        .map_err(|error| Failure::Failed(chain(&error)))?;
     let json = serde_json::json!({
         "valid": outcome.config.is_some(),
         "diagnostics": outcome.diagnostics,
@@ -46,15 +46,4 @@ pub(crate) fn explain(subject: &str) -> Result<Answer, Failure> {
     let text =
         holdfast_config::explain(subject).map_err(|error| Failure::Usage(format!("{error}")))?;
     Ok(Answer { json: serde_json::json!({ "subject": subject, "text": text }), table: text })
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

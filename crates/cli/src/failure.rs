@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use holdfast_control::RequestError;
+use holdfast_control::{RequestError, chain};
 
 /// Why a command did not do what it was told.
 #[derive(Debug)]
@@ -41,7 +41,6 @@ impl Failure {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let source = std::error::Error::source(&error).map(|cause| format!(" ({cause})"));
-        Self::Failed(format!("{error}{}", source.unwrap_or_default()))
+        Self::Failed(chain(&error))
     }
 }

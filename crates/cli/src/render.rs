@@ -33,6 +33,9 @@ pub(crate) fn status(status: &Status) -> String {
             let _ = write!(text, ", {} changes by others undone", ipvs.drift_repairs_total);
         }
         text.push('\n');
+        for foreign in &ipvs.foreign {
+            let _ = writeln!(text, "not ours, left alone: {foreign}");
+        }
         for error in &ipvs.errors {
             let _ = writeln!(text, "! {error}");
         }

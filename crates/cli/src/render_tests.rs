@@ -71,6 +71,7 @@ fn example() -> Status {
             drift_repairs_total: 1,
             in_sync_s_ago: Some(2),
             errors: vec!["add service tcp 192.0.2.10:80: ENOENT".into()],
+            foreign: vec!["tcp 192.0.2.99:22".into()],
         }),
     }
 }

@@ -153,6 +153,8 @@ pub struct Ipvs {
     pub in_sync_s_ago: Option<u64>,
     /// What the last comparison could not do, empty when all went well.
     pub errors: Vec<String>,
+    /// What else is in the kernel's table: services that are not ours, and what can't be read. It is left alone.
+    pub foreign: Vec<String>,
 }
 
 /// Adds a real server: `POST /v1/services/SERVICE/servers`.

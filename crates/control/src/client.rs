@@ -32,7 +32,7 @@ pub struct Client {
 #[non_exhaustive]
 pub enum RequestError {
     /// Nothing listens on the socket.
-    #[error("connect to {}: is holdfastd running? `systemctl status holdfast` tells, `--socket` names another path", .socket.display())]
+    #[error("connect to {}: is holdfastd running? `--socket` names another path", .socket.display())]
     NotRunning {
         /// The socket.
         socket: PathBuf,

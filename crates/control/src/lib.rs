@@ -9,16 +9,18 @@
 //! POST   /v1/services/SERVICE/servers                 AddServer → Change
 //! POST   /v1/services/SERVICE/servers/SERVER/drain    Drain → Change
 //! POST   /v1/services/SERVICE/servers/SERVER/ready    → Change
-//! DELETE /v1/services/SERVICE/servers/SERVER[?now]    Drain → Change
+//! DELETE /v1/services/SERVICE/servers/SERVER          Drain → Change; ?now=true does not drain
 //! ```
 //!
 //! Every refusal is a [`Problem`] (RFC 9457). Fields may be added within `v1`; none is renamed or removed.
 
 mod api;
+mod chain;
 mod client;
 
 pub use api::{
     AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Instance, Ipvs, Problem, Server,
     Service, Status,
 };
+pub use chain::chain;
 pub use client::{Client, RequestError};

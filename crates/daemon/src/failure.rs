@@ -1,8 +1,10 @@
 //! The ways in which the daemon does not start, each with its exit code and one sentence.
 
 use std::error::Error;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::process::ExitCode;
+
+use holdfast_control::chain;
 
 /// Why the daemon did not start.
 #[derive(Debug)]
@@ -16,14 +18,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// `attempt` failed because of `error` and what caused that.
     pub(crate) fn new(attempt: &str, error: impl Error) -> Self {
-        let mut sentence = format!("{attempt}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            // Writing to a String never fails.
-            let _ = write!(sentence, ": {error}");
-            cause = error.source();
-        }
-        Self::Host(sentence)
+        Self::Host(format!("{attempt}: {}", chain(&error)))
     }
 
     /// What the service manager and scripts see.

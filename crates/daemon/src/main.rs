@@ -1,6 +1,7 @@
 //! `holdfastd`, the director: reads the configuration, starts VRRP and the pools, and stops in order.
 
 mod api;
+mod capabilities;
 mod director;
 mod failure;
 mod host;
@@ -19,10 +20,12 @@ use ipvs_ctl::model::Table;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use crate::api::socket::ControlSocket;
-use crate::director::{Director, Kernel};
+use crate::director::{Director, Kernel, KernelGone};
 use crate::failure::Failure;
 use crate::options::Options;
 use crate::vrrp::VrrpHandle;
@@ -57,7 +60,7 @@ fn start(options: &Options) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new("start the runtime", error))?;
     let result = runtime.block_on(work(config, &options.config));
-    // A check's task may still run; nothing waits for it.
+    // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
     result
 }
@@ -66,6 +69,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let (_socket, listener) =
         ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
             .map_err(|error| Failure::new("start", error))?;
+    capabilities::require().map_err(|error| Failure::new("start", error))?;
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
     let stop = stop_signal()?;
@@ -82,22 +86,29 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     tracing::info!(node, "the director works");
     holdfast_telemetry::service_manager::ready("working");
 
-    let mut told = false;
-    let stop = async {
-        tokio::select! {
-            () = stop => told = true,
-            () = vrrp.gone() => {}
-        }
+    let (halt, halted) = oneshot::channel();
+    let mut work = tokio::spawn(director.run(receiver, halted));
+    let fault = tokio::select! {
+        () = stop => None,
+        () = vrrp.gone() => Some("the VRRP thread ended by a fault of the daemon".to_owned()),
+        ended = &mut work => Some(ended_early(ended)),
     };
-    let director = director.run(receiver, stop).await;
     holdfast_telemetry::service_manager::stopping();
     vrrp.stop(STOP_PATIENCE).await;
-    director.leave().await;
+    drop(halt);
+    if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
+        tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");
+    }
     tracing::info!(node, "the director has stopped");
-    if told {
-        Ok(())
-    } else {
-        Err(Failure::Host("the VRRP thread ended by a fault of the daemon".to_owned()))
+    fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
+}
+
+/// Why the director stopped though nobody told it to.
+fn ended_early(ended: Result<Result<(), KernelGone>, JoinError>) -> String {
+    match ended {
+        Ok(Err(gone)) => gone.to_string(),
+        Err(panic) => format!("the director ended by a fault of the daemon: {panic}"),
+        Ok(Ok(())) => "the director ended too early".to_owned(),
     }
 }
 

@@ -30,7 +30,7 @@ struct InstanceStateLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PacketLabels {
+struct CounterLabels {
     instance: String,
     counter: String,
 }
@@ -72,7 +72,7 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
 
 fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     let (states, priorities) = (Numbers::default(), Numbers::default());
-    let (transitions, packets) = (Totals::default(), Totals::default());
+    let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
     for instance in instances {
         let labels = InstanceLabels {
             instance: instance.name.clone(),
@@ -91,18 +91,16 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
         priorities.get_or_create(&labels).set(instance.priority.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
         for (counter, value) in &instance.counters {
-            packets
-                .get_or_create(&PacketLabels {
-                    instance: instance.name.clone(),
-                    counter: counter.clone(),
-                })
-                .inc_by(*value);
+            let (instance, counter) = (instance.name.clone(), counter.clone());
+            let family = if is_event(&counter) { &events } else { &packets };
+            family.get_or_create(&CounterLabels { instance, counter }).inc_by(*value);
         }
     }
     registry.register("vrrp_state", "1 for the state that the instance is in", states);
     registry.register("vrrp_priority", "The priority of this node", priorities);
     registry.register("vrrp_transitions", "Changes of state", transitions);
     registry.register("vrrp_packets", "Packets by what became of them", packets);
+    registry.register("vrrp_events", "Oddities and changes by kind", events);
 }
 
 fn pools(registry: &mut Registry, services: &[Service]) {
@@ -134,6 +132,11 @@ fn table(registry: &mut Registry, ipvs: &Ipvs) {
     }
 }
 
+/// Whether a counter of an instance counts something else than packets.
+fn is_event(counter: &str) -> bool {
+    matches!(counter, "became_active" | "stalls")
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -163,7 +166,7 @@ mod tests {
             active: None,
             fault: None,
             transitions: 2,
-            counters: [("ip_ttl".to_owned(), 7)].into(),
+            counters: [("hop_limit".to_owned(), 7), ("stalls".to_owned(), 1)].into(),
         };
         let daemon = DaemonInfo {
             node: "lb1".into(),
@@ -176,7 +179,8 @@ mod tests {
         for line in [
             r#"holdfast_vrrp_state{instance="edge",state="active"} 1"#,
             r#"holdfast_vrrp_state{instance="edge",state="backup"} 0"#,
-            r#"holdfast_vrrp_packets_total{instance="edge",counter="ip_ttl"} 7"#,
+            r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
+            r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

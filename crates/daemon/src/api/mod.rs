@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use holdfast_control::{AddServer, Change, Drain, Instance, Problem, Service, Status};
@@ -57,6 +58,7 @@ pub(crate) fn control(requests: Requests) -> Router {
         .route("/v1/services/{service}/servers/{server}/drain", post(drain))
         .route("/v1/services/{service}/servers/{server}/ready", post(ready))
         .fallback(unknown_path)
+        .layer(map_response(problem::everywhere))
         .with_state(requests)
 }
 
@@ -68,6 +70,7 @@ pub(crate) fn read_only(requests: Requests) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
         .fallback(unknown_path)
+        .layer(map_response(problem::everywhere))
         .with_state(requests)
 }
 
@@ -158,8 +161,15 @@ async fn readyz(State(requests): State<Requests>) -> Result<Response, Refusal> {
     let status = ask_status(&requests).await?;
     Ok(match status.ipvs {
         Some(ipvs) if ipvs.in_sync_s_ago.is_none() || !ipvs.errors.is_empty() => {
-            let text =
-                format!("the kernel's table is not as it should be: {}\n", ipvs.errors.join("; "));
+            let text = match ipvs.errors.is_empty() {
+                true => "the kernel's table has not been looked at yet\n".to_owned(),
+                false => {
+                    format!(
+                        "the kernel's table is not as it should be: {}\n",
+                        ipvs.errors.join("; ")
+                    )
+                }
+            };
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
         Some(_) | None => "ready\n".into_response(),
@@ -178,9 +188,9 @@ async fn command(requests: &Requests, command: Command) -> Result<Json<Change>, 
     change.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 
-/// The director has gone, whatever the channel's error says of it.
+/// The director or the VRRP thread did not answer, whatever the channel's error says of it.
 fn stopping(_gone: impl Debug) -> Refusal {
-    Refusal(unavailable("the daemon is stopping".to_owned()))
+    Refusal(unavailable("the daemon is stopping, or a part of it hangs: see its log".to_owned()))
 }
 
 fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

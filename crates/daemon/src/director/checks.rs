@@ -1,5 +1,6 @@
-//! Checks as tasks: each run is one, ends by its own timeout, and tells the director what it found.
+//! Checks as tasks: each run is one, and ends by its own timeout or with the daemon.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,36 +8,54 @@ use holdfast_config::{Check, CheckKind, HttpCheck, Name, RealServer};
 use holdfast_engine::CheckId;
 use holdfast_health::{Code, Outcome, Reason, Verdict};
 use holdfast_probe::{Exec, Http, Probe};
-use tokio::sync::mpsc;
+use tokio::task::{self, JoinError, JoinSet};
 
-/// Starts the runs of checks.
+/// The runs of checks that are under way: one at most for each check.
 #[derive(Debug)]
 pub(crate) struct Runner {
     script_user: String,
-    outcomes: mpsc::Sender<(CheckId, Outcome)>,
+    runs: JoinSet<Outcome>,
+    checks: HashMap<task::Id, CheckId>,
 }
 
 impl Runner {
-    /// A runner whose scripts run as `script_user`, and which tells what they found to `outcomes`.
-    pub(crate) fn new(script_user: &str, outcomes: mpsc::Sender<(CheckId, Outcome)>) -> Self {
-        Self { script_user: script_user.to_owned(), outcomes }
+    /// A runner whose scripts run as `script_user`.
+    pub(crate) fn new(script_user: &str) -> Self {
+        Self { script_user: script_user.to_owned(), runs: JoinSet::new(), checks: HashMap::new() }
     }
 
     /// Starts one run of `check`.
-    pub(crate) fn start(&self, id: CheckId, service: &Name, server: &RealServer, check: &Check) {
+    pub(crate) fn start(
+        &mut self,
+        id: CheckId,
+        service: &Name,
+        server: &RealServer,
+        check: &Check,
+    ) {
         let probe = self.probe(service, server, &check.kind);
         let timeout = check.policy.timeout;
-        let outcomes = self.outcomes.clone();
-        tokio::spawn(async move {
-            // A task of its own, so that a panic in a check is the end of that run and of nothing else.
-            let run = tokio::spawn(async move { probe.run(timeout).await });
-            let outcome = run.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a run of a check ended by a fault of the daemon");
-                broken(&error)
-            });
-            // The director is stopping when it no longer takes outcomes.
-            drop(outcomes.send((id, outcome)).await);
-        });
+        let run = self.runs.spawn(async move { probe.run(timeout).await });
+        self.checks.insert(run.id(), id);
+    }
+
+    /// What the next run that ends has found; waits for ever while none is under way. A run that panics is over, and counts
+    /// neither way.
+    pub(crate) async fn finished(&mut self) -> (CheckId, Outcome) {
+        loop {
+            let (run, outcome) = match self.runs.join_next_with_id().await {
+                Some(Ok((run, outcome))) => (run, outcome),
+                Some(Err(error)) => (error.id(), broken(&error)),
+                None => std::future::pending().await,
+            };
+            if let Some(check) = self.checks.remove(&run) {
+                return (check, outcome);
+            }
+        }
+    }
+
+    /// Ends every run that is under way, and what it has started.
+    pub(crate) async fn stop(&mut self) {
+        self.runs.shutdown().await;
     }
 
     fn probe(&self, service: &Name, server: &RealServer, kind: &CheckKind) -> Probe {
@@ -62,8 +81,23 @@ impl Runner {
     }
 }
 
-fn broken(error: &tokio::task::JoinError) -> Outcome {
+fn broken(error: &JoinError) -> Outcome {
+    tracing::error!(%error, "a run of a check ended by a fault of the daemon");
     let sentence = format!("the run ended by a fault of the daemon: {error}");
     let reason = Reason { code: Code::SOCKERR, sentence };
     Outcome { verdict: Verdict::Inconclusive, reason, took: Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_panics_is_over_and_counts_neither_way() {
+        let mut runner = Runner::new("nobody");
+        let run = runner.runs.spawn(async { panic!("a fault of the check's code") });
+        runner.checks.insert(run.id(), CheckId::default());
+        let (check, outcome) = runner.finished().await;
+        assert_eq!((check, outcome.verdict), (CheckId::default(), Verdict::Inconclusive));
+    }
 }

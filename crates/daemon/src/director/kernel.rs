@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use holdfast_control::Ipvs;
+use holdfast_control::{Ipvs, chain};
 use holdfast_engine::Connections;
 use holdfast_time::Instant;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
@@ -18,6 +18,9 @@ const JOBS_MAX: usize = 1;
 
 /// So many operations of a repair are named in the log.
 const NAMED_MAX: usize = 5;
+
+/// So many services of others are named in the status.
+const FOREIGN_MAX: usize = 100;
 
 /// What the kernel counts for each destination of each service.
 pub(super) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
@@ -38,6 +41,7 @@ pub(crate) struct Kernel {
     operations: u64,
     repairs: u64,
     errors: Vec<String>,
+    foreign: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +71,8 @@ pub(crate) struct Reconciliation {
     operations: Vec<Operation>,
     report: Report,
     counts: Counts,
+    /// What is in the table besides: others' services, and what can't be read.
+    foreign: Vec<String>,
 }
 
 /// Why there is no way to the kernel's IPVS.
@@ -74,11 +80,8 @@ pub(crate) struct Reconciliation {
 #[non_exhaustive]
 pub(crate) enum KernelError {
     /// The kernel does not answer, or has no IPVS.
-    #[error("{error}{}", .error.help().map(|help| format!(": {help}")).unwrap_or_default())]
-    Client {
-        /// What it answered.
-        error: ClientError,
-    },
+    #[error("{}", words(.0))]
+    Client(ClientError),
     /// The operating system has no thread left.
     #[error("start the IPVS thread")]
     Thread(#[source] io::Error),
@@ -92,7 +95,7 @@ impl Kernel {
     pub(crate) fn open() -> Result<(Self, Table), KernelError> {
         let opened =
             Client::open().and_then(|mut client| client.table().map(|table| (client, table)));
-        let (client, table) = opened.map_err(|error| KernelError::Client { error })?;
+        let (client, table) = opened.map_err(KernelError::Client)?;
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (sender, done) = mpsc::channel(JOBS_MAX);
         std::thread::Builder::new()
@@ -111,6 +114,7 @@ impl Kernel {
             operations: 0,
             repairs: 0,
             errors: Vec::new(),
+            foreign: Vec::new(),
         };
         Ok((kernel, table))
     }
@@ -145,7 +149,7 @@ impl Kernel {
                 Some(counts)
             }
             Done::Counted(Err(error)) => {
-                tracing::warn!(%error, "connections could not be counted");
+                tracing::debug!(error = words(&error), "connections could not be counted");
                 None
             }
         };
@@ -180,28 +184,35 @@ impl Kernel {
         self.reconciliations = self.reconciliations.saturating_add(1);
         let before = std::mem::take(&mut self.errors);
         match result {
-            Ok(Reconciliation { operations, report, counts }) => {
+            Ok(Reconciliation { operations, report, counts, foreign }) => {
                 self.counts = counts;
-                self.operations = self.operations.saturating_add(operations.len() as u64);
-                if self.made.as_ref() == Some(&desired) && !operations.is_empty() {
-                    self.repairs = self.repairs.saturating_add(operations.len() as u64);
+                self.foreign = foreign;
+                self.operations = self.operations.saturating_add(report.applied as u64);
+                if self.made.as_ref() == Some(&desired) && report.applied > 0 {
+                    self.repairs = self.repairs.saturating_add(report.applied as u64);
                     let named: Vec<String> =
                         operations.iter().take(NAMED_MAX).map(ToString::to_string).collect();
                     tracing::warn!(
-                        operations = operations.len(),
-                        "others changed the kernel's table, which was undone: {}",
+                        found = operations.len(),
+                        undone = report.applied,
+                        "others changed the kernel's table: {}",
                         named.join("; ")
                     );
                 }
                 self.errors = report.errors.iter().map(sentence).collect();
+                if report.answers_lost {
+                    self.errors.push(
+                        "answers of the kernel were lost: the table is read again at the next look"
+                            .to_owned(),
+                    );
+                }
                 if report.is_clean() {
                     self.made = Some(desired);
                     self.in_sync_at = Some(now);
                 }
             }
             Err(error) => {
-                let help = error.help().map(|help| format!(": {help}")).unwrap_or_default();
-                self.errors = vec![format!("{error}{help}")];
+                self.errors = vec![words(&error)];
             }
         }
         // The same errors come with every comparison: they are said once.
@@ -225,6 +236,7 @@ impl Kernel {
             drift_repairs_total: self.repairs,
             in_sync_s_ago: self.in_sync_at.map(|at| now.saturating_since(at).as_secs()),
             errors: self.errors.clone(),
+            foreign: self.foreign.clone(),
         }
     }
 
@@ -245,9 +257,17 @@ impl Kernel {
                     tracing::error!(%error, "a service stays");
                 }
             }
-            Ok(Err(error)) => tracing::error!(%error, "the services stay"),
+            Ok(Err(error)) => tracing::error!(error = words(&error), "the services stay"),
             Err(_) => tracing::error!("the IPVS thread has gone: the services may stay"),
         }
+    }
+}
+
+/// What failed, why, and what to do now.
+fn words(error: &ClientError) -> String {
+    match error.help() {
+        Some(help) => format!("{}: {help}", chain(error)),
+        None => chain(error),
     }
 }
 
@@ -283,8 +303,11 @@ fn reconcile(client: &mut Client, desired: &Table) -> Result<Reconciliation, Cli
     let status = client.status()?;
     // What else is there is others' business.
     let operations = plan(desired, &status.table(), Foreign::Keep { owned: &BTreeSet::new() });
+    let others = status.services.iter().map(|found| found.service.key);
+    let others = others.filter(|key| !desired.contains_key(key)).map(|key| key.to_string());
+    let foreign = others.chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
     let report = client.apply(&operations)?;
-    Ok(Reconciliation { operations, report, counts: counts(&status) })
+    Ok(Reconciliation { operations, report, counts: counts(&status), foreign })
 }
 
 fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {

@@ -4,7 +4,7 @@
 //! ```text
 //!  api handlers ──requests──►┐                    ┌──► checks: a task for each run ──outcomes──►┐
 //!                            ├──► Director::run ──┤                                             ├──► back in
-//!  timers ──────────────────►┘   (owns Engine)    └──► kernel: a blocking thread ──results─────►┘
+//!  timers ──────────────────►┘   (owns Engine)    └──► kernel: the ipvs thread ─────results────►┘
 //! ```
 
 mod checks;
@@ -15,21 +15,21 @@ mod status;
 use std::time::Duration;
 
 use holdfast_config::{Config, OnStop};
-use holdfast_engine::{Action, CheckId, Engine, Report};
-use holdfast_health::Outcome;
+use holdfast_control::Status;
+use holdfast_engine::{Action, Engine, Report};
 use holdfast_net::now;
 use holdfast_time::Instant;
 use ipvs_ctl::model::Table;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 use crate::api::Request;
 use crate::vrrp::VrrpRemote;
 
 pub(crate) use self::kernel::Kernel;
 
-/// So many outcomes wait for the director; a check whose outcome does not fit waits with it, and its next run is late.
-const OUTCOMES_MAX: usize = 1024;
+/// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
+const VRRP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The loop and what it owns.
 #[derive(Debug)]
@@ -40,7 +40,6 @@ pub(crate) struct Director {
     engine: Engine,
     kernel: Option<Kernel>,
     vrrp: VrrpRemote,
-    outcomes: mpsc::Receiver<(CheckId, Outcome)>,
     runner: checks::Runner,
 }
 
@@ -60,39 +59,39 @@ impl Director {
             let foreign = table.len() - adopted;
             tracing::info!(adopted, foreign, "the kernel's IPVS table was read");
         }
-        let (sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-        let runner = checks::Runner::new(&config.daemon.script_user, sender);
-        Self { started: now(), config, config_path, engine, kernel, vrrp, outcomes, runner }
+        let runner = checks::Runner::new(&config.daemon.script_user);
+        Self { started: now(), config, config_path, engine, kernel, vrrp, runner }
     }
 
-    /// Works until `stop` says so.
+    /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
+    ///
+    /// # Errors
+    /// The ipvs thread has ended by a fault of the daemon: the table stays as it is.
     pub(crate) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
-        stop: impl Future<Output = ()>,
-    ) -> Self {
-        tokio::pin!(stop);
+        mut stop: oneshot::Receiver<()>,
+    ) -> Result<(), KernelGone> {
         loop {
             self.carry_out();
             let due = self.until_due();
             tokio::select! {
-                () = &mut stop => break,
+                _ = &mut stop => break,
                 () = sleep(due) => self.engine.handle_timeout(now()),
-                Some((check, outcome)) = self.outcomes.recv() => {
+                (check, outcome) = self.runner.finished() => {
                     self.engine.check_finished(now(), check, outcome);
                 }
-                Some(request) = requests.recv() => self.answer(request).await,
-                Some(done) = kernel_done(&mut self.kernel) => self.kernel_finished(done),
+                Some(request) = requests.recv() => self.answer(request),
+                done = kernel_done(&mut self.kernel) => {
+                    self.kernel_finished(done.ok_or(KernelGone)?);
+                }
             }
         }
-        self
-    }
-
-    /// Does with the kernel's table what `ipvs.on_stop` says: the last thing before the end.
-    pub(crate) async fn leave(self) {
+        self.runner.stop().await;
         if let (Some(kernel), OnStop::Remove) = (self.kernel, self.config.ipvs.on_stop) {
             kernel.remove(self.engine.owned()).await;
         }
+        Ok(())
     }
 
     fn until_due(&self) -> Duration {
@@ -129,16 +128,29 @@ impl Director {
         }
     }
 
-    async fn answer(&mut self, request: Request) {
-        // A requester that has gone away needs no answer.
+    /// Answers `request`. A requester that has gone away needs no answer.
+    fn answer(&mut self, request: Request) {
         match request {
-            Request::Status(answer) => drop(answer.send(self.status().await)),
+            Request::Status(answer) => {
+                // The VRRP thread is asked in a task of its own: the director waits for nobody.
+                let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
+                tokio::spawn(async move {
+                    if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
+                        drop(answer.send(Status { vrrp, ..status }));
+                    }
+                });
+            }
             Request::Command { command, answer } => drop(answer.send(self.command(command))),
         }
     }
 }
 
-/// What the kernel's thread has done; never anything where there is no kernel.
+/// The ipvs thread has ended though nobody told it to.
+#[derive(Debug, thiserror::Error)]
+#[error("the ipvs thread ended by a fault of the daemon; the kernel's table stays as it is")]
+pub(crate) struct KernelGone;
+
+/// What the ipvs thread has done; none when it has gone, and never anything where there is no kernel.
 async fn kernel_done(kernel: &mut Option<Kernel>) -> Option<kernel::Done> {
     match kernel {
         Some(kernel) => kernel.done().await,

@@ -8,8 +8,8 @@ use ipvs_ctl::model::{Forwarding, ServiceFlags};
 use super::Director;
 
 impl Director {
-    /// Everything at a glance.
-    pub(super) async fn status(&self) -> Status {
+    /// Everything at a glance but VRRP, which its own thread tells.
+    pub(super) fn status_without_vrrp(&self) -> Status {
         let now = holdfast_net::now();
         Status {
             daemon: DaemonInfo {
@@ -18,7 +18,7 @@ impl Director {
                 config: self.config_path.clone(),
                 uptime_s: now.saturating_since(self.started).as_secs(),
             },
-            vrrp: self.vrrp.status().await,
+            vrrp: Vec::new(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
         }

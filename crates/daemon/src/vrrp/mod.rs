@@ -155,11 +155,11 @@ fn remove_addresses(instances: &[Instance]) {
 }
 
 impl VrrpRemote {
-    /// The instances as they are now; empty when the thread has gone.
-    pub(crate) async fn status(&self) -> Vec<control::Instance> {
+    /// The instances as they are now; none when the thread has gone or takes no commands.
+    pub(crate) async fn status(&self) -> Option<Vec<control::Instance>> {
         let (answer, status) = oneshot::channel();
         self.send(Command::Status(answer));
-        status.await.unwrap_or_default()
+        status.await.ok()
     }
 
     fn send(&self, command: Command) {

@@ -8,9 +8,9 @@ use holdfast_net::{Datagram, IfIndex, Interface, MAX_DATAGRAM, VrrpSocket, VrrpS
 use holdfast_time::Instant;
 use vrrp::AddressFamily;
 
-/// So many datagrams of one socket are read before timers have their turn again. At a flood the rest stays in the kernel's queue,
-/// which drops what does not fit.
-const DATAGRAMS_PER_TURN: usize = 1024;
+/// So many datagrams of one socket are read before timers have their turn again: few, so that an Active's advertisements are on time
+/// in a flood. The rest stays in the kernel's queue, which drops what does not fit.
+const DATAGRAMS_PER_TURN: usize = 64;
 
 /// Which socket: the interface's number and the family.
 pub(super) type SocketKey = (IfIndex, AddressFamily);

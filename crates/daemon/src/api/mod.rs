@@ -11,7 +11,6 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use holdfast_control::{AddServer, Change, Drain, Instance, Problem, Service, Status};
@@ -58,7 +57,6 @@ pub(crate) fn control(requests: Requests) -> Router {
         .route("/v1/services/{service}/servers/{server}/drain", post(drain))
         .route("/v1/services/{service}/servers/{server}/ready", post(ready))
         .fallback(unknown_path)
-        .layer(map_response(problem::everywhere))
         .with_state(requests)
 }
 
@@ -70,7 +68,6 @@ pub(crate) fn read_only(requests: Requests) -> Router {
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
         .fallback(unknown_path)
-        .layer(map_response(problem::everywhere))
         .with_state(requests)
 }
 

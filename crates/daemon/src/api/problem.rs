@@ -10,9 +10,6 @@ use super::server::BODY_MAX;
 /// The media type of a problem (RFC 9457 §6.1).
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The media type of a problem.
-const PROBLEM: &str = "application/problem+json";
-
 /// A [`Problem`] on its way out.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub(crate) Problem);
@@ -72,24 +69,6 @@ pub(crate) fn conflict(code: &str, detail: String) -> Problem {
 /// 503.
 pub(crate) fn unavailable(detail: String) -> Problem {
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-}
-
-/// Makes a problem of every refusal that is none yet: those of the HTTP layer itself, such as a wrong method or a long body.
-pub(crate) async fn everywhere(response: Response) -> Response {
-    let status = response.status();
-    let told = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM);
-    let readiness = status == StatusCode::SERVICE_UNAVAILABLE;
-    if status.is_success() || told || readiness {
-        return response;
-    }
-    let words = status.canonical_reason().unwrap_or("refused");
-    let code = words.to_ascii_lowercase().replace(' ', "_");
-    let mut refusal = Refusal(problem(status, &code, format!("the request was refused: {words}")))
-        .into_response();
-    if let Some(allow) = response.headers().get(ALLOW) {
-        refusal.headers_mut().insert(ALLOW, allow.clone());
-    }
-    refusal
 }
 
 fn problem(status: StatusCode, code: &str, detail: String) -> Problem {

@@ -1,5 +1,6 @@
 //! A virtual LAN with a virtual clock: virtual routers exchange real bytes, which take the way through `vrrp::receive`, over a
-//! link that loses, delays and reorders them, splits and heals, between machines that stand still, sleep, die and come back.
+//! link that loses, doubles, delays and reorders them, splits and heals, between machines that stand still, sleep, die and come
+//! back, whose clocks differ, and beside somebody who sends what nobody may believe.
 //!
 //! Nothing here reads a clock or a socket: the same seed gives the same run, to the nanosecond. A run that panics prints its
 //! seed and its last steps; `HOLDFAST_LAN_SEED=<seed>` then repeats it, alone ([`seeds`]).
@@ -13,8 +14,10 @@
 //! ```
 //!
 //! It is not a network: one segment, one virtual router, no switch that ages its table. After each step it checks what must hold
-//! at every moment (I6, I7); what must hold in the end is asked by the tests.
+//! at every moment (I6 to I10); what must hold in the end is asked by the tests.
 
+mod clock;
+mod hostile;
 mod node;
 mod random;
 mod run;
@@ -57,6 +60,8 @@ pub struct NodeId(usize);
 pub struct Link {
     /// How many of a thousand frames are lost.
     pub loss_per_mille: u16,
+    /// How many of a thousand frames arrive twice, each with a jitter of its own.
+    pub double_per_mille: u16,
     /// How long a frame takes at least.
     pub delay: Duration,
     /// How much longer it may take; frames overtake each other when it is not zero.
@@ -65,8 +70,12 @@ pub struct Link {
 
 impl Link {
     /// A quiet segment: no loss, 50 µs.
-    pub const QUIET: Self =
-        Self { loss_per_mille: 0, delay: Duration::from_micros(50), jitter: Duration::ZERO };
+    pub const QUIET: Self = Self {
+        loss_per_mille: 0,
+        double_per_mille: 0,
+        delay: Duration::from_micros(50),
+        jitter: Duration::ZERO,
+    };
 }
 
 /// How many lines of a run are kept for the message of a failure. The oldest go first.
@@ -85,6 +94,9 @@ pub struct Lan {
     next_entry: u64,
     /// Directions that carry nothing: from, to.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Directions that lose more than the link does, in a thousand frames: from, to.
+    weak: BTreeMap<(NodeId, NodeId), u16>,
+    steps: u64,
     /// Since when two connected running nodes both are Active.
     both_active: BTreeMap<(NodeId, NodeId), Instant>,
     longest_overlap: Duration,
@@ -109,6 +121,8 @@ impl Lan {
             agenda: BTreeMap::new(),
             next_entry: 0,
             cut: BTreeSet::new(),
+            weak: BTreeMap::new(),
+            steps: 0,
             both_active: BTreeMap::new(),
             longest_overlap: Duration::ZERO,
             trace: VecDeque::new(),
@@ -143,9 +157,11 @@ impl Lan {
         self.note(format_args!("{id:?} starts"));
         let now = self.now;
         let node = self.node_mut(id);
-        let address = node.address;
+        let (address, clock) = (node.address, node.clock);
         let transitions = std::mem::take(&mut node.transitions);
-        *node = Node { transitions, ..Node::new(now, node.params.clone(), address) };
+        let earlier = transitions.len();
+        let fresh = Node::new(clock.reads(now), node.params.clone(), address);
+        *node = Node { transitions, earlier, clock, ..fresh };
         node.power = Power::On;
         self.give(id, Event::InterfaceUp { primary: address });
         self.give(id, Event::Startup);
@@ -203,10 +219,19 @@ impl Lan {
         self.give(id, Event::InterfaceUp { primary });
     }
 
+    /// Its clock runs too fast by so many millionths from now on, or too slow. It goes on at that rate in its next life.
+    pub fn set_clock(&mut self, id: NodeId, ppm: i32) {
+        self.note(format_args!("{id:?} has a clock that is off by {ppm} ppm"));
+        let now = self.now;
+        self.node_mut(id).clock.set_rate(now, ppm);
+    }
+
     /// It gets other parameters, now and for its next life.
     pub fn reconfigure(&mut self, id: NodeId, params: Params) {
         self.note(format_args!("{id:?} is reconfigured"));
-        self.node_mut(id).params = params.clone();
+        let node = self.node_mut(id);
+        node.params = params.clone();
+        node.shortest = node.shortest.min(params.advertisement_interval().duration());
         self.give(id, Event::Reconfigure(params));
     }
 
@@ -225,6 +250,12 @@ impl Lan {
         self.cut.insert((from, to));
     }
 
+    /// From `from` to `to` so many of a thousand frames are lost, beside those that the link loses; not on the way back.
+    pub fn weaken(&mut self, from: NodeId, to: NodeId, loss_per_mille: u16) {
+        self.note(format_args!("{from:?} to {to:?} loses {loss_per_mille} of 1000"));
+        self.weak.insert((from, to), loss_per_mille);
+    }
+
     /// Nothing goes between `island` and the others any more.
     pub fn partition(&mut self, island: &[NodeId]) {
         for inside in island {
@@ -240,12 +271,14 @@ impl Lan {
         self.note(format_args!("healed"));
         self.nodes_changed();
         self.cut.clear();
+        self.weak.clear();
     }
 
     /// Somebody who is no node sends this to all.
     pub fn inject(&mut self, source: IpAddr, hop_limit: u8, payload: &[u8]) {
         for to in self.nodes() {
-            let frame = Frame::Vrrp { source, hop_limit, payload: payload.to_vec() };
+            let payload = payload.to_vec();
+            let frame = Frame::Vrrp { source, hop_limit, payload, hostile: false };
             self.transmit(None, to, frame);
         }
     }
@@ -260,6 +293,11 @@ impl Lan {
     /// A node's machine.
     pub fn router(&self, id: NodeId) -> &VirtualRouter {
         &self.node(id).router
+    }
+
+    /// How many moments there were at which something happened.
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// How many advertisements it has sent in this life.

@@ -8,12 +8,13 @@ use holdfast_time::Instant;
 use vrrp::{Params, Status, Timer, Transition, VirtualRouter};
 
 use super::NodeId;
+use super::clock::Clock;
 
 /// What travels on the LAN.
 #[derive(Clone, Debug)]
 pub(super) enum Frame {
-    /// An IP packet of protocol 112.
-    Vrrp { source: IpAddr, hop_limit: u8, payload: Vec<u8> },
+    /// An IP packet of protocol 112; nobody may believe a hostile one.
+    Vrrp { source: IpAddr, hop_limit: u8, payload: Vec<u8>, hostile: bool },
     /// A gratuitous ARP or unsolicited Neighbor Advertisement for the virtual addresses.
     Announcement { by: NodeId },
 }
@@ -36,6 +37,16 @@ pub(super) struct Node {
     pub(super) params: Params,
     pub(super) address: IpAddr,
     pub(super) router: VirtualRouter,
+    /// What the machine takes for the time.
+    pub(super) clock: Clock,
+    /// When this life began, by its own clock.
+    pub(super) born: Instant,
+    /// The shortest interval that it had in this life.
+    pub(super) shortest: Duration,
+    /// How many of its transitions were in earlier lives.
+    pub(super) earlier: usize,
+    /// How often it stood still or slept in this life.
+    pub(super) halts: u64,
     pub(super) power: Power,
     pub(super) link_up: bool,
     pub(super) installed: bool,
@@ -55,6 +66,11 @@ impl Node {
     pub(super) fn new(now: Instant, params: Params, address: IpAddr) -> Self {
         Self {
             router: VirtualRouter::new(now, params.clone()),
+            clock: Clock::RIGHT,
+            born: now,
+            shortest: params.advertisement_interval().duration(),
+            earlier: 0,
+            halts: 0,
             params,
             address,
             power: Power::Off,
@@ -83,8 +99,10 @@ impl Node {
         self.installed && self.power != Power::Off
     }
 
+    /// When its timer is due, by the LAN's time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.router.poll_timeout().filter(|_| self.runs()).map(|(deadline, _)| deadline)
+        let timer = self.router.poll_timeout().filter(|_| self.runs());
+        timer.map(|(deadline, _)| self.clock.lan_time(deadline))
     }
 
     /// The invariants that hold at every moment, whatever the LAN does.
@@ -92,6 +110,7 @@ impl Node {
     /// # Panics
     /// When one does not.
     pub(super) fn check(&self, now: Instant) {
+        let now = self.clock.reads(now);
         let router = &self.router;
         let status = router.status();
         assert_eq!(
@@ -109,6 +128,17 @@ impl Node {
             (Status::Initialize | Status::Backup | Status::Active, _) => false,
         };
         assert!(allowed, "I6: {status} with the timer {left:?}");
+        let allowed = self.advertisements_allowed(now);
+        assert!(u128::from(self.sent) <= allowed, "I9: {} sent, {allowed} allowed", self.sent);
+    }
+
+    /// I9: two in each interval; one more for each change of state, for the one that begins a time as Active and the one that ends
+    /// it; and one more for each time that it stood still, after which a timed one is late.
+    fn advertisements_allowed(&self, now: Instant) -> u128 {
+        let lived = now.saturating_since(self.born).as_nanos();
+        let intervals = lived / self.shortest.as_nanos().max(1) + 1;
+        let transitions = self.transitions.len().saturating_sub(self.earlier);
+        2 * intervals + 2 * transitions as u128 + u128::from(self.halts)
     }
 
     pub(super) fn interval(&self) -> Duration {

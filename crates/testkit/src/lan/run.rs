@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_time::Instant;
 use vrrp::receive::{self, Datagram};
 use vrrp::wire::HOP_LIMIT;
-use vrrp::{Action, Event, Priority, Status};
+use vrrp::{Action, Event, Priority, Status, VirtualRouter};
 
 use super::node::{Frame, Node, Power};
 use super::{Arranged, Lan, NodeId};
@@ -50,6 +50,7 @@ impl Lan {
     fn step(&mut self) {
         let Some(next) = self.next() else { return };
         self.now = next;
+        self.steps += 1;
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= next) {
             match entry.remove() {
                 Arranged::Arrive { to, frame } => self.arrive(to, frame),
@@ -58,8 +59,9 @@ impl Lan {
         }
         for id in self.nodes() {
             if self.node(id).deadline().is_some_and(|deadline| deadline <= self.now) {
-                let now = self.now;
-                self.node_mut(id).router.handle_timeout(now);
+                let node = self.node_mut(id);
+                let own = node.clock.reads(next);
+                node.router.handle_timeout(own);
                 self.perform(id);
             }
         }
@@ -104,6 +106,7 @@ impl Lan {
             Power::On | Power::Off => return,
         };
         node.power = Power::On;
+        node.halts += 1;
         let inbox = std::mem::take(&mut node.inbox);
         self.nodes_changed();
         self.note(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
@@ -127,32 +130,48 @@ impl Lan {
         }
         match frame {
             Frame::Announcement { by } => node.learned = Some(by),
-            Frame::Vrrp { source, hop_limit, payload } => {
-                self.receive(to, source, hop_limit, &payload);
+            Frame::Vrrp { source, hop_limit, payload, hostile } => {
+                let believed = self.receive(to, source, hop_limit, &payload);
+                assert!(!(hostile && believed), "I8: a hostile packet was believed");
             }
         }
     }
 
-    /// The way of a packet, as the daemon has it.
-    fn receive(&mut self, to: NodeId, source: IpAddr, hop_limit: u8, payload: &[u8]) {
+    /// The way of a packet, as the daemon has it; whether it was believed.
+    fn receive(&mut self, to: NodeId, source: IpAddr, hop_limit: u8, payload: &[u8]) -> bool {
         let router = &mut self.node_mut(to).router;
         let destination = router.params().family().multicast_group();
         let datagram = Datagram { source, destination, hop_limit: Some(hop_limit), payload };
         let received = receive::identify(datagram)
             .and_then(|identified| receive::check(&identified, Some(router.expectation())));
         match received {
-            Ok(received) => self.give(to, Event::Advertisement(received.advertisement)),
+            Ok(received) => {
+                self.give(to, Event::Advertisement(received.advertisement));
+                true
+            }
             Err(reason) => {
                 let before = *router.state();
                 router.count_discard(reason);
                 assert_eq!(*router.state(), before, "I8: an invalid packet changes counters only");
+                false
             }
         }
     }
 
     pub(super) fn give(&mut self, id: NodeId, event: Event) {
         let now = self.now;
-        self.node_mut(id).router.handle(now, event);
+        let node = self.node_mut(id);
+        let learned = |router: &VirtualRouter| {
+            router.active_adver_interval().filter(|_| router.status() == Status::Backup)
+        };
+        let before = learned(&node.router);
+        let teaches = matches!(event, Event::Advertisement(_) | Event::Reconfigure(_));
+        node.router.handle(node.clock.reads(now), event);
+        let after = learned(&node.router);
+        assert!(
+            teaches || before.is_none() || after.is_none() || before == after,
+            "I10: {before:?} became {after:?} without an advertisement"
+        );
         self.perform(id);
     }
 
@@ -202,7 +221,8 @@ impl Lan {
         let payload = node.router.encode(priority, source, group);
         for to in self.nodes().filter(|&to| to != id) {
             let payload = payload.clone();
-            self.transmit(Some(id), to, Frame::Vrrp { source, hop_limit: HOP_LIMIT, payload });
+            let frame = Frame::Vrrp { source, hop_limit: HOP_LIMIT, payload, hostile: false };
+            self.transmit(Some(id), to, frame);
         }
     }
 
@@ -213,6 +233,15 @@ impl Lan {
         }
         if self.random.per_mille(self.link.loss_per_mille) {
             return;
+        }
+        let weak = from.and_then(|from| self.weak.get(&(from, to)).copied());
+        if weak.is_some_and(|loss| self.random.per_mille(loss)) {
+            return;
+        }
+        // Only where frames are doubled: the other runs keep the numbers that they had.
+        if self.link.double_per_mille > 0 && self.random.per_mille(self.link.double_per_mille) {
+            let at = self.now + self.link.delay + self.random.duration(self.link.jitter);
+            self.arrange(at, Arranged::Arrive { to, frame: frame.clone() });
         }
         let jitter = self.random.duration(self.link.jitter);
         let at = self.now + self.link.delay + jitter;

@@ -8,7 +8,7 @@ use vrrp::{AddressFamily, Interval, Params, Priority, Reason, Status, Version};
 use super::{SECOND, every, is_active, lan, params, rank, transitions};
 
 /// Some routers of one kind: two to five, of ranks that are often equal.
-fn random_routers(seed: u64) -> Vec<Params> {
+pub(crate) fn random_routers(seed: u64) -> Vec<Params> {
     let mut lan = Lan::new(seed);
     let random = lan.random();
     let kinds = [
@@ -33,7 +33,7 @@ fn random_routers(seed: u64) -> Vec<Params> {
 }
 
 /// One thing that goes wrong, or right again.
-fn random_fault(lan: &mut Lan, interval: Duration) {
+pub(crate) fn random_fault(lan: &mut Lan, interval: Duration) {
     let nodes: Vec<NodeId> = lan.nodes().collect();
     let random = lan.random();
     let node = *random.choose(&nodes).unwrap();
@@ -51,16 +51,52 @@ fn random_fault(lan: &mut Lan, interval: Duration) {
         8 => lan.partition(&[node, other]),
         9 => lan.cut(node, other),
         10 => lan.heal(),
-        _ => lan.set_link(Link { loss_per_mille, delay: interval / 50, jitter: interval / 10 }),
+        _ => lan.set_link(Link {
+            loss_per_mille,
+            double_per_mille: loss_per_mille / 2,
+            delay: interval / 50,
+            jitter: interval / 10,
+        }),
     }
 }
 
 /// After this time without a change, all is settled: whoever waits has waited the longest interval that it can have learned,
 /// the one who took over has been heard, and answers that the storm guard delayed have been given.
-fn settling_time(lan: &Lan) -> Duration {
+pub(crate) fn settling_time(lan: &Lan) -> Duration {
     let interval = |node| lan.router(node).params().advertisement_interval().duration();
     let longest = lan.nodes().map(interval).max().unwrap();
     longest * 6 + SECOND
+}
+
+/// All faults end. I1, I2: one Active remains among those that take part, it is one of the best, and so it stays.
+pub(crate) fn settle_on_the_best(lan: &mut Lan, nodes: &[NodeId], interval: Duration) {
+    lan.heal();
+    lan.set_link(Link::QUIET);
+    // Who stands still or sleeps goes on by itself.
+    lan.run_for(interval * 8);
+    for &node in nodes {
+        lan.plug(node);
+    }
+    let takes_part =
+        |lan: &Lan, node| lan.runs(node) && lan.router(node).status() != Status::Initialize;
+    for &node in nodes {
+        if !takes_part(lan, node) && lan.random().per_mille(700) {
+            lan.start(node);
+        }
+    }
+    let settle = settling_time(lan);
+    lan.run_for(settle);
+    let ranks = |lan: &Lan, among: &[NodeId]| -> Option<Priority> {
+        among.iter().map(|&node| lan.router(node).priority()).max()
+    };
+    let part: Vec<NodeId> = nodes.iter().copied().filter(|&node| takes_part(lan, node)).collect();
+    let actives = lan.actives();
+    assert_eq!(actives.len(), part.len().min(1), "{actives:?}");
+    // Among equals whoever came first stays: there is no tie-break in Backup.
+    assert_eq!(ranks(lan, &actives), ranks(lan, &part));
+    let quiet = transitions(lan);
+    lan.run_for(settle * 3);
+    assert_eq!(transitions(lan), quiet, "and it stays");
 }
 
 #[test]
@@ -74,34 +110,7 @@ fn i1_i2_after_any_faults_one_active_remains_and_it_is_the_best() {
             lan.run_for(wait);
             random_fault(&mut lan, interval);
         }
-        lan.heal();
-        lan.set_link(Link::QUIET);
-        // Who stands still or sleeps goes on by itself.
-        lan.run_for(interval * 8);
-        for &node in &nodes {
-            lan.plug(node);
-        }
-        let takes_part =
-            |lan: &Lan, node| lan.runs(node) && lan.router(node).status() != Status::Initialize;
-        for &node in &nodes {
-            if !takes_part(&lan, node) && lan.random().per_mille(700) {
-                lan.start(node);
-            }
-        }
-        let settle = settling_time(&lan);
-        lan.run_for(settle);
-        let ranks = |lan: &Lan, among: &[NodeId]| -> Option<Priority> {
-            among.iter().map(|&node| lan.router(node).priority()).max()
-        };
-        let part: Vec<NodeId> =
-            nodes.iter().copied().filter(|&node| takes_part(&lan, node)).collect();
-        let actives = lan.actives();
-        assert_eq!(actives.len(), part.len().min(1), "{actives:?}");
-        // Among equals whoever came first stays: there is no tie-break in Backup.
-        assert_eq!(ranks(&lan, &actives), ranks(&lan, &part));
-        let quiet = transitions(&lan);
-        lan.run_for(settle * 3);
-        assert_eq!(transitions(&lan), quiet, "and it stays");
+        settle_on_the_best(&mut lan, &nodes, interval);
     }
 }
 
@@ -111,7 +120,12 @@ fn i1_loss_and_jitter_make_no_lasting_second_active() {
         let (mut lan, _) =
             lan(seed, &[every(&rank(200), 10), every(&rank(100), 10), every(&rank(50), 10)]);
         let interval = Duration::from_millis(100);
-        lan.set_link(Link { loss_per_mille: 200, delay: interval / 20, jitter: interval / 4 });
+        lan.set_link(Link {
+            loss_per_mille: 200,
+            double_per_mille: 100,
+            delay: interval / 20,
+            jitter: interval / 4,
+        });
         lan.run_for(SECOND * 120);
         // Each further interval needs another loss in both directions.
         assert!(lan.longest_overlap() < interval * 8, "{:?}", lan.longest_overlap());
@@ -205,6 +219,7 @@ fn i11_after_a_split_has_healed_everybody_knows_the_address_from_the_active() {
         let (mut lan, nodes) = lan(seed, &[rank(100), rank(100), rank(200), rank(50)]);
         lan.set_link(Link {
             loss_per_mille: 0,
+            double_per_mille: 0,
             delay: Duration::from_micros(50),
             jitter: Duration::from_millis(5),
         });

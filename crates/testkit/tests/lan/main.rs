@@ -7,6 +7,7 @@
 mod election;
 mod hostile;
 mod standstill;
+mod storm;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,0 +1,61 @@
+//! Everything at once, for a million steps: I6 to I10 are checked at each of them (`testkit::lan`), I1 and I2 at the end of each run.
+
+use std::time::Duration;
+
+use holdfast_testkit::lan::{Lan, Link, NodeId, seeds};
+
+use super::election::{random_fault, random_routers, settle_on_the_best};
+use super::lan;
+
+/// How many moments a run of all seeds has at least. With another count of seeds it is not asked for.
+const STEPS: u64 = 1_000_000;
+
+/// What the faults of the other tests are not: one-way loss, frames that come twice, clocks that differ, hostile packets.
+fn another_fault(lan: &mut Lan, interval: Duration) {
+    let nodes: Vec<NodeId> = lan.nodes().collect();
+    let random = lan.random();
+    let node = *random.choose(&nodes).unwrap();
+    let other = *random.choose(&nodes).unwrap();
+    let loss = u16::try_from(random.below(1000)).unwrap();
+    // A quartz is off by 100 ppm at most; ten times that.
+    let ppm = i32::try_from(random.below(2001)).unwrap() - 1000;
+    match lan.random().below(4) {
+        0 => lan.weaken(node, other, loss),
+        1 => lan.set_clock(node, ppm),
+        2 => lan.set_link(Link {
+            loss_per_mille: loss / 5,
+            double_per_mille: loss,
+            delay: interval / 100,
+            jitter: interval / 5,
+        }),
+        _ => {
+            for _ in 0..5 {
+                lan.attack();
+            }
+        }
+    }
+}
+
+#[test]
+fn i1_i2_i6_to_i10_hold_through_a_million_steps_of_everything() {
+    let mut steps = 0;
+    let all_seeds = seeds(600);
+    let everything = all_seeds == (0..600);
+    for seed in all_seeds {
+        let all = random_routers(seed);
+        let (mut lan, nodes) = lan(seed, &all);
+        let interval = all[0].advertisement_interval().duration();
+        for _ in 0..150 {
+            let wait = lan.random().duration(interval * 5);
+            lan.run_for(wait);
+            if lan.random().per_mille(500) {
+                another_fault(&mut lan, interval);
+            } else {
+                random_fault(&mut lan, interval);
+            }
+        }
+        settle_on_the_best(&mut lan, &nodes, interval);
+        steps += lan.steps();
+    }
+    assert!(!everything || steps >= STEPS, "{steps} steps");
+}

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use holdfast_control::Problem;
 use holdfast_integration::{Director, Programs, saved_table};
 use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
 use serde_json::Value;
@@ -43,11 +44,10 @@ impl Answer {
     /// The code of a refusal, which must be a problem of RFC 9457 that bears the answer's status and says something.
     fn problem(&self) -> Result<String> {
         ensure!(self.head.contains("content-type: application/problem+json"), "{self:?}");
-        let problem: Value = serde_json::from_str(&self.body)?;
-        ensure!(problem["status"] == self.status, "{self:?}");
-        ensure!(problem["detail"].as_str().is_some_and(|text| text.len() > 10), "{self:?}");
-        ensure!(problem["title"].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
-        Ok(problem["code"].as_str().context("no code")?.to_owned())
+        let problem: Problem = serde_json::from_str(&self.body)?;
+        ensure!(problem.status == self.status, "{self:?}");
+        ensure!(problem.detail.len() > 10 && !problem.title.is_empty(), "{self:?}");
+        Ok(problem.code)
     }
 }
 
@@ -294,5 +294,41 @@ fn metrics_health_and_status_are_read_by_http_and_nothing_is_changed_there() -> 
     }
     let service = director.service("web")?;
     assert_eq!((service.servers.len(), service.servers[0].state.as_str()), (1, "up"));
+    Ok(())
+}
+
+/// An IPv6 server of an IPv4 service, by tunnel: the kernel refuses it while its sync daemon runs. The daemon works on, says what
+/// it could not do wherever it is asked, and does it when it can be done.
+#[test]
+fn not_ready_while_the_table_is_not_as_it_should_be() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    lab.lb1().run(["ipvsadm", "--start-daemon", "master", "--mcast-interface", "eth0"])?;
+    let director = Director::start(
+        lab.lb1(),
+        "daemon: {http: {listen: \"10.77.0.11:9650\"}}\nipvs: {poll: 250ms}\n\
+         services: {far: {listen: tcp 10.77.0.10:80, forward: tunnel, real_servers: {web1: \"[fd00:77::21]:80\"}}}\n",
+    )?;
+    let error = wait_until(LIMIT, "the error to show", || {
+        director.status().ok()?.ipvs?.errors.first().cloned()
+    })?;
+    for part in ["[fd00:77::21]:80", "EINVAL", "sync daemon"] {
+        ensure!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+    let shown = director.cli(&["status"])?;
+    ensure!(shown.contains(&format!("! {error}")), "{shown}");
+    let ready = ask_http(&lab, &request("GET", "/readyz", b""))?;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    ensure!(ready.body.contains(&error), "{ready:?}");
+    assert_eq!(ask_http(&lab, &request("GET", "/healthz", b""))?.status, 200);
+
+    lab.lb1().run(["ipvsadm", "--stop-daemon", "master"])?;
+    wait_until(LIMIT, "the daemon to be ready", || {
+        (ask_http(&lab, &request("GET", "/readyz", b"")).ok()?.status == 200).then_some(())
+    })?;
+    assert_eq!(saved_table(lab.lb1())?.len(), 2);
+    assert_eq!(director.status()?.ipvs.context("the table")?.errors, Vec::<String>::new());
+    let said =
+        director.process().log().matches("the kernel's table is not as it should be").count();
+    assert_eq!(said, 1, "the same error is said once");
     Ok(())
 }

@@ -79,7 +79,7 @@ pub(crate) enum Server {
         /// Its name; by default made from the address.
         #[arg(long)]
         name: Option<String>,
-        /// Its weight.
+        /// Its weight [default: 1; a server that is there already keeps its own].
         #[arg(long)]
         weight: Option<u32>,
         /// Waits until it is up, so long at most; exits with 3 when it is not up by then.

@@ -17,12 +17,13 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
     match verb {
         args::Server::Add { service, address, name, weight, wait } => {
             let change = client.add_server(&service, &AddServer { address, name, weight }).await?;
-            settled(client, change, wait, "up", |server| server.state == "up").await
+            settled(client, change, wait, "up", |now| now.is_some_and(|it| it.state == "up")).await
         }
         args::Server::Drain { server, drain } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
             let change = client.drain_server(service, name, &request(&drain)).await?;
-            settled(client, change, drain.wait, "drained", |server| server.state == "drained").await
+            let drained = |now: Option<&Server>| now.is_some_and(|it| it.state == "drained");
+            settled(client, change, drain.wait, "drained", drained).await
         }
         args::Server::Ready { server } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
@@ -33,7 +34,7 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
             let (service, name) = server.parts().map_err(Failure::Usage)?;
             let request = request(&drain);
             let change = client.remove_server(service, name, (!now).then_some(&request)).await?;
-            settled(client, change, drain.wait, "removed", |_| false).await
+            settled(client, change, drain.wait, "removed", |now| now.is_none()).await
         }
         args::Server::List { service: Some(service) } => {
             to_answer(&client.service(&service).await?, render::service)
@@ -51,20 +52,27 @@ fn request(options: &args::DrainOptions) -> Drain {
     Drain { timeout_ms: options.timeout.map(milliseconds) }
 }
 
-/// The change, after `wait` at most until the server is gone or `done` with.
+/// The change, after `wait` at most until it is `done`, told from the server as it is then. A server that vanishes meanwhile and
+/// was not to be removed is a failure.
 async fn settled(
     client: &Client,
     mut change: Change,
     wait: Option<Duration>,
     goal: &str,
-    done: impl Fn(&Server) -> bool,
+    done: impl Fn(Option<&Server>) -> bool,
 ) -> Result<Answer, Failure> {
     let Some(wait) = wait else { return to_answer(&change, render::change) };
     let deadline = Instant::now() + wait;
     loop {
         change.now = find(client, &change).await?;
-        let Some(server) = change.now.as_ref().filter(|server| !done(server)) else {
+        if done(change.now.as_ref()) {
             return to_answer(&change, render::change);
+        }
+        let Some(server) = &change.now else {
+            return Err(Failure::Failed(format!(
+                "{}/{} is not {goal}: it was removed meanwhile",
+                change.service, change.server
+            )));
         };
         if Instant::now() >= deadline {
             return Err(Failure::TimedOut(format!(
@@ -79,4 +87,28 @@ async fn settled(
 async fn find(client: &Client, change: &Change) -> Result<Option<Server>, RequestError> {
     let service = client.service(&change.service).await?;
     Ok(service.servers.into_iter().find(|server| server.name == change.server))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_config::Name;
+
+    use super::*;
+
+    /// The client can't use the configuration's type, so it has the rule a second time.
+    #[test]
+    fn the_client_takes_exactly_the_names_of_the_configuration() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = Client::new("/nonexistent/control.sock");
+        let lengths = [0, 1, 62, 63, 64].map(|length| "a".repeat(length));
+        let characters = (0..=255_u8).map(char::from);
+        let names = characters.flat_map(|c| [format!("{c}"), format!("a{c}"), format!("a{c}b")]);
+        for name in names.chain(lengths) {
+            let refused = matches!(
+                runtime.block_on(client.service(&name)),
+                Err(RequestError::Name(refused)) if refused == name
+            );
+            assert_eq!(refused, Name::try_from(name.clone()).is_err(), "{name:?}");
+        }
+    }
 }

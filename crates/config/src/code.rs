@@ -264,6 +264,10 @@ codes! {
     RootScripts "HF0708" Error "check commands would run as root",
         why "Commands handle the answers of servers, which may be hostile: they run as a user without rights.",
         fix "Name an unprivileged user in `daemon.scripts.user`.";
+    UntrustedCommand "HF0709" Error "a check command that others than root could replace",
+        why "A daemon that runs as root starts a command only if the file, every directory on the way to it and every symbolic link \
+             belong to root and are writable by nobody else. It would refuse this one at every run, and its servers would be down.",
+        fix "`chown root` and `chmod go-w` what the message names, or put the program where root alone writes, such as /usr/local/lib.";
 }
 
 impl Code {

@@ -47,8 +47,8 @@ pub(crate) const NODES_MAX: usize = 64;
 pub(crate) const SERVICES_MAX: usize = 10_000;
 /// Listening addresses of one service.
 pub(crate) const LISTEN_MAX: usize = 256;
-/// Real servers of one service: the kernel walks them for every new connection.
-pub(crate) const SERVERS_MAX: usize = 10_000;
+/// Real servers of one service, at most: the kernel walks them for every new connection.
+pub const SERVERS_MAX: usize = 10_000;
 /// Checks of one server.
 pub(crate) const CHECKS_MAX: usize = 16;
 /// A program and its arguments.

@@ -36,10 +36,15 @@ pub struct Interface {
 }
 
 /// What became of a program's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
     /// A regular file that the scripts' user may execute.
     Executable,
+    /// Such a file, but a daemon that is root will not start it, because somebody else could replace it.
+    Untrusted {
+        /// What is wrong and with which path: the sentence that the daemon says when it refuses.
+        why: String,
+    },
     /// There, but a directory, or not executable by the scripts' user.
     NotExecutable,
     /// Not there.
@@ -91,6 +96,9 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
                 let user = &config.daemon.script_user;
                 let help = format!("it has to be a file that the user `{user}` may execute");
                 (Code::NotExecutable, "can't be executed", help)
+            }
+            Some(Program::Untrusted { why }) => {
+                (Code::UntrustedCommand, "could be replaced by others than root", why.clone())
             }
             Some(Program::Executable) | None => continue,
         };

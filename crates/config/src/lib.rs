@@ -33,6 +33,7 @@ mod syntax;
 mod text;
 
 pub use code::{Code, Severity};
+pub use defaults::SERVERS_MAX;
 pub use diagnostic::{Diagnostic, Label};
 pub use model::*;
 pub use reference::{KEYS, Key, UnknownTopic, explain};

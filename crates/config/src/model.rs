@@ -1,6 +1,6 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use holdfast_health::Policy;
 use ipnet::IpNet;
-use ipvs_ctl::model::{Destination, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags};
+use ipvs_ctl::model::{
+    Destination, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags, ServiceKey,
+};
 use serde::{Deserialize, Serialize};
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
@@ -26,6 +28,15 @@ pub struct Config {
     pub services: BTreeMap<Name, Service>,
     /// How the kernel's IPVS table is treated.
     pub ipvs: Ipvs,
+}
+
+impl Config {
+    /// The addresses that no real server may have: those of this node's instances and those that services listen on.
+    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+        let held = self.instances.values().flat_map(Instance::advertised);
+        let listens = self.services.values().flat_map(|service| &service.listen);
+        held.chain(listens.map(|listen| listen.address.ip())).collect()
+    }
 }
 
 /// The name of an instance, a service or a real server: 1 to 63 of letters, digits, `-`, `_` and `.`, the first a letter or digit.
@@ -166,6 +177,13 @@ pub struct Listen {
     pub protocol: Protocol,
     /// The virtual address and port.
     pub address: SocketAddr,
+}
+
+impl Listen {
+    /// The kernel's key of the service at this address.
+    pub const fn key(&self) -> ServiceKey {
+        ServiceKey::Address { protocol: self.protocol, address: self.address }
+    }
 }
 
 impl fmt::Display for Listen {

@@ -38,7 +38,7 @@ keys! {
     "daemon" "mapping", default "all defaults", range "", "The daemon itself.", source "";
     "daemon.control" "mapping", default "all defaults", range "", "The control socket that `holdfast` speaks to.", source "";
     "daemon.control.socket" "path", default "`/run/holdfast/control.sock`", range "absolute, at most 107 bytes",
-        "The control socket. Its mode is 0660.", source "sockaddr_un";
+        "The control socket. Root alone may use it (mode 0600); with `group` that group may, too (mode 0660).", source "sockaddr_un";
     "daemon.control.group" "text", default "none: root alone", range "a group of the host",
         "The group whose members may use the control socket.", source "";
     "daemon.http" "mapping", default "off", range "", "Metrics, health and a read-only status by HTTP.", source "";

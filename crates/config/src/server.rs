@@ -7,12 +7,12 @@ use ipvs_ctl::model::Destination;
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Diagnostic, Problem};
-use crate::model::{Name, RealServer, Service};
+use crate::model::{Config, Name, RealServer, Service};
 use crate::rules::pool;
 use crate::text;
 
 impl RealServer {
-    /// A server for `service`, as `holdfast server add` describes it.
+    /// A server for `service` of `config`, as `holdfast server add` describes it.
     ///
     /// - `name`: by default made of the address: `10.0.0.13-80`, `2001-db8--13-80`.
     /// - `address`: `10.0.0.13:80` or `[2001:db8::13]:80`. Under `direct` and `tunnel` the port may be left out when the
@@ -21,12 +21,14 @@ impl RealServer {
     ///
     /// # Errors
     /// Every rule of the file that the server breaks: the address's form and family, the port under `direct`, the weight,
-    /// a name or address that the service has already. They have no place in a file.
+    /// a name or address that the service has already, the address of an instance or of any service. They have no place in a
+    /// file. The limit of servers ([`crate::SERVERS_MAX`]) is for the caller to keep: it alone knows how many there are now.
     pub fn new(
         name: Option<&str>,
         address: &str,
         weight: Option<u32>,
         service: &Service,
+        config: &Config,
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = vec![];
         let weight = weight.unwrap_or(defaults::WEIGHT);
@@ -58,6 +60,11 @@ impl RealServer {
         };
         if let Some(server) = &server {
             problems.extend(pool::check(service, server));
+            let address = server.address.ip();
+            let own = service.listen.iter().any(|listen| listen.address.ip() == address);
+            if !own && config.virtual_addresses().contains(&address) {
+                problems.push(pool::virtual_address(&service.name, server));
+            }
             let same = service.real_servers.values().find(|other| other.address == server.address);
             // The same name was reported already; the same address says no more then.
             if let Some(other) = same.filter(|other| other.name != server.name) {
@@ -68,6 +75,26 @@ impl RealServer {
             Some(server) if problems.is_empty() => Ok(server),
             Some(_) | None => Err(problems.into_iter().map(Problem::bare).collect()),
         }
+    }
+}
+
+impl RealServer {
+    /// A server that the kernel has for a service and no configuration names: under the name that is made of its address, or, where
+    /// another server has that name, with the first free number after it. The checks are the service's.
+    ///
+    /// A weight of 0 is that of one that was out of service already: it gets the default, for the case that it is taken back.
+    ///
+    /// None when the name can't be made: never, since an address with a port is shorter than a name may be.
+    pub fn found(address: SocketAddr, weight: u32, taken: impl Fn(&Name) -> bool) -> Option<Self> {
+        let plain = default_name(address);
+        let numbered = (2_u32..).map(|number| format!("{plain}-{number}"));
+        let name = std::iter::once(plain.clone())
+            .chain(numbered)
+            .map_while(|name| Name::try_from(name).ok())
+            .find(|name| !taken(name))?;
+        let weight =
+            if weight == 0 { defaults::WEIGHT } else { weight.min(Destination::WEIGHT_MAX) };
+        Some(Self { name, address, weight, checks: None })
     }
 }
 

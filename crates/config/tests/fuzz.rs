@@ -86,8 +86,13 @@ fn holds(text: &[u8]) {
         check(config, &outcome.source, &Facts::default());
         for service in config.services.values() {
             for server in service.real_servers.values() {
-                let again =
-                    RealServer::new(Some("again"), &server.address.to_string(), None, service);
+                let again = RealServer::new(
+                    Some("again"),
+                    &server.address.to_string(),
+                    None,
+                    service,
+                    config,
+                );
                 let codes: Vec<_> = again.unwrap_err().iter().map(|found| found.code).collect();
                 assert_eq!(codes, [Code::DuplicateServer]);
             }
@@ -142,7 +147,7 @@ proptest! {
     fn run_time_servers_and_explanations_never_panic(text in ".{0,40}", weight in any::<Option<u32>>()) {
         let config = parse("f", SEEDS[0], &Environment::new("lb1")).config.unwrap();
         let service = config.services.values().next().unwrap();
-        let _result = RealServer::new(Some(&text), &text, weight, service);
+        let _result = RealServer::new(Some(&text), &text, weight, service, &config);
         let _result = explain(&text);
     }
 }

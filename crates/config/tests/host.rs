@@ -117,6 +117,12 @@ fn everything_missing_is_reported_at_once() {
     let found = check(&config, &outcome.source, &facts);
     insta::assert_snapshot!("HF07_host", render(&outcome.source, &found, false));
     let mut codes: BTreeSet<_> = found.iter().map(|found| found.code).collect();
+    let why = "/opt belongs to user 1000: it must belong to root (chown root)".to_owned();
+    let programs = [("/opt/check".to_owned(), Program::Untrusted { why })].into();
+    let untrusted = Facts { programs, ..sound() };
+    let found = check(&config, &outcome.source, &untrusted);
+    insta::assert_snapshot!("HF0709_untrusted", render(&outcome.source, &found, false));
+    codes.extend(found.iter().map(|found| found.code));
     let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
     codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));

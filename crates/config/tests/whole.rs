@@ -97,11 +97,14 @@ fn defaults_are_those_of_the_reference() {
 fn servers_added_at_run_time_obey_the_rules_of_the_file() {
     let config = parse("f", WHOLE, &Environment::new("n")).config.unwrap();
     let web = config.services.values().find(|service| service.name.as_str() == "web").unwrap();
-    let server = RealServer::new(None, "10.0.0.13:80", Some(2), web).unwrap();
+    let server = RealServer::new(None, "10.0.0.13:80", Some(2), web, &config).unwrap();
     assert_eq!((server.name.as_str(), server.weight), ("10.0.0.13-80", 2));
-    assert_eq!(RealServer::new(Some("web4"), "10.0.0.14", None, web).unwrap().address.port(), 80);
+    assert_eq!(
+        RealServer::new(Some("web4"), "10.0.0.14", None, web, &config).unwrap().address.port(),
+        80
+    );
     let codes = |name, address, weight| -> Vec<_> {
-        let problems = RealServer::new(name, address, weight, web).unwrap_err();
+        let problems = RealServer::new(name, address, weight, web, &config).unwrap_err();
         problems.iter().map(|problem| problem.code).collect()
     };
     assert_eq!(codes(None, "10.0.0.13:8080", None), [Code::DirectPort]);
@@ -124,8 +127,42 @@ fn a_default_name_is_a_name_for_every_address() {
     let config = parse("f", text, &Environment::new("n")).config.unwrap();
     let service = config.services.values().next().unwrap();
     for (address, name) in [("[2001:db8::13]:80", "2001-db8--13-80"), ("[::1]:8080", "0--1-8080")] {
-        assert_eq!(RealServer::new(None, address, None, service).unwrap().name.as_str(), name);
+        assert_eq!(
+            RealServer::new(None, address, None, service, &config).unwrap().name.as_str(),
+            name
+        );
     }
+}
+
+#[test]
+fn no_server_has_the_address_of_an_instance_or_of_another_service() {
+    let text = "\
+node: n
+vrrp: {instances: {edge: {interface: eth0, vrid: 1, addresses: [192.0.2.10/24, 192.0.2.11/24]}}}
+services:
+  web: {listen: 'tcp 192.0.2.10:80', forward: nat}
+  dns: {listen: 'udp 192.0.2.53:53', forward: nat}
+";
+    let config = parse("f", text, &Environment::new("n")).config.unwrap();
+    let web = config.services.values().find(|service| service.name.as_str() == "web").unwrap();
+    for address in ["192.0.2.10:8080", "192.0.2.11:8080", "192.0.2.53:8080"] {
+        let problems = RealServer::new(None, address, None, web, &config).unwrap_err();
+        let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [Code::ServerIsVip], "{address}");
+    }
+    RealServer::new(None, "192.0.2.12:8080", None, web, &config).unwrap();
+}
+
+#[test]
+fn a_server_that_the_kernel_has_gets_the_first_free_name() {
+    let address = "10.0.0.13:80".parse().unwrap();
+    let named = |taken: &[&str], weight| {
+        RealServer::found(address, weight, |name| taken.contains(&name.as_str())).unwrap()
+    };
+    let server = named(&[], 3);
+    assert_eq!((server.name.as_str(), server.address, server.weight), ("10.0.0.13-80", address, 3));
+    assert_eq!(named(&[], 0).weight, 1, "taken back, it would serve");
+    assert_eq!(named(&["10.0.0.13-80", "10.0.0.13-80-2"], 1).name.as_str(), "10.0.0.13-80-3");
 }
 
 #[test]

@@ -104,7 +104,7 @@ pub struct Server {
     pub weight: u32,
     /// Its weight in the kernel now; none when it is not in the table.
     pub effective_weight: Option<u32>,
-    /// Established connections, where the kernel was asked.
+    /// Opening and established connections, where the kernel was asked.
     pub active_connections: Option<u64>,
     /// Connections in other states, where the kernel was asked.
     pub inactive_connections: Option<u64>,
@@ -114,7 +114,9 @@ pub struct Server {
     pub reason: CheckReason,
     /// Its checks.
     pub checks: Vec<Check>,
-    /// `config` or `runtime`: where the server comes from. What is `runtime` does not outlive the daemon.
+    /// `config`, `runtime` or `kernel`: where the server comes from. What is `runtime` was added by a command and does not outlive
+    /// the daemon. What is `kernel` was in the kernel's table when the daemon started and is not in its file: it drains, and is
+    /// removed when it has drained.
     pub origin: String,
 }
 
@@ -166,7 +168,7 @@ pub struct AddServer {
     /// Its name; by default made from the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its weight; by default 1.
+    /// Its weight; without one a new server has 1, and one that is there already keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
 }
@@ -180,7 +182,8 @@ pub struct Drain {
     pub timeout_ms: Option<u64>,
 }
 
-/// The answer of every verb that changes something. Verbs are idempotent: `changed` is false when all was so already.
+/// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false;
+/// only a removal is refused the second time (404), since there is no server any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Whether anything changed.

@@ -21,6 +21,9 @@ const ANSWER_MAX: usize = 64 << 20;
 /// A daemon that does not answer within this is taken for hung.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// No name is longer.
+const NAME_MAX: usize = 63;
+
 /// A client of one daemon.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -53,7 +56,9 @@ pub enum RequestError {
     #[error("{}", .0.detail)]
     Refused(Problem),
     /// A name that no object can have.
-    #[error("{0:?} is not a name: names have letters, digits, `-`, `_` and `.`")]
+    #[error(
+        "{0:?} is not a name: a name has 1 to 63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit"
+    )]
     Name(String),
     /// The daemon took the request and did not answer in time.
     #[error("the daemon did not answer within {TIMEOUT:?}")]
@@ -217,11 +222,15 @@ fn server_path(service: &str, server: &str, end: &str) -> Result<String, Request
 }
 
 /// `name` as a path segment: what no object is called needs no escape either.
+///
+/// The rule is that of the configuration's names. This crate knows the API alone and not the configuration, so the rule is written
+/// down here again; the tests of the command line hold both against each other.
 fn segment(name: &str) -> Result<&str, RequestError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    match name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
-        true => Err(RequestError::Name(name.to_owned())),
-        false => Ok(name),
+    let first = name.chars().next().is_some_and(|first| first.is_ascii_alphanumeric());
+    match first && name.len() <= NAME_MAX && name.chars().all(allowed) {
+        true => Ok(name),
+        false => Err(RequestError::Name(name.to_owned())),
     }
 }
 
@@ -231,10 +240,12 @@ mod tests {
 
     #[test]
     fn a_name_that_could_change_the_path_is_refused() {
-        for name in ["", "..", "a/b", "a?now", "a b", "a%2f", "ä"] {
+        let long = "a".repeat(64);
+        for name in ["", "..", ".a", "-a", "_a", &long, "a/b", "a?now", "a b", "a%2f", "ä"] {
             assert!(matches!(segment(name), Err(RequestError::Name(_))), "{name:?}");
         }
         assert_eq!(segment("web-1.example").ok(), Some("web-1.example"));
+        assert!(segment(&long[1..]).is_ok());
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! What an operator can have done to a pool while it runs. Every command is idempotent, and says whether it changed anything.
+//! What an operator can have done to a pool while it runs. Each says whether it changed anything: said
+//! again, it changes nothing. The exception is a removal, which finds no server the second time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_config::{Name, RealServer};
+use holdfast_config::{Name, RealServer, SERVERS_MAX};
 use holdfast_time::Instant;
 
+use crate::drain::Drain;
 use crate::engine::{COUNT_INTERVAL, Engine};
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::server::{Admin, Drain, Origin, Server};
+use crate::server::{Admin, Origin, Server};
 
 /// How long a drain waits for connections when nothing else is said (AWS's deregistration delay is the same).
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -58,20 +60,27 @@ pub enum CommandError {
         /// The address.
         address: SocketAddr,
     },
+    /// The pool is full.
+    #[error(
+        "service `{0}` has {SERVERS_MAX} servers already, and there may be no more: remove one first"
+    )]
+    TooMany(Name),
 }
 
 impl Engine {
     /// Adds `server` to `service`; it starts down until its first pass.
     ///
-    /// The same server again is no change; with another weight, it gets that weight; while it is being removed, it is kept.
+    /// Of a server that is there already, `weight` becomes its weight (without one it keeps its own), and a removal that still drains
+    /// is cancelled. A drain that was asked for by itself goes on: [`Self::ready_server`] ends it.
     ///
     /// # Errors
-    /// There is no such service, or the name or the address is another server's.
+    /// There is no such service, the name or the address is another server's, or the pool is full ([`SERVERS_MAX`]).
     pub fn add_server(
         &mut self,
         now: Instant,
         service: &Name,
         server: RealServer,
+        weight: Option<u32>,
     ) -> Result<Change, CommandError> {
         let pool = self.pool_mut(service)?;
         if let Some(known) = pool.servers.get_mut(&server.name) {
@@ -82,28 +91,29 @@ impl Engine {
                     server: server.name,
                 });
             }
-            let reweighted = known.definition.weight != server.weight;
-            known.definition.weight = server.weight;
-            if let Some(definition) = pool.service.real_servers.get_mut(&server.name) {
-                definition.weight = server.weight;
+            let removing = matches!(known.admin, Admin::Drain(drain) if drain.then_remove);
+            if removing && known.origin == Origin::Kernel {
+                known.origin = Origin::Runtime;
             }
-            let kept = self.ready_server(now, service, &server.name)?.changed;
-            if reweighted && !kept {
-                self.reconcile_soon();
-            }
+            let kept = removing && self.ready_server(now, service, &server.name)?.changed;
+            let reweighted = match weight {
+                Some(weight) => self.set_weight(service, &server.name, weight)?,
+                None => false,
+            };
             return Ok(Change { changed: kept || reweighted });
         }
-        if pool.addresses().contains(&server.address) {
-            let taken = pool.servers.values().find(|s| s.definition.address == server.address);
+        if let Some(taken) = pool.at(server.address) {
             return Err(CommandError::AddressTaken {
                 service: service.clone(),
                 address: server.address,
-                server: taken.map_or_else(|| server.name.clone(), |s| s.definition.name.clone()),
+                server: taken.definition.name.clone(),
             });
         }
-        pool.service.real_servers.insert(server.name.clone(), server.clone());
+        if pool.servers.len() >= SERVERS_MAX {
+            return Err(CommandError::TooMany(service.clone()));
+        }
         let name = server.name.clone();
-        self.enrol(service, server, Origin::Runtime, false, now);
+        self.admit(service, server, Origin::Runtime, false, now);
         self.report(Report::Added { service: service.clone(), server: name });
         self.reconcile_soon();
         Ok(Change { changed: true })
@@ -174,6 +184,22 @@ impl Engine {
         Ok(Change { changed: true })
     }
 
+    /// Gives `server` another configured weight; whether it is another one.
+    fn set_weight(&mut self, service: &Name, server: &Name, to: u32) -> Result<bool, CommandError> {
+        let known = self.server_mut(service, server)?;
+        let from = std::mem::replace(&mut known.definition.weight, to);
+        if from == to {
+            return Ok(false);
+        }
+        if let Some(definition) = self.pool_mut(service)?.service.real_servers.get_mut(server) {
+            definition.weight = to;
+        }
+        let (service, server) = (service.clone(), server.clone());
+        self.report(Report::Weight { service, server, from, to });
+        self.reconcile_soon();
+        Ok(true)
+    }
+
     fn start_drain(
         &mut self,
         now: Instant,
@@ -186,8 +212,7 @@ impl Engine {
         let started = match &mut known.admin {
             Admin::Ready => {
                 let deadline = now + timeout.unwrap_or(DRAIN_TIMEOUT);
-                known.admin =
-                    Admin::Drain(Drain { deadline, then_remove, idle: false, drained: false });
+                known.admin = Admin::Drain(Drain::new(deadline, then_remove));
                 known.since = now;
                 true
             }
@@ -195,6 +220,7 @@ impl Engine {
                 self.forget(service, server);
                 return Ok(Change { changed: true });
             }
+            Admin::Drain(drain) if drain.drained => return Ok(Change { changed: false }),
             Admin::Drain(drain) => {
                 let before = *drain;
                 drain.deadline = timeout.map_or(drain.deadline, |timeout| now + timeout);
@@ -212,9 +238,9 @@ impl Engine {
     /// Ends a drain: by itself, or because the deadline passed with `left` connections.
     pub(crate) fn end_drain(&mut self, service: &Name, server: &Name, left: u64) {
         self.report(Report::Drained { service: service.clone(), server: server.clone(), left });
-        let removed = self.server_mut(service, server).is_ok_and(|known| {
-            matches!(known.admin, Admin::Drain(Drain { then_remove: true, .. }))
-        });
+        let removed = self
+            .server_mut(service, server)
+            .is_ok_and(|known| matches!(known.admin, Admin::Drain(drain) if drain.then_remove));
         if removed {
             self.forget(service, server);
         }

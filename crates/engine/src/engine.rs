@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_config::{Check, Config, Name, RealServer, Service};
+use holdfast_config::{Check, Config, Name, RealServer, SERVERS_MAX, Service};
 use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
 use holdfast_time::Instant;
-use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::model::{Forwarding, ServiceKey, Table};
 
 use crate::pool::{Connections, Pool};
 use crate::report::Report;
@@ -47,6 +47,8 @@ struct RunningCheck {
     checker: Checker,
     deadline: Option<Instant>,
     last: Option<Outcome>,
+    /// Why it says what it says: the latest outcome that speaks for its state.
+    because: Reason,
 }
 
 /// What the engine wants done.
@@ -87,6 +89,9 @@ impl Engine {
     ///
     /// A server that the kernel gives new connections to is adopted as up and stays so until its checks say otherwise: a restart
     /// of the daemon takes nothing away. Any other starts down until its first pass.
+    ///
+    /// A destination of our services that `config` does not name ([`Origin::Kernel`]) drains and is then removed: what an earlier
+    /// daemon was told to add goes on with what it has. Those that come later are others' changes.
     pub fn new(config: &Config, kernel: &Table, now: Instant) -> Self {
         let mut engine = Self {
             pools: BTreeMap::new(),
@@ -106,6 +111,7 @@ impl Engine {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
             }
+            engine.take_in(name, kernel, now);
         }
         engine.reconcile_soon();
         engine
@@ -121,6 +127,7 @@ impl Engine {
         server.checks.iter().filter_map(|id| self.checks.get(id)).map(|running| CheckView {
             kind: &running.check.kind,
             health: running.checker.state(),
+            reason: running.checker.reason(),
             last: running.last.as_ref(),
         })
     }
@@ -144,6 +151,9 @@ impl Engine {
     }
 
     /// Does what is due at `now`.
+    ///
+    /// Deadlines of drains are looked at when connections are to be counted, so they come up to half a second late, and they come
+    /// also when the kernel does not answer.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.step_check(id, now, |checker| checker.handle_timeout(now));
@@ -151,6 +161,10 @@ impl Engine {
         if self.count_at.is_some_and(|at| at <= now) {
             self.count_at = Some(now + COUNT_INTERVAL);
             self.actions.push_back(Action::CountConnections);
+            self.end_drains(now, |server, _| match &mut server.admin {
+                Admin::Drain(drain) => drain.expire(now),
+                Admin::Ready => None,
+            });
         }
         if self.reconcile_at <= now && !self.pools.is_empty() {
             self.reconcile_at = now + self.reconcile_interval;
@@ -167,21 +181,9 @@ impl Engine {
     pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         running.last = Some(outcome.clone());
-        let (service, server) = (running.service.clone(), running.server.clone());
-        let (verdict, reason) = (outcome.verdict, outcome.reason.clone());
         self.step_check(id, now, |checker| {
             checker.handle(now, holdfast_health::Event::Finished(outcome));
         });
-        // The reason that is shown is the latest one for what is shown.
-        let known = self.pools.get_mut(&service).and_then(|pool| pool.servers.get_mut(&server));
-        if let Some(known) = known
-            && matches!(
-                (known.health, verdict),
-                (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
-            )
-        {
-            known.reason = reason;
-        }
     }
 
     /// What the kernel counted, by service and destination. A destination that is not there has no connections.
@@ -190,18 +192,36 @@ impl Engine {
         now: Instant,
         counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
     ) {
+        let mut found = BTreeMap::new();
+        for pool in self.pools.values() {
+            for server in pool.servers.values().filter(|server| server.is_draining()) {
+                let name = (pool.service.name.clone(), server.definition.name.clone());
+                found.insert(name, pool.count(server, counts));
+            }
+        }
+        self.end_drains(now, |server, service| {
+            let name = (service.clone(), server.definition.name.clone());
+            match &mut server.admin {
+                Admin::Drain(drain) => drain.count(now, found.get(&name).copied()?).then_some(0),
+                Admin::Ready => None,
+            }
+        });
+    }
+
+    /// Ends every drain of which `over` says so, with the number of connections that are cut short.
+    fn end_drains(
+        &mut self,
+        now: Instant,
+        mut over: impl FnMut(&mut Server, &Name) -> Option<u64>,
+    ) {
         let mut ended = Vec::new();
         for (service, pool) in &mut self.pools {
-            let left: BTreeMap<Name, u64> = pool
-                .servers
-                .iter()
-                .filter(|(_, server)| server.is_draining())
-                .map(|(name, server)| (name.clone(), pool.drain_count(server, counts)))
-                .collect();
-            for (name, left) in left {
-                let Some(server) = pool.servers.get_mut(&name) else { continue };
-                if server.advance_drain(now, left) {
-                    ended.push((service.clone(), name, left));
+            for (name, server) in &mut pool.servers {
+                if server.is_draining()
+                    && let Some(left) = over(server, service)
+                {
+                    server.since = now;
+                    ended.push((service.clone(), name.clone(), left));
                 }
             }
         }
@@ -213,8 +233,48 @@ impl Engine {
         }
     }
 
+    /// Takes in what `kernel` has for `service` and the pool has not, as far as it fits: each drains and is removed.
+    fn take_in(&mut self, service: &Name, kernel: &Table, now: Instant) {
+        let Some(pool) = self.pools.get(service) else { return };
+        let entries = pool.keys().filter_map(|key| kernel.get(&key));
+        let found: BTreeMap<SocketAddr, u32> = entries
+            .flat_map(|entry| entry.destinations.values())
+            .filter(|found| fits(&pool.service, found.address))
+            .map(|found| (found.address, found.weight))
+            .collect();
+        for (address, weight) in found {
+            let Some(pool) = self.pools.get(service) else { return };
+            // What does not fit into the pool is deleted with what others change.
+            if pool.at(address).is_some() || pool.servers.len() >= SERVERS_MAX {
+                continue;
+            }
+            let taken = |name: &Name| pool.servers.contains_key(name);
+            let Some(server) = RealServer::found(address, weight, taken) else { continue };
+            let name = server.name.clone();
+            self.admit(service, server, Origin::Kernel, weight > 0, now);
+            self.report(Report::Found { service: service.clone(), server: name.clone() });
+            // It is there: it was put there above.
+            drop(self.remove_server(now, service, &name, None));
+        }
+    }
+
+    /// Puts a server that the file does not name into the pool of `service`.
+    pub(crate) fn admit(
+        &mut self,
+        service: &Name,
+        server: RealServer,
+        origin: Origin,
+        adopted: bool,
+        now: Instant,
+    ) {
+        if let Some(pool) = self.pools.get_mut(service) {
+            pool.service.real_servers.insert(server.name.clone(), server.clone());
+        }
+        self.enrol(service, server, origin, adopted, now);
+    }
+
     /// Puts `server` into the pool of `service`, which must exist, and its checks into the books.
-    pub(crate) fn enrol(
+    fn enrol(
         &mut self,
         service: &Name,
         server: RealServer,
@@ -227,6 +287,7 @@ impl Engine {
         let ids: Vec<CheckId> = checks.iter().map(|_| self.next_check.take()).collect();
         let name = server.name.clone();
         let (health, reason) = initial_health(checks.is_empty(), adopted);
+        let because = reason.clone();
         pool.servers.insert(
             name.clone(),
             Server {
@@ -244,9 +305,11 @@ impl Engine {
             let offset = first_run(service.as_str(), name.as_str(), check.policy.interval);
             let checker = Checker::new(check.policy, initial, now, offset);
             let (service, server) = (service.clone(), name.clone());
+            let because = because.clone();
+            let (deadline, last) = (None, None);
             self.checks.insert(
                 id,
-                RunningCheck { service, server, check, checker, deadline: None, last: None },
+                RunningCheck { service, server, check, checker, deadline, last, because },
             );
             self.step_check(id, now, |_| {});
         }
@@ -256,7 +319,6 @@ impl Engine {
     fn step_check(&mut self, id: CheckId, now: Instant, input: impl FnOnce(&mut Checker)) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         input(&mut running.checker);
-        let mut changed = None;
         while let Some(action) = running.checker.poll_action() {
             match action {
                 holdfast_health::Action::Run { .. } => {
@@ -272,9 +334,11 @@ impl Engine {
                         check: running.check.clone(),
                     });
                 }
-                holdfast_health::Action::Changed { reason, .. } => changed = Some(reason),
+                // Its state is looked at below.
+                holdfast_health::Action::Changed { .. } => {}
             }
         }
+        running.note();
         let before = running.deadline;
         running.deadline = running.checker.poll_timeout().map(|(at, _)| at);
         if let Some(at) = before {
@@ -283,32 +347,31 @@ impl Engine {
         if let Some(at) = running.deadline {
             self.timers.insert((at, id));
         }
-        let reason = changed.or_else(|| running.last.as_ref().map(|last| last.reason.clone()));
         let (service, server) = (running.service.clone(), running.server.clone());
-        self.judge(&service, &server, reason, now);
+        self.judge(&service, &server, now);
     }
 
-    /// Puts together what the checks of a server say. `reason` is that of the check that had its turn.
-    fn judge(&mut self, service: &Name, server: &Name, reason: Option<Reason>, now: Instant) {
+    /// Puts together what the checks of a server say.
+    fn judge(&mut self, service: &Name, server: &Name, now: Instant) {
         let Some(known) = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server))
         else {
             return;
         };
-        let verdicts: Vec<State> = known
-            .checks
-            .iter()
-            .filter_map(|id| self.checks.get(id))
-            .map(|running| running.checker.state())
-            .collect();
-        let to = together(&verdicts);
-        let from = known.health;
+        let checks: Vec<&RunningCheck> =
+            known.checks.iter().filter_map(|id| self.checks.get(id)).collect();
+        let states: Vec<State> = checks.iter().map(|running| running.checker.state()).collect();
+        let (from, to) = (known.health, together(&states));
+        // The first check that says the same as all together has said why.
+        if let Some(speaker) = checks.iter().find(|running| running.checker.state() == to) {
+            known.reason.clone_from(&speaker.because);
+        }
         if from == to {
             return;
         }
         known.health = to;
-        known.since = now;
-        if let Some(reason) = reason {
-            known.reason = reason;
+        // What is drained or draining stays that, whatever its checks say.
+        if known.admin == Admin::Ready {
+            known.since = now;
         }
         let reason = known.reason.clone();
         self.report(Report::Health {
@@ -347,6 +410,20 @@ impl Engine {
     }
 }
 
+impl RunningCheck {
+    /// Keeps the last outcome's reason when it speaks for the state. One that was void does not.
+    fn note(&mut self) {
+        let Some(last) = &self.last else { return };
+        let speaks = matches!(
+            (self.checker.state(), last.verdict),
+            (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
+        );
+        if speaks && *self.checker.reason() == last.reason {
+            self.because.clone_from(&last.reason);
+        }
+    }
+}
+
 impl CheckId {
     fn take(&mut self) -> Self {
         let taken = *self;
@@ -358,12 +435,17 @@ impl CheckId {
 /// Whether the kernel gives `server` new connections of `service`.
 fn serves(service: &Service, server: &RealServer, kernel: &Table) -> bool {
     service.listen.iter().any(|listen| {
-        let key = ServiceKey::Address { protocol: listen.protocol, address: listen.address };
         kernel
-            .get(&key)
+            .get(&listen.key())
             .and_then(|entry| entry.destinations.get(&server.address))
             .is_some_and(|destination| destination.weight > 0)
     })
+}
+
+/// Whether the kernel takes a destination of this address as `service` forwards now: the family of the service, but for a tunnel.
+fn fits(service: &Service, address: SocketAddr) -> bool {
+    matches!(service.forwarding, Forwarding::Tunnel(_))
+        || service.listen.iter().all(|listen| listen.address.is_ipv4() == address.is_ipv4())
 }
 
 fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {

@@ -11,16 +11,18 @@
 //! ([`holdfast_health::State`]). Its weight in the kernel is computed from both, never accumulated ([`Server::presence`]).
 
 mod commands;
+mod drain;
 mod engine;
 mod pool;
 mod report;
 mod server;
 
 pub use commands::{Change, CommandError};
+pub use drain::{Drain, QUIET};
 pub use engine::{Action, CheckId, Engine, Timer};
 pub use pool::{Connections, Pool};
 pub use report::Report;
-pub use server::{Admin, CheckView, Drain, Origin, Presence, Server};
+pub use server::{Admin, CheckView, Origin, Presence, Server};
 
 #[cfg(test)]
 mod tests;

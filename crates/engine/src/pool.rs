@@ -1,10 +1,10 @@
 //! A service and its servers, and the part of the kernel's table that they want.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_config::{Name, Service};
-use ipvs_ctl::model::{Destination, Entry, Protocol, ServiceKey, VirtualService};
+use holdfast_config::{Listen, Name, Service};
+use ipvs_ctl::model::{Destination, Entry, ServiceKey, VirtualService};
 
 use crate::server::{Presence, Server};
 
@@ -13,8 +13,22 @@ use crate::server::{Presence, Server};
 pub struct Connections {
     /// Opening and established ones of TCP, all of UDP (IPVS_DEST_ATTR_ACTIVE_CONNS).
     pub active: u64,
-    /// Closing ones (IPVS_DEST_ATTR_INACT_CONNS).
+    /// Those whose client has closed its direction, and those that are over and still remembered (IPVS_DEST_ATTR_INACT_CONNS).
     pub inactive: u64,
+    /// Packets from clients since the kernel has had the destination (IPVS_STATS_ATTR_INPKTS); up to two seconds old.
+    pub packets: u64,
+}
+
+impl Connections {
+    /// These and `other` together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            active: self.active.saturating_add(other.active),
+            inactive: self.inactive.saturating_add(other.inactive),
+            packets: self.packets.saturating_add(other.packets),
+        }
+    }
 }
 
 /// A service and its servers.
@@ -37,10 +51,7 @@ impl Pool {
 
     /// The kernel's keys of the service, one for each address that it listens on.
     pub fn keys(&self) -> impl Iterator<Item = ServiceKey> + '_ {
-        self.service.listen.iter().map(|listen| ServiceKey::Address {
-            protocol: listen.protocol,
-            address: listen.address,
-        })
+        self.service.listen.iter().map(Listen::key)
     }
 
     /// What the kernel should have of `server`.
@@ -77,31 +88,19 @@ impl Pool {
         }
     }
 
-    /// The connections of `server` over all addresses that the service listens on: those that a drain waits for.
-    ///
-    /// Of TCP these are the ones that the kernel calls active: a closing one has nothing more to say. Of UDP and SCTP all count.
-    pub fn drain_count(
+    /// The connections of `server` over all addresses that the service listens on.
+    pub(crate) fn count(
         &self,
         server: &Server,
         counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
-    ) -> u64 {
-        self.service
-            .listen
-            .iter()
-            .filter_map(|listen| {
-                let key =
-                    ServiceKey::Address { protocol: listen.protocol, address: listen.address };
-                let count = counts.get(&(key, server.definition.address))?;
-                Some(match listen.protocol {
-                    Protocol::Tcp => count.active,
-                    Protocol::Udp | Protocol::Sctp => count.active.saturating_add(count.inactive),
-                })
-            })
-            .fold(0, u64::saturating_add)
+    ) -> Connections {
+        self.keys()
+            .filter_map(|key| counts.get(&(key, server.definition.address)).copied())
+            .fold(Connections::default(), Connections::plus)
     }
 
-    /// The addresses of all servers, for the duplicate check of an addition.
-    pub(crate) fn addresses(&self) -> BTreeSet<SocketAddr> {
-        self.servers.values().map(|server| server.definition.address).collect()
+    /// The server that has `address`.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<&Server> {
+        self.servers.values().find(|server| server.definition.address == address)
     }
 }

@@ -28,6 +28,24 @@ pub enum Report {
         /// The server.
         server: Name,
     },
+    /// A server of the kernel's table is in no configuration: it drains and is removed.
+    Found {
+        /// The service.
+        service: Name,
+        /// The name that it was given.
+        server: Name,
+    },
+    /// A server's configured weight was changed by a command.
+    Weight {
+        /// The service.
+        service: Name,
+        /// The server.
+        server: Name,
+        /// What it was.
+        from: u32,
+        /// What it is.
+        to: u32,
+    },
     /// A server drains.
     Draining {
         /// The service.
@@ -41,7 +59,8 @@ pub enum Report {
         service: Name,
         /// The server.
         server: Name,
-        /// How many connections were cut short by the deadline.
+        /// How many connections, active and inactive, were counted last before the deadline cut them short; 0 when it ended by
+        /// itself.
         left: u64,
     },
     /// A server was taken back from a drain.
@@ -67,6 +86,13 @@ impl fmt::Display for Report {
                 write!(f, "{service}/{server} {from} → {to}: {}", reason.sentence)
             }
             Self::Added { service, server } => write!(f, "{service}/{server} added"),
+            Self::Found { service, server } => write!(
+                f,
+                "{service}/{server} is in the kernel's table and not in the configuration: drains, then is removed"
+            ),
+            Self::Weight { service, server, from, to } => {
+                write!(f, "{service}/{server} weight {from} → {to}")
+            }
             Self::Draining { service, server } => write!(f, "{service}/{server} drains"),
             Self::Drained { service, server, left: 0 } => write!(f, "{service}/{server} drained"),
             Self::Drained { service, server, left } => {

@@ -7,6 +7,7 @@ use holdfast_config::{CheckKind, RealServer};
 use holdfast_health::{Outcome, Reason, State};
 use holdfast_time::Instant;
 
+use crate::drain::Drain;
 use crate::engine::CheckId;
 
 /// A real server in its pool.
@@ -28,6 +29,9 @@ pub enum Origin {
     Config,
     /// A command: it does not outlive the daemon.
     Runtime,
+    /// The kernel's table, in which the daemon found it at its start: a server of an earlier configuration, or of a command that an
+    /// earlier daemon was given. It drains and is removed, so that its connections are not cut.
+    Kernel,
 }
 
 impl fmt::Display for Origin {
@@ -35,6 +39,7 @@ impl fmt::Display for Origin {
         f.write_str(match self {
             Self::Config => "config",
             Self::Runtime => "runtime",
+            Self::Kernel => "kernel",
         })
     }
 }
@@ -46,20 +51,6 @@ pub enum Admin {
     Ready,
     /// It finishes what it has and takes nothing new.
     Drain(Drain),
-}
-
-/// How far a drain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// When it ends even with connections left.
-    pub deadline: Instant,
-    /// Whether the server leaves its pool at the end.
-    pub then_remove: bool,
-    /// Whether the last count found no connection. One such count does not end the drain: a connection that is just being made
-    /// is not among those that the kernel calls active.
-    pub idle: bool,
-    /// Whether it has ended: two counts in a row found no connection, or the deadline passed.
-    pub drained: bool,
 }
 
 /// What the kernel's table should have of a server.
@@ -78,6 +69,8 @@ pub struct CheckView<'a> {
     pub kind: &'a CheckKind,
     /// What it says.
     pub health: State,
+    /// What the last run found, counted or not; the checker says which.
+    pub reason: &'a Reason,
     /// What the last run found; none before the first.
     pub last: Option<&'a Outcome>,
 }
@@ -113,7 +106,7 @@ impl Server {
         matches!(self.admin, Admin::Drain(_))
     }
 
-    /// How long it has been in its present state.
+    /// How long [`Self::state`] has said what it says.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_since(self.since)
     }
@@ -149,17 +142,5 @@ impl Server {
     /// Whether it drains and has not drained yet.
     pub(crate) const fn is_draining(&self) -> bool {
         matches!(self.admin, Admin::Drain(Drain { drained: false, .. }))
-    }
-
-    /// Takes a count of connections; true when the drain ends by it.
-    pub(crate) fn advance_drain(&mut self, now: Instant, left: u64) -> bool {
-        let Admin::Drain(drain) = &mut self.admin else { return false };
-        let was_idle = drain.idle;
-        drain.idle = left == 0;
-        drain.drained = (was_idle && drain.idle) || now >= drain.deadline;
-        if drain.drained {
-            self.since = now;
-        }
-        drain.drained
     }
 }

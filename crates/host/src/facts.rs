@@ -1,12 +1,15 @@
 //! What this host has: interfaces, users, groups, programs.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use holdfast_config::host::{Facts, Interface, Program, Questions};
 use holdfast_net::{LinkMonitor, MonitorError};
+use holdfast_probe::trust;
 use nix::errno::Errno;
-use nix::unistd::{Group, User};
+use nix::unistd::{Group, User, geteuid};
 
 /// Why the host did not tell.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +83,57 @@ fn program(path: &str, user: Option<&User>) -> Program {
         Some(_) => mode & 0o001 != 0,
         None => mode & 0o111 != 0,
     };
-    if metadata.is_file() && executable { Program::Executable } else { Program::NotExecutable }
+    if !metadata.is_file() || !executable {
+        return Program::NotExecutable;
+    }
+    match untrusted(path, user) {
+        Some(why) => Program::Untrusted { why },
+        None => Program::Executable,
+    }
+}
+
+/// Why a daemon that is root would not start `path`; none where it would, and where no such daemon is meant.
+///
+/// A daemon that is not root runs commands as its own user and asks nobody's permission. So who looks as that user looks for such a
+/// daemon; anybody else looks for root's.
+fn untrusted(path: &str, user: Option<&User>) -> Option<String> {
+    let ourselves = geteuid();
+    if !ourselves.is_root() && user.is_some_and(|user| user.uid == ourselves) {
+        return None;
+    }
+    let distrust = trust::examine(Path::new(path)).err()?;
+    // What this user may not look at, root may: that is no finding.
+    let hidden = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    (!distrust.cause().is_some_and(hidden)).then(|| distrust.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_others_than_root_could_replace_is_not_trusted() {
+        assert!(geteuid().is_root(), "this test gives files away: run it as root");
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let path = folder.path().join("check");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(folder.path(), 0o755);
+        mode(&path, 0o755);
+        let found = || program(path.to_str().unwrap(), None);
+        assert_eq!(found(), Program::Executable);
+        mode(&path, 0o777);
+        let Program::Untrusted { why } = found() else { panic!("{:?}", found()) };
+        assert!(why.contains("check is writable by group or others (mode 0777)"), "{why}");
+        mode(&path, 0o755);
+        mode(folder.path(), 0o777);
+        assert!(matches!(found(), Program::Untrusted { .. }), "its directory");
+        mode(folder.path(), 0o755);
+        std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
+        assert!(matches!(found(), Program::Untrusted { .. }), "its owner");
+    }
 
     #[test]
     fn the_loopback_interface_and_the_root_user_are_found_and_others_are_not() {

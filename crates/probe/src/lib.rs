@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_health::Outcome;
 
-pub use exec::{COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE};
+pub use exec::{COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
 pub use http::{HEADER_LIMIT, Http};
 
 /// One thing to try on one server.

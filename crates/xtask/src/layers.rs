@@ -39,7 +39,7 @@ const ALLOWED: &[Row] = &[
     (NET, &[TIME, VRRP]),
     (PROBE, &[TIME, HEALTH]),
     // Shared by the programs. Metrics are the status that the API shows, so telemetry stands on its types.
-    (HOST, &[CONFIG, NET]),
+    (HOST, &[CONFIG, NET, PROBE]),
     (CONTROL, &[]),
     (TELEMETRY, &[CONTROL]),
     // Programs.

@@ -119,6 +119,18 @@ pub(super) const fn family(address: SocketAddr) -> &'static str {
     }
 }
 
+/// The report of a server with a virtual address that is not its own service's (that one is [`check`]'s).
+pub(crate) fn virtual_address(service: &Name, server: &RealServer) -> Problem {
+    let message = format!(
+        "real server `{}` of service `{service}` has the virtual address {}",
+        server.name,
+        server.address.ip()
+    );
+    Problem::new(Code::ServerIsVip, message)
+        .at(Spot::Value(server_path(service, &server.name).key("address")), "")
+        .help("use the server's own address")
+}
+
 /// The report of a server that the service has already under another name.
 pub(crate) fn duplicate(service: &Name, server: &RealServer, first: &Name) -> Problem {
     let message = format!(

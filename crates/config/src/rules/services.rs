@@ -174,15 +174,7 @@ fn servers(
         let virtual_address =
             listens.contains_key(&address) || held.is_some_and(|held| held.contains(&address));
         if virtual_address && !own {
-            let message = format!(
-                "real server `{}` of service `{}` has the virtual address {address}",
-                server.name, service.name
-            );
-            let at = pool::server_path(&service.name, &server.name).key("address");
-            let problem = Problem::new(Code::ServerIsVip, message)
-                .at(Spot::Value(at), "")
-                .help("use the server's own address");
-            problems.push(problem);
+            problems.push(pool::virtual_address(&service.name, server));
         }
     }
 }

@@ -322,6 +322,7 @@ fn counts(status: &Status) -> Counts {
             let count = Connections {
                 active: one.active_connections.into(),
                 inactive: one.inactive_connections.into(),
+                packets: one.counters.packets_in,
             };
             counts.insert((service.service.key, one.destination.address), count);
         }

@@ -166,6 +166,12 @@ fn log(report: &Report) {
         Report::Added { service, server } => {
             tracing::info!(%service, %server, "a real server was added")
         }
+        Report::Found { service, server } => {
+            tracing::warn!(%service, %server, "a real server of the kernel's table is not in the configuration: it drains and is removed")
+        }
+        Report::Weight { service, server, from, to } => {
+            tracing::info!(%service, %server, from, to, "a real server's weight was changed")
+        }
         Report::Draining { service, server } => {
             tracing::info!(%service, %server, "a real server drains")
         }

@@ -2,7 +2,7 @@
 
 use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status};
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence};
-use holdfast_health::{Code, Reason};
+use holdfast_health::Reason;
 use ipvs_ctl::model::{Forwarding, ServiceFlags};
 
 use super::Director;
@@ -47,11 +47,7 @@ impl Director {
         let definition = server.definition();
         let connections = self.kernel.as_ref().map(|kernel| {
             pool.keys().fold(holdfast_engine::Connections::default(), |sum, key| {
-                let here = kernel.connections(key, definition.address);
-                holdfast_engine::Connections {
-                    active: sum.active.saturating_add(here.active),
-                    inactive: sum.inactive.saturating_add(here.inactive),
-                }
+                sum.plus(kernel.connections(key, definition.address))
             })
         });
         Server {
@@ -84,11 +80,10 @@ const fn admin(admin: Admin) -> &'static str {
 }
 
 fn check(view: &CheckView<'_>) -> Check {
-    let unchecked = || Reason { code: Code::INI, sentence: "no run has finished yet".to_owned() };
     Check {
         kind: view.kind.name().to_owned(),
         state: view.health.to_string(),
-        reason: reason(&view.last.map_or_else(unchecked, |last| last.reason.clone())),
+        reason: reason(view.reason),
         took_ms: view.last.map(|last| u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX)),
     }
 }

@@ -7,7 +7,7 @@
 mod identity;
 mod process;
 mod program;
-mod trust;
+pub mod trust;
 
 use std::fmt::Display;
 use std::io;

@@ -21,30 +21,52 @@ const STICKY: u32 = 0o1000;
 
 /// Why a command is not to be run by root.
 #[derive(Debug, Error)]
-pub(super) enum Distrust {
+#[non_exhaustive]
+pub enum Distrust {
     /// Something on the way cannot be examined: missing, for one.
     #[error("{}: {}", path.display(), describe(error))]
-    Unreadable { path: PathBuf, error: io::Error },
+    Unreadable {
+        /// What could not be examined.
+        path: PathBuf,
+        /// What the kernel answered.
+        error: io::Error,
+    },
     /// Somebody else than root owns it.
     #[error("{} belongs to user {uid}: it must belong to root (chown root)", path.display())]
-    Owner { path: PathBuf, uid: u32 },
+    Owner {
+        /// What is owned.
+        path: PathBuf,
+        /// By whom.
+        uid: u32,
+    },
     /// Others than its owner can write to it.
     #[error(
         "{} is writable by group or others (mode {mode:04o}): remove that (chmod go-w)",
         path.display()
     )]
-    Writable { path: PathBuf, mode: u32 },
+    Writable {
+        /// What can be written to.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// It is a directory or a device.
     #[error("{} is not a regular file", path.display())]
-    NotAFile { path: PathBuf },
+    NotAFile {
+        /// What it is not.
+        path: PathBuf,
+    },
     /// The links lead in a circle.
     #[error("{} has more than {LINK_LIMIT} symbolic links on its way", path.display())]
-    Links { path: PathBuf },
+    Links {
+        /// The program's path.
+        path: PathBuf,
+    },
 }
 
 impl Distrust {
     /// The kernel's answer, where it gave one.
-    pub(super) const fn cause(&self) -> Option<&io::Error> {
+    pub const fn cause(&self) -> Option<&io::Error> {
         match self {
             Self::Unreadable { error, .. } => Some(error),
             Self::Owner { .. }
@@ -55,8 +77,11 @@ impl Distrust {
     }
 }
 
-/// Walks to `program`, which is absolute, as the kernel would, and examines each step.
-pub(super) fn examine(program: &Path) -> Result<(), Distrust> {
+/// Walks to `program`, which is absolute, as the kernel would, and examines each step. Blocks.
+///
+/// # Errors
+/// The first step that somebody else than root could exchange, or that can't be examined.
+pub fn examine(program: &Path) -> Result<(), Distrust> {
     let mut at = PathBuf::from("/");
     let mut is_file = step(&at)?.is_file();
     let mut ahead: Vec<OsString> = Vec::new();

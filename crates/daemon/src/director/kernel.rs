@@ -329,3 +329,7 @@ fn counts(status: &Status) -> Counts {
     }
     counts
 }
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

@@ -91,7 +91,8 @@ fn listen(socket: &VrrpSocket, heard: &Mutex<Vec<Heard>>, stop: &AtomicBool) {
 }
 
 /// The longest time for which two sources both claimed the addresses. A claim lasts from a source's first advertisement to its
-/// last one before it says goodbye or is silent for more than three of `interval`.
+/// last one before it says goodbye, or is silent for longer than half as much again as `interval`: who has taken over again after
+/// a short reign of somebody else has made two claims.
 pub fn longest_overlap(heard: &[Heard], interval: Duration) -> Duration {
     let mut claims: Vec<(IpAddr, Instant, Instant)> = Vec::new();
     let mut open: Vec<(IpAddr, Instant, Instant)> = Vec::new();
@@ -99,7 +100,7 @@ pub fn longest_overlap(heard: &[Heard], interval: Duration) -> Duration {
         let known = open.iter().position(|(source, _, _)| *source == one.source);
         let mut claim = known.map(|position| open.swap_remove(position));
         let is_old = |(_, _, last): &(_, _, Instant)| {
-            one.priority == 0 || one.at.saturating_since(*last) > interval * 3
+            one.priority == 0 || one.at.saturating_since(*last) > interval * 3 / 2
         };
         claims.extend(claim.take_if(|claim| is_old(claim)));
         if one.priority > 0 {
@@ -144,6 +145,15 @@ mod tests {
         assert_eq!(longest_overlap(&silence, INTERVAL), Duration::ZERO);
         let goodbye = heard(&[(0, 1, 150), (10, 1, 150), (15, 1, 0), (16, 2, 100), (26, 2, 100)]);
         assert_eq!(longest_overlap(&goodbye, INTERVAL), Duration::ZERO);
+        let short_reign = heard(&[
+            (0, 1, 100),
+            (10, 1, 100),
+            (15, 2, 150),
+            (25, 2, 150),
+            (28, 2, 0),
+            (33, 1, 100),
+        ]);
+        assert_eq!(longest_overlap(&short_reign, INTERVAL), Duration::ZERO);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Connections that last: downloads that a web server sends slowly.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -49,6 +49,11 @@ impl Downloads {
         let stream = client
             .enter(|| request(target))?
             .with_context(|| format!("download {} from {target}", self.each.len() + 1))?;
+        self.follow(stream)
+    }
+
+    /// Reads `stream` in a thread.
+    fn follow(&mut self, stream: TcpStream) -> Result<()> {
         let port = stream.local_addr()?.port();
         let (bytes, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
@@ -58,6 +63,16 @@ impl Downloads {
         });
         self.each.push(Download { port, bytes, broken, thread: Some(thread) });
         Ok(())
+    }
+
+    /// Starts one more, whose client closes its direction after the request and goes on reading.
+    ///
+    /// # Errors
+    /// The connection is not made.
+    pub fn add_half_closed(&mut self, client: &Node, target: SocketAddr) -> Result<()> {
+        let stream = client.enter(|| request(target))?.context("a half-closed download")?;
+        stream.shutdown(Shutdown::Write).context("close the client's direction")?;
+        self.follow(stream)
     }
 
     /// How many of them the kernel of `director` has sent to the real server `address` (IPv4).

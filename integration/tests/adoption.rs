@@ -219,6 +219,41 @@ fn a_table_of_another_program_is_adopted_and_brought_into_line() -> Result<()> {
     Ok(())
 }
 
+/// What an earlier daemon was told to add is in no file. It is not cut: it drains, and then it goes.
+#[test]
+fn a_server_that_only_the_kernel_has_finishes_its_downloads_and_is_removed() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let config = config(TCP, "poll: 250ms").replace(&format!(", web2: {WEB2}"), "");
+    let mut director = Director::start(lab.lb1(), &config)?;
+    let add = ["server", "add", "web", WEB2, "--name", "extra", "--weight", "2", "--wait", "30s"];
+    let said = director.cli(&add)?;
+    ensure!(said.contains("drains and removes it when it starts again"), "{said}");
+    wait_table(lab.lb1(), &table(1, 2))?;
+    let downloads = Downloads::start(lab.client(), vip(), 4)?;
+    ensure!(downloads.served_by(lab.lb1(), lab.web(2).ip4())? > 0);
+    let watch = Watch::start(lab.lb1());
+    director.kill()?;
+    director.restart()?;
+    let found = director.wait_server("web", "10.77.0.22-80", "draining", LIMIT)?;
+    assert_eq!((found.origin.as_str(), found.admin.as_str()), ("kernel", "remove"));
+    wait_table(lab.lb1(), &table(1, 0))?;
+    wait_compared(&director, 4)?;
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    let seen = watch.seen()?;
+    ensure!(seen.iter().all(|lines| lines.iter().any(|line| line.contains(WEB2))), "{seen:?}");
+    let log = director.process().log();
+    ensure!(log.contains("is not in the configuration: it drains and is removed"), "{log}");
+    drop(downloads);
+    wait_table(lab.lb1(), &[(WEB1.to_owned(), 1)].into())?;
+    assert_eq!(director.server("web", "10.77.0.22-80")?, None);
+    assert_eq!(director.status()?.ipvs.context("the table")?.drift_repairs_total, 0);
+    Ok(())
+}
+
 /// What a command added or drained does not outlive the daemon: the file holds again.
 #[test]
 fn what_came_by_a_command_is_forgotten_with_the_daemon() -> Result<()> {

@@ -198,7 +198,7 @@ fn twice(director: &Director, words: &[&str]) -> Result<(Value, Value)> {
 
 /// Nothing listens at any of these servers: a drain ends at once, and nobody waits for checks.
 #[test]
-fn every_verb_is_idempotent_and_says_whether_it_changed_anything() -> Result<()> {
+fn a_verb_said_again_changes_nothing_and_says_so_and_a_removal_finds_no_server() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(0))?;
     let director = Director::start(
         lab.lb1(),
@@ -211,6 +211,13 @@ fn every_verb_is_idempotent_and_says_whether_it_changed_anything() -> Result<()>
     director.wait_server("web", "web2", "drained", LIMIT)?;
     assert_eq!(twice(&director, &["server", "drain", "web", "web2"])?.0, false);
     assert_eq!(twice(&director, &["server", "ready", "web", "web2"])?, once);
+    // Without a weight it keeps its own, and its drain goes on.
+    director.cli(&["server", "drain", "web", "web2"])?;
+    let again = ["server", "add", "web", "10.77.0.22:8080", "--name", "web2"];
+    assert_eq!(twice(&director, &again)?.0, false);
+    let web2 = director.server("web", "web2")?.context("web2")?;
+    assert_eq!((web2.admin.as_str(), web2.weight), ("drain", 3));
+    director.cli(&["server", "ready", "web", "web2"])?;
     // With another weight it is the same server; ipvsadm sees it.
     director.cli(&[
         "server",
@@ -258,6 +265,23 @@ fn waiting_for_a_server_that_never_comes_up_ends_with_status_3() -> Result<()> {
     Ok(())
 }
 
+/// Two operators at once: what is waited for can't come any more.
+#[test]
+fn waiting_for_a_server_that_somebody_removes_fails() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let director = Director::start(lab.lb1(), &web(""))?;
+    let add = ["server", "add", "web", "10.77.0.21:80", "--name", "a", "--wait", "60s"];
+    let (code, stdout, stderr) = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| director.try_cli(&add));
+        director.wait_server("web", "a", "down", LIMIT)?;
+        director.cli(&["server", "rm", "web", "a", "--now"])?;
+        waiting.join().map_err(|_panic| anyhow::anyhow!("the wait panicked"))?
+    })?;
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    ensure!(stderr.contains("web/a is not up: it was removed meanwhile"), "{stderr}");
+    Ok(())
+}
+
 /// What each of these is refused with: status 1 and one line that has these words.
 #[test]
 fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
@@ -265,7 +289,7 @@ fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
     let director = Director::start(
         lab.lb1(),
         "services:\n  web: {listen: tcp 10.77.0.10:80, forward: direct, real_servers: {web1: 10.77.0.21}}\n  \
-         nat: {listen: tcp 10.77.0.10:81, forward: nat}\n",
+         nat: {listen: tcp 10.77.0.11:81, forward: nat}\n",
     )?;
     let before = director.status()?.services;
     let cases: &[(&[&str], &str)] = &[
@@ -282,6 +306,7 @@ fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
         (&["server", "add", "web", "10.77.0.22:8080"], "8080"),
         (&["server", "add", "web", "[fd00:77::22]:80"], "IPv6"),
         (&["server", "add", "web", "10.77.0.10:80"], "10.77.0.10"),
+        (&["server", "add", "web", "10.77.0.11:80"], "the virtual address 10.77.0.11"),
         (&["server", "add", "web", "224.0.0.18:80"], "224.0.0.18"),
         (&["server", "add", "web", "10.77.0.22", "--name", "a b"], "a b"),
         (&["server", "add", "web", "10.77.0.22", "--weight", "4294967295"], "4294967295"),

@@ -5,15 +5,15 @@ use std::fs;
 /// Missing capabilities.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} missing: run as root, or grant it (`AmbientCapabilities=` of the service's unit, `setcap` on the program)",
+    "this process lacks {}: run as root, or grant it (`AmbientCapabilities=` of the service's unit, `setcap` on the program)",
     .0.join(" and ")
 )]
 pub(crate) struct Missing(Vec<String>);
 
 /// Capabilities by their numbers in linux/capability.h, and what needs them.
 const NEEDED: [(u32, &str); 2] = [
-    (12, "CAP_NET_ADMIN (virtual addresses, IPVS) is"),
-    (13, "CAP_NET_RAW (VRRP, gratuitous ARP) is"),
+    (12, "CAP_NET_ADMIN (virtual addresses, IPVS)"),
+    (13, "CAP_NET_RAW (VRRP, gratuitous ARP)"),
 ];
 
 /// Makes sure that this process has every capability that a director needs.
@@ -44,7 +44,7 @@ mod tests {
         let status = |bits| format!("Name:\tholdfastd\nCapPrm:\t0\nCapEff:\t{bits}\n");
         assert_eq!(missing(&status("000001ffffffffff")), None);
         let raw_only = missing(&status("0000000000002000")).expect("one is missing").to_string();
-        assert!(raw_only.starts_with("CAP_NET_ADMIN (virtual addresses, IPVS) is missing"));
+        assert!(raw_only.starts_with("this process lacks CAP_NET_ADMIN (virtual addresses, IPVS): "));
         let none = missing(&status("0000000000000000")).expect("both are missing").to_string();
         assert!(none.contains("CAP_NET_ADMIN") && none.contains("CAP_NET_RAW"), "{none}");
         assert_eq!(missing("no such line"), None);

@@ -66,10 +66,10 @@ fn start(options: &Options) -> Result<(), Failure> {
 }
 
 async fn work(config: Config, path: &Path) -> Result<(), Failure> {
+    capabilities::require().map_err(|error| Failure::new("start", error))?;
     let (_socket, listener) =
         ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
             .map_err(|error| Failure::new("start", error))?;
-    capabilities::require().map_err(|error| Failure::new("start", error))?;
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
     let stop = stop_signal()?;

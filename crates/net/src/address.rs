@@ -123,21 +123,30 @@ impl AddressSocket {
     /// # Errors
     /// The kernel failed to answer.
     pub fn list(&mut self, interface: &Interface) -> Result<Vec<InterfaceAddress>, AddressError> {
+        let listed = self
+            .dump()
+            .map_err(|answer| AddressError::List { interface: interface.clone(), answer })?;
+        let here = listed.into_iter().filter(|(index, _)| *index == interface.index);
+        Ok(here.map(|(_, address)| address).collect())
+    }
+
+    /// The addresses of all interfaces, each with its interface's number, in the kernel's order.
+    ///
+    /// # Errors
+    /// The kernel failed to answer.
+    pub fn list_all(&mut self) -> Result<Vec<(IfIndex, InterfaceAddress)>, AddressError> {
+        self.dump().map_err(|answer| AddressError::ListAll { answer })
+    }
+
+    fn dump(&mut self) -> Result<Vec<(IfIndex, InterfaceAddress)>, Answer> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let of_interface = |kind, payload: &[u8]| match parse(kind, payload) {
-            Some(Change::Address(index, address)) if index == interface.index => Some(address),
-            Some(
-                Change::Address(..)
-                | Change::AddressGone(..)
-                | Change::Link { .. }
-                | Change::LinkGone(_),
-            )
-            | None => None,
+        let address = |kind, payload: &[u8]| match parse(kind, payload) {
+            Some(Change::Address(index, address)) => Some((index, address)),
+            Some(Change::AddressGone(..) | Change::Link { .. } | Change::LinkGone(_)) | None => {
+                None
+            }
         };
-        self.socket.dump(&request, of_interface).map_err(|errno| AddressError::List {
-            interface: interface.clone(),
-            answer: Answer::of_netlink(errno),
-        })
+        self.socket.dump(&request, address).map_err(Answer::of_netlink)
     }
 }
 
@@ -211,6 +220,12 @@ pub enum AddressError {
         /// What the kernel answered.
         answer: Answer,
     },
+    /// The addresses of all interfaces were not listed.
+    #[error("list the addresses of all interfaces: {answer}")]
+    ListAll {
+        /// What the kernel answered.
+        answer: Answer,
+    },
 }
 
 impl AddressError {
@@ -220,7 +235,8 @@ impl AddressError {
             Self::Open { answer }
             | Self::Add { answer, .. }
             | Self::Remove { answer, .. }
-            | Self::List { answer, .. } => *answer,
+            | Self::List { answer, .. }
+            | Self::ListAll { answer } => *answer,
         }
     }
 }

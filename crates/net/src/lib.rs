@@ -27,6 +27,7 @@ mod ip_header;
 mod link;
 mod link_state;
 mod netlink;
+pub mod realtime;
 mod vrrp_socket;
 mod wake;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use holdfast_config::{Instance as InstanceConfig, Name};
 use holdfast_control as control;
-use holdfast_net::{Datagram, Interface, InterfaceState, LinkMonitor, MacAddress, VrrpSocketError};
+use holdfast_net::{Datagram, Interface, InterfaceState, LinkMonitor, VrrpSocketError};
 use holdfast_time::Instant;
 use ipnet::IpNet;
 use vrrp::receive::{self, Identified};
@@ -14,7 +14,7 @@ use vrrp::{
     Transition, VirtualRouter,
 };
 
-use super::addresses::{AddressThread, Done, Task, Work};
+use super::addresses::{AddressThread, Claim, Outcome, Wanted};
 use super::sockets::{SocketKey, Sockets};
 use super::thread::StartError;
 use crate::rate::RateLimit;
@@ -28,22 +28,14 @@ const GROUP_IPV6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 pub(super) struct Instance {
     config: InstanceConfig,
     router: VirtualRouter,
-    on: Option<OnInterface>,
+    on: Option<Interface>,
     last: Option<Transition>,
     transitions: u64,
-    holds_addresses: bool,
-    /// One of its addresses has gone from the interface; see [`Instance::put_back`].
-    robbed: bool,
+    /// What the address thread is told to do, and what it was told last.
+    wanted: Wanted,
+    told: Wanted,
     fault: Option<String>,
-    address_problems: Vec<String>,
     chatter: RateLimit,
-}
-
-/// The interface as the instance uses it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct OnInterface {
-    interface: Interface,
-    mac: Option<MacAddress>,
 }
 
 /// What an instance needs to act: the sockets that it sends on, and the thread that moves its addresses.
@@ -67,16 +59,39 @@ impl Instance {
             on: None,
             last: None,
             transitions: 0,
-            holds_addresses: false,
-            robbed: false,
+            wanted: Wanted::default(),
+            told: Wanted::default(),
             fault: None,
-            address_problems: Vec::new(),
             chatter: RateLimit::default(),
         })
     }
 
     pub(super) const fn name(&self) -> &Name {
         &self.config.name
+    }
+
+    /// What the address thread has to know of it.
+    pub(super) fn claim(config: &InstanceConfig) -> Claim {
+        Claim {
+            instance: config.name.clone(),
+            owner: config.priority == Priority::OWNER,
+            addresses: config.addresses.clone(),
+        }
+    }
+
+    /// Opens the socket on the interface, where there is one.
+    ///
+    /// # Errors
+    /// The socket can't be opened.
+    pub(super) fn open_socket(
+        &self,
+        links: &LinkMonitor,
+        sockets: &mut Sockets,
+    ) -> Result<(), VrrpSocketError> {
+        match links.interfaces().by_name(&self.config.interface) {
+            Some(state) => sockets.open(&state.link.interface, self.config.family),
+            None => Ok(()),
+        }
     }
 
     /// Takes note of what the interface is now: there or not, up or not, with which address. Opens the socket for one that is new.
@@ -90,80 +105,73 @@ impl Instance {
         sockets: &mut Sockets,
         addresses: &AddressThread,
     ) -> Result<(), VrrpSocketError> {
+        let opened = self.open_socket(links, sockets);
+        let means = Means { sockets, addresses };
         let found = links.interfaces().by_name(&self.config.interface);
         if let Some(state) = found {
-            let result = self.use_interface(state, sockets, addresses);
-            if let Err(error) = result {
-                self.lose_interface(now, error.to_string(), Means { sockets, addresses });
-                return Err(error);
-            }
+            self.on = Some(state.link.interface.clone());
+            self.wanted.mac = state.link.mac;
         }
-        let means = Means { sockets, addresses };
-        match found.map(|state| (state, self.primary(state))) {
-            None => {
-                self.lose_interface(now, self.no_interface(), means);
-                self.on = None;
-            }
-            Some((state, _)) if !state.link.up => {
-                self.lose_interface(
-                    now,
-                    format!("interface {} is down", self.config.interface),
-                    means,
-                );
-            }
-            Some((_, None)) => {
-                let kind = match self.config.family {
-                    AddressFamily::Ipv4 => "IPv4 address",
-                    AddressFamily::Ipv6 => "usable link-local IPv6 address",
-                };
-                let fault = format!(
-                    "interface {} has no {kind} of its own to advertise from",
-                    self.config.interface
-                );
-                self.lose_interface(now, fault, means);
-            }
-            Some((state, Some(primary))) => {
+        let fault = match (&opened, found) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(()), None) => Err(self.no_interface()),
+            (Ok(()), Some(state)) => self.usable(state),
+        };
+        match fault {
+            Ok(primary) => {
                 self.fault = None;
                 self.router.handle(now, Event::InterfaceUp { primary });
                 self.act(means);
-                self.put_back(state, addresses);
             }
+            Err(fault) => self.lose_interface(now, fault, means),
         }
-        Ok(())
+        if found.is_none() {
+            self.on = None;
+        }
+        self.tell(addresses);
+        opened
+    }
+
+    /// The address to advertise from.
+    ///
+    /// # Errors
+    /// The interface can't be used, and why.
+    fn usable(&self, state: &InterfaceState) -> Result<IpAddr, String> {
+        let name = &self.config.interface;
+        if !state.link.up {
+            return Err(format!("interface {name} is down"));
+        }
+        let kind = match self.config.family {
+            AddressFamily::Ipv4 => "IPv4 address",
+            AddressFamily::Ipv6 => "usable link-local IPv6 address",
+        };
+        let none = || format!("interface {name} has no {kind} of its own to advertise from");
+        self.primary(state).ok_or_else(none)
     }
 
     /// Takes note that an interface is gone. One that has its name now, and even its number, has nothing of what this instance had
     /// put on it.
     pub(super) fn interface_removed(&mut self, now: Instant, gone: &Interface, means: Means<'_>) {
-        if self.on.as_ref().is_some_and(|on| on.interface == *gone) {
+        if self.on.as_ref() == Some(gone) {
             self.lose_interface(now, self.no_interface(), means);
             self.on = None;
+            self.wanted.losses += 1;
+            self.tell(means.addresses);
         }
     }
 
-    /// Takes note that an address has gone from an interface.
-    pub(super) fn address_removed(&mut self, interface: &Interface, address: &IpNet) {
-        let here = self.on.as_ref().is_some_and(|on| on.interface == *interface);
-        self.robbed |= here && self.config.addresses.iter().any(|one| one.addr() == address.addr());
-    }
-
-    /// Puts virtual addresses back that somebody has taken from an Active's interface: the kernel does so with IPv6 ones when the
-    /// interface goes down for a moment. What this instance is installing for the first time is not waited for here.
-    fn put_back(&mut self, state: &InterfaceState, addresses: &AddressThread) {
-        if !std::mem::take(&mut self.robbed) || self.router.status() != Status::Active {
-            return;
-        }
-        let missing: Vec<IpNet> = self
-            .config
-            .addresses
-            .iter()
-            .filter(|ours| state.addresses.iter().all(|one| one.address.addr() != ours.addr()))
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            tracing::warn!(instance = %self.config.name, addresses = ?missing, "addresses that were taken from the interface are put back");
-            self.submit(Task::Install(missing), addresses);
-            self.announce(addresses);
+    /// Takes note that an address has gone from an interface. What somebody has taken from an Active is put back: the kernel itself
+    /// takes IPv6 ones when the interface goes down for a moment.
+    pub(super) fn address_removed(
+        &mut self,
+        interface: &Interface,
+        address: &IpNet,
+        addresses: &AddressThread,
+    ) {
+        let here = self.wanted.held && self.on.as_ref() == Some(interface);
+        if here && self.config.addresses.iter().any(|one| one.addr() == address.addr()) {
+            self.wanted.looks += 1;
+            self.tell(addresses);
         }
     }
 
@@ -218,42 +226,12 @@ impl Instance {
 
     /// Which socket is this instance's.
     pub(super) fn socket(&self) -> Option<SocketKey> {
-        self.on.as_ref().map(|on| (on.interface.index, self.config.family))
+        self.on.as_ref().map(|on| (on.index, self.config.family))
     }
 
     /// Whether a packet on the socket `key` for `identified`'s VRID is for this instance.
     pub(super) fn is_for(&self, key: SocketKey, identified: &Identified<'_>) -> bool {
         self.socket() == Some(key) && identified.vrid() == Some(self.config.vrid)
-    }
-
-    /// Takes note of what became of a change of addresses.
-    pub(super) fn addresses_done(&mut self, done: Done) {
-        self.address_problems = done.problems;
-    }
-
-    /// Uses the interface as it is now. Where it is another one than before, and this node does not own the addresses, those
-    /// that a daemon before this one left on it are removed.
-    fn use_interface(
-        &mut self,
-        state: &InterfaceState,
-        sockets: &mut Sockets,
-        addresses: &AddressThread,
-    ) -> Result<(), VrrpSocketError> {
-        let interface = state.link.interface.clone();
-        sockets.open(&interface, self.config.family)?;
-        let on = OnInterface { interface, mac: state.link.mac };
-        let is_new = self.on.as_ref().is_none_or(|before| before.interface != on.interface);
-        self.on = Some(on);
-        let ours = self.config.addresses.iter();
-        let left: Vec<IpNet> = ours
-            .filter(|ours| state.addresses.iter().any(|one| one.address.addr() == ours.addr()))
-            .copied()
-            .collect();
-        if is_new && !left.is_empty() && self.config.priority != Priority::OWNER {
-            tracing::info!(instance = %self.config.name, addresses = ?left, "addresses that an earlier run left behind are removed");
-            self.submit(Task::Remove(left), addresses);
-        }
-        Ok(())
     }
 
     fn no_interface(&self) -> String {
@@ -286,27 +264,26 @@ impl Instance {
         while let Some(action) = self.router.poll_action() {
             match action {
                 Action::SendAdvertisement { priority } => self.advertise(priority, means.sockets),
-                Action::InstallAddresses => {
-                    self.holds_addresses = true;
-                    self.submit(Task::Install(self.config.addresses.clone()), means.addresses);
-                }
-                Action::RemoveAddresses => {
-                    self.holds_addresses = false;
-                    self.submit(Task::Remove(self.config.addresses.clone()), means.addresses);
-                }
-                Action::UpdateAddresses { removed, added } => {
-                    let nets = |wanted: &[IpAddr]| {
-                        let nets = self.config.addresses.iter().copied();
-                        nets.filter(|net| wanted.contains(&net.addr())).collect::<Vec<_>>()
-                    };
-                    self.submit(Task::Remove(nets(&removed)), means.addresses);
-                    self.submit(Task::Install(nets(&added)), means.addresses);
-                }
-                Action::Announce => self.announce(means.addresses),
+                Action::InstallAddresses => self.wanted.held = true,
+                Action::RemoveAddresses => self.wanted.held = false,
+                Action::Announce => self.wanted.announcements += 1,
                 Action::Report(transition) => self.report(transition),
                 Action::Observe(observation) => self.observe(observation),
-                action => tracing::error!(?action, "an action that this daemon does not know"),
+                // Only other parameters bring the first about, and they don't change while the daemon runs.
+                action @ Action::UpdateAddresses { .. } | action => {
+                    tracing::error!(?action, "an action that this daemon does not know")
+                }
             }
+        }
+        self.tell(means.addresses);
+    }
+
+    /// Tells the address thread what is wanted now, if that has changed.
+    fn tell(&mut self, addresses: &AddressThread) {
+        self.wanted.interface.clone_from(&self.on);
+        if self.wanted != self.told {
+            self.told = self.wanted.clone();
+            addresses.want(&self.config.name, self.told.clone());
         }
     }
 
@@ -320,19 +297,6 @@ impl Instance {
         let packet = self.router.encode(priority, source, group);
         if let Err(error) = socket.send(source, &packet) {
             tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
-        }
-    }
-
-    fn announce(&self, addresses: &AddressThread) {
-        let Some(mac) = self.on.as_ref().and_then(|on| on.mac) else { return };
-        self.submit(Task::Announce(self.config.advertised().collect(), mac), addresses);
-    }
-
-    fn submit(&self, task: Task, addresses: &AddressThread) {
-        let Some(on) = &self.on else { return };
-        let (instance, interface) = (self.config.name.clone(), on.interface.clone());
-        if !addresses.submit(Work { instance, interface, task }) {
-            tracing::error!(instance = %self.config.name, "the address thread is behind: a change of addresses was dropped");
         }
     }
 
@@ -356,11 +320,13 @@ impl Instance {
         }
     }
 
-    /// The instance as the API shows it. `strays` were discarded on its socket because they were for no instance.
+    /// The instance as the API shows it. `strays` were discarded on its socket because they were for no instance; `outcome` is
+    /// what the address thread has done.
     pub(super) fn status(
         &self,
         now: Instant,
         strays: Option<&vrrp::Discards>,
+        outcome: &Outcome,
     ) -> control::Instance {
         let config = &self.config;
         control::Instance {
@@ -384,14 +350,12 @@ impl Instance {
             interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
             preempt: config.preempt,
             addresses: config.addresses.iter().map(ToString::to_string).collect(),
-            holds_addresses: self.holds_addresses && self.address_problems.is_empty(),
+            holds_addresses: outcome.holds,
             active: match self.router.status() {
                 Status::Backup => self.router.active_address(),
                 Status::Initialize | Status::Active => None,
             },
-            fault: self.fault.clone().or_else(|| {
-                (!self.address_problems.is_empty()).then(|| self.address_problems.join("; "))
-            }),
+            fault: self.fault.clone().or_else(|| outcome.fault()),
             transitions: self.transitions,
             counters: counters(self.router.counters(), strays),
         }

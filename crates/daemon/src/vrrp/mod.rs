@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use holdfast_config::{Config, Instance, Name};
 use holdfast_control as control;
-use holdfast_net::{AddressSocket, Interface, WakeError, Waker};
+use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
 use self::thread::{OpenError, StartError, VrrpThread};
@@ -34,7 +34,6 @@ pub(crate) struct VrrpHandle {
     thread: JoinHandle<()>,
     /// Closed when the thread ends, by a panic too.
     gone: oneshot::Receiver<()>,
-    instances: Vec<Instance>,
 }
 
 /// The way to the VRRP thread.
@@ -82,7 +81,7 @@ impl VrrpHandle {
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
             .spawn({
-                let (waker, instances) = (waker.clone(), instances.clone());
+                let waker = waker.clone();
                 move || {
                     let _alive: oneshot::Sender<()> = alive;
                     match VrrpThread::open(instances, receiver, waker) {
@@ -97,9 +96,7 @@ impl VrrpHandle {
             })
             .map_err(VrrpError::Spawn)?;
         match is_ready.recv() {
-            Ok(Ok(())) => {
-                Ok(Self { remote: VrrpRemote { commands, waker }, thread, gone, instances })
-            }
+            Ok(Ok(())) => Ok(Self { remote: VrrpRemote { commands, waker }, thread, gone }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
@@ -119,13 +116,11 @@ impl VrrpHandle {
     /// Steps back everywhere: priority-0 advertisements, addresses removed. Returns when that is done, or after `patience`.
     pub(crate) async fn stop(self, patience: Duration) {
         self.remote.send(Command::Stop);
-        let Self { thread, instances, .. } = self;
+        let Self { thread, .. } = self;
         let joined = tokio::task::spawn_blocking(move || {
             if thread.join().is_err() {
-                tracing::error!(
-                    "the VRRP thread had panicked: its addresses are removed without it"
-                );
-                remove_addresses(&instances);
+                // The address thread ended with it, and removed what it held.
+                tracing::error!("the VRRP thread had panicked");
             }
         });
         if tokio::time::timeout(patience, joined).await.is_err() {
@@ -133,23 +128,6 @@ impl VrrpHandle {
                 ?patience,
                 "the VRRP thread does not stop: addresses may be left behind"
             );
-        }
-    }
-}
-
-/// Takes the addresses of all instances off their interfaces, so that a dead router does not answer for them.
-fn remove_addresses(instances: &[Instance]) {
-    let mut socket = match AddressSocket::open() {
-        Ok(socket) => socket,
-        Err(error) => return tracing::error!(%error, "addresses may be left behind"),
-    };
-    for instance in instances {
-        // An interface that has gone has no addresses either.
-        let Ok(interface) = Interface::by_name(&instance.interface) else { continue };
-        for error in
-            socket.remove(&interface, &instance.addresses).into_iter().filter_map(Result::err)
-        {
-            tracing::error!(instance = %instance.name, %error, "an address may be left behind");
         }
     }
 }

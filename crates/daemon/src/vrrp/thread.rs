@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 
 use holdfast_config::Instance as InstanceConfig;
 use holdfast_net::{
-    Datagram, LinkEvent, LinkMonitor, MonitorError, VrrpSocketError, Waker, now, wait_until,
+    Datagram, LinkEvent, LinkMonitor, MonitorError, VrrpSocketError, Waker, now, realtime,
+    wait_until,
 };
 use holdfast_time::Instant;
 use vrrp::receive;
@@ -16,6 +17,9 @@ use super::addresses::{AddressThread, AddressThreadError};
 use super::instance::{Instance, Means, identify};
 use super::sockets::{SocketKey, Sockets};
 use super::{Command, VrrpError};
+
+/// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
+const PRIORITY: u8 = 2;
 
 /// Everything that the thread owns.
 #[derive(Debug)]
@@ -68,47 +72,56 @@ impl VrrpThread {
         waker: Waker,
     ) -> Result<Self, VrrpError> {
         let links = LinkMonitor::open().map_err(|error| VrrpError::Thread(error.into()))?;
-        let addresses = AddressThread::start().map_err(|error| VrrpError::Thread(error.into()))?;
         let mut sockets = Sockets::default();
+        let claims = configured.iter().map(Instance::claim).collect();
         let mut instances = Vec::new();
+        // Nobody takes part before everybody can: a start that fails leaves nothing behind.
         for config in configured {
             let name = config.name.clone();
             let failed = |source| VrrpError::Instance { instance: name.clone(), source };
-            let mut instance = Instance::new(config, now()).map_err(failed)?;
-            instance
-                .see_interface(now(), &links, &mut sockets, &addresses)
-                .map_err(|error| failed(error.into()))?;
+            let instance = Instance::new(config, now()).map_err(failed)?;
+            instance.open_socket(&links, &mut sockets).map_err(|error| failed(error.into()))?;
             instances.push(instance);
         }
+        let addresses = AddressThread::start(claims, waker.clone())
+            .map_err(|error| VrrpError::Thread(error.into()))?;
         let strays = BTreeMap::new();
         Ok(Self { instances, sockets, links, addresses, commands, waker, strays })
     }
 
     /// Works until it is told to stop, or nobody is left to tell it.
     pub(super) fn run(mut self) {
+        be_on_time();
+        self.see_interfaces();
         while self.take_commands() {
             self.follow_links();
             let read_until = self.read_packets();
             self.fire_timers(&read_until);
-            self.hear_of_addresses();
             self.sleep();
         }
         let means = Means { sockets: &self.sockets, addresses: &self.addresses };
         for instance in &mut self.instances {
             instance.shut_down(now(), means);
         }
-        self.addresses.finish();
+        // Waits until the addresses are gone.
+        drop(self.addresses);
     }
 
     /// Takes every command that waits; false when the thread is to stop.
     fn take_commands(&self) -> bool {
         self.waker.drain();
+        if !self.addresses.works() {
+            tracing::error!("the address thread ended by a fault of the daemon: VRRP stops");
+            return false;
+        }
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Status(answer)) => {
                     let at = now();
                     let strays = |of: &Instance| self.strays.get(&of.socket()?);
-                    let status = self.instances.iter().map(|one| one.status(at, strays(one)));
+                    let status = self.instances.iter().map(|one| {
+                        one.status(at, strays(one), &self.addresses.outcome(one.name()))
+                    });
                     let status = status.collect();
                     // Whoever asked may have gone away meanwhile.
                     drop(answer.send(status));
@@ -135,9 +148,12 @@ impl VrrpThread {
                 }
             }
         }
-        if !changed {
-            return;
+        if changed {
+            self.see_interfaces();
         }
+    }
+
+    fn see_interfaces(&mut self) {
         for instance in &mut self.instances {
             let seen =
                 instance.see_interface(now(), &self.links, &mut self.sockets, &self.addresses);
@@ -160,7 +176,7 @@ impl VrrpThread {
             }
             LinkEvent::AddressRemoved { interface, address } => {
                 for instance in &mut self.instances {
-                    instance.address_removed(interface, address);
+                    instance.address_removed(interface, address, &self.addresses);
                 }
             }
             LinkEvent::Link(_) | LinkEvent::Address { .. } => {}
@@ -187,15 +203,6 @@ impl VrrpThread {
         }
     }
 
-    fn hear_of_addresses(&mut self) {
-        for done in self.addresses.done() {
-            let known = self.instances.iter_mut().find(|known| *known.name() == done.instance);
-            if let Some(instance) = known {
-                instance.addresses_done(done);
-            }
-        }
-    }
-
     fn sleep(&self) {
         let deadline = self.instances.iter().filter_map(Instance::deadline).min();
         let descriptors: Vec<BorrowedFd<'_>> = [self.waker.as_fd(), self.links.as_fd()]
@@ -207,6 +214,15 @@ impl VrrpThread {
             tracing::error!(%error, "the VRRP thread could not sleep");
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
+    }
+}
+
+/// Asks for what keeps the calling thread on time on a busy host. Without it the protocol works, a little later under load.
+fn be_on_time() {
+    for refused in
+        [realtime::enter(PRIORITY), realtime::lock_memory()].into_iter().filter_map(Result::err)
+    {
+        tracing::info!(%refused, "advertisements may be late when the host is busy");
     }
 }
 

@@ -1,0 +1,175 @@
+//! What the VRRP thread and the address thread share: for each instance what is wanted, and what has become of it.
+//!
+//! It is a state and no queue: what is wanted replaces what was wanted before, so nothing can be dropped and nothing grows beyond one
+//! slot an instance. Its lock is held for moments, never over a call of the kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use holdfast_config::Name;
+use holdfast_net::{Interface, MacAddress};
+use ipnet::IpNet;
+
+/// What one instance wants. A counter that differs from the last one that was seen is a request; how many were made meanwhile does
+/// not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Wanted {
+    /// Where its addresses belong; none while there is no such interface.
+    pub(in super::super) interface: Option<Interface>,
+    /// The interface's Ethernet address, which announcements tell.
+    pub(in super::super) mac: Option<MacAddress>,
+    /// Whether the addresses shall be there.
+    pub(in super::super) held: bool,
+    /// Counts requests to announce the addresses.
+    pub(in super::super) announcements: u64,
+    /// Counts reasons to compare with the kernel again.
+    pub(in super::super) looks: u64,
+    /// Counts the interfaces that have gone: what was put on one went with it, even if the next has the same number.
+    pub(in super::super) losses: u64,
+}
+
+/// What has become of an instance's addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Outcome {
+    /// Whether all of them are on the interface where they are wanted, or some still where they are not.
+    pub(in super::super) holds: bool,
+    /// What the kernel refused, empty when all went well.
+    pub(in super::super) problems: Vec<String>,
+    /// Where the addresses were last dealt with.
+    pub(super) on: Option<Interface>,
+    /// Which of them this process has put there.
+    pub(super) ours: BTreeSet<IpNet>,
+}
+
+impl Outcome {
+    /// What is wrong, in one sentence; none when all went well.
+    pub(in super::super) fn fault(&self) -> Option<String> {
+        let first = self.problems.first()?;
+        Some(match self.problems.len() {
+            1 => first.clone(),
+            all => format!("{first} (and {} more addresses)", all - 1),
+        })
+    }
+}
+
+/// The shared state.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: BTreeMap<Name, Wanted>,
+    /// Whose wishes the address thread has not taken yet.
+    fresh: BTreeSet<Name>,
+    outcomes: BTreeMap<Name, Outcome>,
+    /// No more wishes will come.
+    closed: bool,
+    /// The address thread works no more.
+    gone: bool,
+}
+
+/// What the address thread takes from the desk.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) wanted: Vec<(Name, Wanted)>,
+    pub(super) closed: bool,
+}
+
+impl Desk {
+    /// Replaces what `instance` wants.
+    pub(super) fn want(&self, instance: &Name, wanted: Wanted) {
+        let mut state = self.lock();
+        state.wanted.insert(instance.clone(), wanted);
+        state.fresh.insert(instance.clone());
+        self.changed.notify_one();
+    }
+
+    /// Wants no address anywhere any more, for good.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        let State { wanted, fresh, closed, .. } = &mut *state;
+        for (instance, wanted) in wanted {
+            wanted.held = false;
+            fresh.insert(instance.clone());
+        }
+        *closed = true;
+        self.changed.notify_one();
+    }
+
+    /// What is new since the last call.
+    pub(super) fn news(&self) -> News {
+        let mut state = self.lock();
+        let State { wanted, fresh, closed, .. } = &mut *state;
+        let taken = std::mem::take(fresh).into_iter();
+        let wanted =
+            taken.filter_map(|name| wanted.get(&name).cloned().map(|one| (name, one))).collect();
+        News { wanted, closed: *closed }
+    }
+
+    /// Sleeps until there is news, for `patience` at most.
+    pub(super) fn wait(&self, patience: Duration) {
+        let idle = |state: &mut State| state.fresh.is_empty() && !state.closed;
+        drop(self.changed.wait_timeout_while(self.lock(), patience, idle));
+    }
+
+    pub(super) fn report(&self, instance: &Name, outcome: Outcome) {
+        self.lock().outcomes.insert(instance.clone(), outcome);
+    }
+
+    pub(super) fn outcome(&self, instance: &Name) -> Outcome {
+        self.lock().outcomes.get(instance).cloned().unwrap_or_default()
+    }
+
+    /// Notes that the address thread works no more.
+    pub(super) fn set_gone(&self) {
+        self.lock().gone = true;
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// No change is made in parts, so what a thread that panicked has left is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Name {
+        Name::try_from(name.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_newest_wish_counts_and_none_is_lost() {
+        let desk = Desk::default();
+        for round in 1..=5 {
+            for instance in 0..1000 {
+                let wanted = Wanted { held: round == 5, announcements: round, ..Wanted::default() };
+                desk.want(&name(&format!("i{instance}")), wanted);
+            }
+        }
+        let news = desk.news();
+        assert_eq!(news.wanted.len(), 1000, "one slot an instance, and every instance has its");
+        assert!(news.wanted.iter().all(|(_, wanted)| wanted.held && wanted.announcements == 5));
+        assert!(desk.news().wanted.is_empty(), "taken once");
+    }
+
+    #[test]
+    fn a_closed_desk_wants_no_address() {
+        let desk = Desk::default();
+        desk.want(&name("a"), Wanted { held: true, ..Wanted::default() });
+        desk.news();
+        desk.close();
+        let news = desk.news();
+        assert!(news.closed);
+        assert_eq!(news.wanted, [(name("a"), Wanted::default())]);
+    }
+}

@@ -1,0 +1,142 @@
+//! What keeps a thread on time on a busy host: a real-time priority, and memory that is never paged out.
+//!
+//! Neither is needed for the protocol to be right, only for its being on time, so a refusal is for the log.
+
+use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use crate::answer::Answer;
+
+/// `CAP_IPC_LOCK` of linux/capability.h.
+const CAP_IPC_LOCK: u32 = 14;
+
+/// Gives the calling thread the policy SCHED_RR with `priority` (1 to 99). Threads and processes that it starts later have the
+/// usual policy again (SCHED_RESET_ON_FORK): a script is never a real-time process.
+///
+/// # Errors
+/// RLIMIT_RTPRIO is lower and CAP_SYS_NICE is missing, or the priority is not from 1 to 99. Nothing has changed then.
+#[expect(unsafe_code, reason = "nix has no sched_setscheduler")]
+pub fn enter(priority: u8) -> Result<(), RealtimeError> {
+    let parameters = libc::sched_param { sched_priority: i32::from(priority) };
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    // JUSTIFICATION: neither nix nor the standard library sets a thread's scheduling policy.
+    // SAFETY: the pointer is to a live, initialised sched_param, which the kernel reads during the call; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    Errno::result(result).map(drop).map_err(|errno| {
+        let advice =
+            "grant CAP_SYS_NICE or raise RLIMIT_RTPRIO (LimitRTPRIO= of the service's unit)";
+        let answer = if errno == Errno::EPERM {
+            Answer::advising(errno, advice)
+        } else {
+            Answer::of_netlink(errno)
+        };
+        RealtimeError::Priority { priority, answer }
+    })
+}
+
+/// Keeps the memory of this process from being paged out: what it has is read in and locked now, what it gets later is locked as it
+/// is touched (so that a thread's stack costs no more than it uses).
+///
+/// Where a limit on locked memory applies nothing is locked, since allocations would fail later, once the limit is reached.
+///
+/// # Errors
+/// RLIMIT_MEMLOCK is not unlimited and CAP_IPC_LOCK is missing, or the kernel refuses otherwise.
+pub fn lock_memory() -> Result<(), RealtimeError> {
+    if !may_lock() {
+        return Err(lock_refused(Errno::EPERM));
+    }
+    // By hand, because nix lacks this one: MCL_ONFAULT of linux/mman.h.
+    let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
+    mlockall(MlockAllFlags::MCL_CURRENT)
+        .and_then(|()| mlockall(MlockAllFlags::MCL_FUTURE | on_fault))
+        .map_err(lock_refused)
+}
+
+fn lock_refused(errno: Errno) -> RealtimeError {
+    let advice =
+        "grant CAP_IPC_LOCK or lift RLIMIT_MEMLOCK (LimitMEMLOCK=infinity of the service's unit)";
+    RealtimeError::Memory { answer: Answer::advising(errno, advice) }
+}
+
+fn may_lock() -> bool {
+    let unlimited =
+        getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    unlimited
+        || std::fs::read_to_string("/proc/self/status")
+            .is_ok_and(|status| has_capability(&status, CAP_IPC_LOCK))
+}
+
+/// Whether a process with this `/proc/PID/status` has the capability of this number.
+fn has_capability(status: &str, number: u32) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .is_some_and(|effective| effective & (1 << number) != 0)
+}
+
+/// What the kernel did not grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RealtimeError {
+    /// The thread has the usual priority.
+    #[error("set the real-time priority {priority}: {answer}")]
+    Priority {
+        /// The priority that was asked for.
+        priority: u8,
+        /// What the kernel answered.
+        answer: Answer,
+    },
+    /// The memory may be paged out.
+    #[error("lock the process's memory: {answer}")]
+    Memory {
+        /// What the kernel answered.
+        answer: Answer,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_is_read_from_the_effective_set() {
+        let status = |bits| format!("Name:\tx\nCapPrm:\tffffffffffffffff\nCapEff:\t{bits}\n");
+        assert!(has_capability(&status("0000000000004000"), CAP_IPC_LOCK));
+        assert!(!has_capability(&status("000001ffffffbfff"), CAP_IPC_LOCK));
+        assert!(!has_capability("nothing", CAP_IPC_LOCK));
+    }
+
+    /// A priority that the kernel has not is refused whatever is permitted, and the thread stays as it was.
+    #[test]
+    fn a_priority_out_of_range_is_refused_by_name() {
+        let error = enter(100).unwrap_err().to_string();
+        assert!(error.starts_with("set the real-time priority 100: EINVAL"), "{error}");
+        assert_eq!(policy(), 0, "SCHED_OTHER");
+    }
+
+    /// Permitted or refused: the policy is what the answer says, and a thread started by a real-time one is none.
+    #[test]
+    fn the_policy_is_what_the_answer_says_and_is_not_inherited() {
+        std::thread::spawn(|| match enter(1) {
+            Ok(()) => {
+                assert_eq!(policy(), 2, "SCHED_RR");
+                assert_eq!(std::thread::spawn(policy).join().unwrap(), 0, "not inherited");
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("CAP_SYS_NICE"), "{error}");
+                assert_eq!(policy(), 0);
+            }
+        })
+        .join()
+        .unwrap();
+    }
+
+    /// The calling thread's policy: field 41 of proc_pid_stat(5), counted here from behind the name's parenthesis.
+    fn policy() -> u32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1;
+        fields.split(' ').nth(41 - 3).unwrap().parse().unwrap()
+    }
+}

@@ -11,10 +11,8 @@ use std::fs;
 pub(crate) struct Missing(Vec<String>);
 
 /// Capabilities by their numbers in linux/capability.h, and what needs them.
-const NEEDED: [(u32, &str); 2] = [
-    (12, "CAP_NET_ADMIN (virtual addresses, IPVS)"),
-    (13, "CAP_NET_RAW (VRRP, gratuitous ARP)"),
-];
+const NEEDED: [(u32, &str); 2] =
+    [(12, "CAP_NET_ADMIN (virtual addresses, IPVS)"), (13, "CAP_NET_RAW (VRRP, gratuitous ARP)")];
 
 /// Makes sure that this process has every capability that a director needs.
 ///
@@ -44,7 +42,9 @@ mod tests {
         let status = |bits| format!("Name:\tholdfastd\nCapPrm:\t0\nCapEff:\t{bits}\n");
         assert_eq!(missing(&status("000001ffffffffff")), None);
         let raw_only = missing(&status("0000000000002000")).expect("one is missing").to_string();
-        assert!(raw_only.starts_with("this process lacks CAP_NET_ADMIN (virtual addresses, IPVS): "));
+        assert!(
+            raw_only.starts_with("this process lacks CAP_NET_ADMIN (virtual addresses, IPVS): ")
+        );
         let none = missing(&status("0000000000000000")).expect("both are missing").to_string();
         assert!(none.contains("CAP_NET_ADMIN") && none.contains("CAP_NET_RAW"), "{none}");
         assert_eq!(missing("no such line"), None);

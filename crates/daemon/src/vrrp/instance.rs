@@ -36,6 +36,7 @@ pub(super) struct Instance {
     told: Wanted,
     fault: Option<String>,
     chatter: RateLimit,
+    discards: RateLimit,
 }
 
 /// What an instance needs to act: the sockets that it sends on, and the thread that moves its addresses.
@@ -63,6 +64,7 @@ impl Instance {
             told: Wanted::default(),
             fault: None,
             chatter: RateLimit::default(),
+            discards: RateLimit::default(),
         })
     }
 
@@ -180,7 +182,15 @@ impl Instance {
         match receive::check(packet, Some(self.router.expectation())) {
             Err(reason) => {
                 self.router.count_discard(reason);
-                tracing::trace!(instance = %self.config.name, reason = reason.label(), source = %packet.source(), "a packet was discarded");
+                // RFC 9568 §7.1: an implementation SHOULD log the event, "subject to rate limiting".
+                if self.discards.allows(now) {
+                    tracing::warn!(
+                        instance = %self.config.name,
+                        reason = reason.label(),
+                        source = %packet.source(),
+                        "a packet was discarded"
+                    );
+                }
             }
             Ok(received) => {
                 if received.observations.any() && self.chatter.allows(now) {

@@ -182,7 +182,7 @@ impl Instance {
         match receive::check(packet, Some(self.router.expectation())) {
             Err(reason) => {
                 self.router.count_discard(reason);
-                // RFC 9568 §7.1: an implementation SHOULD log the event, "subject to rate limiting".
+                // RFC 9568 §7.1: "SHOULD log the event (subject to rate-limiting)".
                 if self.discards.allows(now) {
                     tracing::warn!(
                         instance = %self.config.name,

@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use holdfast_config::Name;
 use holdfast_net::{
     Addition, AddressError, AddressSocket, Announcer, Interface, MacAddress, Removal,
 };
@@ -28,8 +27,16 @@ pub(super) trait Kernel {
     /// Removes `addresses` from `on`, and says of each how it went.
     fn remove(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Removal, Self::Error>>;
 
-    /// Announces each of `addresses` at `mac`; what goes wrong is for the log.
-    fn announce(&mut self, of: &Name, on: &Interface, mac: MacAddress, addresses: &[IpAddr]);
+    /// Announces each of `addresses` at `mac`.
+    ///
+    /// # Errors
+    /// Not all were sent, and why the first of them was not.
+    fn announce(
+        &mut self,
+        on: &Interface,
+        mac: MacAddress,
+        addresses: &[IpAddr],
+    ) -> Result<(), String>;
 }
 
 impl Kernel for AddressSocket {
@@ -55,20 +62,19 @@ impl Kernel for AddressSocket {
         Self::remove(self, on, addresses)
     }
 
-    /// Every address [`BURST`] times, in turn.
-    fn announce(&mut self, of: &Name, on: &Interface, mac: MacAddress, addresses: &[IpAddr]) {
-        let announcer = match Announcer::open(on) {
-            Ok(announcer) => announcer,
-            Err(error) => {
-                return tracing::error!(instance = %of, %error, "nothing could be announced");
-            }
-        };
+    /// Every address [`BURST`] times, in turn. A queue that is full ends it: more would only fill it longer.
+    fn announce(
+        &mut self,
+        on: &Interface,
+        mac: MacAddress,
+        addresses: &[IpAddr],
+    ) -> Result<(), String> {
+        let announcer = Announcer::open(on).map_err(|error| error.to_string())?;
         for _ in 0..BURST {
             for address in addresses {
-                if let Err(error) = announcer.announce(mac, *address) {
-                    tracing::warn!(instance = %of, %error, "a virtual address could not be announced");
-                }
+                announcer.announce(mac, *address).map_err(|error| error.to_string())?;
             }
         }
+        Ok(())
     }
 }

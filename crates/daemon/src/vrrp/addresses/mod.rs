@@ -155,7 +155,9 @@ mod tests {
             Vec::new()
         }
 
-        fn announce(&mut self, _: &Name, _: &Interface, _: MacAddress, _: &[IpAddr]) {}
+        fn announce(&mut self, _: &Interface, _: MacAddress, _: &[IpAddr]) -> Result<(), String> {
+            Ok(())
+        }
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub(super) struct Tenant {
     announced: Option<(u64, MacAddress)>,
     announce_at: Option<Instant>,
     repeat: bool,
+    /// The last attempt to announce failed.
+    unheard: bool,
 }
 
 impl Tenant {
@@ -88,6 +90,7 @@ impl Tenant {
             announced: None,
             announce_at: None,
             repeat: false,
+            unheard: false,
         }
     }
 
@@ -243,11 +246,23 @@ impl Tenant {
         self.outcome.problems = problems;
     }
 
-    /// Announces what is there, and says when next.
+    /// Announces what is there, and says when next: what was not sent is tried again sooner.
     pub(super) fn announce<K: Kernel>(&mut self, now: Instant, kernel: &mut K) {
-        self.announce_at = std::mem::take(&mut self.repeat).then(|| now + REPEAT_DELAY);
-        if let (Some(on), Some(mac)) = (&self.outcome.on, self.wanted.mac) {
-            kernel.announce(&self.claim.instance, on, mac, &self.there);
+        let (Some(on), Some(mac)) = (&self.outcome.on, self.wanted.mac) else {
+            self.announce_at = None;
+            return;
+        };
+        match kernel.announce(on, mac, &self.there) {
+            Ok(()) => {
+                self.announce_at = std::mem::take(&mut self.repeat).then(|| now + REPEAT_DELAY);
+                self.unheard = false;
+            }
+            Err(problem) => {
+                self.announce_at = Some(now + RETRY_DELAY);
+                if !std::mem::replace(&mut self.unheard, true) {
+                    tracing::warn!(instance = %self.name(), problem, "the virtual addresses could not be announced; it is tried again every second");
+                }
+            }
         }
     }
 }

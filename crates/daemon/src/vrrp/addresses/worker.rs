@@ -16,6 +16,9 @@ use super::tenant::{Claim, Tenant};
 /// How often everything is compared though nothing was heard of: a change whose message was lost does not stay for ever.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
+/// The pause after one instance's announcements: a thousand instances have announced themselves within some seconds.
+const ANNOUNCE_PAUSE: Duration = Duration::from_millis(1);
+
 /// How often a removal is tried at the end, when there will be no other chance.
 const LAST_ATTEMPTS: usize = 3;
 
@@ -48,7 +51,10 @@ impl<K: Kernel> Worker<K> {
                 return self.end();
             }
             // One at a time: a takeover that comes meanwhile does not wait for a thousand announcements.
-            if !self.announce_one(now()) {
+            // And with pauses: the queues of the interface have to empty, by work that this thread's priority would hold up.
+            if self.announce_one(now()) {
+                self.desk.wait(ANNOUNCE_PAUSE);
+            } else {
                 self.sleep();
             }
         }

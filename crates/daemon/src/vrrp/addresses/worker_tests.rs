@@ -25,6 +25,7 @@ struct State {
     refuses: BTreeSet<IpNet>,
     announced: Vec<(MacAddress, Vec<IpAddr>)>,
     changes: usize,
+    is_full: bool,
 }
 
 impl Kernel for Fake {
@@ -60,8 +61,18 @@ impl Kernel for Fake {
         addresses.iter().map(&mut remove).collect()
     }
 
-    fn announce(&mut self, _: &Name, _: &Interface, mac: MacAddress, addresses: &[IpAddr]) {
-        self.0.borrow_mut().announced.push((mac, addresses.to_vec()));
+    fn announce(
+        &mut self,
+        _: &Interface,
+        mac: MacAddress,
+        addresses: &[IpAddr],
+    ) -> Result<(), String> {
+        let mut state = self.0.borrow_mut();
+        if state.is_full {
+            return Err("full".to_owned());
+        }
+        state.announced.push((mac, addresses.to_vec()));
+        Ok(())
     }
 }
 
@@ -253,4 +264,18 @@ fn what_was_added_to_an_interface_that_is_gone_is_not_ours_on_the_next() {
     bench.want(|wanted| wanted.held = true);
     bench.want(|wanted| (wanted.losses, wanted.held) = (1, false));
     assert_eq!(bench.present(1).len(), 2);
+}
+
+#[test]
+fn an_announcement_that_was_not_sent_is_tried_again_and_then_repeated() {
+    let mut bench = Bench::new(false, &[]);
+    bench.kernel.0.borrow_mut().is_full = true;
+    bench.want(|wanted| wanted.held = true);
+    bench.kernel.0.borrow_mut().is_full = false;
+    bench.now += RETRY_DELAY;
+    bench.turn();
+    assert_eq!(bench.announced(), [MAC]);
+    bench.now += REPEAT_DELAY;
+    bench.turn();
+    assert_eq!(bench.announced(), [MAC, MAC]);
 }

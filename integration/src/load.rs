@@ -25,6 +25,8 @@ pub struct Sample {
     pub ended: Duration,
     /// The name of the server that answered; none when nobody did.
     pub server: Option<String>,
+    /// Why nobody answered; none when somebody did.
+    pub error: Option<String>,
 }
 
 /// A steady stream of requests, each on a new connection, made one after the other by a thread of its own.
@@ -60,9 +62,12 @@ impl Load {
                 let asked = client.enter(|| {
                     while !stop.load(Ordering::Relaxed) {
                         let begun = Instant::now();
-                        let server = ask_within(target, timeout).ok();
-                        let ended = started.elapsed();
-                        lock(&samples).push(Sample { begun: begun - started, ended, server });
+                        let (server, error) = match ask_within(target, timeout) {
+                            Ok(server) => (Some(server), None),
+                            Err(error) => (None, Some(error.to_string())),
+                        };
+                        let (begun_at, ended) = (begun - started, started.elapsed());
+                        lock(&samples).push(Sample { begun: begun_at, ended, server, error });
                         std::thread::sleep(pace.saturating_sub(begun.elapsed()));
                     }
                 });
@@ -112,6 +117,17 @@ impl Samples {
     /// How many got no answer.
     pub fn failures(&self) -> usize {
         self.0.iter().filter(|sample| sample.server.is_none()).count()
+    }
+
+    /// When the requests that got no answer were begun, how long they took, and why; for a message.
+    pub fn errors(&self) -> Vec<String> {
+        let failed = self.0.iter().filter_map(|sample| Some((sample, sample.error.as_ref()?)));
+        failed
+            .map(|(sample, error)| {
+                let took = sample.ended.saturating_sub(sample.begun);
+                format!("at {:?} for {took:?}: {error}", sample.begun)
+            })
+            .collect()
     }
 
     /// How many `server` answered.
@@ -180,6 +196,7 @@ mod tests {
             begun: Duration::from_millis(*begun),
             ended: Duration::from_millis(*ended),
             server: answered.then(|| "web1".to_owned()),
+            error: (!answered).then(|| "timed out".to_owned()),
         };
         Samples(outcomes.iter().map(sample).collect())
     }

@@ -16,7 +16,10 @@ use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP6, wait_until};
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// When checks run; they are patient, because the guest may be slow.
-const WHEN: &str = "interval: 500ms, timeout: 450ms, rise: 2, fall: 2";
+const WHEN: &str = "interval: 1s, timeout: 950ms, rise: 2, fall: 2";
+
+/// The same for commands: to start a program takes the guest longer.
+const WHEN_EXEC: &str = "interval: 3s, timeout: 2900ms, rise: 1, fall: 1";
 
 /// The service of all tests, as ipvsadm names it.
 const SERVICE: &str = "-t 10.77.0.10:80";
@@ -137,7 +140,7 @@ fn an_exec_check_withdraws_and_restores_and_its_words_are_the_reason() -> Result
         &format!("test -e {} || {{ echo no such page; exit 3; }}", pass.display()),
     )?;
     fs::write(&pass, "")?;
-    let check = format!("check: {{exec: {{command: [{}]}}, {WHEN}}}", program.display());
+    let check = format!("check: {{exec: {{command: [{}]}}, {WHEN_EXEC}}}", program.display());
     let director = Director::start(lb1, &service(&check, "web1: 10.77.0.21:80"))?;
     let up = wait_web1(&director, "up", 1)?;
     assert_eq!(up.reason.code, "PROCOK");
@@ -216,7 +219,7 @@ fn both_of_two_checks_must_pass() -> Result<()> {
     let (lb1, pass) = (lab.lb1(), lab.lb1().folder().join("pass"));
     let program = script(lb1, "check", &format!("exec test -e {}", pass.display()))?;
     let checks = format!(
-        "checks: [{{http: {{path: /health}}, {WHEN}}}, {{exec: {{command: [{}]}}, {WHEN}}}]",
+        "checks: [{{http: {{path: /health}}, {WHEN}}}, {{exec: {{command: [{}]}}, {WHEN_EXEC}}}]",
         program.display()
     );
     let director = Director::start(lb1, &service(&checks, "web1: 10.77.0.21:80"))?;

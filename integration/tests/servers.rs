@@ -425,3 +425,29 @@ fn without_a_daemon_status_says_what_to_do() -> Result<()> {
     }
     Ok(())
 }
+
+/// The kernel remembers closed connections of direct routing for two minutes. A client that uses such a port again gets another
+/// server when the one that it had is gone.
+#[test]
+fn a_port_that_was_used_with_a_removed_server_works_again() -> Result<()> {
+    let (lab, _webs) = lab(2)?;
+    let director = Director::start(lab.lb1(), &web("web1: 10.77.0.21:80, web2: 10.77.0.22:80"))?;
+    wait_up(&director, &["web1", "web2"])?;
+    wait_weight(&director, "10.77.0.21:80", Some(1))?;
+    wait_weight(&director, "10.77.0.22:80", Some(1))?;
+    lab.client().sysctl("net.ipv4.ip_local_port_range", "40000 40003")?;
+    let ask = || -> Result<String> {
+        Ok(lab.client().enter(|| holdfast_integration::ask_within(vip(), PATIENCE))??)
+    };
+    // As many by each: every port has been used with either.
+    let before = (0..8).map(|_| ask()).collect::<Result<Vec<_>>>()?;
+    ensure!(before.iter().any(|web| web == "web2"), "{before:?}");
+    director.cli(&["server", "rm", "web", "web2", "--wait", "60s"])?;
+    wait_weight(&director, "10.77.0.22:80", None)?;
+    let after = (0..8).map(|_| ask()).collect::<Result<Vec<_>>>();
+    let after = after.with_context(|| {
+        lab.lb1().run(["ipvsadm", "-Lnc"]).map_or_else(|e| e.to_string(), |out| out.stdout)
+    })?;
+    assert_eq!(after, vec!["web1"; 8]);
+    Ok(())
+}

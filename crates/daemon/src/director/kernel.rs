@@ -13,6 +13,8 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, Operation, plan};
 use tokio::sync::{mpsc, oneshot};
 
+use super::port_reuse;
+
 /// One job at a time is with the thread, so its queue needs no more room.
 const JOBS_MAX: usize = 1;
 
@@ -88,7 +90,7 @@ pub(crate) enum KernelError {
 }
 
 impl Kernel {
-    /// Opens the way to the kernel's IPVS and reads its table.
+    /// Opens the way to the kernel's IPVS, makes its one setting ([`port_reuse`]) and reads its table.
     ///
     /// # Errors
     /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
@@ -96,6 +98,7 @@ impl Kernel {
         let opened =
             Client::open().and_then(|mut client| client.table().map(|table| (client, table)));
         let (client, table) = opened.map_err(KernelError::Client)?;
+        port_reuse::allow();
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (sender, done) = mpsc::channel(JOBS_MAX);
         std::thread::Builder::new()

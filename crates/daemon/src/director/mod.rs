@@ -10,6 +10,7 @@
 mod checks;
 mod commands;
 mod kernel;
+mod port_reuse;
 mod status;
 
 use std::time::Duration;

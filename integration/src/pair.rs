@@ -242,13 +242,19 @@ pub fn counter(director: &Director, instance: &str, name: &str) -> Result<u64> {
 /// # Errors
 /// It doesn't.
 pub fn wait_counted(director: &Director, name: &str, by: u64) -> Result<()> {
-    for instance in INSTANCES {
-        let goal = counter(director, instance, name)? + by;
-        wait_until(LIMIT, &format!("{name} of {instance} to reach {goal}"), || {
-            counter(director, instance, name).ok().filter(|count| *count >= goal)
-        })?;
-    }
-    Ok(())
+    INSTANCES.into_iter().try_for_each(|instance| wait_count(director, instance, name, by))
+}
+
+/// As [`wait_counted`], of one instance.
+///
+/// # Errors
+/// It doesn't.
+pub fn wait_count(director: &Director, instance: &str, name: &str, by: u64) -> Result<()> {
+    let goal = counter(director, instance, name)? + by;
+    wait_until(LIMIT, &format!("{name} of {instance} to reach {goal}"), || {
+        counter(director, instance, name).ok().filter(|count| *count >= goal)
+    })
+    .map(drop)
 }
 
 /// Makes sure that nothing changes while `active` advertises ten times: same states, same addresses, no transition.

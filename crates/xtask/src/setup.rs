@@ -37,6 +37,7 @@ const PACKAGES: &[Package] = &[
     package("procps", &["/usr/bin/pgrep"], "looking for processes", None),
     package("nginx-light", &["/usr/sbin/nginx"], "real servers", Some("nginx")),
     package("keepalived", &["/usr/sbin/keepalived"], "the other director", Some("keepalived")),
+    package("frr", &["/usr/lib/frr/vrrpd"], "the other director, of another make", Some("frr")),
     package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
 ];
 

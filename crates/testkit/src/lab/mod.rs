@@ -36,7 +36,7 @@ mod process;
 mod wait;
 
 pub use node::{Node, Output};
-pub use peers::{Keepalived, Nginx};
+pub use peers::{Frr, Keepalived, Nginx};
 pub use process::Process;
 pub use wait::wait_until;
 
@@ -257,6 +257,22 @@ impl Lab {
         nodes
             .iter()
             .try_for_each(|node| self.port(node, &["type", "bridge_slave", "isolated", "off"]))
+    }
+
+    /// Joins the two networks of [`Topology::nat`] to one, as a cable between two switches does.
+    ///
+    /// # Errors
+    /// What the kernel refused; there is only one network.
+    pub fn join_networks(&self) -> Result<()> {
+        let lan = build::bridge_namespace(&self.id);
+        for command in [
+            "link add cable0 type veth peer name cable1",
+            "link set cable0 master br0 up",
+            "link set cable1 master br1 up",
+        ] {
+            node::checked(Command::new("ip").args(["-n", &lan]).args(command.split(' ')))?;
+        }
+        Ok(())
     }
 
     /// Sets something on the bridge's side of a node's `eth0`.

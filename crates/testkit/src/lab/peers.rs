@@ -1,10 +1,18 @@
-//! Real programs of others to test against: nginx as a real server, keepalived as the other director.
+//! Real programs of others to test against: nginx as a real server, keepalived and FRR as the other director.
 
-use std::{fs, path::Path, process::ExitStatus, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
+use nix::{sys::signal::Signal, unistd::User};
 
-use super::{Node, Process};
+use super::{Node, Process, wait_until};
 
 /// How long a peer may take to start or to stop. In the guest, with the other core busy, that takes seconds.
 const PEER_LIMIT: Duration = Duration::from_secs(20);
@@ -151,6 +159,142 @@ impl Keepalived {
     pub fn stop(self) -> Result<ExitStatus> {
         self.process.stop(PEER_LIMIT)
     }
+}
+
+/// FRR's zebra and vrrpd on a director: one virtual router on `eth0`, IPv4 or IPv6 or both.
+///
+/// FRR wants the addresses on a macvlan device with the virtual MAC, for as long as it is configured, and takes that device down
+/// (protodown) while it is Backup. So the addresses say nothing about its state: ask [`Frr::state`].
+#[derive(Debug)]
+pub struct Frr {
+    vrrpd: Process,
+    // Before its end zebra takes back what vrrpd asked of it, so it comes second.
+    zebra: Process,
+    node: Node,
+    folder: PathBuf,
+}
+
+impl Frr {
+    /// Starts it on `node` with `keys` (`priority 100`, without `vrrp VRID`) and these addresses, and waits until it can be asked.
+    ///
+    /// # Errors
+    /// The package is not installed (by name), the kernel has no macvlan, or a program doesn't start.
+    pub fn start(node: &Node, vrid: u8, keys: &[&str], addresses: &[IpAddr]) -> Result<Self> {
+        installed("/usr/lib/frr/vrrpd", "frr")?;
+        let user = User::from_name("frr")
+            .context("cannot look up the user frr")?
+            .context("there is no user frr, whom the package frr makes")?;
+        let folder = node.folder().join("frr");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let config = node.write("frr/frr.conf", &frr_config(vrid, keys, addresses))?;
+        for path in [&folder, &config] {
+            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+                .with_context(|| format!("cannot give {} to frr", path.display()))?;
+        }
+        node.sh(&frr_devices(vrid, addresses))?;
+        let zebra = spawn_frr(node, "zebra", &folder)?;
+        let socket = folder.join("zserv.api");
+        wait_until(PEER_LIMIT, "zebra's socket", || socket.exists().then_some(()))
+            .with_context(|| zebra.log_tail())?;
+        let vrrpd = spawn_frr(node, "vrrpd", &folder)?;
+        let frr = Self { vrrpd, zebra, node: node.clone(), folder };
+        frr.wait_answers()?;
+        Ok(frr)
+    }
+
+    /// What it says its state is for this family: `Initialize`, `Backup` or `Master`.
+    ///
+    /// # Errors
+    /// It doesn't answer, or has no virtual router.
+    pub fn state(&self, family: u8) -> Result<String> {
+        let folder = self.folder.as_os_str();
+        let ask = ["vtysh".as_ref(), "--vty_socket".as_ref(), folder, "-c".as_ref()];
+        let shown = self.node.run(ask.into_iter().chain(["show vrrp".as_ref()]))?.stdout;
+        let key = format!("Status (v{family})");
+        let state = shown.lines().find_map(|line| line.trim().strip_prefix(&key));
+        Ok(state.with_context(|| format!("no {key} in {shown:?}"))?.trim().to_owned())
+    }
+
+    /// Kills vrrpd without a word. Its device stays as it was, with the addresses.
+    ///
+    /// # Errors
+    /// It had ended before.
+    pub fn kill(&mut self) -> Result<()> {
+        self.vrrpd.kill_group(Signal::SIGKILL)?;
+        self.vrrpd.wait(PEER_LIMIT).map(drop)
+    }
+
+    /// Stops vrrpd as its administrator does.
+    ///
+    /// # Errors
+    /// It doesn't stop.
+    pub fn stop(&mut self) -> Result<()> {
+        self.vrrpd.kill(Signal::SIGTERM)?;
+        self.vrrpd.wait(PEER_LIMIT).map(drop)
+    }
+
+    /// Starts vrrpd again, after it was killed or stopped.
+    ///
+    /// # Errors
+    /// It doesn't start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.vrrpd = spawn_frr(&self.node, "vrrpd", &self.folder)?;
+        self.wait_answers()
+    }
+
+    /// The ends of both logs.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        format!("{}\n{}", self.vrrpd.log_tail(), self.zebra.log_tail())
+    }
+
+    fn wait_answers(&self) -> Result<()> {
+        wait_until(PEER_LIMIT, "vrrpd to answer", || self.state(4).ok().map(drop))
+            .with_context(|| self.log_tail())
+    }
+}
+
+/// Starts one of FRR's daemons, in the foreground, with all its files in `folder` and no TCP port.
+fn spawn_frr(node: &Node, daemon: &str, folder: &Path) -> Result<Process> {
+    let mut command = node.command(format!("/usr/lib/frr/{daemon}"));
+    command.arg("-f").arg(folder.join("frr.conf"));
+    command.arg("-i").arg(folder.join(format!("{daemon}.pid")));
+    command.arg("-z").arg(folder.join("zserv.api"));
+    command.arg("--vty_socket").arg(folder).args(["-P", "0", "--log", "stdout"]);
+    node.spawn_command(daemon, command)
+}
+
+fn frr_config(vrid: u8, keys: &[&str], addresses: &[IpAddr]) -> String {
+    let keys = keys.iter().map(|key| format!(" vrrp {vrid} {key}\n"));
+    let addresses = addresses.iter().map(|address| {
+        let family = if address.is_ipv4() { "ip" } else { "ipv6" };
+        format!(" vrrp {vrid} {family} {address}\n")
+    });
+    format!("interface eth0\n{}", keys.chain(addresses).collect::<String>())
+}
+
+/// The devices that FRR looks for by their MAC addresses.
+fn frr_devices(vrid: u8, addresses: &[IpAddr]) -> String {
+    // The addresses are this host's also while the device is down: `eth0` must not answer for them, nor ask in their name.
+    let mut script =
+        "cd /proc/sys/net/ipv4/conf/all; echo 1 >arp_ignore; echo 2 >arp_announce\n".to_owned();
+    for (family, number, prefix) in [("4", "01", "24"), ("6", "02", "64")] {
+        let own = addresses.iter().filter(|address| address.is_ipv4() == (family == "4"));
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            continue;
+        }
+        let device = format!("vrrp{family}-{vrid}");
+        script += &format!(
+            "ip link add {device} link eth0 address 00:00:5e:00:{number}:{vrid:02x} type macvlan mode bridge\n"
+        );
+        for address in own {
+            let nodad = if family == "6" { " nodad" } else { "" };
+            script += &format!("ip address add {address}/{prefix} dev {device}{nodad}\n");
+        }
+        script += &format!("ip link set {device} up\n");
+    }
+    script
 }
 
 /// Makes sure that a program is there, or names the package that has it.

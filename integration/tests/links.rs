@@ -1,0 +1,162 @@
+//! Interfaces that are no plain network card: a VLAN, a bond whose active port fails, a bridge. Each pair shares addresses of both
+//! families.
+//!
+//! ```text
+//!      ┌────── lb1 ──────┐        ┌────── lb2 ──────┐
+//!      │ vrrp0           │        │           vrrp0 │     vrrp0 has the node's own addresses and the virtual ones;
+//!      │  on eth0, eth1  │        │  on eth0, eth1  │     VRID 51 in each family
+//!      └────────┬────────┘        └────────┬────────┘
+//!      ═════════╧══════════════════════════╧════════ br0, and br1 for eth1
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+
+use holdfast_integration::pair::{
+    INSTANCES, LIMIT, counter, ensure_settled, holds_none, wait_active, wait_count, wait_roles,
+};
+use holdfast_integration::{Director, config};
+use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, VIP6, wait_until};
+
+/// lb1 is the better one.
+fn configuration() -> String {
+    let instance = |name: &str, addresses: &str| {
+        format!(
+            "    {name}: {{interface: vrrp0, vrid: 51, interval: 200ms, addresses: [{addresses}], \
+             per_node: {{lb1: {{priority: 150}}, lb2: {{priority: 100}}}}}}\n"
+        )
+    };
+    let v4 = instance(INSTANCES[0], &format!("'{VIP4}/24'"));
+    let v6 = instance(INSTANCES[1], &format!("'fe80::33/64', '{VIP6}/64'"));
+    config(&(v4 + &v6), "")
+}
+
+/// Gives a node the interface `vrrp0`, made by `script`, with the addresses that `eth0` had.
+fn make(node: &Node, script: &str) {
+    let (v4, v6) = (node.ip4(), node.ip6());
+    node.sh(&format!(
+        "ip address flush dev eth0 scope global\n{script}\n\
+         ip link set vrrp0 up\n\
+         ip address add {v4}/24 dev vrrp0\nip address add {v6}/64 dev vrrp0 nodad"
+    ))
+    .unwrap();
+    // A link-local address comes with the carrier.
+    wait_until(LIMIT, "vrrp0 to have a link-local address", || {
+        let shown = node.run(["ip", "-6", "address", "show", "dev", "vrrp0", "scope", "link"]);
+        shown.ok()?.stdout.contains("fe80::").then_some(())
+    })
+    .unwrap();
+}
+
+/// Two directors on such an interface, lb1 Active. The daemons end before their network.
+struct Links {
+    lb1: Director,
+    lb2: Director,
+    lab: Lab,
+}
+
+fn start(topology: Topology, script: &str) -> Links {
+    let lab = Lab::with(topology.webs(0)).unwrap();
+    make(lab.lb1(), script);
+    make(lab.lb2(), script);
+    let lb1 = Director::start(lab.lb1(), &configuration()).unwrap();
+    let lb2 = Director::start(lab.lb2(), &configuration()).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    Links { lb1, lb2, lab }
+}
+
+/// The Active is killed and comes back.
+fn moves_there_and_back(links: &mut Links) {
+    ensure_settled(&links.lb1, &links.lb2).unwrap();
+    links.lb1.kill().unwrap();
+    wait_active(&links.lb2).unwrap();
+    links.lb1.restart().unwrap();
+    wait_roles(&links.lb1, &links.lb2).unwrap();
+    ensure_settled(&links.lb1, &links.lb2).unwrap();
+}
+
+const VLAN: &str = "ip link add link eth0 name vrrp0 type vlan id 7";
+const BRIDGE: &str =
+    "ip link add vrrp0 type bridge stp_state 0 mcast_snooping 0\nip link set eth0 master vrrp0";
+const BOND: &str = "ip link add vrrp0 type bond mode active-backup miimon 20\n\
+     ip link set eth0 down\nip link set eth0 master vrrp0\n\
+     ip address flush dev eth1\nip link set eth1 down\nip link set eth1 master vrrp0";
+
+#[test]
+fn a_vlan_subinterface_is_an_interface_like_others() {
+    let mut links = start(Topology::one_arm(), VLAN);
+    moves_there_and_back(&mut links);
+}
+
+/// S4 by way of what the VLAN stands on, and S4 by its own end.
+#[test]
+fn a_vlan_goes_down_with_the_cable_and_may_be_made_again() {
+    let links = start(Topology::one_arm(), VLAN);
+    links.lab.link_down(links.lab.lb1()).unwrap();
+    wait_active(&links.lb2).unwrap();
+    wait_fault(&links.lb1, "is down");
+    links.lab.link_up(links.lab.lb1()).unwrap();
+    wait_roles(&links.lb1, &links.lb2).unwrap();
+
+    links.lab.lb1().run(["ip", "link", "delete", "vrrp0"]).unwrap();
+    wait_active(&links.lb2).unwrap();
+    wait_fault(&links.lb1, "there is no interface vrrp0");
+    make(links.lab.lb1(), VLAN);
+    wait_roles(&links.lb1, &links.lb2).unwrap();
+    ensure_settled(&links.lb1, &links.lb2).unwrap();
+}
+
+#[test]
+fn a_bridge_with_a_port_is_an_interface_like_others() {
+    let mut links = start(Topology::one_arm(), BRIDGE);
+    moves_there_and_back(&mut links);
+}
+
+/// A bridge whose only port has lost its carrier has none itself.
+#[test]
+fn a_bridge_goes_down_with_its_only_port() {
+    let links = start(Topology::one_arm(), BRIDGE);
+    links.lab.link_down(links.lab.lb1()).unwrap();
+    wait_active(&links.lb2).unwrap();
+    wait_fault(&links.lb1, "is down");
+    wait_until(LIMIT, "the addresses to go", || holds_none(links.lab.lb1()).unwrap().then_some(()))
+        .unwrap();
+    links.lab.link_up(links.lab.lb1()).unwrap();
+    wait_roles(&links.lb1, &links.lb2).unwrap();
+}
+
+/// The other director hears the Active by its other port. Nothing changes, on either side.
+#[test]
+fn a_bond_whose_active_port_fails_goes_on() {
+    let links = start(Topology::nat(), BOND);
+    // Both networks are one, as two switches with a link between them are.
+    links.lab.join_networks().unwrap();
+    ensure_settled(&links.lb1, &links.lb2).unwrap();
+    let node = links.lab.lb1();
+    for port in ["eth1", "eth0"] {
+        let lost = if port == "eth1" { "eth0" } else { "eth1" };
+        let before = counter(&links.lb2, "v4", "advertisements_received").unwrap();
+        node.run(["ip", "link", "set", lost, "down"]).unwrap();
+        wait_until(LIMIT, &format!("{port} to carry the bond"), || {
+            let active = node.run(["cat", "/sys/class/net/vrrp0/bonding/active_slave"]).ok()?;
+            (active.stdout.trim() == port).then_some(())
+        })
+        .unwrap();
+        wait_count(&links.lb2, "v4", "advertisements_received", 10).unwrap();
+        assert!(counter(&links.lb2, "v4", "advertisements_received").unwrap() > before);
+        ensure_settled(&links.lb1, &links.lb2).unwrap();
+        node.run(["ip", "link", "set", lost, "up"]).unwrap();
+    }
+    for name in INSTANCES {
+        assert_eq!(counter(&links.lb1, name, "became_active").unwrap(), 1, "{name}");
+        assert_eq!(counter(&links.lb2, name, "became_active").unwrap(), 0, "{name}");
+    }
+}
+
+fn wait_fault(director: &Director, fault: &str) {
+    wait_until(LIMIT, &format!("the fault {fault:?}"), || {
+        let faults = director.status().ok()?.vrrp.into_iter().map(|instance| instance.fault);
+        let mut faults = faults.map(Option::unwrap_or_default);
+        faults.all(|found| found.contains(fault)).then_some(())
+    })
+    .unwrap();
+}

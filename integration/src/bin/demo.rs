@@ -24,7 +24,7 @@ const PACE: Duration = Duration::from_millis(40);
 const FAILOVER_BOUND: Duration = Duration::from_micros(3_609_375);
 
 /// What the measurement itself may add: a request that was under way, and one that waits for its turn on a busy machine.
-const MEASURING: Duration = Duration::from_millis(750);
+const MEASURING: Duration = Duration::from_secs(1);
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);

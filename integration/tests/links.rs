@@ -81,12 +81,6 @@ const BOND: &str = "ip link add vrrp0 type bond mode active-backup miimon 20\n\
      ip link set eth0 down\nip link set eth0 master vrrp0\n\
      ip address flush dev eth1\nip link set eth1 down\nip link set eth1 master vrrp0";
 
-#[test]
-fn a_vlan_subinterface_is_an_interface_like_others() {
-    let mut links = start(Topology::one_arm(), VLAN);
-    moves_there_and_back(&mut links);
-}
-
 /// S4 by way of what the VLAN stands on, and S4 by its own end.
 #[test]
 fn a_vlan_goes_down_with_the_cable_and_may_be_made_again() {

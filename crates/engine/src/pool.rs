@@ -11,7 +11,7 @@ use crate::server::{Presence, Server};
 /// How many connections the kernel has for a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Opening and established ones of TCP, all of UDP (IPVS_DEST_ATTR_ACTIVE_CONNS).
+    /// Opening and established ones of TCP (IPVS_DEST_ATTR_ACTIVE_CONNS).
     pub active: u64,
     /// Those whose client has closed its direction, and those that are over and still remembered (IPVS_DEST_ATTR_INACT_CONNS).
     pub inactive: u64,

@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
     reason = "this is test code: what goes wrong here is a failed test, and a panic says where"
 )]
 

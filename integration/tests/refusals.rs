@@ -242,7 +242,7 @@ fn a_missing_capability_is_named() -> Result<()> {
     let lab = lab()?;
     let lb1 = lab.lb1();
     let raw = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"];
-    let means = ["is missing", "run as root, or grant it"];
+    let means = ["run as root, or grant it"];
     refused_in_one_sentence(lb1, GOOD, &raw, &[&["CAP_NET_RAW (VRRP"], &means[..]].concat())?;
     let admin = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
     // Without services it is the addresses that need it.

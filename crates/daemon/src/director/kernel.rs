@@ -105,7 +105,12 @@ impl Kernel {
             .name("ipvs".to_owned())
             .spawn(move || work(client, &queue, &sender))
             .map_err(KernelError::Thread)?;
-        let kernel = Self {
+        Ok((Self::new(jobs, done), table))
+    }
+
+    /// A kernel of which nothing is known yet, with the thread at the other ends of `jobs` and `done`.
+    fn new(jobs: SyncSender<Job>, done: mpsc::Receiver<Done>) -> Self {
+        Self {
             jobs,
             done,
             busy: false,
@@ -118,8 +123,7 @@ impl Kernel {
             repairs: 0,
             errors: Vec::new(),
             foreign: Vec::new(),
-        };
-        Ok((kernel, table))
+        }
     }
 
     /// Makes the table `desired` as soon as the thread is free.

@@ -12,21 +12,7 @@ use super::*;
 fn bench() -> (Kernel, Receiver<Job>) {
     let (jobs, queue) = sync_channel(JOBS_MAX);
     let (_, done) = mpsc::channel(JOBS_MAX);
-    let kernel = Kernel {
-        jobs,
-        done,
-        busy: false,
-        next: Next::default(),
-        made: None,
-        counts: Counts::new(),
-        in_sync_at: None,
-        reconciliations: 0,
-        operations: 0,
-        repairs: 0,
-        errors: Vec::new(),
-        foreign: Vec::new(),
-    };
-    (kernel, queue)
+    (Kernel::new(jobs, done), queue)
 }
 
 fn table(port: u16) -> Table {

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_control::Problem;
 use holdfast_integration::{Director, Programs, saved_table};
 use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// Nothing here takes longer.
@@ -212,6 +213,41 @@ fn garbage_is_answered_or_dropped_and_the_daemon_works_on() -> Result<()> {
 }
 
 /// More silent connections than are served at once: they are dropped one round after the other, and the operator's turn comes.
+#[test]
+fn signals_that_mean_nothing_here_are_logged_and_do_not_end_the_daemon() -> Result<()> {
+    let (_lab, mut director) = start(SERVICES)?;
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGHUP] {
+        director.process().kill(signal)?;
+        let name = signal.as_str();
+        wait_until(LIMIT, &format!("a word about {name}"), || {
+            director.process().log().contains(name).then_some(())
+        })?;
+    }
+    director.status()?;
+    director.stop()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_the_daemon() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let programs = Programs::find()?;
+    let config = lab.lb1().write("holdfast.yaml", SERVICES)?;
+    let socket = lab.lb1().folder().join("full.sock");
+    let script = format!(
+        "exec {} --config {} --socket {} 2>/dev/full",
+        programs.holdfastd.display(),
+        config.display(),
+        socket.display()
+    );
+    let mut process = lab.lb1().spawn("full", ["sh", "-c", &script])?;
+    let status = request("GET", "/v1/status", b"");
+    wait_until(LIMIT, "an answer", || say(&socket, &status).ok())?;
+    process.kill(Signal::SIGTERM)?;
+    let ended = process.wait(LIMIT)?;
+    ensure!(ended.success(), "{ended}");
+    Ok(())
+}
+
 #[test]
 fn silent_and_slow_clients_are_dropped_and_do_not_keep_the_operator_out() -> Result<()> {
     let (_lab, director) = start(SERVICES)?;

@@ -74,6 +74,12 @@ async fn settled(
                 change.service, change.server
             )));
         };
+        if server.admin == "ready" && goal != "up" {
+            return Err(Failure::Failed(format!(
+                "{}/{} is not {goal}: it was taken back meanwhile",
+                change.service, change.server
+            )));
+        }
         if Instant::now() >= deadline {
             return Err(Failure::TimedOut(format!(
                 "{}/{} is not {goal} after {wait:?}, but {}: {}",

@@ -125,17 +125,26 @@ async fn open_http(config: &Config) -> Result<Option<TcpListener>, Failure> {
     TcpListener::bind(address).await.map(Some).map_err(|error| Failure::new(&attempt, error))
 }
 
-/// Comes when SIGTERM or SIGINT does. SIGHUP is answered with a word in the log.
+/// Comes when SIGTERM, SIGINT or SIGQUIT does. SIGHUP is answered with a word in the log, and so are SIGUSR1, SIGUSR2 (which dump
+/// keepalived's state) and SIGALRM, which would otherwise end the process with the addresses still there.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let catch = |kind| signal(kind).map_err(|error| Failure::new("catch signals", error));
     let mut terminate = catch(SignalKind::terminate())?;
     let mut interrupt = catch(SignalKind::interrupt())?;
+    let mut quit = catch(SignalKind::quit())?;
     let mut hangup = catch(SignalKind::hangup())?;
+    let mut user1 = catch(SignalKind::user_defined1())?;
+    let mut user2 = catch(SignalKind::user_defined2())?;
+    let mut alarm = catch(SignalKind::alarm())?;
     Ok(async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
+                _ = quit.recv() => return,
+                _ = user1.recv() => tracing::warn!("SIGUSR1 does nothing: `holdfast status` tells the state"),
+                _ = user2.recv() => tracing::warn!("SIGUSR2 does nothing: `holdfast status` tells the state"),
+                _ = alarm.recv() => tracing::warn!("SIGALRM does nothing"),
                 _ = hangup.recv() => {
                     tracing::warn!("SIGHUP reloads nothing: stop the daemon and start it again; the kernel forwards meanwhile");
                 }

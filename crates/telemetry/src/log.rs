@@ -43,6 +43,9 @@ pub fn start(format: Format, filter: &str) -> Result<(), FilterError> {
         .with_env_filter(env_filter)
         .with_writer(io::stderr)
         .with_target(false)
+        // A line that can't be written (a full disk, a reader that went away) is lost. The crate would tell standard error of it,
+        // which may be the very thing that is broken, and that ends the process.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match format {
         Format::Text => builder.init(),

@@ -32,6 +32,9 @@ pub(crate) use self::kernel::Kernel;
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
 const VRRP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// So many services of others are named in the log.
+const FOREIGN_MAX: usize = 20;
+
 /// The loop and what it owns.
 #[derive(Debug)]
 pub(crate) struct Director {
@@ -57,8 +60,11 @@ impl Director {
         let engine = Engine::new(&config, &table, now());
         if kernel.is_some() {
             let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
-            let foreign = table.len() - adopted;
-            tracing::info!(adopted, foreign, "the kernel's IPVS table was read");
+            tracing::info!(adopted, "the kernel's IPVS table was read");
+            let ours = engine.owned();
+            for service in table.keys().filter(|key| !ours.contains(key)).take(FOREIGN_MAX) {
+                tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
+            }
         }
         let runner = checks::Runner::new(&config.daemon.script_user);
         Self { started: now(), config, config_path, engine, kernel, vrrp, runner }

@@ -1,5 +1,6 @@
 //! What holds where the configuration is silent, and the limits of what it may say, each with its reason.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// The runtime directory that the service manager makes for the daemon.
@@ -59,3 +60,7 @@ pub(crate) const EXPECT_MAX: usize = 32;
 pub(crate) const IPV4_ADDRESSES_MAX: usize = 255;
 /// (1500 - 40 of IPv6 - 8 of VRRP) / 16: adverts are not fragmented.
 pub(crate) const IPV6_ADDRESSES_MAX: usize = 90;
+/// Active_Down_Interval is three intervals and the skew (RFC 9568 §6.1).
+pub(crate) const DOWN_ADVERTS: NonZeroU8 = const { NonZeroU8::new(3).unwrap() };
+/// Where the service manager's `StateDirectory=holdfast` is.
+pub(crate) const STATE: &str = "/var/lib/holdfast";

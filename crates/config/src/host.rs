@@ -143,7 +143,7 @@ fn interface(
     // The addresses of an active node are there because of VRRP: they prove no subnet.
     let held: BTreeSet<_> = config.instances.values().flat_map(Instance::advertised).collect();
     let own: Vec<_> = found.addresses.iter().filter(|net| !held.contains(&net.addr())).collect();
-    for (index, net) in instance.addresses.iter().enumerate() {
+    for (index, net) in instance.addresses.iter().map(|address| address.net).enumerate() {
         let link_local = matches!(net, IpNet::V6(net) if text::is_link_local(net.addr()));
         if link_local || own.iter().any(|subnet| subnet.contains(&net.addr())) {
             continue;

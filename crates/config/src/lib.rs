@@ -147,5 +147,5 @@ fn into_config(document: read::Document) -> Option<Config> {
         .map(|draft| Some((draft.name.clone(), draft.instance()?)))
         .collect::<Option<_>>()?;
     let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
-    Some(Config { node, daemon, instances, services, ipvs })
+    Some(Config { node, daemon, vrrp: Vrrp::default(), instances, services, ipvs })
 }

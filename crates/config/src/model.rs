@@ -1,5 +1,7 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
+mod vrrp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,12 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_health::Policy;
-use ipnet::IpNet;
 use ipvs_ctl::model::{
     Destination, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags, ServiceKey,
 };
 use serde::{Deserialize, Serialize};
-use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
+
+pub use self::vrrp::*;
 
 /// A whole configuration as it applies to this node (`per_node` is resolved).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub node: String,
     /// The daemon itself.
     pub daemon: Daemon,
+    /// What else there is of VRRP.
+    pub vrrp: Vrrp,
     /// VRRP instances by name.
     pub instances: BTreeMap<Name, Instance>,
     /// Services by name.
@@ -33,9 +37,11 @@ pub struct Config {
 impl Config {
     /// The addresses that no real server may have: those of this node's instances and those that services listen on.
     pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
-        let held = self.instances.values().flat_map(Instance::advertised);
+        let held = self.instances.values().flat_map(Instance::held);
         let listens = self.services.values().flat_map(|service| &service.listen);
-        held.chain(listens.map(|listen| listen.address.ip())).collect()
+        held.map(|address| address.net.addr())
+            .chain(listens.map(|listen| listen.address.ip()))
+            .collect()
     }
 }
 
@@ -100,6 +106,8 @@ pub struct Daemon {
     pub http: Option<SocketAddr>,
     /// The user that scripts run as (`daemon.scripts.user`).
     pub script_user: String,
+    /// Where what outlives the daemon is kept (`daemon.state`).
+    pub state: PathBuf,
     /// The timeout of a script that has none of its own (`daemon.scripts.timeout`).
     pub script_timeout: Duration,
 }
@@ -122,30 +130,6 @@ pub enum OnStop {
     Keep,
     /// They are deleted.
     Remove,
-}
-
-/// A VRRP instance: one virtual router on one interface (`vrrp.instances.NAME`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Instance {
-    /// Its name.
-    pub name: Name,
-    /// The interface that speaks VRRP and holds the addresses.
-    pub interface: String,
-    /// VRID.
-    pub vrid: Vrid,
-    /// Priority of this node, 1..=255.
-    pub priority: Priority,
-    /// Advertisement_Interval.
-    pub interval: Interval,
-    /// The protocol's version.
-    pub version: Version,
-    /// Preempt_Mode: a higher priority takes over from a working Active.
-    pub preempt: bool,
-    /// The family of the advertised addresses.
-    pub family: AddressFamily,
-    /// The virtual addresses with their prefix lengths, in the order in which they are advertised; of IPv6 the first is link-local.
-    pub addresses: Vec<IpNet>,
 }
 
 /// A service: one pool of real servers behind one or more listening addresses (`services.NAME`).
@@ -257,13 +241,6 @@ impl RealServer {
             upper_threshold: 0,
             lower_threshold: 0,
         }
-    }
-}
-
-impl Instance {
-    /// The advertised addresses without their prefix lengths.
-    pub fn advertised(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses.iter().map(IpNet::addr)
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
         control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
         http,
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
+        state: PathBuf::from(defaults::STATE),
         script_timeout: timeout.unwrap_or(defaults::SCRIPT_TIMEOUT),
     }
 }

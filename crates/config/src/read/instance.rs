@@ -10,7 +10,7 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Instance, Name};
+use crate::model::{Announce, Checksum, Instance, Name, VirtualAddress};
 use crate::path::Path;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::source::Source;
@@ -74,7 +74,25 @@ impl Draft {
             interval: self.interval?,
             version: self.version,
             preempt: self.preempt,
-            addresses: self.addresses.into_iter().map(|(_, net)| net).collect(),
+            addresses: self
+                .addresses
+                .into_iter()
+                .map(|(_, net)| VirtualAddress::plain(net))
+                .collect(),
+            down_adverts: defaults::DOWN_ADVERTS,
+            checksum: Checksum::Auto,
+            password: None,
+            preempt_delay: Duration::ZERO,
+            accept: true,
+            multicast_group: None,
+            unicast: None,
+            virtual_mac: None,
+            excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            announce: Announce::default(),
+            track: Vec::new(),
+            hooks: Vec::new(),
         })
     }
 }

@@ -77,7 +77,7 @@ impl Instance {
         Claim {
             instance: config.name.clone(),
             owner: config.priority == Priority::OWNER,
-            addresses: config.addresses.clone(),
+            addresses: config.addresses.iter().map(|address| address.net).collect(),
         }
     }
 
@@ -171,7 +171,7 @@ impl Instance {
         addresses: &AddressThread,
     ) {
         let here = self.wanted.held && self.on.as_ref() == Some(interface);
-        if here && self.config.addresses.iter().any(|one| one.addr() == address.addr()) {
+        if here && self.config.addresses.iter().any(|one| one.net.addr() == address.addr()) {
             self.wanted.looks += 1;
             self.tell(addresses);
         }

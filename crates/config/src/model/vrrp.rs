@@ -1,0 +1,450 @@
+//! What a valid configuration says of VRRP: the key `vrrp`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdfast_health::Policy;
+use ipnet::IpNet;
+use serde::Serialize;
+use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
+
+use super::Name;
+
+/// The key `vrrp` without its instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Vrrp {
+    /// How long after its start the daemon takes no part (`vrrp.startup_delay`); zero = at once.
+    pub startup_delay: Duration,
+    /// What is watched, by name (`vrrp.trackers`).
+    pub trackers: BTreeMap<Name, Tracker>,
+    /// Sync groups by name (`vrrp.groups`).
+    pub groups: BTreeMap<Name, Group>,
+    /// What is special to an interface, by its name (`vrrp.interfaces`).
+    pub interfaces: BTreeMap<String, InterfaceSettings>,
+    /// The commands that every instance runs (`vrrp.hooks`).
+    pub hooks: Vec<Hook>,
+}
+
+/// A VRRP instance: one virtual router on one interface (`vrrp.instances.NAME`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Instance {
+    /// Its name.
+    pub name: Name,
+    /// The interface that speaks VRRP and holds the addresses.
+    pub interface: String,
+    /// VRID.
+    pub vrid: Vrid,
+    /// Priority of this node, 1..=255.
+    pub priority: Priority,
+    /// Advertisement_Interval.
+    pub interval: Interval,
+    /// So many lost advertisements make the Active count as dead (`down_adverts`); 3 in the RFC, 1..=100.
+    pub down_adverts: NonZeroU8,
+    /// The protocol's version.
+    pub version: Version,
+    /// The form of the checksum for sending (`checksum`).
+    pub checksum: Checksum,
+    /// Version 2's password (`authentication.password`).
+    pub password: Option<Password>,
+    /// Preempt_Mode: a higher priority takes over from a working Active.
+    pub preempt: bool,
+    /// How long a lower-ranking Active is left alone before it is preempted (`preempt_delay`); zero = not.
+    pub preempt_delay: Duration,
+    /// Accept_Mode (RFC 9568 §6.1): whether an Active that is not the owner accepts packets to the addresses (`accept`).
+    pub accept: bool,
+    /// The family of the advertised addresses.
+    pub family: AddressFamily,
+    /// Another group than VRRP's (`multicast_group`).
+    pub multicast_group: Option<IpAddr>,
+    /// Advertisements go to these peers and not to a group (`unicast`).
+    pub unicast: Option<Unicast>,
+    /// The virtual MAC address is used, on a macvlan interface (`virtual_mac`).
+    pub virtual_mac: Option<VirtualMac>,
+    /// The virtual addresses, in the order in which they are advertised; of IPv6 the first is link-local.
+    pub addresses: Vec<VirtualAddress>,
+    /// Addresses that move along and are not advertised, of either family (`excluded`).
+    pub excluded: Vec<VirtualAddress>,
+    /// Routes that an Active has (`routes`).
+    pub routes: Vec<Route>,
+    /// Policy rules that an Active has (`rules`).
+    pub rules: Vec<Rule>,
+    /// How addresses are announced (`announce`).
+    pub announce: Announce,
+    /// What changes its priority or keeps it from taking part (`track`).
+    pub track: Vec<Track>,
+    /// The commands that it runs besides those of all (`hooks`).
+    pub hooks: Vec<Hook>,
+}
+
+impl Instance {
+    /// The advertised addresses without their prefix lengths.
+    pub fn advertised(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().map(|address| address.net.addr())
+    }
+
+    /// Every address that moves with it, the advertised ones first.
+    pub fn held(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded)
+    }
+}
+
+/// A virtual address: `192.0.2.10/24` or a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct VirtualAddress {
+    /// The address with its prefix length.
+    pub net: IpNet,
+    /// Another interface than the instance's (`device`).
+    pub device: Option<String>,
+    /// IPv4's label, the interface's name with a suffix (`label`; IFA_LABEL).
+    pub label: Option<String>,
+    /// The scope (`scope`); none = what the kernel's tools would choose: link for link-local addresses, global for others.
+    pub scope: Option<Scope>,
+}
+
+impl VirtualAddress {
+    /// `net` with nothing special.
+    pub const fn plain(net: IpNet) -> Self {
+        Self { net, device: None, label: None, scope: None }
+    }
+}
+
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.net.fmt(f)
+    }
+}
+
+/// Where an address or route is valid (linux/rtnetlink.h `rt_scope_t`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// RT_SCOPE_UNIVERSE.
+    Global,
+    /// RT_SCOPE_SITE.
+    Site,
+    /// RT_SCOPE_LINK.
+    Link,
+    /// RT_SCOPE_HOST.
+    Host,
+}
+
+/// The form of version 3's checksum over IPv4, for sending. On receipt both are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// With the pseudo-header, until a peer has sent a valid advertisement without; then as the last peer did.
+    #[default]
+    Auto,
+    /// The message alone (RFC 9568 §5.2.8).
+    Rfc9568,
+    /// With the pseudo-header, as keepalived and FRR do by default.
+    PseudoHeader,
+}
+
+/// Version 2's simple text password (RFC 2338 §5.3.6): 1 to 8 bytes. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password([u8; 8]);
+
+impl Password {
+    /// The password of `text`; none unless it has 1 to 8 bytes, none of them zero.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 8];
+        let fits = (1..=8).contains(&text.len()) && !text.bytes().any(|byte| byte == 0);
+        bytes.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
+        fits.then_some(Self(bytes))
+    }
+
+    /// The eight bytes on the wire, filled with zeros.
+    pub const fn bytes(&self) -> [u8; 8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// Advertisements by unicast (`unicast`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unicast {
+    /// The address to send from (`source`); none = the interface's first that has the first peer's scope.
+    pub source: Option<IpAddr>,
+    /// TTL or hop limit of what is sent (`ttl`), 1..=255; 255 by default.
+    pub ttl: u8,
+    /// The peers; at least one. Nobody else is heard.
+    pub peers: Vec<Peer>,
+}
+
+/// A unicast peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The least and the greatest TTL or hop limit that it is heard with (`ttl`); 255 and 255 by default: a neighbour.
+    pub ttl: (u8, u8),
+}
+
+/// The macvlan interface of the virtual MAC address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VirtualMac {
+    /// The interface's name: by default `vrrp4.VRID` or `vrrp6.VRID`.
+    pub name: String,
+}
+
+/// How an Active announces its addresses by gratuitous ARP and unsolicited Neighbor Advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Announce {
+    /// How often each address is announced in one burst, 1..=100 (keepalived's `garp_master_repeat`).
+    pub count: u8,
+    /// When the burst is repeated once (`garp_master_delay`); zero = not.
+    pub repeat_after: Duration,
+    /// How often addresses are announced for as long as the node is Active (`garp_master_refresh`); zero = not.
+    pub refresh: Duration,
+    /// How often each address is announced at a refresh, 1..=100 (`garp_master_refresh_repeat`).
+    pub refresh_count: u8,
+}
+
+impl Default for Announce {
+    fn default() -> Self {
+        let (count, refresh_count) = (5, 1);
+        Self { count, repeat_after: Duration::from_secs(5), refresh: Duration::ZERO, refresh_count }
+    }
+}
+
+/// A route that an Active has. What is not here, the configuration refuses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Route {
+    /// The destination (`to`); the whole family for `default`.
+    pub to: IpNet,
+    /// What it does with packets (`type`).
+    pub kind: RouteKind,
+    /// The next hop (`via`), of the destination's family.
+    pub via: Option<IpAddr>,
+    /// The interface (`device`); none = the instance's, or by the next hop.
+    pub device: Option<String>,
+    /// The preferred source (`source`).
+    pub source: Option<IpAddr>,
+    /// The table (`table`), 1..=4294967295; 254 = main by default.
+    pub table: u32,
+    /// The metric (`metric`).
+    pub metric: Option<u32>,
+    /// The scope (`scope`) of an IPv4 route.
+    pub scope: Option<Scope>,
+    /// The path's MTU (`mtu`), 68..=65535.
+    pub mtu: Option<u32>,
+    /// The next hop is on the link even if no route says so (`on_link`).
+    pub on_link: bool,
+}
+
+/// What a route does with packets (linux/rtnetlink.h RTN_…).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteKind {
+    /// Sends them on.
+    #[default]
+    Unicast,
+    /// Drops them silently.
+    Blackhole,
+    /// Answers that the host is unreachable.
+    Unreachable,
+    /// Answers that it is prohibited.
+    Prohibit,
+}
+
+/// A policy rule that an Active has (ip-rule(8)).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Rule {
+    /// The family.
+    pub family: AddressFamily,
+    /// Its place (`priority`), 1..=32765.
+    pub priority: u32,
+    /// The sources (`from`); none = all.
+    pub from: Option<IpNet>,
+    /// The destinations (`to`); none = all.
+    pub to: Option<IpNet>,
+    /// The interface that packets come in on (`iif`).
+    pub iif: Option<String>,
+    /// The interface of local sockets (`oif`).
+    pub oif: Option<String>,
+    /// The packet's mark and the bits of it that are compared (`mark`: `16` or `16/255`).
+    pub mark: Option<(u32, u32)>,
+    /// The table to look in (`table`), 1..=4294967295.
+    pub table: u32,
+}
+
+/// Something that is watched (`vrrp.trackers.NAME`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tracker {
+    /// Its name.
+    pub name: Name,
+    /// What is watched.
+    pub kind: TrackerKind,
+}
+
+/// What a tracker watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrackerKind {
+    /// An interface is up (`interface: eth1`), with the delays of `vrrp.interfaces`.
+    Interface(String),
+    /// A command exits with 0 (`script: {command: […]}` with `interval`, `timeout`, `rise`, `fall` beside it).
+    Script {
+        /// The program's absolute path and its arguments.
+        command: Vec<String>,
+        /// When it runs, and how many outcomes decide. The first outcome decides alone.
+        policy: Policy,
+    },
+    /// The whole number in a file (`file: {path: /run/x}`): up while it is 0 or there is none; a weight is multiplied by it.
+    File {
+        /// The absolute path.
+        path: PathBuf,
+    },
+    /// Processes of a name (`process: {name: haproxy, quorum: 1}`).
+    Process {
+        /// The name: the last part of the program's path, or what is in `/proc/PID/comm`.
+        name: String,
+        /// So many at least, 1 by default.
+        quorum: u32,
+        /// So many at most.
+        quorum_max: Option<u32>,
+        /// How long it must be so before it counts (`up_delay`).
+        up_delay: Duration,
+        /// How long it must not be so before it counts (`down_delay`): a restart of the program is no failure.
+        down_delay: Duration,
+    },
+    /// An address answers (`reach: {address: 192.0.2.1}` with `interval`, `timeout`, `rise`, `fall` beside it).
+    Reach {
+        /// The address; none with [`ReachBy::Route`].
+        address: IpAddr,
+        /// How it is asked.
+        by: ReachBy,
+        /// The interface to ask on; needed for [`ReachBy::Neighbour`].
+        interface: Option<String>,
+        /// When, and how many answers decide.
+        policy: Policy,
+    },
+    /// There is a route to somewhere (`route: {to: default}`).
+    Route {
+        /// Where to: the whole family for `default`. A route counts that is the same or covers it.
+        to: IpNet,
+        /// Only routes by this interface.
+        interface: Option<String>,
+    },
+    /// A BFD session is up (`bfd: {peer: 192.0.2.2}`).
+    Bfd(BfdSession),
+}
+
+/// How an address is asked whether it is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReachBy {
+    /// ICMP echo (RFC 792, RFC 4443 §4.1).
+    #[default]
+    Icmp,
+    /// ARP (RFC 826) or Neighbor Solicitation (RFC 4861 §7.2): a neighbour on the link.
+    Neighbour,
+}
+
+/// A BFD session (RFC 5880, RFC 5881; asynchronous mode, single hop).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BfdSession {
+    /// The other side's address. When it is the Active of an instance that tracks this, its loss counts as priority 0 from it.
+    pub peer: IpAddr,
+    /// The address to send from; none = chosen by the kernel.
+    pub source: Option<IpAddr>,
+    /// The interface; needed for link-local addresses.
+    pub interface: Option<String>,
+    /// bfd.DesiredMinTxInterval, 1ms..=60s; 50ms by default.
+    pub min_tx: Duration,
+    /// bfd.RequiredMinRxInterval, 1ms..=60s; 50ms by default.
+    pub min_rx: Duration,
+    /// bfd.DetectMult, 1..=255; 3 by default.
+    pub multiplier: NonZeroU8,
+    /// Speaks only when spoken to (RFC 5880 §6.1).
+    pub passive: bool,
+}
+
+/// What a tracker does to an instance or group (an entry of `track`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Track {
+    /// Which tracker.
+    pub tracker: Name,
+    /// What it adds to the priority while up (positive) or takes while down (negative), -253..=253 and not 0; none = its being
+    /// down is a fault. Of a file: what each unit of its number adds.
+    pub weight: Option<i16>,
+    /// Up counts as down and down as up (`reverse`).
+    pub reverse: bool,
+}
+
+/// A sync group: its instances are Active together or not at all (`vrrp.groups.NAME`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Group {
+    /// Its name.
+    pub name: Name,
+    /// Its instances, at least two; an instance is in one group at most.
+    pub instances: BTreeSet<Name>,
+    /// What changes the priority of each of its instances.
+    pub track: Vec<Track>,
+    /// The commands that it runs when the group as a whole changes its state.
+    pub hooks: Vec<Hook>,
+}
+
+/// What is special to an interface (`vrrp.interfaces.NAME`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceSettings {
+    /// How long it must be up before it counts as up.
+    pub up_delay: Duration,
+    /// How long it must be down before it counts as down.
+    pub down_delay: Duration,
+    /// The least time between two announcements on it (keepalived's `garp_interval`, `gna_interval`); zero = none.
+    pub announce_interval: Duration,
+}
+
+/// A command that is run when something changes (an entry of `hooks`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hook {
+    /// The program's absolute path and its arguments; `INSTANCE NAME STATE PRIORITY` is appended, as keepalived's `notify` has it.
+    pub command: Vec<String>,
+    /// When it runs (`on`); all changes of state by default.
+    pub on: BTreeSet<HookEvent>,
+    /// After so long its process group is killed; `daemon.scripts.timeout` by default.
+    pub timeout: Duration,
+}
+
+/// When a hook runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookEvent {
+    /// It became Active: keepalived's MASTER.
+    Active,
+    /// It became Backup: BACKUP.
+    Backup,
+    /// Something keeps it from taking part: FAULT.
+    Fault,
+    /// The daemon stops: STOP.
+    Stop,
+    /// Its effective priority changed: MASTER_PRIORITY, BACKUP_PRIORITY.
+    Priority,
+    /// Active, it heard one of lower priority: MASTER_RX_LOWER_PRI.
+    LowerPriority,
+}

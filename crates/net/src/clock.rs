@@ -11,6 +11,14 @@ pub fn now() -> Instant {
     read(ClockId::CLOCK_BOOTTIME).map_or(Instant::ZERO, Instant::from_start)
 }
 
+/// How long the machine has been suspended since it was booted (CLOCK_BOOTTIME less CLOCK_MONOTONIC). It grows by a sleep and by
+/// nothing else, but for what passes between two readings.
+pub fn suspended() -> Duration {
+    let awake = read(ClockId::CLOCK_MONOTONIC);
+    let all = read(ClockId::CLOCK_BOOTTIME);
+    all.zip(awake).map_or(Duration::ZERO, |(all, awake)| all.saturating_sub(awake))
+}
+
 /// The wall clock's time since 1970; none when it is set to before that.
 pub(crate) fn wall_clock() -> Option<Duration> {
     read(ClockId::CLOCK_REALTIME)

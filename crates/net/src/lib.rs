@@ -34,7 +34,7 @@ mod wake;
 pub use address::{Addition, AddressError, AddressSocket, Removal};
 pub use announce::{AnnounceError, Announcer};
 pub use answer::Answer;
-pub use clock::now;
+pub use clock::{now, suspended};
 pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};
 pub use interface::{IfIndex, Interface, LookupError, MacAddress};
 pub use link::{LinkMonitor, MonitorError};

@@ -84,9 +84,9 @@ pub enum WakeError {
     },
 }
 
-/// Sleeps until one of `descriptors` is readable or broken, `deadline` has come, or a signal was caught. It does not say which:
-/// the caller drains every descriptor before it looks at its timers (an advertisement that has arrived is worth more than a
-/// timer that has fired). Without a deadline it waits for a descriptor alone.
+/// Sleeps until one of `descriptors` is readable or broken, `deadline` has come, or a signal was caught, and says of each descriptor
+/// whether there is something to read: none of them when the deadline has come, all of them after a signal, since then nobody looked.
+/// A descriptor of which it says no was empty at some moment of the call. Without a deadline it waits for a descriptor alone.
 ///
 /// The kernel counts the sleep in CLOCK_MONOTONIC: after a suspension it may end late by the time that was left, never early.
 ///
@@ -95,12 +95,14 @@ pub enum WakeError {
 pub fn wait_until(
     descriptors: &[BorrowedFd<'_>],
     deadline: Option<Instant>,
-) -> Result<(), WakeError> {
+) -> Result<Vec<bool>, WakeError> {
     let mut polled: Vec<PollFd<'_>> =
         descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let left = deadline.map(|deadline| TimeSpec::from_duration(sleep(deadline, clock::now())));
     match ppoll(&mut polled, left, None) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        // What the kernel reports that nix has no name for is something to look at.
+        Ok(_) => Ok(polled.iter().map(|one| one.any().unwrap_or(true)).collect()),
+        Err(Errno::EINTR) => Ok(vec![true; descriptors.len()]),
         Err(errno) => Err(WakeError::Wait {
             descriptors: descriptors.len(),
             answer: Answer::of_socket(errno),
@@ -123,7 +125,7 @@ mod tests {
         assert!(!waker.drain());
         waker.wake().unwrap();
         waker.wake().unwrap();
-        wait_until(&[waker.as_fd()], None).unwrap();
+        assert_eq!(wait_until(&[waker.as_fd()], None).unwrap(), [true]);
         assert!(waker.drain());
         assert!(!waker.drain());
     }
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn a_deadline_that_has_passed_ends_the_wait() {
         let waker = Waker::new().unwrap();
-        wait_until(&[waker.as_fd()], Some(Instant::ZERO)).unwrap();
+        assert_eq!(wait_until(&[waker.as_fd()], Some(Instant::ZERO)).unwrap(), [false]);
         assert!(!waker.drain());
     }
 

@@ -70,6 +70,17 @@ pub struct Instance {
     pub counters: BTreeMap<String, u64>,
 }
 
+/// How late the VRRP thread's timers fired: what the host makes of the intervals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lateness {
+    /// For each class its upper bound in microseconds (none: no bound) and how many timers fell into it and into no earlier one.
+    pub buckets: Vec<(Option<u64>, u64)>,
+    /// All of them together, in microseconds.
+    pub sum_us: u64,
+    /// The worst, in microseconds.
+    pub max_us: u64,
+}
+
 /// A service and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {

@@ -19,7 +19,7 @@ mod chain;
 mod client;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Instance, Ipvs, Problem, Server,
+    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Instance, Ipvs, Lateness, Problem, Server,
     Service, Status,
 };
 pub use chain::chain;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use holdfast_config::{Instance as InstanceConfig, Name};
 use holdfast_control as control;
@@ -11,7 +12,7 @@ use ipnet::IpNet;
 use vrrp::receive::{self, Identified};
 use vrrp::{
     Action, AddressFamily, AddressList, Event, Observation, Params, Priority, Status, Timer,
-    Transition, VirtualRouter,
+    Transition, VirtualRouter, Vrid,
 };
 
 use super::addresses::{AddressThread, Claim, Outcome, Wanted};
@@ -209,18 +210,30 @@ impl Instance {
         }
     }
 
-    /// Fires the timer if it is due. A Backup may not take over before all that arrived until its deadline was read, and
-    /// `read_until` says how far that is.
-    pub(super) fn fire(&mut self, now: Instant, read_until: Instant, means: Means<'_>) {
-        let Some((deadline, timer)) = self.router.poll_timeout() else { return };
+    /// Fires the timer if it is due, and says how late that was. A Backup may not take over before all that arrived until its deadline
+    /// was read, and `read_until` says how far that is.
+    pub(super) fn fire(
+        &mut self,
+        now: Instant,
+        read_until: Instant,
+        means: Means<'_>,
+    ) -> Option<Duration> {
+        let (deadline, timer) = self.router.poll_timeout()?;
         let may = match timer {
             Timer::ActiveDown => deadline <= read_until,
             Timer::Adver => true,
         };
-        if deadline <= now && may {
+        (deadline <= now && may).then(|| {
             self.router.handle_timeout(now);
             self.act(means);
-        }
+            now.saturating_since(deadline)
+        })
+    }
+
+    /// Takes note that the whole machine slept.
+    pub(super) fn resume(&mut self, now: Instant, means: Means<'_>) {
+        self.router.handle(now, Event::Resumed);
+        self.act(means);
     }
 
     /// Steps back for good.
@@ -239,9 +252,9 @@ impl Instance {
         self.on.as_ref().map(|on| (on.index, self.config.family))
     }
 
-    /// Whether a packet on the socket `key` for `identified`'s VRID is for this instance.
-    pub(super) fn is_for(&self, key: SocketKey, identified: &Identified<'_>) -> bool {
-        self.socket() == Some(key) && identified.vrid() == Some(self.config.vrid)
+    /// The virtual router's number.
+    pub(super) const fn vrid(&self) -> Vrid {
+        self.config.vrid
     }
 
     fn no_interface(&self) -> String {

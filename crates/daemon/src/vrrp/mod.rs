@@ -2,6 +2,8 @@
 
 mod addresses;
 mod instance;
+mod lateness;
+mod roster;
 mod sockets;
 mod thread;
 

@@ -51,32 +51,44 @@ impl Sockets {
         self.sockets.values().map(AsFd::as_fd)
     }
 
-    /// Reads every socket until it is empty, or has had its turn, and gives each datagram to `take`. The answer is, for each socket,
-    /// up to when all that had arrived has been read: a timer with a later deadline must not fire yet.
+    /// Which sockets there are, in the order of [`Self::descriptors`].
+    pub(super) fn keys(&self) -> impl Iterator<Item = SocketKey> + '_ {
+        self.sockets.keys().copied()
+    }
+
+    /// Reads each socket of `readable` until it is empty, or has had its turn, and gives each datagram to `take`. The answer is, for
+    /// each of them, up to when all that had arrived has been read: a timer with a later deadline must not fire yet.
     pub(super) fn drain(
         &self,
+        readable: &[SocketKey],
         mut take: impl FnMut(SocketKey, &Datagram, &[u8]),
-    ) -> BTreeMap<SocketKey, Instant> {
+    ) -> Vec<(SocketKey, Instant)> {
         let mut buffer = [0; MAX_DATAGRAM];
-        let mut read_until = BTreeMap::new();
-        for (key, socket) in &self.sockets {
-            let mut until = now();
-            for turn in 1..=DATAGRAMS_PER_TURN {
-                match socket.recv(&mut buffer) {
-                    Ok(Some(datagram)) => {
-                        if let Some(payload) = buffer.get(datagram.payload.clone()) {
-                            take(*key, &datagram, payload);
-                        }
-                        if turn == DATAGRAMS_PER_TURN {
-                            until = datagram.received_at;
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) => tracing::debug!(%error, "the network reported an error"),
+        let sockets = readable.iter().filter_map(|key| Some((*key, self.get(*key)?)));
+        sockets.map(|(key, socket)| (key, drain_one(key, socket, &mut buffer, &mut take))).collect()
+    }
+}
+
+fn drain_one(
+    key: SocketKey,
+    socket: &VrrpSocket,
+    buffer: &mut [u8; MAX_DATAGRAM],
+    take: &mut impl FnMut(SocketKey, &Datagram, &[u8]),
+) -> Instant {
+    let mut until = now();
+    for turn in 1..=DATAGRAMS_PER_TURN {
+        match socket.recv(buffer) {
+            Ok(Some(datagram)) => {
+                if let Some(payload) = buffer.get(datagram.payload.clone()) {
+                    take(key, &datagram, payload);
+                }
+                if turn == DATAGRAMS_PER_TURN {
+                    until = datagram.received_at;
                 }
             }
-            read_until.insert(*key, until);
+            Ok(None) => break,
+            Err(error) => tracing::debug!(%error, "the network reported an error"),
         }
-        read_until
     }
+    until
 }

@@ -1,0 +1,103 @@
+//! The instances, found by what is known of them: by packet, by deadline, by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_config::Name;
+use holdfast_time::Instant;
+use vrrp::Vrid;
+use vrrp::receive::Identified;
+
+use super::instance::Instance;
+use super::sockets::SocketKey;
+
+/// Every instance, and where it stands in two indexes that make the cost of an event independent of how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    instances: Vec<Instance>,
+    names: BTreeMap<Name, usize>,
+    /// Which instance a packet is for.
+    routers: BTreeMap<(SocketKey, Vrid), usize>,
+    /// The deadlines, earliest first, and of each instance the one that stands there.
+    deadlines: BTreeSet<(Instant, usize)>,
+    noted: Vec<Option<Instant>>,
+}
+
+impl Roster {
+    /// A roster of `instances`.
+    pub(super) fn new(instances: Vec<Instance>) -> Self {
+        let names = instances.iter().enumerate().map(|(at, one)| (one.name().clone(), at));
+        let names = names.collect();
+        let noted = vec![None; instances.len()];
+        Self { instances, names, noted, ..Self::default() }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter()
+    }
+
+    pub(super) fn get(&self, name: &Name) -> Option<&Instance> {
+        self.instances.get(*self.names.get(name)?)
+    }
+
+    /// Lets `change` do something to every instance.
+    pub(super) fn each(&mut self, mut change: impl FnMut(&mut Instance)) {
+        for at in 0..self.instances.len() {
+            self.at(at, &mut change);
+        }
+    }
+
+    /// Lets `change` do something to the instance that is called so; none when there is no such.
+    pub(super) fn with<T>(
+        &mut self,
+        name: &Name,
+        change: impl FnOnce(&mut Instance) -> T,
+    ) -> Option<T> {
+        let at = *self.names.get(name)?;
+        self.at(at, change)
+    }
+
+    /// Lets `change` do something to the instance that a packet is for; none when there is no such.
+    pub(super) fn addressee<T>(
+        &mut self,
+        key: SocketKey,
+        packet: &Identified<'_>,
+        change: impl FnOnce(&mut Instance) -> T,
+    ) -> Option<T> {
+        let at = *self.routers.get(&(key, packet.vrid()?))?;
+        self.at(at, change)
+    }
+
+    /// Lets `change` do something to every instance whose deadline has come.
+    pub(super) fn due(&mut self, now: Instant, mut change: impl FnMut(&mut Instance)) {
+        let due: Vec<usize> =
+            self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, at)| *at).collect();
+        for at in due {
+            self.at(at, &mut change);
+        }
+    }
+
+    /// The earliest deadline.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Takes note of where the instances are after interfaces have changed.
+    pub(super) fn find_sockets(&mut self) {
+        let places = self.instances.iter().enumerate();
+        self.routers =
+            places.filter_map(|(at, one)| Some(((one.socket()?, one.vrid()), at))).collect();
+    }
+
+    fn at<T>(&mut self, at: usize, change: impl FnOnce(&mut Instance) -> T) -> Option<T> {
+        let instance = self.instances.get_mut(at)?;
+        let answer = change(instance);
+        let (deadline, noted) = (instance.deadline(), self.noted.get_mut(at)?);
+        if *noted != deadline {
+            if let Some(before) = std::mem::replace(noted, deadline) {
+                self.deadlines.remove(&(before, at));
+            }
+            self.deadlines.extend(deadline.map(|deadline| (deadline, at)));
+        }
+        Some(answer)
+    }
+}

@@ -1,21 +1,21 @@
 //! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
 
-use std::collections::BTreeMap;
+mod interface;
+mod status;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use holdfast_config::{Instance as InstanceConfig, Name};
-use holdfast_control as control;
-use holdfast_net::{Datagram, Interface, InterfaceState, LinkMonitor, VrrpSocketError};
+use holdfast_net::{Datagram, Interface};
 use holdfast_time::Instant;
-use ipnet::IpNet;
 use vrrp::receive::{self, Identified};
 use vrrp::{
-    Action, AddressFamily, AddressList, Event, Observation, Params, Priority, Status, Timer,
-    Transition, VirtualRouter, Vrid,
+    Action, AddressFamily, AddressList, Event, Observation, Params, Priority, Timer, Transition,
+    VirtualRouter, Vrid,
 };
 
-use super::addresses::{AddressThread, Claim, Outcome, Wanted};
+use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
 use super::thread::StartError;
 use crate::rate::RateLimit;
@@ -79,102 +79,6 @@ impl Instance {
             instance: config.name.clone(),
             owner: config.priority == Priority::OWNER,
             addresses: config.addresses.iter().map(|address| address.net).collect(),
-        }
-    }
-
-    /// Opens the socket on the interface, where there is one.
-    ///
-    /// # Errors
-    /// The socket can't be opened.
-    pub(super) fn open_socket(
-        &self,
-        links: &LinkMonitor,
-        sockets: &mut Sockets,
-    ) -> Result<(), VrrpSocketError> {
-        match links.interfaces().by_name(&self.config.interface) {
-            Some(state) => sockets.open(&state.link.interface, self.config.family),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes note of what the interface is now: there or not, up or not, with which address. Opens the socket for one that is new.
-    ///
-    /// # Errors
-    /// The socket can't be opened; the instance stays in Initialize and says so.
-    pub(super) fn see_interface(
-        &mut self,
-        now: Instant,
-        links: &LinkMonitor,
-        sockets: &mut Sockets,
-        addresses: &AddressThread,
-    ) -> Result<(), VrrpSocketError> {
-        let opened = self.open_socket(links, sockets);
-        let means = Means { sockets, addresses };
-        let found = links.interfaces().by_name(&self.config.interface);
-        if let Some(state) = found {
-            self.on = Some(state.link.interface.clone());
-            self.wanted.mac = state.link.mac;
-        }
-        let fault = match (&opened, found) {
-            (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => Err(self.no_interface()),
-            (Ok(()), Some(state)) => self.usable(state),
-        };
-        match fault {
-            Ok(primary) => {
-                self.fault = None;
-                self.router.handle(now, Event::InterfaceUp { primary });
-                self.act(means);
-            }
-            Err(fault) => self.lose_interface(now, fault, means),
-        }
-        if found.is_none() {
-            self.on = None;
-        }
-        self.tell(addresses);
-        opened
-    }
-
-    /// The address to advertise from.
-    ///
-    /// # Errors
-    /// The interface can't be used, and why.
-    fn usable(&self, state: &InterfaceState) -> Result<IpAddr, String> {
-        let name = &self.config.interface;
-        if !state.link.up {
-            return Err(format!("interface {name} is down"));
-        }
-        let kind = match self.config.family {
-            AddressFamily::Ipv4 => "IPv4 address",
-            AddressFamily::Ipv6 => "usable link-local IPv6 address",
-        };
-        let none = || format!("interface {name} has no {kind} of its own to advertise from");
-        self.primary(state).ok_or_else(none)
-    }
-
-    /// Takes note that an interface is gone. One that has its name now, and even its number, has nothing of what this instance had
-    /// put on it.
-    pub(super) fn interface_removed(&mut self, now: Instant, gone: &Interface, means: Means<'_>) {
-        if self.on.as_ref() == Some(gone) {
-            self.lose_interface(now, self.no_interface(), means);
-            self.on = None;
-            self.wanted.losses += 1;
-            self.tell(means.addresses);
-        }
-    }
-
-    /// Takes note that an address has gone from an interface. What somebody has taken from an Active is put back: the kernel itself
-    /// takes IPv6 ones when the interface goes down for a moment.
-    pub(super) fn address_removed(
-        &mut self,
-        interface: &Interface,
-        address: &IpNet,
-        addresses: &AddressThread,
-    ) {
-        let here = self.wanted.held && self.on.as_ref() == Some(interface);
-        if here && self.config.addresses.iter().any(|one| one.net.addr() == address.addr()) {
-            self.wanted.looks += 1;
-            self.tell(addresses);
         }
     }
 
@@ -257,31 +161,6 @@ impl Instance {
         self.config.vrid
     }
 
-    fn no_interface(&self) -> String {
-        format!("there is no interface {}", self.config.interface)
-    }
-
-    fn lose_interface(&mut self, now: Instant, fault: String, means: Means<'_>) {
-        if self.fault.as_ref() != Some(&fault) {
-            tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
-        }
-        self.fault = Some(fault);
-        self.router.handle(now, Event::InterfaceDown);
-        self.act(means);
-    }
-
-    /// The address that advertisements come from: one of the interface's own.
-    fn primary(&self, state: &InterfaceState) -> Option<IpAddr> {
-        let virtual_addresses: Vec<IpAddr> = match self.config.priority {
-            Priority::OWNER => Vec::new(),
-            _ => self.config.advertised().collect(),
-        };
-        match self.config.family {
-            AddressFamily::Ipv4 => state.primary_ipv4(&virtual_addresses).map(IpAddr::V4),
-            AddressFamily::Ipv6 => state.link_local(&virtual_addresses).map(IpAddr::V6),
-        }
-    }
-
     /// Does what the machine wants, in its order.
     fn act(&mut self, means: Means<'_>) {
         while let Some(action) = self.router.poll_action() {
@@ -342,69 +221,6 @@ impl Instance {
             tracing::warn!(instance = %self.config.name, ?observation, "something is odd on the LAN");
         }
     }
-
-    /// The instance as the API shows it. `strays` were discarded on its socket because they were for no instance; `outcome` is
-    /// what the address thread has done.
-    pub(super) fn status(
-        &self,
-        now: Instant,
-        strays: Option<&vrrp::Discards>,
-        outcome: &Outcome,
-    ) -> control::Instance {
-        let config = &self.config;
-        control::Instance {
-            name: config.name.to_string(),
-            state: self.router.status().label().to_owned(),
-            since_s: now.saturating_since(self.router.since()).as_secs(),
-            reason: self
-                .last
-                .map_or_else(|| "start".to_owned(), |last| last.reason.label().to_owned()),
-            interface: config.interface.clone(),
-            vrid: config.vrid.value(),
-            version: match config.version {
-                vrrp::Version::V2 => 2,
-                vrrp::Version::V3 => 3,
-            },
-            family: match config.family {
-                AddressFamily::Ipv4 => "ipv4".to_owned(),
-                AddressFamily::Ipv6 => "ipv6".to_owned(),
-            },
-            priority: self.router.priority().value(),
-            interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
-            preempt: config.preempt,
-            addresses: config.addresses.iter().map(ToString::to_string).collect(),
-            holds_addresses: outcome.holds,
-            active: match self.router.status() {
-                Status::Backup => self.router.active_address(),
-                Status::Initialize | Status::Active => None,
-            },
-            fault: self.fault.clone().or_else(|| outcome.fault()),
-            transitions: self.transitions,
-            counters: counters(self.router.counters(), strays),
-        }
-    }
-}
-
-/// `discarded_…` were for this instance; `stray_…` were for none, so that every instance of the socket has the same.
-fn counters(counters: &vrrp::Counters, strays: Option<&vrrp::Discards>) -> BTreeMap<String, u64> {
-    let discarded = counters.discarded.iter().map(|(reason, count)| ("discarded", reason, count));
-    let strays = strays.into_iter().flat_map(vrrp::Discards::iter);
-    let strays = strays.map(|(reason, count)| ("stray", reason, count));
-    let discarded = discarded.chain(strays).filter(|(_, _, count)| *count > 0);
-    [
-        ("became_active", counters.became_active),
-        ("advertisements_received", counters.advertisements_received),
-        ("advertisements_sent", counters.advertisements_sent),
-        ("priority_zero_received", counters.priority_zero_received),
-        ("priority_zero_sent", counters.priority_zero_sent),
-        ("lower_priority_heard", counters.lower_priority_heard),
-        ("duplicate_source", counters.duplicate_source),
-        ("stalls", counters.stalls),
-    ]
-    .map(|(name, count)| (name.to_owned(), count))
-    .into_iter()
-    .chain(discarded.map(|(kind, reason, count)| (format!("{kind}_{}", reason.label()), count)))
-    .collect()
 }
 
 /// The machine's parameters. The configuration has been checked by the same rules.

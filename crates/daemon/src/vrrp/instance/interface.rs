@@ -1,0 +1,140 @@
+//! What an instance makes of its interface: there or not, usable or not, with which address.
+
+use std::net::IpAddr;
+
+use holdfast_net::{Interface, InterfaceState, LinkMonitor, VrrpSocketError};
+use holdfast_time::Instant;
+use ipnet::IpNet;
+use vrrp::{AddressFamily, Event, Priority};
+
+use super::super::addresses::AddressThread;
+use super::super::sockets::Sockets;
+use super::{Instance, Means};
+
+impl Instance {
+    /// Opens the socket on the interface, where there is one.
+    ///
+    /// # Errors
+    /// The socket can't be opened.
+    pub(in super::super) fn open_socket(
+        &self,
+        links: &LinkMonitor,
+        sockets: &mut Sockets,
+    ) -> Result<(), VrrpSocketError> {
+        match links.interfaces().by_name(&self.config.interface) {
+            Some(state) => sockets.open(&state.link.interface, self.config.family),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of what the interface is now: there or not, up or not, with which address. Opens the socket for one that is new.
+    ///
+    /// # Errors
+    /// The socket can't be opened; the instance stays in Initialize and says so.
+    pub(in super::super) fn see_interface(
+        &mut self,
+        now: Instant,
+        links: &LinkMonitor,
+        sockets: &mut Sockets,
+        addresses: &AddressThread,
+    ) -> Result<(), VrrpSocketError> {
+        let opened = self.open_socket(links, sockets);
+        let means = Means { sockets, addresses };
+        let found = links.interfaces().by_name(&self.config.interface);
+        if let Some(state) = found {
+            self.on = Some(state.link.interface.clone());
+            self.wanted.mac = state.link.mac;
+        }
+        let fault = match (&opened, found) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(()), None) => Err(self.no_interface()),
+            (Ok(()), Some(state)) => self.usable(state),
+        };
+        match fault {
+            Ok(primary) => {
+                self.fault = None;
+                self.router.handle(now, Event::InterfaceUp { primary });
+                self.act(means);
+            }
+            Err(fault) => self.lose_interface(now, fault, means),
+        }
+        if found.is_none() {
+            self.on = None;
+        }
+        self.tell(addresses);
+        opened
+    }
+
+    /// The address to advertise from.
+    ///
+    /// # Errors
+    /// The interface can't be used, and why.
+    fn usable(&self, state: &InterfaceState) -> Result<IpAddr, String> {
+        let name = &self.config.interface;
+        if !state.link.up {
+            return Err(format!("interface {name} is down"));
+        }
+        let kind = match self.config.family {
+            AddressFamily::Ipv4 => "IPv4 address",
+            AddressFamily::Ipv6 => "usable link-local IPv6 address",
+        };
+        let none = || format!("interface {name} has no {kind} of its own to advertise from");
+        self.primary(state).ok_or_else(none)
+    }
+
+    /// Takes note that an interface is gone. One that has its name now, and even its number, has nothing of what this instance had
+    /// put on it.
+    pub(in super::super) fn interface_removed(
+        &mut self,
+        now: Instant,
+        gone: &Interface,
+        means: Means<'_>,
+    ) {
+        if self.on.as_ref() == Some(gone) {
+            self.lose_interface(now, self.no_interface(), means);
+            self.on = None;
+            self.wanted.losses += 1;
+            self.tell(means.addresses);
+        }
+    }
+
+    /// Takes note that an address has gone from an interface. What somebody has taken from an Active is put back: the kernel itself
+    /// takes IPv6 ones when the interface goes down for a moment.
+    pub(in super::super) fn address_removed(
+        &mut self,
+        interface: &Interface,
+        address: &IpNet,
+        addresses: &AddressThread,
+    ) {
+        let here = self.wanted.held && self.on.as_ref() == Some(interface);
+        if here && self.config.addresses.iter().any(|one| one.net.addr() == address.addr()) {
+            self.wanted.looks += 1;
+            self.tell(addresses);
+        }
+    }
+
+    fn no_interface(&self) -> String {
+        format!("there is no interface {}", self.config.interface)
+    }
+
+    fn lose_interface(&mut self, now: Instant, fault: String, means: Means<'_>) {
+        if self.fault.as_ref() != Some(&fault) {
+            tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
+        }
+        self.fault = Some(fault);
+        self.router.handle(now, Event::InterfaceDown);
+        self.act(means);
+    }
+
+    /// The address that advertisements come from: one of the interface's own.
+    fn primary(&self, state: &InterfaceState) -> Option<IpAddr> {
+        let virtual_addresses: Vec<IpAddr> = match self.config.priority {
+            Priority::OWNER => Vec::new(),
+            _ => self.config.advertised().collect(),
+        };
+        match self.config.family {
+            AddressFamily::Ipv4 => state.primary_ipv4(&virtual_addresses).map(IpAddr::V4),
+            AddressFamily::Ipv6 => state.link_local(&virtual_addresses).map(IpAddr::V6),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! An instance as the API shows it.
+
+use std::collections::BTreeMap;
+
+use holdfast_control as control;
+use holdfast_time::Instant;
+use vrrp::{AddressFamily, Status};
+
+use super::super::addresses::Outcome;
+use super::Instance;
+
+impl Instance {
+    /// The instance as the API shows it. `strays` were discarded on its socket because they were for no instance; `outcome` is
+    /// what the address thread has done.
+    pub(in super::super) fn status(
+        &self,
+        now: Instant,
+        strays: Option<&vrrp::Discards>,
+        outcome: &Outcome,
+    ) -> control::Instance {
+        let config = &self.config;
+        control::Instance {
+            name: config.name.to_string(),
+            state: self.router.status().label().to_owned(),
+            since_s: now.saturating_since(self.router.since()).as_secs(),
+            reason: self
+                .last
+                .map_or_else(|| "start".to_owned(), |last| last.reason.label().to_owned()),
+            interface: config.interface.clone(),
+            vrid: config.vrid.value(),
+            version: match config.version {
+                vrrp::Version::V2 => 2,
+                vrrp::Version::V3 => 3,
+            },
+            family: match config.family {
+                AddressFamily::Ipv4 => "ipv4".to_owned(),
+                AddressFamily::Ipv6 => "ipv6".to_owned(),
+            },
+            priority: self.router.priority().value(),
+            interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
+            preempt: config.preempt,
+            addresses: config.addresses.iter().map(ToString::to_string).collect(),
+            holds_addresses: outcome.holds,
+            active: match self.router.status() {
+                Status::Backup => self.router.active_address(),
+                Status::Initialize | Status::Active => None,
+            },
+            fault: self.fault.clone().or_else(|| outcome.fault()),
+            transitions: self.transitions,
+            counters: counters(self.router.counters(), strays),
+        }
+    }
+}
+
+/// `discarded_…` were for this instance; `stray_…` were for none, so that every instance of the socket has the same.
+fn counters(counters: &vrrp::Counters, strays: Option<&vrrp::Discards>) -> BTreeMap<String, u64> {
+    let discarded = counters.discarded.iter().map(|(reason, count)| ("discarded", reason, count));
+    let strays = strays.into_iter().flat_map(vrrp::Discards::iter);
+    let strays = strays.map(|(reason, count)| ("stray", reason, count));
+    let discarded = discarded.chain(strays).filter(|(_, _, count)| *count > 0);
+    [
+        ("became_active", counters.became_active),
+        ("advertisements_received", counters.advertisements_received),
+        ("advertisements_sent", counters.advertisements_sent),
+        ("priority_zero_received", counters.priority_zero_received),
+        ("priority_zero_sent", counters.priority_zero_sent),
+        ("lower_priority_heard", counters.lower_priority_heard),
+        ("duplicate_source", counters.duplicate_source),
+        ("stalls", counters.stalls),
+    ]
+    .map(|(name, count)| (name.to_owned(), count))
+    .into_iter()
+    .chain(discarded.map(|(kind, reason, count)| (format!("{kind}_{}", reason.label()), count)))
+    .collect()
+}

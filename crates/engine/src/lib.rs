@@ -16,6 +16,7 @@ mod engine;
 mod pool;
 mod report;
 mod server;
+pub mod vrrp;
 
 pub use commands::{Change, CommandError};
 pub use drain::{Drain, QUIET};

@@ -172,6 +172,13 @@ codes! {
     BadInterface "HF0312" Error "not an interface name",
         why "The kernel's interface names have 1 to 15 characters, no slash and no space (IFNAMSIZ).",
         fix "Write the name as `ip link` prints it, without what follows an `@`.";
+    BadPassword "HF0313" Error "a password that version 2 has no room for",
+        why "Version 2 sends eight bytes. A longer password would be cut, and two that begin alike would be one. Messages never \
+             show it.",
+        fix "Choose one of 1 to 8 bytes.";
+    BadTtl "HF0314" Error "not a TTL or a range of them",
+        why "TTLs and hop limits are 1 to 255, and a range's first is not above its last.",
+        fix "Write `254` or `\"253-255\"`.";
     IntervalUnit "HF0401" Error "an interval that the protocol's version can't say",
         why "Version 3 counts in steps of 10 ms up to 40.95 s (RFC 9568 §5.2.7), version 2 in whole seconds up to 255 \
              (RFC 3768 §5.3.7).",
@@ -206,6 +213,10 @@ codes! {
     OwnerPreempts "HF0410" Error "priority 255 with `preempt: false`",
         why "Priority 255 is the address owner's, which always takes over, whatever preempt says (RFC 9568 §6.1).",
         fix "Use a priority of at most 254, or remove `preempt: false`.";
+    BadGroup "HF0411" Error "not a multicast group that VRRP can use",
+        why "Advertisements stay on their link, and only groups of the link are forwarded by no router: 224.0.0.0/24 (RFC 5771 §4) \
+             and ff02::/16 (RFC 4291 §2.7). The group is of the family of the addresses.",
+        fix "Remove `multicast_group`: VRRP has 224.0.0.18 and ff02::12. Another of the link is right only if all nodes have it.";
     UnknownScheduler "HF0501" Error "an unknown scheduler",
         why "The kernel would look for a module of that name and refuse the service.",
         fix "Choose one of those that the message lists; `wlc` is the usual one.";

@@ -64,3 +64,16 @@ pub(crate) const IPV6_ADDRESSES_MAX: usize = 90;
 pub(crate) const DOWN_ADVERTS: NonZeroU8 = const { NonZeroU8::new(3).unwrap() };
 /// Where the service manager's `StateDirectory=holdfast` is.
 pub(crate) const STATE: &str = "/var/lib/holdfast";
+/// Addresses that move along and are in no advertisement: no packet limits them, the time to move them does.
+pub(crate) const EXCLUDED_MAX: usize = 4096;
+/// Unicast peers of an instance: each advertisement is sent to each.
+pub(crate) const PEERS_MAX: usize = 64;
+/// RFC 9568 §5.1.1.3: 255 proves that no router forwarded the packet.
+pub(crate) const PEER_TTL: (u8, u8) = (255, 255);
+/// keepalived's limit.
+pub(crate) const PREEMPT_DELAY_MAX: Duration = Duration::from_secs(1000);
+/// The range of a wait; zero = none.
+pub(crate) const DELAY: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(3600));
+/// More often would be a flood of ARP; a day is keepalived's limit.
+pub(crate) const REFRESH: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(24 * 3600));

@@ -36,7 +36,7 @@ pub use code::{Code, Severity};
 pub use defaults::SERVERS_MAX;
 pub use diagnostic::{Diagnostic, Label};
 pub use model::*;
-pub use reference::{KEYS, Key, UnknownTopic, explain};
+pub use reference::{Key, UnknownTopic, explain, keys};
 pub use render::{render, summary};
 pub use source::{Source, Span};
 pub use syntax::MAX_BYTES;

@@ -22,6 +22,9 @@ pub(crate) struct Cursor<'a> {
     pub(crate) path: Path,
 }
 
+/// The items of a list that could be read, each with its place in it.
+pub(crate) type Items<T> = Vec<(usize, T)>;
+
 /// A mapping's values by key.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {

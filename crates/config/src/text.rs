@@ -1,6 +1,8 @@
 //! The small languages within values: durations, addresses, listening addresses, HTTP statuses. Pure functions of text,
 //! which the file's reader and `holdfast server add` share.
 
+mod routing;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use ipvs_ctl::model::Protocol;
 use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
 use crate::model::Listen;
+
+pub(crate) use routing::{host, multicast_group, ttls};
 
 /// What is wrong with a text, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use holdfast_config::{Code, Environment, KEYS, Severity, parse};
+use holdfast_config::{Code, Environment, Severity, keys, parse};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -98,7 +98,7 @@ fn key_tables() -> String {
         text.push_str(
             "| Key | Form | Default | Values | Meaning | Source |\n|---|---|---|---|---|---|\n",
         );
-        for key in KEYS.iter().filter(|key| key.path.split('.').next() == Some(top)) {
+        for key in keys().filter(|key| key.path.split('.').next() == Some(top)) {
             let cells = [key.kind, key.default, key.range, key.text, key.source].map(cell);
             text.push_str(&format!("| `{}` | {} |\n", key.path, cells.join(" | ")));
         }

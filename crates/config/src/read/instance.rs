@@ -1,7 +1,12 @@
 //! The key `vrrp.instances`: each instance is read once for every node that it names, since the same file serves all of
 //! them and a mistake that only shows on the other node is found before it has to take over.
 
+mod address;
+mod peer;
+
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,12 +14,17 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::code::Code;
 use crate::defaults;
-use crate::diagnostic::{Problem, Spot};
-use crate::model::{Announce, Checksum, Instance, Name, VirtualAddress};
+use crate::diagnostic::Spot;
+use crate::model::{
+    Announce, Checksum, Instance, Name, Password, Unicast, VirtualAddress, VirtualMac,
+};
 use crate::path::Path;
-use crate::reader::{Cursor, Fields, Reader};
+use crate::raw::Node;
+use crate::reader::{Cursor, Fields, Items, Reader};
 use crate::source::Source;
 use crate::text::{self, Fault};
+
+pub(crate) use peer::Draft as UnicastDraft;
 
 /// The instances as one node has them.
 pub(crate) struct View {
@@ -31,14 +41,29 @@ pub(crate) struct Draft {
     pub(crate) vrid: Option<Vrid>,
     pub(crate) priority: Priority,
     pub(crate) interval: Option<Interval>,
+    pub(crate) down_adverts: NonZeroU8,
     pub(crate) version: Version,
+    pub(crate) checksum: Checksum,
+    pub(crate) password: Option<Password>,
     pub(crate) preempt: bool,
-    /// The addresses that could be read, each with its place in the list.
-    pub(crate) addresses: Vec<(usize, IpNet)>,
+    pub(crate) preempt_delay: Duration,
+    pub(crate) accept: bool,
+    pub(crate) multicast_group: Option<IpAddr>,
+    pub(crate) unicast: Option<UnicastDraft>,
+    pub(crate) virtual_mac: Option<VirtualMacDraft>,
+    /// The addresses that could be read.
+    pub(crate) addresses: Items<VirtualAddress>,
+    pub(crate) excluded: Items<VirtualAddress>,
+    pub(crate) announce: Announce,
     /// Where the instance stands.
     base: Path,
     /// Where what is special to the node stands.
     over: Path,
+}
+
+/// A virtual MAC address is used; its interface may have a name of the user's choice.
+pub(crate) struct VirtualMacDraft {
+    name: Option<String>,
 }
 
 impl Draft {
@@ -60,41 +85,76 @@ impl Draft {
 
     /// The family of its addresses.
     pub(crate) fn family(&self) -> Option<AddressFamily> {
-        self.addresses.first().map(|(_, net)| AddressFamily::of(net.addr()))
+        self.addresses.first().map(|(_, address)| AddressFamily::of(address.net.addr()))
+    }
+
+    /// The advertised addresses with their places in the list.
+    pub(crate) fn nets(&self) -> impl Iterator<Item = (usize, IpNet)> + '_ {
+        self.addresses.iter().map(|(index, address)| (*index, address.net))
+    }
+
+    /// Every address that moves with it: its key and its place in that list.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&'static str, usize, &VirtualAddress)> {
+        let lists = [("addresses", &self.addresses), ("excluded", &self.excluded)];
+        lists
+            .into_iter()
+            .flat_map(|(key, list)| list.iter().map(move |(index, address)| (key, *index, address)))
+    }
+
+    /// The interface of a link-local address, which other links may have as well.
+    pub(crate) fn link<'a>(&'a self, address: &'a VirtualAddress) -> Option<&'a str> {
+        match address.net.addr() {
+            IpAddr::V6(net) if text::is_link_local(net) => {
+                address.device.as_deref().or(self.interface.as_deref())
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        }
+    }
+
+    /// The name of the interface of its virtual MAC address, when it has one.
+    pub(crate) fn virtual_mac_name(&self) -> Option<String> {
+        let draft = self.virtual_mac.as_ref()?;
+        let (vrid, family) = (self.vrid?, self.family()?);
+        let default = || match family {
+            AddressFamily::Ipv4 => format!("vrrp4.{vrid}"),
+            AddressFamily::Ipv6 => format!("vrrp6.{vrid}"),
+        };
+        Some(draft.name.clone().unwrap_or_else(default))
     }
 
     /// The instance, when it was read whole.
     pub(crate) fn instance(self) -> Option<Instance> {
         Some(Instance {
             family: self.family()?,
+            virtual_mac: self.virtual_mac_name().map(|name| VirtualMac { name }),
             name: self.name,
             interface: self.interface?,
             vrid: self.vrid?,
             priority: self.priority,
             interval: self.interval?,
+            down_adverts: self.down_adverts,
             version: self.version,
+            checksum: self.checksum,
+            password: self.password,
             preempt: self.preempt,
-            addresses: self
-                .addresses
-                .into_iter()
-                .map(|(_, net)| VirtualAddress::plain(net))
-                .collect(),
-            down_adverts: defaults::DOWN_ADVERTS,
-            checksum: Checksum::Auto,
-            password: None,
-            preempt_delay: Duration::ZERO,
-            accept: true,
-            multicast_group: None,
-            unicast: None,
-            virtual_mac: None,
-            excluded: Vec::new(),
+            preempt_delay: self.preempt_delay,
+            accept: self.accept,
+            multicast_group: self.multicast_group,
+            unicast: self.unicast.map(Unicast::from),
+            addresses: values(self.addresses),
+            excluded: values(self.excluded),
+            announce: self.announce,
             routes: Vec::new(),
             rules: Vec::new(),
-            announce: Announce::default(),
             track: Vec::new(),
             hooks: Vec::new(),
         })
     }
+}
+
+/// The items without their places.
+fn values<T>(items: Items<T>) -> Vec<T> {
+    items.into_iter().map(|(_, value)| value).collect()
 }
 
 /// The keys of an instance, those of one node before those of all.
@@ -197,25 +257,43 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         Some(cursor) => interval(reader, &cursor, version),
         None => Some(Interval::DEFAULT),
     };
-    let preempt = layers.get("preempt").and_then(|cursor| reader.boolean(&cursor)).unwrap_or(true);
+    let mut flag = |key: &str| layers.get(key).and_then(|cursor| reader.boolean(&cursor));
+    let (preempt, accept) = (flag("preempt").unwrap_or(true), flag("accept").unwrap_or(true));
     let addresses = layers
         .require(reader, "addresses", "list the virtual addresses: `addresses: [192.0.2.10/24]`")
-        .map(|cursor| addresses(reader, &cursor));
+        .map(|cursor| address::addresses(reader, &cursor, defaults::IPV4_ADDRESSES_MAX));
+    let excluded = layers
+        .get("excluded")
+        .map(|cursor| address::addresses(reader, &cursor, defaults::EXCLUDED_MAX));
     Draft {
         name,
         interface,
         vrid,
         priority,
         interval,
+        down_adverts: down_adverts(reader, layers),
         version,
+        checksum: checksum(reader, layers),
+        password: password(reader, layers),
         preempt,
+        preempt_delay: preempt_delay(reader, layers),
+        accept,
+        multicast_group: layers
+            .get("multicast_group")
+            .and_then(|cursor| peer::multicast_group(reader, &cursor)),
+        unicast: layers.get("unicast").and_then(|cursor| peer::unicast(reader, &cursor)),
+        virtual_mac: layers.get("virtual_mac").and_then(|cursor| virtual_mac(reader, &cursor)),
         addresses: addresses.unwrap_or_default(),
+        excluded: excluded.unwrap_or_default(),
+        announce: layers
+            .get("announce")
+            .map_or_else(Announce::default, |cursor| announce(reader, &cursor)),
         base: layers.base.path.clone(),
         over: layers.over.path.clone(),
     }
 }
 
-fn interface<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
+pub(super) fn interface<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
     let name = reader.text(cursor)?;
     let refused = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':');
     if (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(refused) {
@@ -257,21 +335,93 @@ fn interval<'a>(
     interval
 }
 
-fn addresses<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Vec<(usize, IpNet)> {
-    let items = reader.one_or_list(cursor, defaults::IPV4_ADDRESSES_MAX);
-    if items.is_empty() && matches!(cursor.node, crate::raw::Node::List(_)) {
-        let problem = Problem::new(Code::EmptyList, "an instance needs at least one address")
-            .at(Spot::Value(cursor.path.clone()), "")
-            .help("`addresses: [192.0.2.10/24]`");
-        reader.problems.push(problem);
+fn down_adverts<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> NonZeroU8 {
+    let why = "beyond 100 a dead node is no longer noticed";
+    layers
+        .get("down_adverts")
+        .and_then(|cursor| reader.integer::<u8>(&cursor, 1..=100, why))
+        .and_then(NonZeroU8::new)
+        .unwrap_or(defaults::DOWN_ADVERTS)
+}
+
+fn checksum<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Checksum {
+    let words = [
+        ("auto", Checksum::Auto),
+        ("rfc9568", Checksum::Rfc9568),
+        ("pseudo-header", Checksum::PseudoHeader),
+    ];
+    layers.get("checksum").and_then(|cursor| reader.word(&cursor, &words)).unwrap_or_default()
+}
+
+fn preempt_delay<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Duration {
+    let range = (Duration::ZERO, defaults::PREEMPT_DELAY_MAX);
+    layers
+        .get("preempt_delay")
+        .and_then(|cursor| reader.duration(&cursor, range))
+        .unwrap_or_default()
+}
+
+/// Version 2's password. No message has it, whatever is wrong.
+fn password<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Option<Password> {
+    let cursor = layers.get("authentication")?;
+    let fields = reader.fields(&cursor, "vrrp.instances.NAME.authentication")?;
+    let Some(cursor) = fields.get("password") else {
+        reader.missing(&fields.path, "password", "`authentication: {password: \"…\"}`");
+        return None;
+    };
+    let text = reader.text(&cursor)?;
+    let password = Password::new(text);
+    if password.is_none() {
+        let message = match text.len() {
+            0 => "the password is empty".to_owned(),
+            1..=8 => "the password has a NUL byte".to_owned(),
+            bytes => format!("the password has {bytes} bytes; version 2 has room for 8"),
+        };
+        let fault = Fault::new(Code::BadPassword, message)
+            .help("choose one of 1 to 8 bytes; keepalived uses the first 8 of a longer one");
+        reader.fault(&cursor.path, fault);
     }
-    let mut read = vec![];
-    for (index, item) in items.iter().enumerate() {
-        let Some(text) = reader.text(item) else { continue };
-        match text::virtual_address(text) {
-            Ok(net) => read.push((index, net)),
-            Err(fault) => reader.fault(&item.path, fault),
+    password
+}
+
+fn virtual_mac<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<VirtualMacDraft> {
+    match cursor.node {
+        Node::Mapping(_) => {
+            let fields = reader.fields(cursor, "vrrp.instances.NAME.virtual_mac")?;
+            let name = fields.get("name").and_then(|cursor| interface(reader, &cursor));
+            Some(VirtualMacDraft { name })
         }
+        Node::Null
+        | Node::Bool(_)
+        | Node::Integer(_)
+        | Node::Float
+        | Node::Text(_)
+        | Node::List(_) => reader.boolean(cursor)?.then_some(VirtualMacDraft { name: None }),
     }
-    read
+}
+
+fn announce<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Announce {
+    let default = Announce::default();
+    let Some(fields) = reader.fields(cursor, "vrrp.instances.NAME.announce") else {
+        return default;
+    };
+    let why = "announcements of each address in one burst";
+    let mut count =
+        |key: &str| fields.get(key).and_then(|cursor| reader.integer::<u8>(&cursor, 1..=100, why));
+    let (number, refreshed) = (count("count"), count("refresh_count"));
+    let repeat_after =
+        fields.get("repeat_after").and_then(|cursor| reader.duration(&cursor, defaults::DELAY));
+    let refresh = fields.get("refresh").and_then(|cursor| {
+        let refresh = reader.duration(&cursor, (Duration::ZERO, defaults::REFRESH.1))?;
+        if !refresh.is_zero() && refresh < defaults::REFRESH.0 {
+            reader.fault(&cursor.path, text::far("refresh", refresh, defaults::REFRESH));
+        }
+        Some(refresh)
+    });
+    Announce {
+        count: number.unwrap_or(default.count),
+        repeat_after: repeat_after.unwrap_or(default.repeat_after),
+        refresh: refresh.unwrap_or(default.refresh),
+        refresh_count: refreshed.unwrap_or(default.refresh_count),
+    }
 }

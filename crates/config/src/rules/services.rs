@@ -41,7 +41,8 @@ pub(super) fn check(document: &Document, problems: &mut Problems) {
 /// The addresses of all instances on all nodes; none when there are no instances.
 fn held(document: &Document) -> Option<BTreeSet<IpAddr>> {
     let drafts: Vec<_> = document.views.iter().flat_map(|view| &view.instances).collect();
-    let nets = drafts.iter().flat_map(|draft| &draft.addresses).map(|(_, net)| net.addr());
+    let nets =
+        drafts.iter().flat_map(|draft| draft.held()).map(|(_, _, address)| address.net.addr());
     (!drafts.is_empty()).then(|| nets.collect())
 }
 

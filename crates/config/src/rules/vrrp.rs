@@ -33,12 +33,12 @@ fn item(draft: &InstanceDraft, source: &Source, index: usize) -> Path {
 fn families(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
     let Some(family) = draft.family() else { return };
     let first = draft.addresses.first().map_or(0, |(index, _)| *index);
-    let other = draft.addresses.iter().find(|(_, net)| AddressFamily::of(net.addr()) != family);
+    let other = draft.nets().find(|(_, net)| AddressFamily::of(net.addr()) != family);
     if let Some((index, net)) = other {
         let of = AddressFamily::of(net.addr());
         let message = format!("instance `{}` mixes {family} and {of} addresses", draft.name);
         let problem = Problem::new(Code::MixedFamilies, message)
-            .at(Spot::Value(item(draft, source, *index)), format!("this is {of}"))
+            .at(Spot::Value(item(draft, source, index)), format!("this is {of}"))
             .also(Spot::Value(item(draft, source, first)), format!("this is {family}"))
             .help("make a second instance for the other family; it may have the same vrid");
         problems.push(problem);
@@ -55,14 +55,13 @@ fn families(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
 
 /// RFC 9568 §5.2.9, erratum 8300: the first IPv6 address is link-local.
 fn link_local(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
-    let Some((index, net)) = draft.addresses.first() else { return };
+    let Some((index, net)) = draft.nets().next() else { return };
     let IpAddr::V6(address) = net.addr() else { return };
     if text::is_link_local(address) {
         return;
     }
     let later = draft
-        .addresses
-        .iter()
+        .nets()
         .find(|(_, net)| matches!(net.addr(), IpAddr::V6(address) if text::is_link_local(address)));
     let help = match later {
         Some((_, later)) => format!("move `{later}` to the front"),
@@ -76,7 +75,7 @@ fn link_local(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
     let message = format!("the first IPv6 address of instance `{}` is not link-local", draft.name);
     let problem = Problem::new(Code::FirstNotLinkLocal, message)
         .at(
-            Spot::Value(item(draft, source, *index)),
+            Spot::Value(item(draft, source, index)),
             "routers drop advertisements that begin with it",
         )
         .help(help);
@@ -101,12 +100,14 @@ fn count(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
         problems.push(problem);
     }
     let mut seen = BTreeMap::new();
-    for (index, net) in &draft.addresses {
-        if let Some(first) = seen.insert(net.addr(), *index) {
-            let message = format!("{} is twice in instance `{}`", net.addr(), draft.name);
+    for (key, index, address) in draft.held() {
+        let place = (address.net.addr(), draft.link(address));
+        if let Some((first, at)) = seen.insert(place, (key, index)) {
+            let address = place.0;
+            let message = format!("{address} is twice in instance `{}`", draft.name);
             let problem = Problem::new(Code::DuplicateAddress, message)
-                .at(Spot::Value(item(draft, source, *index)), "the second")
-                .also(Spot::Value(item(draft, source, first)), "the first");
+                .at(Spot::Value(draft.at(source, key).item(index)), "the second")
+                .also(Spot::Value(draft.at(source, first).item(at)), "the first");
             problems.push(problem);
         }
     }
@@ -150,27 +151,25 @@ fn vrids(view: &View, source: &Source, problems: &mut Problems) {
 
 /// One address has one keeper. A link-local address may be on several links.
 fn shared_addresses(view: &View, source: &Source, problems: &mut Problems) {
-    let mut seen: BTreeMap<_, (&InstanceDraft, usize)> = BTreeMap::new();
+    let mut seen: BTreeMap<_, (&InstanceDraft, &str, usize)> = BTreeMap::new();
     for draft in &view.instances {
-        for (index, net) in &draft.addresses {
-            let link = match net.addr() {
-                IpAddr::V6(address) if text::is_link_local(address) => draft.interface.as_deref(),
-                IpAddr::V4(_) | IpAddr::V6(_) => None,
-            };
-            let before = seen.insert((net.addr(), link), (draft, *index));
-            let Some((first, at)) = before.filter(|(first, _)| first.name != draft.name) else {
+        for (key, index, address) in draft.held() {
+            let before =
+                seen.insert((address.net.addr(), draft.link(address)), (draft, key, index));
+            let Some((first, list, at)) = before.filter(|(first, _, _)| first.name != draft.name)
+            else {
                 continue;
             };
             let message = format!(
                 "{} is in instance `{}` and in instance `{}`",
-                net.addr(),
+                address.net.addr(),
                 first.name,
                 draft.name
             );
             let problem = Problem::new(Code::AddressInTwoInstances, message)
-                .at(Spot::Value(item(draft, source, *index)), "")
+                .at(Spot::Value(draft.at(source, key).item(index)), "")
                 .also(
-                    Spot::Value(item(first, source, at)),
+                    Spot::Value(first.at(source, list).item(at)),
                     format!("`{}` has it already", first.name),
                 )
                 .help("keep it in one of them");

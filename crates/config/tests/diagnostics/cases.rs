@@ -1,7 +1,7 @@
 //! Configurations with the code that each must have.
 
 /// The code, what is wrong, and the file.
-type Case = (&'static str, &'static str, &'static str);
+pub(crate) type Case = (&'static str, &'static str, &'static str);
 
 /// Files that are not read as YAML at all.
 const FILES: &[(&str, &str, &[u8])] = &[
@@ -424,7 +424,7 @@ const SERVICES: &[Case] = &[
 
 /// Every case.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static [u8])> {
-    let texts = [YAML, KEYS, VALUES, VRRP, SERVICES].into_iter().flatten();
+    let texts = [YAML, KEYS, VALUES, VRRP, super::vrrp::CASES, SERVICES].into_iter().flatten();
     let texts = texts.map(|(code, name, text)| (*code, *name, text.as_bytes()));
     FILES.iter().copied().chain(texts)
 }

@@ -1,0 +1,89 @@
+//! The keys of `vrrp.instances`.
+
+use super::{Key, section};
+
+section! {
+    "vrrp.instances" "mapping by name", default "none", range "at most 1000", "The virtual routers that this node takes part in.",
+        source "RFC 9568 §6; keepalived: `vrrp_instance`";
+    "vrrp.instances.NAME" "mapping", default "", range "", "One virtual router on one interface.", source "RFC 9568 §6.1";
+    "vrrp.instances.NAME.interface" "text", default "required", range "1 to 15 characters",
+        "The interface that speaks VRRP and holds the addresses.", source "keepalived: `interface`";
+    "vrrp.instances.NAME.vrid" "integer", default "required", range "1 to 255",
+        "The virtual router's number: the same on every node, and different from others' on the same LAN and address family.",
+        source "RFC 9568 §5.2.3; keepalived: `virtual_router_id`";
+    "vrrp.instances.NAME.priority" "integer", default "100", range "1 to 255",
+        "The highest of the running nodes is active. 255 is for the address owner, whose interface has the addresses anyway.",
+        source "RFC 9568 §5.2.4; keepalived: `priority`";
+    "vrrp.instances.NAME.interval" "duration", default "`1s`", range "10ms to 40950ms in steps of 10ms; version 2: 1s to 255s in whole seconds",
+        "How often the active node advertises. The others take over after three intervals and a skew below one interval.",
+        source "RFC 9568 §5.2.7, RFC 3768 §5.3.7; keepalived: `advert_int`";
+    "vrrp.instances.NAME.version" "integer", default "3", range "2 or 3",
+        "The protocol's version, the same on every node. IPv6 has version 3 only.", source "RFC 9568, RFC 3768; keepalived: `version`";
+    "vrrp.instances.NAME.preempt" "boolean", default "true", range "",
+        "Whether this node takes over from a working active node of lower priority.", source "RFC 9568 §6.1; keepalived: `nopreempt`";
+    "vrrp.instances.NAME.addresses" "list of address/prefix or mapping", default "required", range "1 to 255 of IPv4 or 1 to 90 of IPv6",
+        "The virtual addresses, of one family, the same on every node. Without a prefix length it is /32 or /128. Of IPv6 the first is \
+         link-local, for instance `fe80::33/64`.",
+        source "RFC 9568 §5.2.9; keepalived: `virtual_ipaddress`";
+    "vrrp.instances.NAME.addresses.address" "address/prefix", default "required in the mapping", range "", "An address that needs more said of it.", source "";
+    "vrrp.instances.NAME.addresses.device" "text", default "the instance's interface", range "1 to 15 characters",
+        "Another interface that gets the address.", source "keepalived: `dev`";
+    "vrrp.instances.NAME.addresses.label" "text", default "none", range "the interface's name and a suffix, together at most 15 bytes; IPv4 only",
+        "The name that old tools show for it: `eth0:web`.", source "IFA_LABEL; keepalived: `label`";
+    "vrrp.instances.NAME.addresses.scope" "word", default "link for link-local and loopback addresses, else global", range "`global`, `site`, `link`, `host`",
+        "Where the address is valid, which counts when the kernel chooses a source address.", source "IFA_SCOPE; keepalived: `scope`";
+    "vrrp.instances.NAME.excluded" "list of address/prefix or mapping", default "none", range "at most 4096",
+        "Addresses of either family that move along and are not advertised; in the form of `addresses`.",
+        source "keepalived: `virtual_ipaddress_excluded`";
+    "vrrp.instances.NAME.down_adverts" "integer", default "3", range "1 to 100",
+        "So many intervals without an advertisement make the active node count as dead. The same on every node.",
+        source "RFC 9568 §6.1 (Active_Down_Interval); keepalived: `down_timer_adverts`";
+    "vrrp.instances.NAME.checksum" "word", default "`auto`", range "`auto`, `rfc9568`, `pseudo-header`",
+        "The form of version 3's checksum over IPv4, for sending; on receipt both are right. `auto`: with the pseudo-header until a peer \
+         has sent one without, then as the last peer did. `rfc9568`: the message alone. `pseudo-header`: as keepalived and FRR by default.",
+        source "RFC 9568 §5.2.8; keepalived: `v3_checksum_as_v2`";
+    "vrrp.instances.NAME.authentication" "mapping", default "none", range "version 2 only", "A password in clear text, for peers that have one.",
+        source "RFC 2338 §5.3.6; keepalived: `authentication`";
+    "vrrp.instances.NAME.authentication.password" "text", default "required in `authentication`", range "1 to 8 bytes",
+        "The same on every node. It is sent in clear and keeps no attacker out, only a wrong neighbour. It is never shown.",
+        source "keepalived: `auth_type PASS`, `auth_pass`";
+    "vrrp.instances.NAME.preempt_delay" "duration", default "`0s`", range "0s to 1000s",
+        "How long a working active node of lower priority is left alone from when it is first heard. A dead one is not waited for.",
+        source "keepalived: `preempt_delay`";
+    "vrrp.instances.NAME.accept" "boolean", default "true", range "",
+        "Whether the active node accepts packets to the addresses. `false`: it forwards for hosts and answers ARP, neighbour solicitations \
+         and nothing else; the program `nft` is needed.",
+        source "RFC 9568 §6.1 (Accept_Mode); keepalived: `no_accept`";
+    "vrrp.instances.NAME.multicast_group" "address", default "224.0.0.18 or ff02::12", range "of 224.0.0.0/24 or ff02::/16",
+        "Another group for advertisements. The same on every node.", source "RFC 9568 §5.1.1.2; keepalived: `mcast_dst_ip`, `vrrp_mcast_group4`";
+    "vrrp.instances.NAME.unicast" "mapping", default "off: multicast", range "",
+        "Advertisements go to named peers, and nobody else is heard: for networks without multicast.", source "keepalived: `unicast_peer`";
+    "vrrp.instances.NAME.unicast.source" "address", default "the interface's first of the peers' family and scope", range "",
+        "The address to send from.", source "keepalived: `unicast_src_ip`";
+    "vrrp.instances.NAME.unicast.ttl" "integer", default "255", range "1 to 255", "TTL or hop limit of what is sent.", source "keepalived: `unicast_ttl`";
+    "vrrp.instances.NAME.unicast.peers" "list of addresses or mappings", default "required in `unicast`", range "1 to 64",
+        "The other nodes.", source "keepalived: `unicast_peer`";
+    "vrrp.instances.NAME.unicast.peers.address" "address", default "required in the mapping", range "", "A peer that needs more said of it.", source "";
+    "vrrp.instances.NAME.unicast.peers.ttl" "integer or range", default "255", range "1 to 255",
+        "The TTL or hop limit that its packets arrive with: `254` or `\"253-255\"`. 255 proves a neighbour.",
+        source "RFC 9568 §5.1.1.3; keepalived: `min_ttl`, `max_ttl`";
+    "vrrp.instances.NAME.virtual_mac" "boolean or mapping", default "false", range "",
+        "The addresses are on a macvlan interface with the virtual router's MAC address, which advertisements come from, too. Hosts keep \
+         their ARP entries when the role moves.",
+        source "RFC 9568 §7.3; keepalived: `use_vmac`";
+    "vrrp.instances.NAME.virtual_mac.name" "text", default "`vrrp4.VRID` or `vrrp6.VRID`", range "1 to 15 characters",
+        "The interface's name, different for every instance.", source "";
+    "vrrp.instances.NAME.announce" "mapping", default "all defaults", range "",
+        "How an active node announces its addresses by gratuitous ARP or unsolicited neighbour advertisements.", source "RFC 9568 §6.4.1";
+    "vrrp.instances.NAME.announce.count" "integer", default "5", range "1 to 100", "How often each address is announced in one burst.",
+        source "keepalived: `garp_master_repeat`";
+    "vrrp.instances.NAME.announce.repeat_after" "duration", default "`5s`", range "0s to 1h", "When the burst is repeated once; `0s`: not.",
+        source "keepalived: `garp_master_delay`";
+    "vrrp.instances.NAME.announce.refresh" "duration", default "`0s`", range "0s, or 1s to 24h",
+        "How often the addresses are announced as long as the node is active; `0s`: not.", source "keepalived: `garp_master_refresh`";
+    "vrrp.instances.NAME.announce.refresh_count" "integer", default "1", range "1 to 100", "How often each address is announced at a refresh.",
+        source "keepalived: `garp_master_refresh_repeat`";
+    "vrrp.instances.NAME.per_node" "mapping by node", default "none", range "at most 64 nodes",
+        "What differs between the nodes: any key of an instance but this one, under the node's name.", source "";
+    "vrrp.instances.NAME.per_node.NODE" "mapping", default "", range "", "The keys that differ on this node.", source "";
+}

@@ -1,0 +1,76 @@
+//! The keys `services` and `ipvs`.
+
+use super::{Key, section};
+
+section! {
+    "services" "mapping by name", default "none", range "at most 10000", "The services: pools of real servers behind virtual addresses.",
+        source "ip_vs; keepalived: `virtual_server`";
+    "services.NAME" "mapping", default "", range "", "One pool behind one or more listening addresses.", source "";
+    "services.NAME.listen" "text or list", default "required", range "1 to 256 of `tcp|udp|sctp ADDRESS:PORT`",
+        "Where the service listens; all of one address family. Each is a virtual service of the kernel with the same servers.",
+        source "ipvsadm: `-t`, `-u`";
+    "services.NAME.scheduler" "text or mapping", default "`wlc`", range "rr wrr lc wlc sed nq sh dh mh lblc lblcr fo ovf twos",
+        "How a server is chosen for a new connection.", source "ipvsadm: `-s`; keepalived: `lvs_sched`";
+    "services.NAME.scheduler.name" "text", default "required in the mapping", range "as above", "The scheduler, where it has flags.", source "";
+    "services.NAME.scheduler.flags" "list of words", default "none", range "`fallback`, `port` (of sh and mh)",
+        "`fallback`: another server takes the share of one that is down or drained; required with sh and mh. `port`: the client's \
+         port takes part in the choice, so that one client's connections are spread.",
+        source "IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2; ipvsadm: `-b`";
+    "services.NAME.forward" "word or mapping", default "required", range "`direct`, `nat`, `tunnel` or a `tunnel` mapping",
+        "How packets reach the servers. `direct`: by their MAC address on the same LAN. `nat`: with the destination rewritten; \
+         answers must come back through the director. `tunnel`: encapsulated. With `direct` and `tunnel` the servers have the \
+         virtual address on a loopback or tunnel device, and the service's port.",
+        source "IPVS_DEST_ATTR_FWD_METHOD; ipvsadm: `-g`, `-m`, `-i`; keepalived: `lvs_method`";
+    "services.NAME.forward.tunnel" "mapping", default "IP in IP", range "", "The tunnel's form.", source "";
+    "services.NAME.forward.tunnel.type" "word", default "`ipip`", range "`ipip`, `gue`, `gre`", "The encapsulation.",
+        source "IPVS_DEST_ATTR_TUN_TYPE; ipvsadm: `--tun-type`";
+    "services.NAME.forward.tunnel.port" "integer", default "required with gue", range "1 to 65535",
+        "The UDP port at which the servers decapsulate (gue only).", source "IPVS_DEST_ATTR_TUN_PORT; ipvsadm: `--tun-port`";
+    "services.NAME.forward.tunnel.checksum" "word", default "`none`", range "`none`, `full`, `remote` (gue only)",
+        "Checksums of the outer header (gue and gre).", source "IPVS_DEST_ATTR_TUN_FLAGS; ipvsadm: `--tun-csum`, `--tun-remcsum`";
+    "services.NAME.persistence" "mapping", default "off", range "",
+        "Sends a client to the same server for a time.", source "IP_VS_SVC_F_PERSISTENT; ipvsadm: `-p`";
+    "services.NAME.persistence.timeout" "duration", default "`5m`", range "1s to 31d (744h), whole seconds",
+        "How long a client is remembered after its last connection.", source "keepalived: `persistence_timeout`";
+    "services.NAME.persistence.prefix" "integer", default "32 of IPv4, 128 of IPv6", range "1 to 32, 1 to 128",
+        "How many leading bits of clients' addresses are one client.", source "ipvsadm: `-M`; keepalived: `persistence_granularity`";
+    "services.NAME.check" "mapping", default "none: servers are always up", range "one of `tcp`, `http`, `exec`",
+        "The check of every server that has none of its own: what is tried, and beside it when. `check` stands at a service, at a \
+         real server, and in the list `checks`.",
+        source "keepalived: `TCP_CHECK`, `HTTP_GET`, `MISC_CHECK`";
+    "services.NAME.check.tcp" "mapping", default "", range "", "Connects and closes.", source "keepalived: `TCP_CHECK`";
+    "services.NAME.check.tcp.port" "integer", default "the server's port", range "1 to 65535", "Another port than the server's.", source "keepalived: `connect_port`";
+    "services.NAME.check.http" "mapping", default "", range "", "Makes an HTTP/1.1 GET request, without TLS.", source "keepalived: `HTTP_GET`";
+    "services.NAME.check.http.path" "text", default "`/`", range "begins with `/`, at most 2048 visible ASCII characters",
+        "The path and query that are asked for.", source "RFC 9112 §3.2.1; keepalived: `url path`";
+    "services.NAME.check.http.host" "text", default "the server's address and port", range "1 to 255 visible ASCII characters",
+        "The Host header.", source "RFC 9110 §7.2; keepalived: `virtualhost`";
+    "services.NAME.check.http.port" "integer", default "the server's port", range "1 to 65535", "Another port than the server's.", source "keepalived: `connect_port`";
+    "services.NAME.check.http.expect" "status, range or list", default "`200-299`", range "100 to 599",
+        "The statuses that pass: `200`, `\"200-299\"`, or a list of these.", source "RFC 9110 §15; keepalived: `status_code`";
+    "services.NAME.check.exec" "mapping", default "", range "",
+        "Runs a command without a shell, as `daemon.scripts.user`, in a clean environment. Exit 0 passes.", source "keepalived: `MISC_CHECK`";
+    "services.NAME.check.exec.command" "list of text", default "required", range "an absolute path and at most 255 arguments",
+        "The program and its arguments.", source "keepalived: `misc_path`";
+    "services.NAME.check.interval" "duration", default "`2s`", range "10ms to 1h", "From the start of one run to the start of the next.",
+        source "keepalived: `delay_loop`; HAProxy: `inter`";
+    "services.NAME.check.timeout" "duration", default "`1s` (exec: `daemon.scripts.timeout`), at most half of the interval", range "1ms up to the interval",
+        "A run that takes longer has failed.", source "keepalived: `connect_timeout`; HAProxy: `timeout check`";
+    "services.NAME.check.rise" "integer", default "2", range "1 to 255", "So many passes in a row bring a server up.", source "HAProxy: `rise`";
+    "services.NAME.check.fall" "integer", default "3", range "1 to 255", "So many failures in a row take a server down.", source "HAProxy: `fall`; keepalived: `retry` + 1";
+    "services.NAME.checks" "list", default "none", range "at most 16", "Several checks, each as under `check`; all must pass. Excludes `check`.", source "";
+    "services.NAME.real_servers" "mapping by name", default "none", range "at most 10000", "The servers. A pool may be empty: `holdfast server add` fills it at run time.",
+        source "keepalived: `real_server`";
+    "services.NAME.real_servers.NAME" "address:port or mapping", default "", range "", "One server; the short form is its address.", source "";
+    "services.NAME.real_servers.NAME.address" "address:port", default "required", range "a unicast address",
+        "Where it listens. Under `direct` and `tunnel` the port is the service's and may be left out.", source "ipvsadm: `-r`";
+    "services.NAME.real_servers.NAME.weight" "integer", default "1", range "0 to 2147483647",
+        "Its share of new connections against the other servers'. 0: no new ones, existing ones stay.", source "IPVS_DEST_ATTR_WEIGHT; keepalived: `weight`";
+    "services.NAME.real_servers.NAME.check" "mapping", default "the service's", range "", "Its own check instead of the service's.", source "";
+    "services.NAME.real_servers.NAME.checks" "list", default "the service's", range "at most 16", "Its own checks instead of the service's; an empty list: none.", source "";
+    "ipvs" "mapping", default "all defaults", range "", "How the kernel's table is treated.", source "";
+    "ipvs.on_stop" "word", default "`keep`", range "`keep`, `remove`",
+        "Whether our services stay and forward when the daemon stops.", source "keepalived: `lvs_flush_on_stop`, `-I`";
+    "ipvs.poll" "duration", default "`5s`", range "10ms to 1h",
+        "How often the kernel's table is compared with what it should be. The kernel reports no changes by itself.", source "";
+}

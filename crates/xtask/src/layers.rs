@@ -16,11 +16,13 @@ type Row = (&'static str, &'static [&'static str]);
 const TIME: &str = "holdfast-time";
 const VRRP: &str = "vrrp";
 const IPVS: &str = "ipvs-ctl";
+const BFD: &str = "holdfast-bfd";
 const HEALTH: &str = "holdfast-health";
 const CONFIG: &str = "holdfast-config";
 const ENGINE: &str = "holdfast-engine";
 const NET: &str = "holdfast-net";
 const PROBE: &str = "holdfast-probe";
+const WATCH: &str = "holdfast-watch";
 const HOST: &str = "holdfast-host";
 const CONTROL: &str = "holdfast-control";
 const TELEMETRY: &str = "holdfast-telemetry";
@@ -31,6 +33,7 @@ const ALLOWED: &[Row] = &[
     // Pure: no IO, no clock.
     (TIME, &[]),
     (VRRP, &[TIME]),
+    (BFD, &[TIME]),
     (IPVS, &[]),
     (HEALTH, &[TIME]),
     (CONFIG, &[TIME, VRRP, IPVS, HEALTH]),
@@ -38,6 +41,7 @@ const ALLOWED: &[Row] = &[
     // Adapters: the outside world, for one pure crate each.
     (NET, &[TIME, VRRP]),
     (PROBE, &[TIME, HEALTH]),
+    (WATCH, &[TIME, HEALTH, NET, PROBE]),
     // Shared by the programs. Metrics are the status that the API shows, so telemetry stands on its types.
     (HOST, &[CONFIG, NET, PROBE]),
     (CONTROL, &[]),
@@ -45,7 +49,10 @@ const ALLOWED: &[Row] = &[
     // Programs.
     (
         "holdfastd",
-        &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE, NET, PROBE, HOST, CONTROL, TELEMETRY],
+        &[
+            TIME, VRRP, BFD, IPVS, HEALTH, CONFIG, ENGINE, NET, PROBE, HOST, CONTROL, TELEMETRY,
+            WATCH,
+        ],
     ),
     ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, HOST, CONTROL]),
     // Development.
@@ -55,7 +62,7 @@ const ALLOWED: &[Row] = &[
 ];
 
 /// The pure crates. Each has its own clippy.toml, the same one.
-const PURE: &[&str] = &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE];
+const PURE: &[&str] = &[TIME, VRRP, BFD, IPVS, HEALTH, CONFIG, ENGINE];
 
 /// What a pure crate must not reach, by any way.
 const IMPURE: &[&str] =

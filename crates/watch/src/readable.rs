@@ -1,0 +1,53 @@
+//! A descriptor that tokio waits for.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Something with a descriptor of its own that never blocks, and the wait until it is readable.
+#[derive(Debug)]
+pub(crate) struct Readable<T: AsFd>(AsyncFd<Owner<T>>);
+
+#[derive(Debug)]
+struct Owner<T>(T);
+
+impl<T: AsFd> AsRawFd for Owner<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl<T: AsFd> Readable<T> {
+    /// Gives `owner` to tokio. Needs its runtime.
+    ///
+    /// Errors: the reactor has no place for the descriptor.
+    pub(crate) fn new(owner: T) -> io::Result<Self> {
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, which belongs in crates/net alone; what it asks for holds: `owner` has its \
+                      descriptor to itself and for as long as it lives"
+        )]
+        AsyncFd::with_interest(Owner(owner), Interest::READABLE).map(Self)
+    }
+
+    /// What is read from.
+    pub(crate) fn get(&self) -> &T {
+        &self.0.get_ref().0
+    }
+
+    /// Waits until there is something, and reads it with `read`, which says `WouldBlock` when there is nothing.
+    ///
+    /// Errors: those of `read`, and what the reactor says when the daemon is stopping.
+    pub(crate) async fn read<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            match ready.try_io(|owner| read(&owner.get_ref().0)) {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(result) => return result,
+                Err(_would_block) => {}
+            }
+        }
+    }
+}

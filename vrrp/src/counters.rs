@@ -27,6 +27,11 @@ pub struct Counters {
     pub lower_priority_heard: u64,
     /// Advertisements with our own priority and primary address: a clone of this machine.
     pub duplicate_source: u64,
+    /// Times that another Active of lower rank went on though it was answered ([`crate::Observation::DualActiveBegan`]).
+    pub dual_actives: u64,
+    /// Times that a Backup heard the Active again when less than Skew_Time and one interval was left of its timer: one or two
+    /// more lost or late advertisements, and it had taken over from a living Active.
+    pub near_takeovers: u64,
     /// Times that the adver timer fired so late that another router may have taken over.
     pub stalls: u64,
     /// Actions that were dropped because the driver did not poll them ([`crate::VirtualRouter::ACTION_LIMIT`]).

@@ -18,7 +18,11 @@ pub enum DiscardReason {
     /// The payload is shorter than the fixed header of 8 bytes (RFC 9568 §7.1: the complete VRRP packet MUST be there).
     /// `vrrpv3StatisticsPacketLengthErrors`.
     TooShort,
-    /// TTL or Hop Limit is not 255 (RFC 9568 §7.1, MUST), or the kernel did not say what it is.
+    /// The router speaks to unicast peers only, and the source is none of them. Not in the RFC, where there is no unicast. No
+    /// counter of RFC 6527.
+    NotAPeer,
+    /// TTL or Hop Limit is not 255 (RFC 9568 §7.1, MUST) or, of a unicast peer, not in its range, or the kernel did not say what
+    /// it is.
     /// `vrrpv3StatisticsIpTtlErrors`.
     HopLimit,
     /// The version does not exist over this family, or is not the one that the router speaks (RFC 9568 §7.1, MUST).
@@ -51,6 +55,8 @@ pub enum DiscardReason {
     /// Version 2 with an authentication type other than ours (RFC 3768 §7.1, MUST). RFC 2787 `vrrpStatsAuthTypeMismatch`; RFC
     /// 6527 has none.
     AuthType,
+    /// Version 2 with another password than ours (RFC 2338 §5.3.6, §7.1). RFC 2787 `vrrpStatsAuthFailures`; RFC 6527 has none.
+    Password,
     /// Version 2 with another interval than ours (RFC 3768 §7.1, MUST). `vrrpv3StatisticsAdvIntervalErrors`.
     IntervalMismatch,
     /// Version 2 and the local router is the address owner (RFC 3768 §7.1, MUST). Version 3 lets the election decide (erratum
@@ -66,10 +72,11 @@ pub enum DiscardReason {
 
 impl DiscardReason {
     /// All reasons in the order of the checks.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::IpHeader,
         Self::Fragment,
         Self::TooShort,
+        Self::NotAPeer,
         Self::HopLimit,
         Self::Version,
         Self::Type,
@@ -82,6 +89,7 @@ impl DiscardReason {
         Self::ZeroInterval,
         Self::FirstNotLinkLocal,
         Self::AuthType,
+        Self::Password,
         Self::IntervalMismatch,
         Self::LocalOwner,
         Self::AddressList,
@@ -94,6 +102,7 @@ impl DiscardReason {
             Self::IpHeader => "ip_header",
             Self::Fragment => "fragment",
             Self::TooShort => "too_short",
+            Self::NotAPeer => "not_a_peer",
             Self::HopLimit => "hop_limit",
             Self::Version => "version",
             Self::Type => "type",
@@ -106,6 +115,7 @@ impl DiscardReason {
             Self::ZeroInterval => "zero_interval",
             Self::FirstNotLinkLocal => "first_not_link_local",
             Self::AuthType => "auth_type",
+            Self::Password => "password",
             Self::IntervalMismatch => "interval_mismatch",
             Self::LocalOwner => "local_owner",
             Self::AddressList => "address_list",

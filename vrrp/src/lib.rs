@@ -27,9 +27,10 @@ pub mod wire;
 pub use address::{AddressList, InvalidAddresses};
 pub use counters::{Counters, Discards};
 pub use discard::DiscardReason;
+pub use receive::Peer;
 pub use router::{
-    Action, Advertisement, Event, InvalidParams, Observation, Params, Reason, State, Status, Timer,
-    Transition, VirtualRouter,
+    Action, Advertisement, DualActive, Event, InvalidParams, Observation, Params, Reason, SeenPeer,
+    State, Status, Timer, Transition, VirtualRouter,
 };
 pub use types::{AddressFamily, Interval, Priority, Version, Vrid};
-pub use wire::ChecksumForm;
+pub use wire::{ChecksumChoice, ChecksumForm};

@@ -14,7 +14,7 @@ use crate::address::is_link_local_where_needed;
 use crate::discard::DiscardReason;
 use crate::router::{Advertisement, Params};
 use crate::types::{AddressFamily, Interval, Priority, Version, Vrid};
-use crate::wire::{self, ADVERTISEMENT, ChecksumForm, Format, HOP_LIMIT, Packet};
+use crate::wire::{self, ADVERTISEMENT, Authentication, ChecksumForm, Format, HOP_LIMIT, Packet};
 
 /// A datagram that is long enough to say which virtual router it is for. Nothing else about it has been checked.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,32 @@ pub struct Expectation<'a> {
     pub params: &'a Params,
     /// The primary address of its interface, when it has one.
     pub primary: Option<IpAddr>,
+    /// Its unicast peers: nobody else is heard. Without any it speaks by multicast and hears every router of the link.
+    pub peers: &'a [Peer],
+}
+
+impl<'a> Expectation<'a> {
+    /// The same of a router that speaks to these unicast peers.
+    pub const fn with_peers(self, peers: &'a [Peer]) -> Self {
+        Self { peers, ..self }
+    }
+}
+
+/// A unicast peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Peer {
+    /// Its address, which its packets come from.
+    pub address: IpAddr,
+    /// The least and the greatest TTL or Hop Limit with which it is heard. 255 and 255 is a neighbour on the link, as with
+    /// multicast; each router on the way takes one off.
+    pub ttl: (u8, u8),
+}
+
+impl Peer {
+    /// A neighbour: what a router has forwarded is not heard.
+    pub const fn neighbour(address: IpAddr) -> Self {
+        Self { address, ttl: (HOP_LIMIT, HOP_LIMIT) }
+    }
 }
 
 /// An advertisement that passed every check.
@@ -54,8 +80,6 @@ pub struct Expectation<'a> {
 pub struct Received {
     /// What the machine wants to know: give it to [`crate::Event::Advertisement`].
     pub advertisement: Advertisement,
-    /// The form that the sender's checksum has.
-    pub checksum_form: ChecksumForm,
     /// What is odd about it though valid.
     pub observations: Observations,
 }
@@ -108,19 +132,36 @@ pub fn check(
         return Err(DiscardReason::OwnSource);
     }
     let priority = identified.packet.priority();
-    let advertisement = Advertisement { source, priority, interval };
-    Ok(Received { advertisement, checksum_form, observations })
+    let advertisement = Advertisement { source, priority, interval, checksum_form };
+    Ok(Received { advertisement, observations })
 }
 
-/// What can be checked without knowing the router: hop limit, version, type, length.
+/// Who sent it and from how far. What is for no router has to be a neighbour's.
+fn check_source(
+    datagram: &Datagram<'_>,
+    expectation: Option<Expectation<'_>>,
+) -> Result<(), DiscardReason> {
+    let peers = expectation.map_or(&[][..], |expectation| expectation.peers);
+    let (least, greatest) = match peers {
+        [] => (HOP_LIMIT, HOP_LIMIT),
+        peers => {
+            let peer = peers.iter().find(|peer| peer.address == datagram.source);
+            peer.ok_or(DiscardReason::NotAPeer)?.ttl
+        }
+    };
+    match datagram.hop_limit {
+        Some(hop_limit) if (least..=greatest).contains(&hop_limit) => Ok(()),
+        Some(_) | None => Err(DiscardReason::HopLimit),
+    }
+}
+
+/// What can be read from the form: version, type, length; source and hop limit before them.
 fn check_form(
     identified: &Identified<'_>,
     expectation: Option<Expectation<'_>>,
 ) -> Result<Format, DiscardReason> {
     let Identified { datagram, packet } = identified;
-    if datagram.hop_limit != Some(HOP_LIMIT) {
-        return Err(DiscardReason::HopLimit);
-    }
+    check_source(datagram, expectation)?;
     let format = wire::known_format(packet.version(), identified.family())
         .filter(|&format| expectation.is_none_or(|ours| ours.params.format() == format))
         .ok_or(DiscardReason::Version)?;
@@ -174,6 +215,9 @@ fn check_agreement(
     Expectation { params, .. }: Expectation<'_>,
 ) -> Result<Observations, DiscardReason> {
     let packet = &identified.packet;
+    if format == Format::V2 {
+        check_authentication(packet, params.authentication())?;
+    }
     let theirs_own = packet.priority() == Priority::OWNER;
     let observations = Observations {
         address_list_differs: !params.addresses().matches(packet.addresses(format)),
@@ -182,13 +226,25 @@ fn check_agreement(
     };
     match format.version() {
         Version::V3 => Ok(observations),
-        Version::V2 if packet.auth_type() != 0 => Err(DiscardReason::AuthType),
         Version::V2 if observations.interval_differs => Err(DiscardReason::IntervalMismatch),
         Version::V2 if params.priority() == Priority::OWNER => Err(DiscardReason::LocalOwner),
         Version::V2 if observations.address_list_differs && !theirs_own => {
             Err(DiscardReason::AddressList)
         }
         Version::V2 => Ok(observations),
+    }
+}
+
+/// RFC 2338 §7.1 and RFC 3768 §7.1: the types are the same, and so are the passwords. The bytes of type 0 are ignored.
+fn check_authentication(packet: &Packet<&[u8]>, ours: Authentication) -> Result<(), DiscardReason> {
+    if packet.auth_type() != ours.auth_type() {
+        return Err(DiscardReason::AuthType);
+    }
+    match ours {
+        Authentication::Password(ours) if packet.authentication_data(Format::V2) != Some(ours) => {
+            Err(DiscardReason::Password)
+        }
+        Authentication::None | Authentication::Password(_) => Ok(()),
     }
 }
 

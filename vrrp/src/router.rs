@@ -40,7 +40,10 @@
 mod election;
 mod event;
 mod params;
+mod peers;
 mod reconfigure;
+mod release;
+mod rival;
 mod state;
 mod timing;
 
@@ -51,13 +54,17 @@ use holdfast_time::Instant;
 
 pub use event::{Action, Advertisement, Event, Observation, Reason, Timer, Transition};
 pub use params::{InvalidParams, Params};
+pub use peers::SeenPeer;
+pub use rival::DualActive;
 pub use state::{State, Status};
 
 use crate::counters::Counters;
 use crate::discard::DiscardReason;
 use crate::receive::Expectation;
 use crate::types::{AddressFamily, Interval, Priority, Version};
-use crate::wire::Repr;
+use crate::wire::{ChecksumForm, Repr};
+use peers::Peers;
+use rival::Rival;
 
 /// One virtual router: told the time and what happened, it answers with actions.
 #[derive(Clone, Debug)]
@@ -69,6 +76,9 @@ pub struct VirtualRouter {
     wanted: bool,
     state: State,
     since: Instant,
+    peers: Peers,
+    /// None unless Active.
+    rival: Option<Rival>,
     /// At most [`VirtualRouter::ACTION_LIMIT`]; see there.
     actions: VecDeque<Action>,
     counters: Counters,
@@ -88,6 +98,8 @@ impl VirtualRouter {
             wanted: false,
             state: State::Initialize,
             since: now,
+            peers: Peers::default(),
+            rival: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -96,47 +108,11 @@ impl VirtualRouter {
     /// Takes note of an event.
     pub fn handle(&mut self, now: Instant, event: Event) {
         let Some(event) = self.normalize(event) else { return };
-        match (self.state, event) {
-            (State::Initialize, Event::Startup) => {
-                self.wanted = true;
-                self.start(now);
-            }
-            (State::Initialize, Event::InterfaceUp { primary }) => {
-                self.primary = Some(primary);
-                self.start(now);
-            }
-            (State::Initialize, Event::Shutdown) => self.wanted = false,
-            (State::Initialize, Event::InterfaceDown) => self.primary = None,
-            (State::Initialize, Event::PrimaryChanged { primary }) => {
-                self.primary = self.primary.and(Some(primary));
-            }
-            (State::Initialize, Event::Advertisement(_) | Event::Resumed)
-            | (State::Backup { .. } | State::Active { .. }, Event::Startup) => {}
-
-            (State::Backup { .. } | State::Active { .. }, Event::Shutdown) => {
-                self.wanted = false;
-                self.stop(now, Reason::Shutdown);
-            }
-            (State::Backup { .. } | State::Active { .. }, Event::InterfaceDown) => {
-                self.primary = None;
-                self.stop(now, Reason::InterfaceDown);
-            }
-            (
-                State::Backup { .. } | State::Active { .. },
-                Event::InterfaceUp { primary } | Event::PrimaryChanged { primary },
-            ) => self.primary = Some(primary),
-            (State::Backup { .. }, Event::Advertisement(heard)) => self.hear_as_backup(now, heard),
-            (State::Active { .. }, Event::Advertisement(heard)) => self.hear_as_active(now, heard),
-            // C5 after a sleep in which the queues lost what was sent: a Backup listens anew. An Active's timer, which is due,
-            // decides after the queue has been drained.
-            (State::Backup { active_adver_interval, active, .. }, Event::Resumed) => {
-                self.state = self.backup(now, active_adver_interval, active);
-            }
-            (State::Active { .. }, Event::Resumed) => {}
-            (
-                State::Initialize | State::Backup { .. } | State::Active { .. },
-                Event::Reconfigure(params),
-            ) => self.reconfigure(now, params),
+        match self.state {
+            State::Initialize => self.while_initialize(now, event),
+            State::Backup { .. } => self.while_backup(now, event),
+            State::Active { .. } => self.while_active(now, event),
+            State::Releasing { .. } => self.while_releasing(now, event),
         }
     }
 
@@ -147,7 +123,11 @@ impl VirtualRouter {
                 self.promote(now, takeover);
             }
             State::Active { adver, .. } if adver <= now => self.advertise_on_time(now),
-            State::Initialize | State::Backup { .. } | State::Active { .. } => {}
+            State::Releasing { give_up } if give_up <= now => self.release_unanswered(now),
+            State::Initialize
+            | State::Backup { .. }
+            | State::Active { .. }
+            | State::Releasing { .. } => {}
         }
     }
 
@@ -164,7 +144,7 @@ impl VirtualRouter {
     /// The message to send for [`Action::SendAdvertisement`], checksum included, of the parameters as they are now. In Backup, that
     /// is when giving way, it has the interval of the new Active, so that no other Backup learns a wrong one from it.
     pub fn encode(&self, priority: Priority, source: IpAddr, destination: IpAddr) -> Vec<u8> {
-        self.advertisement(priority).to_vec(source, destination, self.params.checksum_form())
+        self.advertisement(priority).to_vec(source, destination, self.checksum_form())
     }
 
     /// The same as a value that can be written into a buffer.
@@ -173,9 +153,22 @@ impl VirtualRouter {
         self.params.advertisement_with(priority, self.active_adver_interval().unwrap_or(own))
     }
 
-    /// What [`crate::receive::check`] wants to know of this router.
+    /// The form of checksum that version 3 over IPv4 is sent with now: the configured one, or the one heard last.
+    pub fn checksum_form(&self) -> ChecksumForm {
+        let form = self.params.checksum().form(self.peers.last_form());
+        form.for_format(self.params.format())
+    }
+
+    /// What [`crate::receive::check`] wants to know of this router. It speaks by multicast; one with unicast peers adds them
+    /// ([`Expectation::with_peers`]).
     pub const fn expectation(&self) -> Expectation<'_> {
-        Expectation { params: &self.params, primary: self.primary }
+        Expectation { params: &self.params, primary: self.primary, peers: &[] }
+    }
+
+    /// Who has been heard with valid advertisements while this router took part, those heard first in front: 16 at most, of more
+    /// the one that has been silent for longest is forgotten.
+    pub fn peers(&self) -> &[SeenPeer] {
+        self.peers.seen()
     }
 
     /// Counts a packet for this router that [`crate::receive::check`] discarded. Nothing else changes.
@@ -213,27 +206,97 @@ impl VirtualRouter {
         self.primary
     }
 
-    /// Active_Adver_Interval: in Backup the learned one, in Active our own; none in Initialize.
+    /// Active_Adver_Interval: in Backup the learned one, in Active and Releasing our own; none in Initialize.
     pub const fn active_adver_interval(&self) -> Option<Interval> {
         match self.state {
             State::Initialize => None,
             State::Backup { active_adver_interval, .. } => Some(active_adver_interval),
-            State::Active { .. } => Some(self.params.advertisement_interval()),
+            State::Active { .. } | State::Releasing { .. } => {
+                Some(self.params.advertisement_interval())
+            }
         }
     }
 
-    /// Who is Active as far as is known: in Backup who was last accepted as such, in Active our own primary address.
+    /// Who is Active as far as is known: in Backup who was last accepted as such, in Active and Releasing, which have the
+    /// addresses, our own primary address.
     pub const fn active_address(&self) -> Option<IpAddr> {
         match self.state {
             State::Initialize => None,
             State::Backup { active, .. } => active,
-            State::Active { .. } => self.primary,
+            State::Active { .. } | State::Releasing { .. } => self.primary,
         }
     }
 
     /// What has been counted.
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Every event in Initialize.
+    fn while_initialize(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Startup => {
+                self.wanted = true;
+                self.start(now);
+            }
+            Event::Shutdown => self.wanted = false,
+            Event::InterfaceUp { primary } => {
+                self.primary = Some(primary);
+                self.start(now);
+            }
+            Event::InterfaceDown => self.primary = None,
+            Event::PrimaryChanged { primary } => self.primary = self.primary.and(Some(primary)),
+            Event::Reconfigure(params) => self.reconfigure(now, params),
+            Event::Advertisement(_)
+            | Event::StepDown
+            | Event::TakeOver
+            | Event::ActiveLost { .. }
+            | Event::Resumed => {}
+        }
+    }
+
+    /// Every event in Backup.
+    fn while_backup(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Startup | Event::StepDown => {}
+            Event::Shutdown => {
+                self.wanted = false;
+                self.stop(now, Reason::Shutdown);
+            }
+            Event::Advertisement(heard) => self.hear_as_backup(now, heard),
+            Event::ActiveLost { address } => self.lose_active(now, address),
+            Event::TakeOver => self.promote(now, Reason::Group),
+            Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
+                self.primary = Some(primary);
+            }
+            Event::InterfaceDown => self.lose_interface(now),
+            Event::Reconfigure(params) => self.reconfigure(now, params),
+            // C5 after a sleep in which the queues lost what was sent: it listens anew.
+            Event::Resumed => {
+                if let State::Backup { active_adver_interval, active, .. } = self.state {
+                    self.state = self.backup(now, active_adver_interval, active);
+                }
+            }
+        }
+    }
+
+    /// Every event in Active.
+    fn while_active(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Shutdown => {
+                self.wanted = false;
+                self.release(now, Reason::Shutdown);
+            }
+            Event::StepDown => self.release(now, Reason::StepDown),
+            Event::Advertisement(heard) => self.hear_as_active(now, heard),
+            Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
+                self.primary = Some(primary);
+            }
+            Event::InterfaceDown => self.lose_interface(now),
+            Event::Reconfigure(params) => self.reconfigure(now, params),
+            // C5 after a sleep: the timer is due, or will be, and decides after the queue has been drained.
+            Event::Resumed | Event::Startup | Event::TakeOver | Event::ActiveLost { .. } => {}
+        }
     }
 
     /// An address of the other family is no primary address, and what comes from one is not for this router.
@@ -248,6 +311,9 @@ impl VirtualRouter {
             Event::Advertisement(heard) if foreign(heard.source) => None,
             Event::Startup
             | Event::Shutdown
+            | Event::StepDown
+            | Event::TakeOver
+            | Event::ActiveLost { .. }
             | Event::Advertisement(_)
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown
@@ -269,12 +335,15 @@ impl VirtualRouter {
         }
     }
 
-    /// S3, S4: to Initialize. Priority 0 can be sent only while there is an interface.
+    /// S4: without an interface nothing can be said.
+    fn lose_interface(&mut self, now: Instant) {
+        self.primary = None;
+        self.stop(now, Reason::InterfaceDown);
+    }
+
+    /// S3, S4, D2, D3: to Initialize.
     fn stop(&mut self, now: Instant, reason: Reason) {
-        if self.status() == Status::Active {
-            if self.primary.is_some() {
-                self.send(Priority::RELEASE);
-            }
+        if self.status().holds_addresses() {
             self.push(Action::RemoveAddresses);
         }
         self.enter(now, State::Initialize, reason);
@@ -290,9 +359,9 @@ impl VirtualRouter {
         self.enter(now, self.active(now, adver, 0), reason);
     }
 
-    /// S2, R2, R3, C5: to Backup with the full Active_Down_Interval.
+    /// S2, R2, R3, C5, D2: to Backup with the full Active_Down_Interval.
     fn listen(&mut self, now: Instant, interval: Interval, active: Option<IpAddr>, reason: Reason) {
-        if self.status() == Status::Active {
+        if self.status().holds_addresses() {
             self.push(Action::RemoveAddresses);
         }
         self.enter(now, self.backup(now, interval, active), reason);
@@ -310,6 +379,7 @@ impl VirtualRouter {
             active_adver_interval,
             active,
             takeover: Reason::ActiveSilent,
+            lower_since: None,
         }
     }
 
@@ -320,6 +390,7 @@ impl VirtualRouter {
         else {
             return;
         };
+        self.forget_silent_rival(now);
         if forfeit < now {
             let silent = now.saturating_since(advertised);
             self.counters.stalls += 1;
@@ -337,6 +408,7 @@ impl VirtualRouter {
         let interval = self.params.advertisement_interval().duration();
         let adver = if due + interval > now { due + interval } else { now + interval };
         self.state = self.active(now, adver, announcements.saturating_sub(1));
+        self.answer_rival(now);
     }
 
     /// Advertises now and says true, or lets the timer do it: as soon as the storm guard allows it, or after the queue has been
@@ -358,6 +430,7 @@ impl VirtualRouter {
         let announcements = *announcements;
         self.send(self.params.priority());
         self.state = self.active(now, now + interval, announcements);
+        self.answer_rival(now);
         true
     }
 
@@ -370,6 +443,7 @@ impl VirtualRouter {
 
     fn enter(&mut self, now: Instant, state: State, reason: Reason) {
         let from = self.status();
+        self.forget_rival(now);
         self.state = state;
         self.since = now;
         self.push(Action::Report(Transition { at: now, from, to: self.status(), reason }));

@@ -8,7 +8,7 @@ mod checksum;
 mod packet;
 mod repr;
 
-pub use checksum::ChecksumForm;
+pub use checksum::{ChecksumChoice, ChecksumForm};
 pub use packet::{Addresses, Packet};
 pub(crate) use repr::known_format;
 pub use repr::{Authentication, BufferTooShort, Malformed, Repr};

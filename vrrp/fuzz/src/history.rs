@@ -1,7 +1,7 @@
 //! The target that takes bytes for a history: what happens to one router, and when. After each step the invariants are checked.
 //!
 //! ```text
-//!     byte 0        the format and Preempt_Mode      byte 1   the priority      byte 2   the interval
+//!     byte 0        the format, Preempt_Mode, delay      byte 1   the priority      byte 2   the interval
 //!     then steps    one byte for what happens, and as many as it needs
 //! ```
 //!
@@ -13,8 +13,9 @@ use std::time::Duration;
 use holdfast_time::Instant;
 use vrrp::wire::{Format, Packet, Repr};
 use vrrp::{
-    Action, AddressFamily, AddressList, Advertisement, DiscardReason, Event, Interval, Observation,
-    Params, Priority, Reason, State, Status, Timer, Version, VirtualRouter, Vrid,
+    Action, AddressFamily, AddressList, Advertisement, ChecksumChoice, ChecksumForm, DiscardReason,
+    Event, Interval, Observation, Params, Priority, Reason, State, Status, Timer, Version,
+    VirtualRouter, Vrid,
 };
 
 /// Longer histories find nothing more, and cost the fuzzer its speed.
@@ -63,6 +64,8 @@ struct World {
     /// Whether the last action was an advertisement: only behind one may the addresses be installed.
     just_advertised: bool,
     status: Status,
+    /// The other Active, as far as the driver was told.
+    dual: Option<IpAddr>,
     /// Actions that the driver has left unpolled.
     waiting: usize,
     dropped: u64,
@@ -77,6 +80,7 @@ impl World {
             _ => Format::V2,
         };
         let params = params(format, tape.byte(), u16::from(tape.byte()), start & 0x04 == 0);
+        let params = with_options(params, start >> 3);
         let now = Instant::from_start(Duration::from_secs(1000));
         Self {
             format,
@@ -85,6 +89,7 @@ impl World {
             installed: false,
             just_advertised: false,
             status: Status::Initialize,
+            dual: None,
             waiting: 0,
             dropped: 0,
         }
@@ -120,8 +125,13 @@ impl World {
     fn event(&self, what: u8, tape: &mut Tape<'_>) -> Event {
         match what {
             6 => Event::Startup,
-            7 if tape.byte() & 1 == 0 => Event::Shutdown,
-            7 => Event::Resumed,
+            7 => match tape.byte() & 0x07 {
+                1 => Event::Resumed,
+                2 | 6 => Event::StepDown,
+                3 => Event::TakeOver,
+                5 => Event::ActiveLost { address: self.host(tape.byte()) },
+                _ => Event::Shutdown,
+            },
             8 => Event::InterfaceUp { primary: self.host(tape.byte()) },
             9 if tape.byte() & 1 == 0 => Event::InterfaceDown,
             9 => Event::PrimaryChanged { primary: self.host(tape.byte()) },
@@ -130,6 +140,10 @@ impl World {
                 source: self.host(tape.byte()),
                 priority: Priority::new(tape.byte()),
                 interval: interval(self.format, tape.pair()),
+                checksum_form: match what {
+                    11 => ChecksumForm::MessageOnly,
+                    _ => ChecksumForm::PseudoHeader,
+                },
             }),
         }
     }
@@ -153,7 +167,7 @@ impl World {
             .with_priority(params.priority())
             .and_then(|both| both.with_advertisement_interval(params.advertisement_interval()));
         let Ok(both) = both else { panic!("parameters that were valid before") };
-        both.with_preempt_mode(params.preempt_mode())
+        with_options(both.with_preempt_mode(params.preempt_mode()), how >> 6)
     }
 
     /// A host of the LAN; sometimes one of the other family, which is nobody here.
@@ -175,10 +189,16 @@ impl World {
         self.router.handle(self.now, event.clone());
         self.count_new_actions(&before);
         self.check_learning(&before, &event);
-        // I4: only a timer that has run out, or the owner's start, makes an Active.
+        // I4: only a timer that has run out, the owner's start, or its sync group makes an Active.
         let promoted = before.status() != Status::Active && self.router.status() == Status::Active;
         let owner = self.router.priority() == Priority::OWNER;
-        assert!(!promoted || (owner && before.status() == Status::Initialize), "{event:?}");
+        let may = (owner && before.status() == Status::Initialize)
+            || (before.status() == Status::Backup && event == Event::TakeOver);
+        assert!(!promoted || may, "{event:?}");
+        // Make before break: who had the addresses and was told to leave them still has them, unless it was told twice.
+        if before.status() == Status::Active && matches!(event, Event::Shutdown | Event::StepDown) {
+            assert_eq!(self.router.status(), Status::Releasing);
+        }
     }
 
     fn timeout(&mut self) {
@@ -230,8 +250,9 @@ impl World {
         let may = match event {
             Event::Advertisement(heard) => {
                 let params = before.params();
+                let waits = !params.preempts() || !params.preempt_delay().is_zero();
                 let accepted = heard.priority != Priority::RELEASE
-                    && (heard.priority >= params.priority() || !params.preempts());
+                    && (heard.priority >= params.priority() || waits);
                 accepted && params.version() == Version::V3 && is == Some(heard.interval)
             }
             Event::Reconfigure(params) => {
@@ -239,6 +260,9 @@ impl World {
             }
             Event::Startup
             | Event::Shutdown
+            | Event::StepDown
+            | Event::TakeOver
+            | Event::ActiveLost { .. }
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown
             | Event::PrimaryChanged { .. }
@@ -254,17 +278,21 @@ impl World {
             // The oldest are lost: what came before is not known any more.
             self.dropped = dropped;
             while self.router.poll_action().is_some() {}
-            self.installed = self.router.status() == Status::Active;
+            self.installed = self.router.status().holds_addresses();
             self.status = self.router.status();
             self.just_advertised = false;
+            self.dual = self.router.dual_active().map(|dual| dual.source);
         }
         self.waiting = 0;
         while let Some(action) = self.router.poll_action() {
             self.perform(&action);
         }
-        // I7: the addresses are there exactly while Active.
-        assert_eq!(self.installed, self.router.status() == Status::Active, "I7");
+        // I7: the addresses are there exactly while Active or giving up.
+        assert_eq!(self.installed, self.router.status().holds_addresses(), "I7");
         assert_eq!(self.status, self.router.status(), "a transition was not reported");
+        let dual = self.router.dual_active().map(|dual| dual.source);
+        assert_eq!(self.dual, dual, "two Actives were not reported, or their end was not");
+        assert!(dual.is_none() || self.status == Status::Active);
     }
 
     fn perform(&mut self, action: &Action) {
@@ -293,7 +321,16 @@ impl World {
             }
             Action::Observe(observation) => match observation {
                 Observation::Stalled { silent } => assert!(*silent > Duration::ZERO),
-                Observation::DualActive { .. }
+                Observation::DualActiveBegan { source, .. } => {
+                    assert_ne!(self.dual, Some(*source), "reported twice");
+                    self.dual = Some(*source);
+                }
+                Observation::DualActiveEnded { source, .. } => {
+                    assert_eq!(self.dual, Some(*source), "what ends has begun");
+                    self.dual = None;
+                }
+                Observation::LowerRankHeard { .. }
+                | Observation::ReleaseUnanswered { .. }
                 | Observation::DuplicateSource { .. }
                 | Observation::OwnerConflict { .. }
                 | Observation::ReconfigureRefused => {}
@@ -316,9 +353,11 @@ impl World {
         assert_eq!((repr.priority(), repr.vrid()), (priority, self.router.params().vrid()));
         assert!(repr.addresses().eq(self.router.params().addresses().as_slice().iter().copied()));
         assert!(packet.checksum_form(self.format, source, group).is_some());
+        assert_eq!(repr.authentication(), self.router.params().authentication());
     }
 
-    /// I6: Active has the adver timer, Backup the active-down timer, neither longer than it may be; Initialize has none.
+    /// I6: Active has the adver timer, Backup the active-down timer, Releasing its own, none longer than it may be; Initialize
+    /// has none.
     fn check(&self) {
         let router = &self.router;
         let left = router.poll_timeout().map(|(at, timer)| (at.saturating_since(self.now), timer));
@@ -330,11 +369,15 @@ impl World {
             (Status::Active, Some((left, Timer::Adver))) => {
                 left <= router.params().advertisement_interval().duration()
             }
-            (Status::Initialize | Status::Backup | Status::Active, _) => false,
+            (Status::Releasing, Some((left, Timer::Release))) => {
+                left <= router.params().release_interval()
+            }
+            (Status::Initialize | Status::Backup | Status::Active | Status::Releasing, _) => false,
         };
         assert!(allowed, "I6: {} with {left:?}", router.status());
         assert!(router.status() == Status::Initialize || router.primary().is_some());
         assert!(router.since() <= self.now);
+        assert!(router.peers().len() <= 16, "who was heard is bounded");
     }
 }
 
@@ -343,15 +386,28 @@ fn reason_fits(from: Status, to: Status, reason: Reason) -> bool {
     match reason {
         Reason::Startup => (from, to) == (Status::Initialize, Status::Backup),
         Reason::Owner => (from, to) == (Status::Initialize, Status::Active),
-        Reason::Shutdown | Reason::InterfaceDown => {
-            from != Status::Initialize && to == Status::Initialize
+        Reason::Shutdown => match from {
+            Status::Initialize => false,
+            Status::Active => to == Status::Releasing,
+            Status::Backup | Status::Releasing => to == Status::Initialize,
+        },
+        Reason::StepDown => (from, to) == (Status::Active, Status::Releasing),
+        Reason::TakenOver => {
+            from == Status::Releasing && matches!(to, Status::Backup | Status::Initialize)
         }
-        Reason::ActiveSilent | Reason::ActiveReleased | Reason::Preempt => {
-            (from, to) == (Status::Backup, Status::Active)
+        Reason::NobodyTookOver => {
+            from == Status::Releasing && matches!(to, Status::Active | Status::Initialize)
         }
-        Reason::HigherPriority | Reason::HigherAddress | Reason::Stalled => {
+        Reason::InterfaceDown => from != Status::Initialize && to == Status::Initialize,
+        Reason::ActiveSilent
+        | Reason::ActiveReleased
+        | Reason::ActiveLost
+        | Reason::Group
+        | Reason::Preempt => (from, to) == (Status::Backup, Status::Active),
+        Reason::HigherPriority | Reason::HigherAddress => {
             (from, to) == (Status::Active, Status::Backup)
         }
+        Reason::Stalled => from.holds_addresses() && to == Status::Backup,
         other => panic!("{other:?} is new here"),
     }
 }
@@ -384,4 +440,16 @@ fn params(format: Format, priority: u8, units: u16, preempt: bool) -> Params {
     });
     let Some(params) = made else { panic!("parameters that are valid") };
     params.with_preempt_mode(preempt)
+}
+
+/// A preempt delay, a password, and a form of the checksum, as the bits say.
+fn with_options(params: Params, bits: u8) -> Params {
+    let delay = if bits & 0x01 == 0 { Duration::ZERO } else { Duration::from_secs(5) };
+    let checksum = match bits >> 1 & 0x03 {
+        1 => ChecksumChoice::Rfc9568,
+        2 => ChecksumChoice::PseudoHeader,
+        _ => ChecksumChoice::Auto,
+    };
+    let password = (bits & 0x08 != 0).then_some(*b"password");
+    params.with_preempt_delay(delay).with_checksum(checksum).with_password(password)
 }

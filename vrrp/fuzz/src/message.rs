@@ -100,10 +100,11 @@ fn meet(format: Format, how: u8, payload: &[u8]) -> Option<DiscardReason> {
     // A router with this very VRID, so that the later rules are reached.
     let ours = identified.vrid().map(|vrid| params(format, vrid, how & 0x04 != 0));
     let primary = if how & 0x08 == 0 { other(format) } else { source };
-    let expectation = ours
-        .as_ref()
-        .filter(|_| how & 0x10 == 0)
-        .map(|params| Expectation { params, primary: Some(primary) });
+    let expectation = ours.as_ref().filter(|_| how & 0x10 == 0).map(|params| Expectation {
+        params,
+        primary: Some(primary),
+        peers: &[],
+    });
     match ladder::check(&identified, expectation) {
         Err(reason) => Some(reason),
         Ok(received) => {

@@ -1,12 +1,13 @@
 //! What a socket tells about a received packet.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::discard::DiscardReason;
 use crate::wire::PROTOCOL;
 
 /// A received IP packet of protocol 112. Source and destination are of one family.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Datagram<'a> {
     /// The IP header's source.
     pub source: IpAddr,
@@ -16,6 +17,19 @@ pub struct Datagram<'a> {
     pub hop_limit: Option<u8>,
     /// What follows the IP header, up to the length that the header says.
     pub payload: &'a [u8],
+}
+
+/// Without the payload's bytes: version 2's password is among them.
+impl fmt::Debug for Datagram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, destination, hop_limit, payload } = self;
+        f.debug_struct("Datagram")
+            .field("source", source)
+            .field("destination", destination)
+            .field("hop_limit", hop_limit)
+            .field("len", &payload.len())
+            .finish()
+    }
 }
 
 impl<'a> Datagram<'a> {

@@ -77,7 +77,7 @@ impl Meeting {
             payload: &self.bytes,
         };
         let identified = identify(datagram)?;
-        let expectation = Expectation { params: ours, primary: Some(self.primary) };
+        let expectation = Expectation { params: ours, primary: Some(self.primary), peers: &[] };
         check(&identified, self.configured.then_some(expectation))
     }
 
@@ -253,7 +253,9 @@ fn a_router_of_one_version_discards_the_other() {
 #[test]
 fn v3_ipv4_is_accepted_with_either_checksum_and_says_which() {
     let form = |checksum| {
-        Meeting { checksum, ..Meeting::v3_ipv4() }.check().map(|received| received.checksum_form)
+        Meeting { checksum, ..Meeting::v3_ipv4() }
+            .check()
+            .map(|received| received.advertisement.checksum_form)
     };
     assert_eq!(form(Form::MessageOnly), Ok(ChecksumForm::MessageOnly));
     assert_eq!(form(Form::Pseudo), Ok(ChecksumForm::PseudoHeader));
@@ -271,8 +273,12 @@ fn v2_and_ipv6_have_one_form_of_checksum_each() {
 fn what_passes_is_what_the_packet_says() {
     let received = Meeting::v3_ipv4().check().unwrap();
     let source = address("192.0.2.251");
-    let advertisement =
-        Advertisement { source, priority: Priority::DEFAULT, interval: interval(100) };
+    let advertisement = Advertisement {
+        source,
+        priority: Priority::DEFAULT,
+        interval: interval(100),
+        checksum_form: ChecksumForm::MessageOnly,
+    };
     assert_eq!(received.advertisement, advertisement);
     assert!(!received.observations.any());
 }

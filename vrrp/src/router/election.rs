@@ -1,6 +1,7 @@
 //! What an advertisement does: the rows R1 to R8 of the transition table.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 
 use holdfast_time::Instant;
 
@@ -10,16 +11,29 @@ use crate::types::Priority;
 impl VirtualRouter {
     /// R1 to R8 in Backup. No tie-break here: an equal priority is accepted as the Active's.
     pub(super) fn hear_as_backup(&mut self, now: Instant, heard: Advertisement) {
-        self.observe_claims(heard);
-        let learned = self.backup(now, heard.interval, Some(heard.source));
-        let State::Backup { active_down, active_adver_interval, takeover, .. } = &mut self.state
+        self.take_note(now, heard);
+        let mut learned = self.backup(now, heard.interval, Some(heard.source));
+        let lower = heard.priority < self.params.priority();
+        let (preempts, delay) = (self.params.preempts(), self.params.preempt_delay());
+        let near = self.is_near_takeover(now, heard);
+        let State::Backup { active_down, active_adver_interval, takeover, lower_since, .. } =
+            &mut self.state
         else {
             return;
         };
         if heard.priority == Priority::RELEASE {
             *active_down = now + self.params.skew_time(*active_adver_interval);
             *takeover = Reason::ActiveReleased;
-        } else if heard.priority >= self.params.priority() || !self.params.preempts() {
+            return;
+        }
+        let since = lower.then(|| lower_since.unwrap_or(now));
+        *lower_since = since;
+        let waits = since.is_some_and(|since| now < since + delay);
+        if !lower || !preempts || waits {
+            if let State::Backup { lower_since, .. } = &mut learned {
+                *lower_since = since;
+            }
+            self.counters.near_takeovers += u64::from(near);
             self.state = learned;
         } else if *takeover == Reason::ActiveSilent {
             // R6: the timer keeps running, and then this router takes over from a living Active.
@@ -27,9 +41,39 @@ impl VirtualRouter {
         }
     }
 
+    /// B1: the known Active counts as if it had given up. The timer is never moved back: another protocol may say so often.
+    pub(super) fn lose_active(&mut self, now: Instant, address: IpAddr) {
+        let State::Backup { active_down, active_adver_interval, active, takeover, .. } =
+            &mut self.state
+        else {
+            return;
+        };
+        if *active == Some(address) {
+            let skewed = now + self.params.skew_time(*active_adver_interval);
+            *active_down = (*active_down).min(skewed);
+            *takeover = Reason::ActiveLost;
+        }
+    }
+
+    /// Whether the known Active is heard again when less than Skew_Time and one interval was left. With fewer than three
+    /// `down_adverts` every advertisement would be that: it must be late by half an interval, too.
+    fn is_near_takeover(&self, now: Instant, heard: Advertisement) -> bool {
+        let State::Backup { active_down, active_adver_interval, active, takeover, .. } = self.state
+        else {
+            return false;
+        };
+        let interval = active_adver_interval.duration();
+        let near = self.params.skew_time(active_adver_interval) + interval;
+        let whole = self.params.active_down_interval(active_adver_interval);
+        let late = whole.saturating_sub(interval * 3 / 2);
+        takeover == Reason::ActiveSilent
+            && active == Some(heard.source)
+            && active_down.saturating_since(now) < near.min(late)
+    }
+
     /// R1 to R8 in Active. Preempt_Mode is not asked: who is Active defends itself.
     pub(super) fn hear_as_active(&mut self, now: Instant, heard: Advertisement) {
-        self.observe_claims(heard);
+        self.take_note(now, heard);
         let Advertisement { source, priority, .. } = heard;
         let by_priority = priority.cmp(&self.params.priority());
         match by_priority.then(Some(source).cmp(&self.primary)) {
@@ -52,9 +96,10 @@ impl VirtualRouter {
         self.listen(now, interval, Some(source), reason);
     }
 
-    /// Counts an advertisement, and reports what is wrong with its sender whatever the state.
-    fn observe_claims(&mut self, heard: Advertisement) {
+    /// Counts an advertisement and remembers its sender, and reports what is wrong with it whatever the state.
+    pub(super) fn take_note(&mut self, now: Instant, heard: Advertisement) {
         let Advertisement { source, priority, .. } = heard;
+        self.peers.hear(now, heard);
         self.counters.advertisements_received += 1;
         if priority == Priority::RELEASE {
             self.counters.priority_zero_received += 1;
@@ -69,23 +114,26 @@ impl VirtualRouter {
 
     /// R1, R4, R6 in Active: whoever sent this shall hear from us, and the link shall learn again where the addresses are.
     fn defend(&mut self, now: Instant, heard: Advertisement) {
-        let Advertisement { source, priority, .. } = heard;
+        let released = heard.priority == Priority::RELEASE;
+        let news = if released {
+            self.rival_gives_up(now, heard.source);
+            None
+        } else {
+            self.hear_rival(now, heard)
+        };
         let answered = self.advertise_soon(now);
         if answered {
             self.push(Action::Announce);
         }
-        let State::Active { announcements, .. } = &mut self.state else { return };
-        // Once with the answer, and once more with the timed advertisement after it.
-        let waiting = std::mem::replace(announcements, if answered { 1 } else { 2 });
-        // In the first interval it is no news: the router that was Active before says goodbye.
-        let interval = self.params.advertisement_interval().duration();
-        let settled = now.saturating_since(self.since) >= interval;
-        if priority != Priority::RELEASE && settled {
+        if let State::Active { announcements, .. } = &mut self.state {
+            // Once with the answer, and once more with the timed advertisement after it.
+            *announcements = if answered { 1 } else { 2 };
+        }
+        if !released && self.is_settled(now) {
             self.counters.lower_priority_heard += 1;
-            // While an answer is waiting, what else comes in is answered by the same one, without another report.
-            if answered || waiting < 2 {
-                self.push(Action::Observe(Observation::DualActive { source, priority }));
-            }
+        }
+        if let Some(news) = news {
+            self.push(Action::Observe(news));
         }
     }
 }

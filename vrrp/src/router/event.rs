@@ -8,14 +8,27 @@ use serde::Serialize;
 
 use super::{Params, Status};
 use crate::types::{Interval, Priority};
+use crate::wire::ChecksumForm;
 
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The virtual router shall take part. Without a usable interface the wish is kept until there is one.
     Startup,
-    /// The virtual router shall no longer take part.
+    /// The virtual router shall no longer take part. An Active says so with priority 0 and keeps the addresses until another
+    /// router is heard ([`Status::Releasing`]); a second one ends that at once.
     Shutdown,
+    /// An Active shall give up its role now and stay as a Backup, as at [`Event::Shutdown`]. It does not keep the router from
+    /// taking over again: whoever wants that gives it Preempt_Mode false or a lower priority ([`Event::Reconfigure`]).
+    StepDown,
+    /// Another protocol (BFD) says that the Active at this address is gone. For a Backup of that Active it counts as priority 0
+    /// from it; nobody else is concerned.
+    ActiveLost {
+        /// Whose primary address it was.
+        address: IpAddr,
+    },
+    /// A Backup shall become Active now: another router of its sync group did. Nobody else is concerned.
+    TakeOver,
     /// A valid advertisement of this virtual router came in ([`crate::receive::check`]).
     Advertisement(Advertisement),
     /// The interface can be used and has this primary address of the router's family: of IPv4 the first one, of IPv6 a
@@ -34,7 +47,9 @@ pub enum Event {
     /// Other parameters, by configuration or by tracking. Those of another VRID, version or family are refused
     /// ([`Observation::ReconfigureRefused`]): that is another virtual router, which needs a machine of its own.
     Reconfigure(Params),
-    /// The whole machine slept, and what peers sent meanwhile is lost rather than queued.
+    /// The whole machine slept, and what peers sent meanwhile is lost rather than queued. The time that it slept counts in the
+    /// instants that the router is given (CLOCK_BOOTTIME). A Backup listens for a whole Active_Down_Interval; of an Active the
+    /// timer, when it fires next, decides by how long nothing was sent; who was giving up no longer has the addresses.
     Resumed,
 }
 
@@ -47,6 +62,8 @@ pub struct Advertisement {
     pub priority: Priority,
     /// The sender's interval.
     pub interval: Interval,
+    /// The form of the sender's checksum, which [`crate::ChecksumChoice::Auto`] follows.
+    pub checksum_form: ChecksumForm,
 }
 
 /// What the driver has to do. Do it in the order in which [`crate::VirtualRouter::poll_action`] gives it: the order is part of
@@ -63,9 +80,10 @@ pub enum Action {
     },
     /// Put all the virtual router's addresses on the interface. Those that are there already stay.
     InstallAddresses,
-    /// Take every address off the interface that was installed for this virtual router.
+    /// Take every address off the interface that was installed for this virtual router. Who gives up does so only when another
+    /// router has been heard, or nobody in time.
     RemoveAddresses,
-    /// While Active, the list of addresses was changed by a reconfiguration: take off and put on.
+    /// While Active or giving up, the list of addresses was changed by a reconfiguration: take off and put on.
     UpdateAddresses {
         /// The addresses to take off.
         removed: Vec<IpAddr>,
@@ -104,33 +122,49 @@ pub enum Reason {
     Startup,
     /// Told to take part as the owner of the addresses: to Active at once.
     Owner,
-    /// Told to stop: to Initialize.
+    /// Told to stop: to Releasing, or to Initialize.
     Shutdown,
+    /// Told to give up the Active's role: to Releasing.
+    StepDown,
+    /// Another router advertised while this one gave up: to Backup, or to Initialize.
+    TakenOver,
+    /// None did in time: to Active again, or to Initialize.
+    NobodyTookOver,
     /// The interface went down: to Initialize.
     InterfaceDown,
     /// No advertisement for Active_Down_Interval: to Active. RFC 6527 `masterNoResponse`.
     ActiveSilent,
     /// The Active gave up with priority 0: to Active. RFC 6527 `priority`.
     ActiveReleased,
+    /// Another protocol said that the Active is gone: to Active.
+    ActiveLost,
+    /// Another router of the sync group took over: to Active.
+    Group,
     /// The Active has a lower priority, and Preempt_Mode is true: to Active. RFC 6527 `preempted`.
     Preempt,
     /// Another router has a higher priority: to Backup.
     HigherPriority,
     /// Another router has the same priority and a higher address: to Backup.
     HigherAddress,
-    /// It sent nothing for so long that another router may have taken over, and Preempt_Mode is false: to Backup.
+    /// It sent nothing for so long that another router may have taken over, and Preempt_Mode is false or it was giving up: to
+    /// Backup.
     Stalled,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Startup,
         Self::Owner,
         Self::Shutdown,
+        Self::StepDown,
+        Self::TakenOver,
+        Self::NobodyTookOver,
         Self::InterfaceDown,
         Self::ActiveSilent,
         Self::ActiveReleased,
+        Self::ActiveLost,
+        Self::Group,
         Self::Preempt,
         Self::HigherPriority,
         Self::HigherAddress,
@@ -143,9 +177,14 @@ impl Reason {
             Self::Startup => "startup",
             Self::Owner => "owner",
             Self::Shutdown => "shutdown",
+            Self::StepDown => "step_down",
+            Self::TakenOver => "taken_over",
+            Self::NobodyTookOver => "nobody_took_over",
             Self::InterfaceDown => "interface_down",
             Self::ActiveSilent => "active_silent",
             Self::ActiveReleased => "active_released",
+            Self::ActiveLost => "active_lost",
+            Self::Group => "group",
             Self::Preempt => "preempt",
             Self::HigherPriority => "higher_priority",
             Self::HigherAddress => "higher_address",
@@ -159,13 +198,32 @@ impl Reason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Observation {
-    /// While Active for an interval or longer, an advertisement of a router that should have yielded. It ends with one advertisement of ours when that
-    /// router hears us; when it keeps coming, it does not hear us.
-    DualActive {
+    /// While Active for an interval or longer, the first advertisement of a router that should have yielded: a split that has
+    /// healed, unless [`Observation::DualActiveBegan`] follows.
+    LowerRankHeard {
         /// The other Active.
         source: IpAddr,
         /// Its priority.
         priority: Priority,
+    },
+    /// Another Active of lower rank goes on though it was answered: it does not hear us, and there are two.
+    DualActiveBegan {
+        /// The other Active.
+        source: IpAddr,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// That one has been silent for three of its intervals, or has given up, or we are no longer Active.
+    DualActiveEnded {
+        /// The other Active.
+        source: IpAddr,
+        /// How long after its first advertisement.
+        lasted: Duration,
+    },
+    /// Told to give up the Active's role, and nobody took it over: Active again.
+    ReleaseUnanswered {
+        /// How long nobody was heard.
+        waited: Duration,
     },
     /// An advertisement with our own priority and our own primary address: a clone of this machine, or a loop. Not answered,
     /// since the answers of two clones would never end.
@@ -195,6 +253,8 @@ pub enum Timer {
     ActiveDown,
     /// Adver_Timer: the Active advertises when it fires.
     Adver,
+    /// How long one that gives up waits to hear another router.
+    Release,
 }
 
 impl Timer {
@@ -203,6 +263,7 @@ impl Timer {
         match self {
             Self::ActiveDown => "active_down",
             Self::Adver => "adver",
+            Self::Release => "release",
         }
     }
 }

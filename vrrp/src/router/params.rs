@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::timing;
 use crate::address::AddressList;
 use crate::types::{AddressFamily, Interval, Priority, Version, Vrid};
-use crate::wire::{ChecksumForm, Format, Repr};
+use crate::wire::{Authentication, ChecksumChoice, Format, Repr};
 
 /// A virtual router's parameters. VRID, version and family say which router it is; the rest may be reconfigured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,9 @@ pub struct Params {
     advertisement_interval: Interval,
     preempt_mode: bool,
     addresses: AddressList,
-    checksum_form: ChecksumForm,
+    checksum: ChecksumChoice,
+    authentication: Authentication,
+    preempt_delay: Duration,
     down_adverts: NonZeroU8,
 }
 
@@ -43,7 +45,9 @@ impl Params {
             advertisement_interval: Interval::DEFAULT,
             preempt_mode: true,
             addresses,
-            checksum_form: ChecksumForm::default(),
+            checksum: ChecksumChoice::default(),
+            authentication: Authentication::None,
+            preempt_delay: Duration::ZERO,
             down_adverts: const { NonZeroU8::new(3).unwrap() },
         })
     }
@@ -77,9 +81,23 @@ impl Params {
         Self { preempt_mode, ..self }
     }
 
-    /// The same with this checksum form, which counts when version 3 is sent over IPv4.
-    pub fn with_checksum_form(self, checksum_form: ChecksumForm) -> Self {
-        Self { checksum_form, ..self }
+    /// The same with this preempt delay (keepalived's `preempt_delay`): for so long after a Backup heard an Active of lower
+    /// priority first, it leaves it alone. Zero: it does not wait. It delays no takeover from an Active that fell silent or gave
+    /// up, and the address owner has none.
+    pub fn with_preempt_delay(self, preempt_delay: Duration) -> Self {
+        Self { preempt_delay, ..self }
+    }
+
+    /// The same with version 2's simple text password (RFC 2338 §5.3.6), its bytes filled with zeros to eight; `None` for no
+    /// authentication. Version 3 has none, whatever stands here.
+    pub fn with_password(self, password: Option<[u8; 8]>) -> Self {
+        let authentication = password.map_or(Authentication::None, Authentication::Password);
+        Self { authentication, ..self }
+    }
+
+    /// The same with this choice of the checksum's form, which counts when version 3 is sent over IPv4.
+    pub fn with_checksum(self, checksum: ChecksumChoice) -> Self {
+        Self { checksum, ..self }
     }
 
     /// The same with so many lost advertisements, 3 in the RFC, before the Active counts as dead.
@@ -132,9 +150,32 @@ impl Params {
         &self.addresses
     }
 
-    /// The form of the checksum for sending.
-    pub const fn checksum_form(&self) -> ChecksumForm {
-        self.checksum_form.for_format(self.format)
+    /// How long a living Active of lower priority is left alone before it is preempted. The owner never waits.
+    pub fn preempt_delay(&self) -> Duration {
+        match self.priority {
+            Priority::OWNER => Duration::ZERO,
+            _ => self.preempt_delay,
+        }
+    }
+
+    /// What proves the sender: version 2's password, if one is configured.
+    pub const fn authentication(&self) -> Authentication {
+        match self.format {
+            Format::V2 => self.authentication,
+            Format::V3Ipv4 | Format::V3Ipv6 => Authentication::None,
+        }
+    }
+
+    /// The choice of the checksum's form for sending.
+    pub const fn checksum(&self) -> ChecksumChoice {
+        self.checksum
+    }
+
+    /// How long a router that gives up keeps the addresses while it waits for another one to be heard: four
+    /// Advertisement_Intervals, which is more than any Backup's Skew_Time, and never more than 30 seconds.
+    pub fn release_interval(&self) -> Duration {
+        const MAX: Duration = Duration::from_secs(30);
+        (self.advertisement_interval.duration() * 4).min(MAX)
     }
 
     /// How many lost advertisements make the Active count as dead.
@@ -161,6 +202,7 @@ impl Params {
     /// The same with another interval, which the version can say.
     pub(super) fn advertisement_with(&self, priority: Priority, interval: Interval) -> Repr<'_> {
         Repr::new(self.format, self.vrid, priority, interval, self.addresses.as_slice())
+            .with_authentication(self.authentication())
     }
 
     /// Whether `other` are parameters of the same virtual router.

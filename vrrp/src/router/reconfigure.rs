@@ -20,7 +20,16 @@ impl VirtualRouter {
             State::Initialize => {}
             State::Backup { .. } => self.reconfigure_backup(now, &old),
             State::Active { .. } => self.reconfigure_active(now, &old),
+            State::Releasing { .. } => self.reconfigure_releasing(now, &old),
         }
+    }
+
+    /// C2, C3: it waits no longer than the new interval says. What is put on while it still has the addresses is announced.
+    fn reconfigure_releasing(&mut self, now: Instant, old: &Params) {
+        if let State::Releasing { give_up } = &mut self.state {
+            *give_up = (*give_up).min(now + self.params.release_interval());
+        }
+        self.readdress(old);
     }
 
     /// C1, C2: what remains of the timer changes by as much as the whole interval did, and never below zero.
@@ -34,7 +43,7 @@ impl VirtualRouter {
             Version::V3 => *active_adver_interval,
         };
         let whole = |params: &Params, interval| {
-            if *takeover == Reason::ActiveReleased {
+            if matches!(*takeover, Reason::ActiveReleased | Reason::ActiveLost) {
                 params.skew_time(interval)
             } else {
                 params.active_down_interval(interval)
@@ -49,16 +58,21 @@ impl VirtualRouter {
     fn reconfigure_active(&mut self, now: Instant, old: &Params) {
         let State::Active { adver, .. } = &mut self.state else { return };
         *adver = (*adver).min(now + self.params.advertisement_interval().duration());
+        let readdressed = old.addresses().as_slice() != self.params.addresses().as_slice();
+        if readdressed || old.priority() != self.params.priority() {
+            self.advertise_soon(now);
+        }
+        self.readdress(old);
+    }
+
+    /// C3: what differs between the lists is taken off and put on, and what is new is announced.
+    fn readdress(&mut self, old: &Params) {
         let (before, after) = (old.addresses(), self.params.addresses());
-        let readdressed = before.as_slice() != after.as_slice();
         let without = |list: &[IpAddr], other: &AddressList| -> Vec<IpAddr> {
             list.iter().copied().filter(|&address| !other.contains(address)).collect()
         };
         let removed = without(before.as_slice(), after);
         let added = without(after.as_slice(), before);
-        if readdressed || old.priority() != self.params.priority() {
-            self.advertise_soon(now);
-        }
         let announce = !added.is_empty();
         if announce || !removed.is_empty() {
             self.push(Action::UpdateAddresses { removed, added });

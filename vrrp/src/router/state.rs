@@ -25,6 +25,9 @@ pub enum State {
         active: Option<IpAddr>,
         /// The reason that taking over would have, were the timer to fire now.
         takeover: Reason,
+        /// Since when the Active is one of lower priority: where the preempt delay begins. None when the last advertisement was
+        /// of our priority or a higher one.
+        lower_since: Option<Instant>,
     },
     /// It has the addresses and advertises.
     Active {
@@ -38,6 +41,12 @@ pub enum State {
         /// may have been the last one on the link.
         announcements: u8,
     },
+    /// It was Active and has said with priority 0 that it gives up. It keeps the addresses until another router advertises, so
+    /// that clients see no gap (not in the RFC).
+    Releasing {
+        /// When it waits no longer ([`crate::Params::release_interval`]).
+        give_up: Instant,
+    },
 }
 
 impl State {
@@ -47,6 +56,7 @@ impl State {
             Self::Initialize => Status::Initialize,
             Self::Backup { .. } => Status::Backup,
             Self::Active { .. } => Status::Active,
+            Self::Releasing { .. } => Status::Releasing,
         }
     }
 
@@ -56,6 +66,7 @@ impl State {
             Self::Initialize => None,
             Self::Backup { active_down, .. } => Some((active_down, Timer::ActiveDown)),
             Self::Active { adver, .. } => Some((adver, Timer::Adver)),
+            Self::Releasing { give_up } => Some((give_up, Timer::Release)),
         }
     }
 }
@@ -70,15 +81,26 @@ pub enum Status {
     Backup,
     /// It has the addresses.
     Active,
+    /// It gives up, and has the addresses until another router is heard. To RFC 6527 it is a backup.
+    Releasing,
 }
 
 impl Status {
+    /// Whether a router in this state has the addresses.
+    pub const fn holds_addresses(self) -> bool {
+        match self {
+            Self::Initialize | Self::Backup => false,
+            Self::Active | Self::Releasing => true,
+        }
+    }
+
     /// The name in logs, metrics and status; the serialized form is the same.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Initialize => "initialize",
             Self::Backup => "backup",
             Self::Active => "active",
+            Self::Releasing => "releasing",
         }
     }
 }

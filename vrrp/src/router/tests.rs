@@ -29,6 +29,7 @@ fn slower(priority: u8, source: &str, centiseconds: u16) -> Event {
         source: address(source),
         priority: Priority::new(priority),
         interval: interval(centiseconds),
+        checksum_form: ChecksumForm::PseudoHeader,
     })
 }
 
@@ -117,6 +118,7 @@ impl Bench {
                 format!("backup {:?} L={active_adver_interval}", left(active_down))
             }
             State::Active { adver, .. } => format!("active {:?}", left(adver)),
+            State::Releasing { give_up } => format!("releasing {:?}", left(give_up)),
         };
         format!("{} | {state}", words.join(", "))
     }
@@ -133,7 +135,14 @@ fn word(action: &Action) -> String {
             format!("{from}>{to} {}", reason.label())
         }
         Action::Observe(observation) => match observation {
-            Observation::DualActive { source, priority } => format!("dual {source} {priority}"),
+            Observation::LowerRankHeard { source, priority } => {
+                format!("lower {source} {priority}")
+            }
+            Observation::DualActiveBegan { source, priority } => {
+                format!("dual {source} {priority}")
+            }
+            Observation::DualActiveEnded { source, lasted } => format!("ended {source} {lasted:?}"),
+            Observation::ReleaseUnanswered { waited } => format!("unanswered {waited:?}"),
             Observation::DuplicateSource { .. } => "duplicate".to_owned(),
             Observation::OwnerConflict { .. } => "owners".to_owned(),
             Observation::Stalled { silent } => format!("stalled {silent:?}"),

@@ -38,6 +38,30 @@ impl ChecksumForm {
     }
 }
 
+/// Which form an advertisement of version 3 over IPv4 is sent with. Received ones may have either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecksumChoice {
+    /// With the pseudo-header until a peer has sent a valid advertisement without, then as the last one that was heard did.
+    #[default]
+    Auto,
+    /// [`ChecksumForm::MessageOnly`], as RFC 9568 §5.2.8 has it.
+    Rfc9568,
+    /// [`ChecksumForm::PseudoHeader`].
+    PseudoHeader,
+}
+
+impl ChecksumChoice {
+    /// The form to send with when the last valid advertisement of a peer, if there was one, had the form `heard`.
+    pub fn form(self, heard: Option<ChecksumForm>) -> ChecksumForm {
+        match self {
+            Self::Auto => heard.unwrap_or_default(),
+            Self::Rfc9568 => ChecksumForm::MessageOnly,
+            Self::PseudoHeader => ChecksumForm::PseudoHeader,
+        }
+    }
+}
+
 /// A running ones' complement sum of 16-bit words.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sum(u64);

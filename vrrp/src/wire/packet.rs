@@ -1,5 +1,6 @@
 //! The view of an advertisement's bytes.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checksum::Sum;
@@ -19,9 +20,17 @@ mod field {
 }
 
 /// The bytes of an IP payload, read as an advertisement. At least [`HEADER_LEN`] bytes long; nothing else has been checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Packet<T: AsRef<[u8]>> {
     buffer: T,
+}
+
+/// The fixed header only: version 2's password is among the bytes behind it.
+impl<T: AsRef<[u8]>> fmt::Debug for Packet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.bytes().get(..HEADER_LEN).unwrap_or_default();
+        f.debug_struct("Packet").field("header", &header).field("len", &self.bytes().len()).finish()
+    }
 }
 
 impl<T: AsRef<[u8]>> Packet<T> {

@@ -22,11 +22,33 @@ pub struct Repr<'a> {
 
 /// What proves the sender of a version 2 advertisement. RFC 3768 knows nothing but `None`; the eight bytes are on the wire all
 /// the same, zero when sent and ignored when received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authentication {
     /// Auth Type 0.
     None,
+    /// Auth Type 1, a password in clear text, filled with zeros (RFC 2338 §5.3.6, §5.3.10). It keeps out mistakes, not people.
+    Password([u8; 8]),
+}
+
+impl Authentication {
+    /// The Auth Type on the wire.
+    pub const fn auth_type(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Password(_) => 1,
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password(_) => "Password(…)",
+        })
+    }
 }
 
 impl<'a> Repr<'a> {
@@ -40,6 +62,11 @@ impl<'a> Repr<'a> {
     ) -> Self {
         let addresses = Addresses::of_list(addresses);
         Self { format, vrid, priority, interval, addresses, authentication: Authentication::None }
+    }
+
+    /// The same with this authentication, which counts in version 2.
+    pub(crate) const fn with_authentication(self, authentication: Authentication) -> Self {
+        Self { authentication, ..self }
     }
 
     /// Reads `packet`, which came over `family`. The checksum is not looked at: it needs the IP addresses
@@ -66,6 +93,10 @@ impl<'a> Repr<'a> {
         }
         let authentication = match (format.version(), packet.auth_type()) {
             (Version::V3, _) | (Version::V2, 0) => Authentication::None,
+            (Version::V2, 1) => {
+                let data = packet.authentication_data(format);
+                Authentication::Password(data.unwrap_or_default())
+            }
             (Version::V2, auth_type) => return Err(Malformed::AuthType { auth_type }),
         };
         Ok(Self {
@@ -103,7 +134,7 @@ impl<'a> Repr<'a> {
         self.addresses.clone()
     }
 
-    /// The authentication of version 2; `None` in version 3.
+    /// The authentication of version 2; `None` in version 3. Its `Debug` form does not show the password.
     pub const fn authentication(&self) -> Authentication {
         self.authentication
     }
@@ -158,7 +189,9 @@ impl<'a> Repr<'a> {
     /// Writes every byte of `message`, which is [`Repr::buffer_len`] long.
     fn fill(&self, message: &mut [u8], checksum: u16) {
         let (version, high, low) = match self.format.version() {
-            Version::V2 => (2, 0, self.interval.centiseconds() / 100),
+            Version::V2 => {
+                (2, u32::from(self.authentication.auth_type()), self.interval.centiseconds() / 100)
+            }
             Version::V3 => {
                 (3, self.interval.centiseconds() >> 8, self.interval.centiseconds() & 0xff)
             }
@@ -184,6 +217,11 @@ impl<'a> Repr<'a> {
                 IpAddr::V4(address) => write(slot, &address.octets()),
                 IpAddr::V6(address) => write(slot, &address.octets()),
             }
+        }
+        if let (Format::V2, Authentication::Password(password)) = (self.format, self.authentication)
+            && let Some(trailer) = rest.last_chunk_mut()
+        {
+            *trailer = password;
         }
     }
 }
@@ -268,7 +306,7 @@ pub enum Malformed {
     #[error("an interval of 0 would be a timer that never rests")]
     Interval,
     /// Version 2 with an authentication that is not spoken here.
-    #[error("authentication type {auth_type} is not 0 (none)")]
+    #[error("authentication type {auth_type} is neither 0 (none) nor 1 (password)")]
     AuthType {
         /// What stands there.
         auth_type: u8,

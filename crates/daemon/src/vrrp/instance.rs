@@ -124,7 +124,8 @@ impl Instance {
     ) -> Option<Duration> {
         let (deadline, timer) = self.router.poll_timeout()?;
         let may = match timer {
-            Timer::ActiveDown => deadline <= read_until,
+            // Both end with this router as the Active, unless another one is heard.
+            Timer::ActiveDown | Timer::Release => deadline <= read_until,
             Timer::Adver => true,
         };
         (deadline <= now && may).then(|| {
@@ -142,6 +143,8 @@ impl Instance {
 
     /// Steps back for good.
     pub(super) fn shut_down(&mut self, now: Instant, means: Means<'_>) {
+        self.router.handle(now, Event::Shutdown);
+        // The second one ends the wait for another router.
         self.router.handle(now, Event::Shutdown);
         self.act(means);
     }

@@ -115,8 +115,8 @@ impl Node {
         let status = router.status();
         assert_eq!(
             self.installed,
-            status == Status::Active,
-            "I7: the addresses are installed exactly while Active"
+            status.holds_addresses(),
+            "I7: the addresses are installed exactly while Active or giving up"
         );
         let left = router.poll_timeout().map(|(at, timer)| (at.saturating_since(now), timer));
         let allowed = match (status, left) {
@@ -125,7 +125,10 @@ impl Node {
                 .active_adver_interval()
                 .is_some_and(|learned| left <= router.params().active_down_interval(learned)),
             (Status::Active, Some((left, Timer::Adver))) => left <= self.interval(),
-            (Status::Initialize | Status::Backup | Status::Active, _) => false,
+            (Status::Releasing, Some((left, Timer::Release))) => {
+                left <= router.params().release_interval()
+            }
+            (Status::Initialize | Status::Backup | Status::Active | Status::Releasing, _) => false,
         };
         assert!(allowed, "I6: {status} with the timer {left:?}");
         let allowed = self.advertisements_allowed(now);

@@ -113,7 +113,7 @@ fn i9_a_storm_is_answered_twice_an_interval_and_no_more() {
 #[test]
 fn within_half_an_interval_the_answer_waits_and_then_comes_with_an_announcement() {
     let mut bench = Bench::active(rank(100)).after(100);
-    assert_eq!(bench.give(advertisement(50, LOWER)), "dual 192.0.2.4 50 | active 400ms");
+    assert_eq!(bench.give(advertisement(50, LOWER)), "lower 192.0.2.4 50 | active 400ms");
     bench.wait(100);
     assert_eq!(bench.give(advertisement(50, LOWER)), " | active 300ms", "the same answer does");
     assert_eq!(bench.fire(), "adv 100, announce | active 1s");
@@ -137,7 +137,7 @@ fn i15_nothing_in_the_queue_makes_a_late_active_advertise_before_the_queue_is_dr
 #[test]
 fn a_late_active_answers_lower_ranks_when_the_queue_held_nothing_better() {
     let mut bench = Bench::active(rank(100)).after(2000);
-    assert_eq!(bench.give(advertisement(50, LOWER)), "dual 192.0.2.4 50 | active 0ns");
+    assert_eq!(bench.give(advertisement(50, LOWER)), "lower 192.0.2.4 50 | active 0ns");
     assert_eq!(bench.timeout(), "adv 100, announce | active 1s");
 }
 
@@ -172,9 +172,10 @@ fn a_failed_down_adverts_count_is_the_configured_one() {
 #[test]
 fn shutdown_while_the_interface_is_gone_and_back_is_no_start() {
     let mut bench = Bench::active(rank(100));
+    assert_eq!(bench.give(Event::Shutdown), "adv 0, active>releasing shutdown | releasing 4s");
     assert_eq!(
-        bench.give(Event::Shutdown),
-        "adv 0, remove, active>initialize shutdown | initialize"
+        bench.give(Event::InterfaceDown),
+        "remove, releasing>initialize interface_down | initialize"
     );
     assert_eq!(bench.give(up()), " | initialize");
 }

@@ -345,6 +345,7 @@ impl Pair {
                 source: address(host),
                 priority: Priority::new(priority),
                 interval: self.interval(units),
+                checksum_form: ChecksumForm::PseudoHeader,
             }),
             Step::Reconfigure { priority, units, preempt } => Event::Reconfigure(
                 self.bench
@@ -406,6 +407,7 @@ impl Pair {
             Status::Initialize => 'I',
             Status::Backup => 'B',
             Status::Active => 'A',
+            Status::Releasing => 'R',
         };
         let deadline = self.bench.router.poll_timeout();
         let nanos = |at: Instant| u64::try_from(at.since_start().as_nanos()).unwrap();

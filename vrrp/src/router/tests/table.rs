@@ -46,7 +46,7 @@ fn s3_shutdown() {
         [
             " | initialize",
             "backup>initialize shutdown | initialize",
-            "adv 0, remove, active>initialize shutdown | initialize",
+            "adv 0, active>releasing shutdown | releasing 4s",
         ]
     );
 }
@@ -150,7 +150,7 @@ fn r4_equal_priority_of_a_lower_address() {
         [
             " | initialize",
             " | backup 7.21875s L=2s",
-            "adv 100, announce, dual 192.0.2.4 100 | active 1s",
+            "adv 100, announce, lower 192.0.2.4 100 | active 1s",
         ]
     );
 }
@@ -171,7 +171,7 @@ fn r5_equal_priority_of_our_own_address() {
 fn r6_lower_priority_with_preempt() {
     assert_eq!(
         row(&slower(99, HIGHER, 200)),
-        [" | initialize", UNTOUCHED, "adv 100, announce, dual 192.0.2.6 99 | active 1s",]
+        [" | initialize", UNTOUCHED, "adv 100, announce, lower 192.0.2.6 99 | active 1s",]
     );
 }
 
@@ -182,7 +182,7 @@ fn r7_lower_priority_without_preempt() {
         [
             " | initialize",
             " | backup 7.21875s L=2s",
-            "adv 100, announce, dual 192.0.2.6 99 | active 1s",
+            "adv 100, announce, lower 192.0.2.6 99 | active 1s",
         ]
     );
 }
@@ -192,7 +192,7 @@ fn r8_two_owners() {
     let mut bench = Bench::active(rank(255)).after(600);
     assert_eq!(
         bench.give(advertisement(255, LOWER)),
-        "owners, adv 255, announce, dual 192.0.2.4 255 | active 1s",
+        "owners, adv 255, announce, lower 192.0.2.4 255 | active 1s",
         "R4"
     );
     assert_eq!(
@@ -302,7 +302,7 @@ fn c4_primary_address_changed() {
     bench.give(changed);
     assert_eq!(
         bench.give(advertisement(100, HIGHER)),
-        "adv 100, announce, dual 192.0.2.6 100 | active 1s",
+        "adv 100, announce, lower 192.0.2.6 100 | active 1s",
         "the tie-break uses it at once"
     );
     assert_eq!(bench.router.active_address(), Some(address("192.0.2.7")));

@@ -4,21 +4,16 @@
 //! hold them back, and have exactly the bytes of [`crate::frame`]. When and how often they are sent is the caller's decision.
 
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
-
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, sendto, socket,
-};
 
 use crate::answer::Answer;
 use crate::frame;
 use crate::interface::{Interface, MacAddress};
+use crate::packet_socket::PacketSocket;
 
 /// Sends gratuitous ARP and unsolicited neighbour advertisements on one interface. It receives nothing, and never blocks.
 #[derive(Debug)]
 pub struct Announcer {
-    socket: OwnedFd,
+    socket: PacketSocket,
     interface: Interface,
 }
 
@@ -28,21 +23,15 @@ impl Announcer {
     /// # Errors
     /// CAP_NET_RAW is missing, or the process has no file descriptor left.
     pub fn open(interface: &Interface) -> Result<Self, AnnounceError> {
-        // Protocol 0: a packet socket that no received frame is queued for.
-        let socket = socket(
-            AddressFamily::Packet,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            None,
-        )
-        .map_err(|errno| AnnounceError::Open {
+        let socket = PacketSocket::open(interface).map_err(|errno| AnnounceError::Open {
             interface: interface.clone(),
             answer: Answer::of_socket(errno),
         })?;
         Ok(Self { socket, interface: interface.clone() })
     }
 
-    /// Sends one announcement of `address` at `mac`: gratuitous ARP for IPv4, an unsolicited neighbour advertisement for IPv6.
+    /// Sends one announcement of `address` at `mac`, which is the frame's source too (RFC 9568 §6.4.1 with errata 7947 and 7949):
+    /// gratuitous ARP for IPv4, an unsolicited neighbour advertisement for IPv6.
     /// The address should be on the interface by now, for neighbours answer at once.
     ///
     /// # Errors
@@ -54,41 +43,12 @@ impl Announcer {
                 (frame::unsolicited_neighbour_advertisement(mac, address), frame::ETHERTYPE_IPV6)
             }
         };
-        self.send(&frame, ethertype).map_err(|errno| AnnounceError::Send {
+        self.socket.send(&frame, ethertype).map_err(|errno| AnnounceError::Send {
             address,
             interface: self.interface.clone(),
             answer: Answer::of_socket(errno),
         })
     }
-
-    fn send(&self, frame: &[u8], ethertype: u16) -> Result<(), Errno> {
-        let to = link_address(&self.interface, ethertype).ok_or(Errno::EINVAL)?;
-        loop {
-            match sendto(self.socket.as_raw_fd(), frame, &to, MsgFlags::MSG_DONTWAIT) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-}
-
-/// The packet socket's address that means "out of this interface"; the frame itself says to whom.
-#[expect(unsafe_code, reason = "nix makes a LinkAddr from a raw pointer only")]
-fn link_address(interface: &Interface, ethertype: u16) -> Option<LinkAddr> {
-    let address = libc::sockaddr_ll {
-        sll_family: libc::sa_family_t::try_from(libc::AF_PACKET).ok()?,
-        sll_protocol: ethertype.to_be(),
-        sll_ifindex: interface.index.signed(),
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).ok()?;
-    // JUSTIFICATION: neither nix, socket2 nor rustix makes a sockaddr_ll safely, and a packet socket can be aimed by nothing else.
-    // SAFETY: the pointer is to a live, initialised sockaddr_ll whose family is AF_PACKET, and `length` is its size; nix copies it.
-    unsafe { LinkAddr::from_raw((&raw const address).cast::<libc::sockaddr>(), Some(length)) }
 }
 
 /// Why an address was not announced.

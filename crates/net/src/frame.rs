@@ -1,11 +1,15 @@
-//! The two frames that tell a link where a virtual address lives now, byte for byte. Nothing here sends them.
+//! Frames byte for byte: the two that tell a link where a virtual address lives now, and an advertisement from the virtual MAC
+//! address. Nothing here sends them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::interface::MacAddress;
+use crate::vrrp_socket::{NETWORK_CONTROL, PROTOCOL, Packet};
 
 /// EtherType of ARP (RFC 826).
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+/// EtherType of IPv4 (RFC 894).
+const ETHERTYPE_IPV4: u16 = 0x0800;
 /// EtherType of IPv6 (RFC 2464 §3).
 pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 
@@ -60,6 +64,85 @@ pub fn unsolicited_neighbour_advertisement(mac: MacAddress, address: Ipv6Addr) -
     message.splice(checksum_field, checksum.to_be_bytes());
     frame.extend_from_slice(&message);
     frame
+}
+
+/// An advertisement to a group in a frame from `mac`, with its EtherType; none when the addresses are of two families, the
+/// destination is no group, or the payload is longer than an IP packet can be.
+pub(crate) fn vrrp_frame(mac: MacAddress, packet: &Packet<'_>) -> Option<(Vec<u8>, u16)> {
+    let length = u16::try_from(packet.payload.len()).ok()?;
+    let to = group_mac(packet.destination)?;
+    let mut frame = Vec::with_capacity(14 + 40 + packet.payload.len());
+    let ethertype = match (packet.source, packet.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ethernet(&mut frame, to, mac, ETHERTYPE_IPV4);
+            let header = ipv4_header(source, destination, packet.hop_limit, length)?;
+            frame.extend_from_slice(&header);
+            ETHERTYPE_IPV4
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ethernet(&mut frame, to, mac, ETHERTYPE_IPV6);
+            // Version 6, the traffic class across the first two bytes, no flow label.
+            frame.extend_from_slice(&[0x60 | NETWORK_CONTROL >> 4, NETWORK_CONTROL << 4, 0, 0]);
+            frame.extend_from_slice(&length.to_be_bytes());
+            frame.extend_from_slice(&[PROTOCOL, packet.hop_limit]);
+            frame.extend_from_slice(&source.octets());
+            frame.extend_from_slice(&destination.octets());
+            ETHERTYPE_IPV6
+        }
+        _ => return None,
+    };
+    frame.extend_from_slice(packet.payload);
+    Some((frame, ethertype))
+}
+
+/// An IPv4 header without options for `payload` bytes. It may not be fragmented, for a fragment of an advertisement is discarded,
+/// and therefore needs no identification (RFC 6864 §4.1).
+fn ipv4_header(from: Ipv4Addr, to: Ipv4Addr, ttl: u8, payload: u16) -> Option<[u8; 20]> {
+    let [l1, l2] = payload.checked_add(20)?.to_be_bytes();
+    let ([s1, s2, s3, s4], [d1, d2, d3, d4]) = (from.octets(), to.octets());
+    let header = |[c1, c2]: [u8; 2]| {
+        [
+            0x45,
+            NETWORK_CONTROL,
+            l1,
+            l2,
+            0,
+            0,
+            0x40,
+            0,
+            ttl,
+            PROTOCOL,
+            c1,
+            c2, //
+            s1,
+            s2,
+            s3,
+            s4,
+            d1,
+            d2,
+            d3,
+            d4,
+        ]
+    };
+    let checksum = !fold(sum_of_words(header([0, 0]).into_iter()));
+    Some(header(checksum.to_be_bytes()))
+}
+
+/// The Ethernet address of a multicast group (RFC 1112 §6.4, RFC 2464 §7); none for what is no group.
+fn group_mac(group: IpAddr) -> Option<MacAddress> {
+    if !group.is_multicast() {
+        return None;
+    }
+    Some(MacAddress::new(match group {
+        IpAddr::V4(group) => {
+            let [_, b, c, d] = group.octets();
+            [0x01, 0, 0x5e, b & 0x7f, c, d]
+        }
+        IpAddr::V6(group) => {
+            let [.., a, b, c, d] = group.octets();
+            [0x33, 0x33, a, b, c, d]
+        }
+    }))
 }
 
 fn ethernet(frame: &mut Vec<u8>, to: MacAddress, from: MacAddress, ethertype: u16) {
@@ -136,6 +219,61 @@ mod tests {
         ];
         let address = "2001:db8::10".parse().unwrap();
         assert_eq!(unsolicited_neighbour_advertisement(MAC, address), golden);
+    }
+
+    /// The payload is `vrrp`'s vector; the IP header's checksum was computed apart.
+    #[test]
+    fn an_advertisement_has_the_bytes_of_rfc_9568_in_both_families() {
+        let mac = MacAddress::new([0, 0, 0x5e, 0, 1, 10]);
+        let payload = [0x31, 0x0a, 0x64, 0x01, 0x00, 0x64, 0xa8, 0x8e, 192, 0, 2, 1];
+        let packet = Packet {
+            source: "192.0.2.251".parse().unwrap(),
+            destination: "224.0.0.18".parse().unwrap(),
+            hop_limit: 255,
+            payload: &payload,
+        };
+        #[rustfmt::skip]
+        let golden = [
+            // Ethernet: the group, from the virtual MAC address, IPv4
+            0x01, 0, 0x5e, 0, 0, 0x12, 0, 0, 0x5e, 0, 1, 10, 0x08, 0x00,
+            // IPv4: header of 20 bytes, network control, length 32, not to be fragmented, TTL 255, VRRP, checksum
+            0x45, 0xc0, 0, 32, 0, 0, 0x40, 0, 255, 112, 0xd7, 0x9f,
+            192, 0, 2, 251, 224, 0, 0, 18,
+        ];
+        let (frame, ethertype) = vrrp_frame(mac, &packet).unwrap();
+        assert_eq!(ethertype, 0x0800);
+        assert_eq!(frame, [&golden[..], &payload].concat());
+
+        let packet = Packet {
+            source: "fe80::c8".parse().unwrap(),
+            destination: "ff02::12".parse().unwrap(),
+            ..packet
+        };
+        let mac = MacAddress::new([0, 0, 0x5e, 0, 2, 10]);
+        #[rustfmt::skip]
+        let golden = [
+            0x33, 0x33, 0, 0, 0, 0x12, 0, 0, 0x5e, 0, 2, 10, 0x86, 0xdd,
+            // IPv6: version and traffic class, length 12, VRRP, hop limit 255
+            0x6c, 0, 0, 0, 0, 12, 112, 255,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc8,
+            0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12,
+        ];
+        let (frame, ethertype) = vrrp_frame(mac, &packet).unwrap();
+        assert_eq!(ethertype, 0x86dd);
+        assert_eq!(frame, [&golden[..], &payload].concat());
+    }
+
+    #[test]
+    fn only_a_packet_of_one_family_to_a_group_is_framed() {
+        let framed = |source: &str, destination: &str| {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            vrrp_frame(MAC, &Packet { source, destination, hop_limit: 255, payload: &[0x31] })
+        };
+        assert!(framed("192.0.2.1", "239.1.2.3").is_some());
+        assert!(framed("192.0.2.1", "192.0.2.2").is_none(), "a peer's address is not known here");
+        assert!(framed("192.0.2.1", "ff02::12").is_none());
+        assert!(framed("fe80::1", "224.0.0.18").is_none());
+        assert_eq!(group_mac("239.255.2.3".parse().unwrap()).unwrap().octets()[3], 0x7f);
     }
 
     proptest! {

@@ -3,10 +3,11 @@
 //! It moves payloads and says where they came from; whether they are valid is for `vrrp`'s receive ladder. For that reason the
 //! kernel verifies no checksum (no IPV6_CHECKSUM option) and filters no TTL: what is wrong arrives, and is counted.
 //!
-//! Invariants: it never blocks; it delivers packets of its own interface only; what it sends leaves with TTL / hop limit 255
-//! (RFC 9568 §5.1.1.3 and §5.1.2.3), from the source address that the caller names, and is not looped back to this host.
+//! Invariants: it never blocks; it delivers packets of its own interface only; what it sends leaves by that interface, from the
+//! source address and with the TTL or hop limit that the caller names, and is not looped back to this host.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
@@ -16,26 +17,28 @@ use std::time::Duration;
 use holdfast_time::Instant;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
-    recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
+    SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use vrrp::AddressFamily;
 
 use crate::answer::Answer;
-use crate::interface::Interface;
+use crate::frame::vrrp_frame;
+use crate::interface::{Interface, MacAddress};
 use crate::ip_header::ipv4_payload;
+use crate::packet_socket::PacketSocket;
 use crate::{clock, netlink};
 
 /// VRRP's protocol number (RFC 9568 §5.1.1.4).
-const PROTOCOL: i32 = 112;
+pub(crate) const PROTOCOL: u8 = 112;
 /// VRRP's group (RFC 9568 §5.1.1.2).
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// VRRP's group (RFC 9568 §5.1.2.2).
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// Class selector 6, for network control (RFC 2474 §4.2.2): routers and switches drop it last.
-const NETWORK_CONTROL: u32 = 0xc0;
+pub(crate) const NETWORK_CONTROL: u8 = 0xc0;
 /// TC_PRIO_CONTROL of linux/pkt_sched.h: the first band of the default queueing discipline.
 const PRIORITY_CONTROL: u32 = 6;
 /// Room for a burst of several thousand advertisements, against a stall of this process; beyond it the kernel drops and counts.
@@ -61,12 +64,27 @@ pub struct Datagram {
     pub received_at: Instant,
 }
 
+/// An advertisement to be sent. Its checksum is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// The IP header's source, an address of the interface; over IPv6 it must not be tentative.
+    pub source: IpAddr,
+    /// A multicast group, or a peer. A peer that is not on the link is reached by what the routing table has for this interface.
+    pub destination: IpAddr,
+    /// TTL or hop limit, 1..=255: 255 for a group (RFC 9568 §5.1.1.3 and §5.1.2.3).
+    pub hop_limit: u8,
+    /// What follows the IP header.
+    pub payload: &'a [u8],
+}
+
 /// A raw socket of protocol 112 on one interface in one family.
 #[derive(Debug)]
 pub struct VrrpSocket {
     socket: Socket,
+    frames: PacketSocket,
     interface: Interface,
     family: AddressFamily,
+    groups: RefCell<BTreeSet<IpAddr>>,
     /// No packet that is still unread can have arrived before this instant, when the queue was last found empty.
     empty_at: Cell<Instant>,
     dropped: Cell<u32>,
@@ -80,22 +98,56 @@ impl VrrpSocket {
     /// # Errors
     /// CAP_NET_RAW is missing, the interface is gone, or the kernel lacks the family.
     pub fn open(interface: &Interface, family: AddressFamily) -> Result<Self, VrrpSocketError> {
-        let configured = match family {
-            AddressFamily::Ipv4 => open_v4(interface),
-            AddressFamily::Ipv6 => open_v6(interface),
+        let refused = |errno| VrrpSocketError::Open {
+            interface: interface.clone(),
+            family,
+            answer: Answer::of_socket(errno),
         };
-        let socket = configured.map_err(|error| VrrpSocketError::Open {
+        let (configured, group) = match family {
+            AddressFamily::Ipv4 => (open_v4(interface), IpAddr::V4(GROUP_V4)),
+            AddressFamily::Ipv6 => (open_v6(interface), IpAddr::V6(GROUP_V6)),
+        };
+        let socket = Self {
+            socket: configured.map_err(|error| refused(errno(&error)))?,
+            frames: PacketSocket::open(interface).map_err(refused)?,
             interface: interface.clone(),
             family,
-            answer: Answer::of_socket(errno(&error)),
-        })?;
-        Ok(Self {
-            socket,
-            interface: interface.clone(),
-            family,
+            groups: RefCell::default(),
             empty_at: Cell::new(clock::now()),
             dropped: Cell::new(0),
-        })
+        };
+        socket.join(group)?;
+        Ok(socket)
+    }
+
+    /// Joins another group on the interface, once. Packets to all groups that were joined arrive here: whose group a packet was
+    /// sent to is told by its destination. Over IPv4 a socket has 20 groups by default (net.ipv4.igmp_max_memberships).
+    ///
+    /// # Errors
+    /// It is no group of the family, there are too many, or the interface is gone.
+    pub fn join(&self, group: IpAddr) -> Result<(), VrrpSocketError> {
+        if self.groups.borrow().contains(&group) {
+            return Ok(());
+        }
+        let index = self.interface.index.value();
+        let joined = match (self.family, group) {
+            (AddressFamily::Ipv4, IpAddr::V4(group)) => {
+                self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))
+            }
+            (AddressFamily::Ipv6, IpAddr::V6(group)) => {
+                self.socket.join_multicast_v6(&group, index)
+            }
+            (AddressFamily::Ipv4, IpAddr::V6(_)) | (AddressFamily::Ipv6, IpAddr::V4(_)) => {
+                Err(Errno::EAFNOSUPPORT.into())
+            }
+        };
+        joined.map_err(|error| VrrpSocketError::Join {
+            interface: self.interface.clone(),
+            group,
+            answer: join_answer(errno(&error)),
+        })?;
+        self.groups.borrow_mut().insert(group);
+        Ok(())
     }
 
     /// The interface that it was opened for.
@@ -182,28 +234,55 @@ impl VrrpSocket {
         })
     }
 
-    /// Sends `payload` to VRRP's group from `source`, which must be on the interface (for IPv6: and not tentative). Its
-    /// checksum is the caller's.
+    /// Sends `packet` to its group or peer.
     ///
     /// # Errors
-    /// The source is not on the interface or of the other family, the interface is down or gone, or its queue is full. Nothing
-    /// was sent.
-    pub fn send(&self, source: IpAddr, payload: &[u8]) -> Result<(), VrrpSocketError> {
+    /// The source is not on the interface, the addresses are of another family, no route leads to the peer, the interface is down or
+    /// gone, or its queue is full. Nothing was sent. For a peer, what was sent before may have met an error, which is told now.
+    pub fn send(&self, packet: &Packet<'_>) -> Result<(), VrrpSocketError> {
+        self.sent(packet, || self.try_send(packet))
+    }
+
+    /// Sends `packet` to its group in an Ethernet frame from `mac` (RFC 9568 §7.2: "Set the source MAC address to the Virtual
+    /// Router MAC address"). It passes neither routing nor the firewall's output, and the interface needs no such address.
+    ///
+    /// Only a group has an Ethernet address that is known beforehand: to a peer it is sent as [`VrrpSocket::send`] does.
+    ///
+    /// # Errors
+    /// The addresses are of another family, the packet is longer than the interface's MTU, the interface is down or gone, or its
+    /// queue is full. Nothing was sent.
+    pub fn send_from_mac(
+        &self,
+        mac: MacAddress,
+        packet: &Packet<'_>,
+    ) -> Result<(), VrrpSocketError> {
+        if !packet.destination.is_multicast() {
+            return self.send(packet);
+        }
+        let ours = |address: IpAddr| address.is_ipv4() == (self.family == AddressFamily::Ipv4);
+        let frame =
+            vrrp_frame(mac, packet).filter(|_| ours(packet.source)).ok_or(Errno::EAFNOSUPPORT);
+        self.sent(packet, || match &frame {
+            Ok((frame, ethertype)) => self.frames.send(frame, *ethertype),
+            Err(errno) => Err(*errno),
+        })
+    }
+
+    /// Calls `send` until no signal interrupts it.
+    fn sent(
+        &self,
+        packet: &Packet<'_>,
+        send: impl Fn() -> Result<(), Errno>,
+    ) -> Result<(), VrrpSocketError> {
         loop {
-            let sent = match (self.family, source) {
-                (AddressFamily::Ipv4, IpAddr::V4(source)) => self.send_v4(source, payload),
-                (AddressFamily::Ipv6, IpAddr::V6(source)) => self.send_v6(source, payload),
-                (AddressFamily::Ipv4, IpAddr::V6(_)) | (AddressFamily::Ipv6, IpAddr::V4(_)) => {
-                    Err(Errno::EAFNOSUPPORT)
-                }
-            };
-            match sent {
-                Ok(_) => return Ok(()),
+            match send() {
+                Ok(()) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     return Err(VrrpSocketError::Send {
                         interface: self.interface.clone(),
-                        source_address: source,
+                        source_address: packet.source,
+                        destination: packet.destination,
                         answer: send_answer(errno),
                     });
                 }
@@ -211,38 +290,45 @@ impl VrrpSocket {
         }
     }
 
-    fn send_v4(&self, source: Ipv4Addr, payload: &[u8]) -> Result<usize, Errno> {
-        let info = libc::in_pktinfo {
-            ipi_ifindex: self.interface.index.signed(),
-            ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        let to = SockaddrIn::from(SocketAddrV4::new(GROUP_V4, 0));
-        self.send_to(payload, ControlMessage::Ipv4PacketInfo(&info), &to)
+    fn try_send(&self, packet: &Packet<'_>) -> Result<(), Errno> {
+        let hop_limit = libc::c_int::from(packet.hop_limit);
+        match (self.family, packet.source, packet.destination) {
+            (AddressFamily::Ipv4, IpAddr::V4(source), IpAddr::V4(to)) => {
+                let info = libc::in_pktinfo {
+                    ipi_ifindex: self.interface.index.signed(),
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                let control =
+                    [ControlMessage::Ipv4PacketInfo(&info), ControlMessage::Ipv4Ttl(&hop_limit)];
+                self.send_to(packet.payload, &control, &SockaddrIn::from(SocketAddrV4::new(to, 0)))
+            }
+            (AddressFamily::Ipv6, IpAddr::V6(source), IpAddr::V6(to)) => {
+                let index = self.interface.index.value();
+                let info = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+                    ipi6_ifindex: index,
+                };
+                let control = [
+                    ControlMessage::Ipv6PacketInfo(&info),
+                    ControlMessage::Ipv6HopLimit(&hop_limit),
+                ];
+                let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, index));
+                self.send_to(packet.payload, &control, &to)
+            }
+            _ => Err(Errno::EAFNOSUPPORT),
+        }
     }
 
-    fn send_v6(&self, source: Ipv6Addr, payload: &[u8]) -> Result<usize, Errno> {
-        let info = libc::in6_pktinfo {
-            ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
-            ipi6_ifindex: self.interface.index.value(),
-        };
-        let to = SockaddrIn6::from(SocketAddrV6::new(GROUP_V6, 0, 0, self.interface.index.value()));
-        self.send_to(payload, ControlMessage::Ipv6PacketInfo(&info), &to)
-    }
-
-    fn send_to<S: nix::sys::socket::SockaddrLike>(
+    fn send_to<S: SockaddrLike>(
         &self,
         payload: &[u8],
-        info: ControlMessage<'_>,
+        control: &[ControlMessage<'_>],
         to: &S,
-    ) -> Result<usize, Errno> {
-        sendmsg(
-            self.socket.as_raw_fd(),
-            &[IoSlice::new(payload)],
-            &[info],
-            MsgFlags::MSG_DONTWAIT,
-            Some(to),
-        )
+    ) -> Result<(), Errno> {
+        let slices = [IoSlice::new(payload)];
+        sendmsg(self.socket.as_raw_fd(), &slices, control, MsgFlags::MSG_DONTWAIT, Some(to))
+            .map(drop)
     }
 }
 
@@ -321,12 +407,24 @@ fn send_answer(errno: Errno) -> Answer {
         // Kernels differ in which of the two they answer to a source that they don't find on the interface.
         Answer::advising(
             errno,
-            "the source address is not on the interface or still tentative, or the interface is down or gone",
+            "the source address is not on the interface or still tentative, no route leads to the peer, or the interface is down or gone",
         )
     } else if errno == Errno::EAGAIN {
         Answer::advising(errno, "the interface's queue is full: the next one may pass")
     } else {
         Answer::of_socket(errno)
+    }
+}
+
+/// ENOBUFS is what the kernel says when the socket has its most groups.
+fn join_answer(errno: Errno) -> Answer {
+    match errno {
+        Errno::ENOBUFS => Answer::advising(
+            errno,
+            "one interface has more groups than net.ipv4.igmp_max_memberships allows",
+        ),
+        Errno::EINVAL => Answer::advising(errno, "it is no multicast group"),
+        _ => Answer::of_socket(errno),
     }
 }
 
@@ -336,11 +434,9 @@ fn open_v4(interface: &Interface) -> io::Result<Socket> {
     socket.set_multicast_loop_v4(false)?;
     socket.set_multicast_ttl_v4(255)?;
     socket.set_ttl_v4(255)?;
-    socket.set_tos_v4(NETWORK_CONTROL)?;
+    socket.set_tos_v4(NETWORK_CONTROL.into())?;
     setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-    let by_index = InterfaceIndexOrAddress::Index(interface.index.value());
-    socket.join_multicast_v4_n(&GROUP_V4, &by_index)?;
     // After the type of service, for that sets the priority too.
     socket.set_priority(PRIORITY_CONTROL)?;
     Ok(socket)
@@ -352,18 +448,18 @@ fn open_v6(interface: &Interface) -> io::Result<Socket> {
     socket.set_multicast_loop_v6(false)?;
     socket.set_multicast_hops_v6(255)?;
     socket.set_unicast_hops_v6(255)?;
-    socket.set_tclass_v6(NETWORK_CONTROL)?;
+    socket.set_tclass_v6(NETWORK_CONTROL.into())?;
     setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     socket.set_multicast_if_v6(interface.index.value())?;
-    socket.join_multicast_v6(&GROUP_V6, interface.index.value())?;
     socket.set_priority(PRIORITY_CONTROL)?;
     Ok(socket)
 }
 
 /// What both families have in common. The socket is bound to the interface first, so that nothing foreign is queued from then on.
 fn open(domain: Domain, interface: &Interface) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(PROTOCOL)))?;
+    let socket =
+        Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(PROTOCOL))))?;
     socket.bind_device(Some(interface.name.as_bytes()))?;
     // The kernel binds by name: an interface that was made again under the same name meanwhile is not the one that was meant.
     if nix::net::if_::if_nametoindex(interface.name.as_str())? != interface.index.value() {
@@ -394,6 +490,16 @@ pub enum VrrpSocketError {
         /// What the kernel answered.
         answer: Answer,
     },
+    /// A group was not joined.
+    #[error("join {group} on {interface}: {answer}")]
+    Join {
+        /// The interface.
+        interface: Interface,
+        /// The group.
+        group: IpAddr,
+        /// What the kernel answered.
+        answer: Answer,
+    },
     /// A packet was not received.
     #[error("receive VRRP for {family} on {interface}: {answer}")]
     Receive {
@@ -405,12 +511,16 @@ pub enum VrrpSocketError {
         answer: Answer,
     },
     /// An advertisement was not sent.
-    #[error("send an advertisement from {source_address} on {interface}: {answer}")]
+    #[error(
+        "send an advertisement from {source_address} to {destination} on {interface}: {answer}"
+    )]
     Send {
         /// The interface.
         interface: Interface,
         /// The source address that was asked for.
         source_address: IpAddr,
+        /// The group or peer.
+        destination: IpAddr,
         /// What the kernel answered.
         answer: Answer,
     },
@@ -421,6 +531,7 @@ impl VrrpSocketError {
     pub const fn answer(&self) -> Answer {
         match self {
             Self::Open { answer, .. }
+            | Self::Join { answer, .. }
             | Self::Receive { answer, .. }
             | Self::Send { answer, .. } => *answer,
         }

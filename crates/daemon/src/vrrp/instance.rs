@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use holdfast_config::{Instance as InstanceConfig, Name};
-use holdfast_net::{Datagram, Interface};
+use holdfast_net::{Datagram, Interface, Packet};
 use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
@@ -199,8 +199,9 @@ impl Instance {
             AddressFamily::Ipv4 => IpAddr::V4(GROUP_IPV4),
             AddressFamily::Ipv6 => IpAddr::V6(GROUP_IPV6),
         };
-        let packet = self.router.encode(priority, source, group);
-        if let Err(error) = socket.send(source, &packet) {
+        let payload = self.router.encode(priority, source, group);
+        let packet = Packet { source, destination: group, hop_limit: 255, payload: &payload };
+        if let Err(error) = socket.send(&packet) {
             tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
         }
     }

@@ -21,4 +21,5 @@ mod address;
 mod announce;
 mod lab;
 mod link;
+mod peers;
 mod vrrp;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 
-use holdfast_net::{Datagram, MAX_DATAGRAM, VrrpSocket, now, wait_until};
+use holdfast_net::{Datagram, MAX_DATAGRAM, Packet, VrrpSocket, now, wait_until};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use vrrp::AddressFamily;
@@ -11,26 +11,33 @@ use vrrp::AddressFamily;
 use crate::lab::{Namespace, Pair, await_some, without_capabilities};
 
 /// RFC 9568: VRID 10, priority 100, one second, 192.0.2.1, message-only checksum.
-const ADVERTISEMENT: [u8; 12] = [0x31, 10, 100, 1, 0, 100, 0xa8, 0x8e, 192, 0, 2, 1];
-const GROUPS: [(AddressFamily, IpAddr); 2] = [
+pub(crate) const ADVERTISEMENT: [u8; 12] = [0x31, 10, 100, 1, 0, 100, 0xa8, 0x8e, 192, 0, 2, 1];
+pub(crate) const GROUPS: [(AddressFamily, IpAddr); 2] = [
     (AddressFamily::Ipv4, IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18))),
     (AddressFamily::Ipv6, IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12))),
 ];
 
-fn open(namespace: &Namespace, name: &str, family: AddressFamily) -> VrrpSocket {
+pub(crate) fn open(namespace: &Namespace, name: &str, family: AddressFamily) -> VrrpSocket {
     let interface = namespace.interface(name);
     namespace.enter(|| VrrpSocket::open(&interface, family).unwrap())
 }
 
-fn source(family: AddressFamily, host: u8) -> IpAddr {
+pub(crate) fn source(family: AddressFamily, host: u8) -> IpAddr {
     match family {
         AddressFamily::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)),
         AddressFamily::Ipv6 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host.into())),
     }
 }
 
+/// To VRRP's group of the source's family.
+pub(crate) const fn packet(source: IpAddr, payload: &[u8]) -> Packet<'_> {
+    let [(_, ipv4), (_, ipv6)] = GROUPS;
+    let destination = if source.is_ipv4() { ipv4 } else { ipv6 };
+    Packet { source, destination, hop_limit: 255, payload }
+}
+
 /// The next datagram and its payload.
-fn receive(socket: &mut VrrpSocket) -> (Datagram, Vec<u8>) {
+pub(crate) fn receive(socket: &mut VrrpSocket) -> (Datagram, Vec<u8>) {
     let mut buffer = [0; MAX_DATAGRAM];
     let datagram = await_some(socket, |socket| socket.recv(&mut buffer).unwrap());
     let payload = buffer[datagram.payload.clone()].to_vec();
@@ -65,7 +72,7 @@ fn an_advertisement_arrives_with_its_source_group_hop_limit_and_payload() {
         let sender = open(&pair.left, "eth0", family);
         let mut receiver = open(&pair.right, "eth0", family);
         let sent_at = now();
-        sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
+        sender.send(&packet(source(family, 1), &ADVERTISEMENT)).unwrap();
         let (datagram, payload) = receive(&mut receiver);
         assert_eq!(datagram.source, source(family, 1), "{family}");
         assert_eq!(datagram.destination, group, "{family}");
@@ -83,7 +90,7 @@ fn an_advertisement_that_was_read_late_has_the_time_of_its_arrival() {
     for (family, _) in GROUPS {
         let sender = open(&pair.left, "eth0", family);
         let mut receiver = open(&pair.right, "eth0", family);
-        sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
+        sender.send(&packet(source(family, 1), &ADVERTISEMENT)).unwrap();
         wait_until(&[receiver.as_fd()], None).unwrap();
         // A stall of the reader, which nothing but time can make.
         let stall = std::time::Duration::from_millis(200);
@@ -137,8 +144,8 @@ fn a_datagram_longer_than_the_buffer_has_no_payload() {
     for (family, _) in GROUPS {
         let sender = open(&pair.left, "eth0", family);
         let mut receiver = open(&pair.right, "eth0", family);
-        sender.send(source(family, 1), &[0x31; MAX_DATAGRAM + 1]).unwrap();
-        sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
+        sender.send(&packet(source(family, 1), &[0x31; MAX_DATAGRAM + 1])).unwrap();
+        sender.send(&packet(source(family, 1), &ADVERTISEMENT)).unwrap();
         assert_eq!(receive(&mut receiver).1, [], "{family}");
         assert_eq!(receive(&mut receiver).1, ADVERTISEMENT, "{family}");
     }
@@ -156,9 +163,9 @@ fn the_source_is_the_one_that_was_asked_for() {
             AddressFamily::Ipv4 => "192.0.2.77".parse().unwrap(),
             AddressFamily::Ipv6 => "fe80::77".parse().unwrap(),
         };
-        sender.send(other, &ADVERTISEMENT).unwrap();
+        sender.send(&packet(other, &ADVERTISEMENT)).unwrap();
         assert_eq!(receive(&mut receiver).0.source, other);
-        let error = sender.send(source(family, 99), &ADVERTISEMENT).unwrap_err();
+        let error = sender.send(&packet(source(family, 99), &ADVERTISEMENT)).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&source(family, 99).to_string()), "{text}");
         assert!(text.contains("on eth0: E"), "{text}");
@@ -177,11 +184,11 @@ fn neither_its_own_nor_another_interfaces_advertisements_are_received() {
         let beside = open(&pair.left, "eth0", family);
         let other_link = open(&pair.left, "eth1", family);
         let mut other_receiver = open(&pair.right, "eth1", family);
-        other_link.send(source(family, 1), b"the other link").unwrap();
+        other_link.send(&packet(source(family, 1), b"the other link")).unwrap();
         assert_eq!(receive(&mut other_receiver).1, b"the other link", "{family}");
         let mut polled = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
         assert_eq!(poll(&mut polled, PollTimeout::ZERO), Ok(0), "{family}: nothing to wake up for");
-        sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
+        sender.send(&packet(source(family, 1), &ADVERTISEMENT)).unwrap();
         assert_eq!(receive(&mut receiver).1, ADVERTISEMENT, "{family}");
         // A copy for this host would have been queued before the one for the other.
         assert_eq!(beside.recv(&mut [0; MAX_DATAGRAM]).unwrap(), None, "{family}");
@@ -199,7 +206,7 @@ fn a_group_that_another_socket_joined_is_not_received() {
     let (socket, _) = foreign_socket(&pair.left, AddressFamily::Ipv4);
     socket.send_to(b"another group", &SocketAddr::from(([224, 0, 0, 99], 0)).into()).unwrap();
     open(&pair.left, "eth0", AddressFamily::Ipv4)
-        .send(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT)
+        .send(&packet(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT))
         .unwrap();
     assert_eq!(receive(&mut receiver).1, ADVERTISEMENT);
 }
@@ -212,12 +219,12 @@ fn what_a_stalled_reader_lost_is_counted() {
     let mut receiver = open(&pair.right, "eth0", family);
     // Far more than the receive buffer holds. The sender's own queue may be full now and then, which is not the point.
     for _ in 0..40_000 {
-        drop(sender.send(source(family, 1), &[0x31; 1400]));
+        drop(sender.send(&packet(source(family, 1), &[0x31; 1400])));
     }
     let mut buffer = [0; MAX_DATAGRAM];
     while receiver.recv(&mut buffer).unwrap().is_some() {}
     // The count travels with the next packet that is queued.
-    sender.send(source(family, 1), &ADVERTISEMENT).unwrap();
+    sender.send(&packet(source(family, 1), &ADVERTISEMENT)).unwrap();
     while receive(&mut receiver).1 != ADVERTISEMENT {}
     assert!(receiver.dropped() > 0);
 }
@@ -239,12 +246,12 @@ fn a_missing_capability_and_a_missing_interface_are_named() {
     }
     let sender = open(&pair.left, "eth0", AddressFamily::Ipv4);
     pair.left.ip("link set eth0 down");
-    let error = sender.send(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT).unwrap_err();
+    let error = sender.send(&packet(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT)).unwrap_err();
     assert!(error.to_string().contains("the interface is down"), "{error}");
     pair.left.ip("link delete eth0");
-    let error = sender.send(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT).unwrap_err();
+    let error = sender.send(&packet(source(AddressFamily::Ipv4, 1), &ADVERTISEMENT)).unwrap_err();
     assert!(
-        error.to_string().contains("send an advertisement from 192.0.2.1 on eth0: E"),
+        error.to_string().contains("send an advertisement from 192.0.2.1 to 224.0.0.18 on eth0: E"),
         "{error}"
     );
     let error = pair.left.enter(|| VrrpSocket::open(&eth0, AddressFamily::Ipv4).unwrap_err());

@@ -22,10 +22,14 @@
 //!   since. A peer that has a group gives up all its members together, and one of them perhaps can't say so, its link being what
 //!   failed. If an Active was heard elsewhere since, the one that gave up did so alone, and this group stays out of it.
 //!
+//! **Stepping down** is make before break: the machine keeps the addresses until another router is heard
+//! (`vrrp::Status::Releasing`), and becomes Active again by itself when nobody is. If then every member is Active, the group is.
+//! If not, those have to let go: together or not at all.
+//!
 //! **No thrash.** Nodes whose members disagree about who is better (priorities crossed by mistake) may take over at the same moment,
-//! and then each gives way to the other. A group that has to give way within one Active_Down_Interval after it took over
-//! waits for a number of slots (a quarter of that interval each) before it takes over again, drawn as Ethernet does: from a
-//! range that doubles with every time in a row up to 64, by a number that differs between nodes (`salt`). The one that is first
+//! and then each gives way to the other. A group that has to give way within one Active_Down_Interval after it took over lets go
+//! at once, and waits for a number of slots (half that interval each) before it takes over again, drawn as Ethernet does: from a
+//! range that doubles with every time in a row up to 16, by a number that differs between nodes (`salt`). The one that is first
 //! stays, since the other then hears an Active on the member where it is worse.
 
 use std::collections::BTreeMap;
@@ -36,7 +40,7 @@ use holdfast_time::Instant;
 use vrrp::{Reason, State, Status, VirtualRouter};
 
 /// So many times the range of slots doubles.
-const DOUBLINGS: u32 = 6;
+const DOUBLINGS: u32 = 4;
 
 /// What a group has to know of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +82,7 @@ impl Member {
         if let State::Backup { active_down, active_adver_interval, active, takeover, .. } =
             *router.state()
         {
-            let released = takeover == Reason::ActiveReleased;
+            let released = matches!(takeover, Reason::ActiveReleased | Reason::ActiveLost);
             if active_down <= read_until {
                 let at = active_down - params.skew_time(active_adver_interval);
                 member.due = Some(if released { Due::Released { at } } else { Due::Silent });
@@ -107,6 +111,8 @@ pub enum Order {
     TakeOver(Name),
     /// It gives up the Active role and goes on as a Backup (`vrrp::Event::StepDown`).
     StepDown(Name),
+    /// The same without waiting for another router (`vrrp::Event::Shutdown` twice, then `Startup`).
+    LetGo(Name),
     /// It stays out (`vrrp::Event::Shutdown`) until it is readmitted. Given again when the sentence changes.
     Exclude(Name, String),
     /// It takes part again (`vrrp::Event::Startup`), unless it has a fault of its own.
@@ -128,6 +134,10 @@ struct Seat {
     is: Option<Member>,
     /// Whether it was told to take over, or to step down, in the group's present role.
     told: bool,
+    /// Whether it has been told to let go and is not yet seen to have done so.
+    let_go: bool,
+    /// Whether it is Active because nobody took over when it stepped down.
+    returned: bool,
     /// The sentence that it was excluded with.
     excluded: Option<String>,
 }
@@ -154,6 +164,8 @@ pub struct SyncGroup {
     contests: u32,
     contested: Option<Instant>,
     hold_until: Option<Instant>,
+    /// It had only just taken over when it had to give way: there is nothing to hold on to.
+    abrupt: bool,
 }
 
 impl SyncGroup {
@@ -169,6 +181,7 @@ impl SyncGroup {
             contests: 0,
             contested: None,
             hold_until: None,
+            abrupt: false,
         }
     }
 
@@ -204,9 +217,16 @@ impl SyncGroup {
     /// Takes what a member is now. One that is not of the group is ignored.
     pub fn observe(&mut self, now: Instant, member: &Name, is: Member) {
         let Some(seat) = self.seats.get_mut(member) else { return };
-        // A role that it was told to take and that it then leaves by itself is noticed by the group's role, not by this.
-        if self.role != Role::Active && is.status != Status::Active {
-            seat.told = false;
+        let from = seat.status();
+        match is.status {
+            Status::Active => {
+                seat.returned |= from == Some(Status::Releasing) && self.role != Role::Active;
+            }
+            Status::Releasing => {}
+            Status::Backup | Status::Initialize => {
+                (seat.returned, seat.let_go) = (false, false);
+                seat.told &= self.role == Role::Active;
+            }
         }
         seat.is = Some(is);
         self.settle(now);
@@ -228,14 +248,34 @@ impl SyncGroup {
         if let Some(order) = self.exclude_or_readmit() {
             return Some(order);
         }
-        let (turn, target) = match self.role {
-            Role::Active => (Status::Backup, Order::TakeOver as fn(Name) -> Order),
-            Role::Waiting | Role::Out => (Status::Active, Order::StepDown as fn(Name) -> Order),
-        };
-        let (name, seat) =
-            self.seats.iter_mut().find(|(_, seat)| !seat.told && seat.status() == Some(turn))?;
+        match self.role {
+            Role::Active => self.tell(Status::Backup, Order::TakeOver),
+            Role::Waiting | Role::Out => self.leave(),
+        }
+    }
+
+    /// The order for the first member of this status that was not told yet.
+    fn tell(&mut self, status: Status, order: fn(Name) -> Order) -> Option<Order> {
+        let stays = |seat: &Seat| seat.told || seat.returned || seat.status() != Some(status);
+        let (name, seat) = self.seats.iter_mut().find(|(_, seat)| !stays(seat))?;
         seat.told = true;
-        Some(target(name.clone()))
+        Some(order(name.clone()))
+    }
+
+    /// The group is not Active, so nobody is.
+    fn leave(&mut self) -> Option<Order> {
+        let undecided = self.seats.values().any(|seat| seat.status() == Some(Status::Releasing));
+        let abrupt = self.abrupt;
+        let lets_go = |seat: &Seat| {
+            seat.status() == Some(Status::Active)
+                && !seat.let_go
+                && (abrupt || (seat.returned && !undecided))
+        };
+        if let Some((name, seat)) = self.seats.iter_mut().find(|(_, seat)| lets_go(seat)) {
+            (seat.told, seat.let_go) = (true, true);
+            return Some(Order::LetGo(name.clone()));
+        }
+        if abrupt { None } else { self.tell(Status::Active, Order::StepDown) }
     }
 
     fn exclude_or_readmit(&mut self) -> Option<Order> {
@@ -271,6 +311,10 @@ impl SyncGroup {
                 self.count_contest(now);
                 self.enter(Role::Waiting);
             }
+            Role::Waiting if self.have_returned() => {
+                self.enter(Role::Active);
+                self.seats.values_mut().for_each(|seat| seat.told = true);
+            }
             Role::Waiting if self.may_take_over() && self.hold_until.is_none_or(|at| at <= now) => {
                 self.hold_until = None;
                 self.took_over = Some(now);
@@ -283,6 +327,7 @@ impl SyncGroup {
     fn enter(&mut self, role: Role) {
         if self.role != role {
             self.role = role;
+            self.abrupt &= role != Role::Active;
             self.seats.values_mut().for_each(|seat| seat.told = false);
         }
     }
@@ -294,6 +339,12 @@ impl SyncGroup {
             Some(Status::Backup) => seat.told,
             Some(_) | None => true,
         })
+    }
+
+    /// Nobody wanted what it gave up.
+    fn have_returned(&self) -> bool {
+        let back = |seat: &Seat| seat.returned && seat.status() == Some(Status::Active);
+        !self.seats.is_empty() && self.seats.values().all(back)
     }
 
     fn may_take_over(&self) -> bool {
@@ -328,12 +379,13 @@ impl SyncGroup {
             return;
         }
         // What is long past was another quarrel.
-        let recent = within(self.contested, interval.saturating_mul(64));
+        let recent = within(self.contested, interval.saturating_mul(32));
         self.contests = if recent { self.contests.saturating_add(1).min(DOUBLINGS) } else { 1 };
         self.contested = Some(now);
+        self.abrupt = true;
         let slots = drawn(self.salt, self.contests, now) % (1_u64 << self.contests.min(DOUBLINGS));
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        self.hold_until = Some(now + (interval / 4).saturating_mul(slots));
+        self.hold_until = Some(now + (interval / 2).saturating_mul(slots));
     }
 }
 

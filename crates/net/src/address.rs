@@ -75,8 +75,8 @@ impl AddressSocket {
         let requests = addresses
             .iter()
             .map(|address| RouteNetlinkMessage::NewAddress(message(interface.index, *address)))
-            .collect();
-        let results = self.socket.change(requests, NLM_F_CREATE | NLM_F_EXCL);
+            .map(|request| (request, NLM_F_CREATE | NLM_F_EXCL));
+        let results = self.socket.change(requests);
         results
             .into_iter()
             .zip(addresses)
@@ -101,8 +101,8 @@ impl AddressSocket {
         let requests = addresses
             .iter()
             .map(|address| RouteNetlinkMessage::DelAddress(message(interface.index, *address)))
-            .collect();
-        let results = self.socket.change(requests, 0);
+            .map(|request| (request, 0));
+        let results = self.socket.change(requests);
         results
             .into_iter()
             .zip(addresses)

@@ -130,14 +130,13 @@ impl RouteSocket {
         Ok(self.buffer.get(..length).unwrap_or_default())
     }
 
-    /// Carries out `requests` in their order, [`BATCH`] at a time with one acknowledgement, and says how each one went. One that
+    /// Carries out `requests`, each with its flags, in their order, [`BATCH`] at a time with one acknowledgement, and says how each one went. One that
     /// fails does not keep the others from being tried.
     pub(crate) fn change(
         &mut self,
-        requests: Vec<RouteNetlinkMessage>,
-        flags: u16,
+        requests: impl IntoIterator<Item = (RouteNetlinkMessage, u16)>,
     ) -> Vec<Result<(), Errno>> {
-        let mut results = Vec::with_capacity(requests.len());
+        let mut results = Vec::new();
         let mut requests = requests.into_iter();
         loop {
             let batch: Vec<_> = requests.by_ref().take(BATCH).collect();
@@ -145,7 +144,7 @@ impl RouteSocket {
                 return results;
             }
             let length = batch.len();
-            match self.change_batch(batch, flags) {
+            match self.change_batch(batch) {
                 Ok(batch_results) => results.extend(batch_results),
                 // Nothing is known about any of them; all may be asked for again, for a change that is in place is no error.
                 Err(errno) => results.extend(std::iter::repeat_n(Err(errno), length)),
@@ -155,14 +154,13 @@ impl RouteSocket {
 
     fn change_batch(
         &mut self,
-        batch: Vec<RouteNetlinkMessage>,
-        flags: u16,
+        batch: Vec<(RouteNetlinkMessage, u16)>,
     ) -> Result<Vec<Result<(), Errno>>, Errno> {
         let mut results = vec![Ok(()); batch.len()];
         let first = self.sequence.wrapping_add(1);
         let last = batch.len() - 1;
         let mut bytes = Vec::new();
-        for (position, request) in batch.into_iter().enumerate() {
+        for (position, (request, flags)) in batch.into_iter().enumerate() {
             let acknowledge = if position == last { NLM_F_ACK } else { 0 };
             self.append(&mut bytes, request, flags | acknowledge);
         }

@@ -21,5 +21,6 @@ mod address;
 mod announce;
 mod lab;
 mod link;
+mod network;
 mod peers;
 mod vrrp;

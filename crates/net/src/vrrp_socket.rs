@@ -6,6 +6,8 @@
 //! Invariants: it never blocks; it delivers packets of its own interface only; what it sends leaves by that interface, from the
 //! source address and with the TTL or hop limit that the caller names, and is not looped back to this host.
 
+mod error;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -24,6 +26,8 @@ use nix::sys::time::TimeSpec;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use vrrp::AddressFamily;
 
+pub use self::error::VrrpSocketError;
+use self::error::{join_answer, send_answer};
 use crate::answer::Answer;
 use crate::frame::vrrp_frame;
 use crate::interface::{Interface, MacAddress};
@@ -402,32 +406,6 @@ const fn unspecified(family: AddressFamily) -> IpAddr {
     }
 }
 
-fn send_answer(errno: Errno) -> Answer {
-    if errno == Errno::EINVAL || errno == Errno::ENETUNREACH {
-        // Kernels differ in which of the two they answer to a source that they don't find on the interface.
-        Answer::advising(
-            errno,
-            "the source address is not on the interface or still tentative, no route leads to the peer, or the interface is down or gone",
-        )
-    } else if errno == Errno::EAGAIN {
-        Answer::advising(errno, "the interface's queue is full: the next one may pass")
-    } else {
-        Answer::of_socket(errno)
-    }
-}
-
-/// ENOBUFS is what the kernel says when the socket has its most groups.
-fn join_answer(errno: Errno) -> Answer {
-    match errno {
-        Errno::ENOBUFS => Answer::advising(
-            errno,
-            "one interface has more groups than net.ipv4.igmp_max_memberships allows",
-        ),
-        Errno::EINVAL => Answer::advising(errno, "it is no multicast group"),
-        _ => Answer::of_socket(errno),
-    }
-}
-
 fn open_v4(interface: &Interface) -> io::Result<Socket> {
     let socket = open(Domain::IPV4, interface)?;
     socket.set_multicast_all_v4(false)?;
@@ -476,68 +454,6 @@ fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
 }
 
-/// Why a VRRP socket failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VrrpSocketError {
-    /// The socket was not opened.
-    #[error("open a VRRP socket for {family} on {interface}: {answer}")]
-    Open {
-        /// The interface.
-        interface: Interface,
-        /// The family.
-        family: AddressFamily,
-        /// What the kernel answered.
-        answer: Answer,
-    },
-    /// A group was not joined.
-    #[error("join {group} on {interface}: {answer}")]
-    Join {
-        /// The interface.
-        interface: Interface,
-        /// The group.
-        group: IpAddr,
-        /// What the kernel answered.
-        answer: Answer,
-    },
-    /// A packet was not received.
-    #[error("receive VRRP for {family} on {interface}: {answer}")]
-    Receive {
-        /// The interface.
-        interface: Interface,
-        /// The family.
-        family: AddressFamily,
-        /// What the kernel answered.
-        answer: Answer,
-    },
-    /// An advertisement was not sent.
-    #[error(
-        "send an advertisement from {source_address} to {destination} on {interface}: {answer}"
-    )]
-    Send {
-        /// The interface.
-        interface: Interface,
-        /// The source address that was asked for.
-        source_address: IpAddr,
-        /// The group or peer.
-        destination: IpAddr,
-        /// What the kernel answered.
-        answer: Answer,
-    },
-}
-
-impl VrrpSocketError {
-    /// What the kernel answered.
-    pub const fn answer(&self) -> Answer {
-        match self {
-            Self::Open { answer, .. }
-            | Self::Join { answer, .. }
-            | Self::Receive { answer, .. }
-            | Self::Send { answer, .. } => *answer,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -560,13 +476,5 @@ mod tests {
         assert_eq!(arrival(stamp(WALL + Duration::from_secs(3600)), Some(WALL), NOW), NOW);
         assert_eq!(arrival(None, Some(WALL), NOW), NOW);
         assert_eq!(arrival(stamp(WALL), None, NOW), NOW);
-    }
-
-    #[test]
-    fn a_source_that_is_not_there_is_told_from_a_full_queue() {
-        for errno in [Errno::EINVAL, Errno::ENETUNREACH] {
-            assert!(send_answer(errno).to_string().contains("not on the interface"));
-        }
-        assert!(send_answer(Errno::EAGAIN).to_string().contains("queue is full"));
     }
 }

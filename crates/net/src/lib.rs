@@ -20,6 +20,7 @@
 mod address;
 mod announce;
 mod answer;
+mod bfd_socket;
 mod change;
 mod clock;
 mod frame;
@@ -41,6 +42,7 @@ mod wake;
 pub use address::{Addition, AddressError, AddressSocket, Removal};
 pub use announce::{AnnounceError, Announcer};
 pub use answer::Answer;
+pub use bfd_socket::{BfdDatagram, BfdReceiver, BfdSender, BfdSocketError, MAX_BFD_DATAGRAM};
 pub use change::{Change, Effect, Item, Verb};
 pub use clock::{now, suspended};
 pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};

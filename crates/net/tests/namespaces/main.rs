@@ -19,6 +19,7 @@
 
 mod address;
 mod announce;
+mod bfd;
 mod lab;
 mod link;
 mod network;

@@ -1,0 +1,225 @@
+//! Sync groups on several nodes: what they come to when nodes die, links fail and configurations disagree.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+mod lan;
+
+use std::time::Duration;
+
+use holdfast_testkit::lan::{Random, seeds};
+use lan::Lans;
+use vrrp::Status;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Two nodes with two members each, the first the better one, and time enough to start.
+fn pair(preempt: bool) -> Lans {
+    let mut lans = Lans::new(1, &[&[150, 150], &[100, 100]], preempt);
+    lans.run_for(SECOND * 5);
+    assert_eq!(lans.active(), Some(0));
+    lans
+}
+
+#[test]
+fn the_better_node_gets_every_member_and_the_other_none() {
+    let lans = pair(true);
+    assert_eq!(lans.takeovers(), 2);
+    assert_eq!(lans.statuses(1), [Status::Backup, Status::Backup]);
+}
+
+#[test]
+fn s5_a_crash_moves_all_members_within_the_longest_active_down_interval() {
+    let mut lans = pair(true);
+    lans.crash(0);
+    // Active_Down_Interval of priority 100 is 3.61 s.
+    lans.run_for(Duration::from_millis(3700));
+    assert_eq!(lans.active(), Some(1));
+    lans.boot(0);
+    lans.run_for(SECOND * 5);
+    assert_eq!(lans.active(), Some(0), "it preempts with all members");
+    assert_eq!(lans.takeovers(), 6);
+}
+
+#[test]
+fn one_cut_lan_moves_nothing_and_makes_nobody_active_twice() {
+    let mut lans = pair(true);
+    lans.cut(0, 0, 1, true);
+    lans.run_for(SECOND * 60);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(0), 2));
+    lans.heal();
+    lans.run_for(SECOND * 60);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(0), 2));
+}
+
+#[test]
+fn s4_a_link_that_fails_on_the_active_moves_all_members_after_one_skew() {
+    let mut lans = pair(true);
+    lans.link((0, 0), false);
+    // The failed link can't say goodbye; the other member's goodbye is enough: 609 ms.
+    lans.run_for(Duration::from_millis(700));
+    assert_eq!(lans.active(), Some(1));
+    assert_eq!(lans.nodes[0].group.status(), Status::Initialize);
+    let excluded = lans.nodes[0].group.excluded(&lan::name("m1")).unwrap().to_owned();
+    assert_eq!(excluded, "sync group `pair`: instance `m0`: its interface is down");
+    lans.link((0, 0), true);
+    lans.run_for(SECOND * 5);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(0), 6));
+}
+
+#[test]
+fn s3_a_weightless_tracker_moves_all_members_also_where_nobody_preempts() {
+    let mut lans = pair(false);
+    lans.track((0, 1), false);
+    lans.run_for(SECOND);
+    assert_eq!(lans.active(), Some(1));
+    lans.track((0, 1), true);
+    lans.run_for(SECOND * 20);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(1), 4), "preempt is off: it stays");
+}
+
+#[test]
+fn recovery_waits_for_every_member() {
+    let mut lans = pair(true);
+    lans.track((0, 0), false);
+    lans.link((0, 1), false);
+    lans.run_for(SECOND * 5);
+    lans.track((0, 0), true);
+    lans.run_for(SECOND * 10);
+    assert_eq!(lans.active(), Some(1));
+    assert_eq!(lans.statuses(0), [Status::Initialize, Status::Initialize]);
+    lans.link((0, 1), true);
+    lans.run_for(SECOND * 5);
+    assert_eq!(lans.active(), Some(0));
+}
+
+#[test]
+fn r7_an_active_that_falls_is_taken_over_from_without_preemption_and_does_not_come_back() {
+    let mut lans = pair(false);
+    lans.handicap(0, 90);
+    lans.run_for(SECOND * 2);
+    assert_eq!(lans.active(), Some(1));
+    lans.handicap(0, 150);
+    lans.run_for(SECOND * 20);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(1), 4));
+    lans.handicap(1, 40);
+    lans.run_for(SECOND * 2);
+    assert_eq!(lans.active(), Some(0));
+}
+
+#[test]
+fn r6_an_active_that_falls_is_preempted_with_all_members() {
+    let mut lans = pair(true);
+    lans.handicap(0, 90);
+    lans.run_for(SECOND * 5);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(1), 4));
+    lans.handicap(0, 150);
+    lans.run_for(SECOND * 5);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(0), 6));
+}
+
+#[test]
+fn d1_a_member_that_steps_down_takes_the_others_along() {
+    let mut lans = pair(false);
+    lans.release((0, 0));
+    lans.run_for(SECOND * 2);
+    assert_eq!((lans.active(), lans.takeovers()), (Some(1), 4));
+}
+
+#[test]
+fn d3_a_group_that_nobody_takes_over_from_stays_active() {
+    let mut lans = pair(true);
+    lans.crash(1);
+    lans.release((0, 0));
+    lans.run_for(SECOND * 20);
+    assert_eq!(lans.active(), Some(0));
+    assert_eq!(lans.nodes[0].group.status(), Status::Active);
+    lans.boot(1);
+    lans.run_for(SECOND * 20);
+    assert_eq!(lans.active(), Some(0));
+}
+
+#[test]
+fn d3_a_member_that_nobody_takes_lets_go_when_another_was_taken() {
+    // The third node is better, and cut off on the first LAN: on the second it takes the role from the first node.
+    let mut lans = Lans::new(1, &[&[100, 100], &[200, 200]], true);
+    for lan in 0..2 {
+        lans.cut(lan, 0, 1, true);
+    }
+    lans.run_for(SECOND * 10);
+    assert_eq!(lans.statuses(0), lans.statuses(1), "a split: both are Active");
+    lans.cut(1, 0, 1, false);
+    lans.run_for(SECOND * 10);
+    assert_eq!(lans.statuses(0), [Status::Backup, Status::Backup]);
+    assert_eq!(lans.active(), Some(1));
+}
+
+#[test]
+fn crossed_priorities_settle() {
+    for seed in seeds(40) {
+        for priorities in [
+            &[&[150, 100][..], &[100, 150]][..],
+            &[&[150, 100, 100], &[100, 150, 100]],
+            &[&[150, 100, 50], &[50, 150, 100], &[100, 50, 150]],
+        ] {
+            for preempt in [true, false] {
+                let mut lans = Lans::new(seed, priorities, preempt);
+                lans.run_for(SECOND * 180);
+                let settled = (lans.active(), lans.takeovers());
+                assert!(settled.0.is_some(), "seed {seed}, {priorities:?}, {preempt}: {lans:#?}");
+                lans.run_for(SECOND * 60);
+                assert_eq!((lans.active(), lans.takeovers()), settled, "seed {seed}");
+                assert!(lans.longest_overlap <= SECOND, "seed {seed}: {:?}", lans.longest_overlap);
+            }
+        }
+    }
+}
+
+/// What happens at random.
+fn trouble(lans: &mut Lans, random: &mut Random) {
+    let nodes = u64::try_from(lans.nodes.len()).unwrap();
+    let mut below = |end: u64| usize::try_from(random.below(end)).unwrap();
+    let (node, other, lan) = (below(nodes), below(nodes), below(2));
+    match below(8) {
+        0 => lans.crash(node),
+        1 if !lans.nodes[node].alive => lans.boot(node),
+        2 if node != other => lans.cut(lan, node, other, true),
+        3 => lans.heal(),
+        what @ (4 | 5) if lans.nodes[node].alive => lans.link((node, lan), what == 4),
+        6 if lans.nodes[node].alive => lans.release((node, lan)),
+        7 if lans.nodes[node].alive => lans.handicap(node, [40, 90, 150][below(3)]),
+        _ => {}
+    }
+}
+
+/// After any trouble, once everything works again, one node has every member within a minute, and nothing moves any more.
+#[test]
+fn after_any_trouble_all_members_are_on_one_node() {
+    for seed in seeds(100) {
+        let mut random = Random::new(seed);
+        let all: [&[u8]; 3] = [&[150, 150], &[100, 100], &[100, 100]];
+        let nodes = if seed % 2 == 0 { &all[..2] } else { &all[..] };
+        let mut lans = Lans::new(seed, nodes, seed % 3 != 0);
+        for _ in 0..40 {
+            lans.run_for(random.duration(SECOND * 4));
+            trouble(&mut lans, &mut random);
+        }
+        lans.heal();
+        for node in 0..lans.nodes.len() {
+            if !lans.nodes[node].alive {
+                lans.boot(node);
+            }
+            for lan in 0..2 {
+                lans.link((node, lan), true);
+            }
+        }
+        lans.run_for(SECOND * 60);
+        let settled = (lans.active(), lans.takeovers());
+        assert!(settled.0.is_some(), "seed {seed}: {lans:#?}");
+        lans.run_for(SECOND * 60);
+        assert_eq!((lans.active(), lans.takeovers()), settled, "seed {seed}");
+    }
+}

@@ -179,6 +179,9 @@ codes! {
     BadTtl "HF0314" Error "not a TTL or a range of them",
         why "TTLs and hop limits are 1 to 255, and a range's first is not above its last.",
         fix "Write `254` or `\"253-255\"`.";
+    BadMark "HF0315" Error "not a packet mark",
+        why "A mark is a number of 32 bits. One with bits that its mask leaves out is never seen.",
+        fix "Write `16`, or with a mask `\"16/255\"` or `\"0x10/0xff\"`.";
     IntervalUnit "HF0401" Error "an interval that the protocol's version can't say",
         why "Version 3 counts in steps of 10 ms up to 40.95 s (RFC 9568 §5.2.7), version 2 in whole seconds up to 255 \
              (RFC 3768 §5.3.7).",
@@ -217,6 +220,9 @@ codes! {
         why "Advertisements stay on their link, and only groups of the link are forwarded by no router: 224.0.0.0/24 (RFC 5771 §4) \
              and ff02::/16 (RFC 4291 §2.7). The group is of the family of the addresses.",
         fix "Remove `multicast_group`: VRRP has 224.0.0.18 and ff02::12. Another of the link is right only if all nodes have it.";
+    PeerFamily "HF0412" Error "a peer of another address family",
+        why "Advertisements go out in the family of the addresses, and a BFD session has one family at both ends.",
+        fix "Use an address of the same family; IPv6 peers are usually link-local.";
     UnknownScheduler "HF0501" Error "an unknown scheduler",
         why "The kernel would look for a module of that name and refuse the service.",
         fix "Choose one of those that the message lists; `wlc` is the usual one.";

@@ -3,6 +3,8 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use holdfast_health::Policy;
+
 /// The runtime directory that the service manager makes for the daemon.
 pub(crate) const CONTROL_SOCKET: &str = "/run/holdfast/control.sock";
 /// `sun_path` of sockaddr_un has 108 bytes, one of them the closing NUL.
@@ -14,14 +16,18 @@ pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A look at the table costs the kernel a dump of it, and others change it rarely: what they changed is undone within five
 /// seconds. Where that matters more than a few per cent of a processor, `250ms` is right.
 pub(crate) const IPVS_POLL: Duration = Duration::from_secs(5);
-/// HAProxy's `inter`: two failures of three are then seen within six seconds.
-pub(crate) const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// A server on the same network that needs a second to answer is in trouble, and half of the interval stays free.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// HAProxy's `rise`: one lucky pass is not enough.
-pub(crate) const RISE: u32 = 2;
-/// HAProxy's `fall`: one lost packet takes no server away.
-pub(crate) const FALL: u32 = 3;
+/// HAProxy's `inter`: two failures of three are then seen within six seconds; its `rise`: one lucky pass is not enough; its
+/// `fall`: one lost packet takes no server away.
+pub(crate) const CHECK: Policy =
+    Policy { interval: Duration::from_secs(2), timeout: CHECK_TIMEOUT, rise: 2, fall: 3 };
+/// keepalived's for `vrrp_script`; its timeout is that of scripts.
+pub(crate) const SCRIPT: Policy =
+    Policy { interval: Duration::from_secs(1), timeout: SCRIPT_TIMEOUT, rise: 1, fall: 1 };
+/// A lost packet or two are no outage; one answer proves a way.
+pub(crate) const REACH: Policy =
+    Policy { interval: Duration::from_secs(1), timeout: CHECK_TIMEOUT, rise: 1, fall: 3 };
 /// ipvsadm's and keepalived's choice where none is made: it suits connections of unlike length.
 pub(crate) const SCHEDULER: &str = "wlc";
 /// ipvsadm's default weight.
@@ -77,3 +83,28 @@ pub(crate) const DELAY: (Duration, Duration) = (Duration::ZERO, Duration::from_s
 /// More often would be a flood of ARP; a day is keepalived's limit.
 pub(crate) const REFRESH: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+/// Things watched; each costs a process, a socket or a timer.
+pub(crate) const TRACKERS_MAX: usize = 1000;
+/// Trackers of one instance or group.
+pub(crate) const TRACK_MAX: usize = 64;
+/// Sync groups; each has two instances at least.
+pub(crate) const GROUPS_MAX: usize = 500;
+/// Interfaces with settings of their own.
+pub(crate) const INTERFACES_MAX: usize = 1000;
+/// Commands of one instance, group, or of all.
+pub(crate) const HOOKS_MAX: usize = 16;
+/// Routes of one instance.
+pub(crate) const ROUTES_MAX: usize = 1024;
+/// Policy rules of one instance: the kernel walks all of them for each packet.
+pub(crate) const RULES_MAX: usize = 256;
+/// RT_TABLE_MAIN (linux/rtnetlink.h).
+pub(crate) const TABLE_MAIN: u32 = 254;
+/// More than 253 either way changes nothing: effective priorities are 1 to 254.
+pub(crate) const WEIGHT_LIMIT: i128 = 253;
+/// RFC 5880 counts in microseconds; below a millisecond no scheduler keeps the time.
+pub(crate) const BFD_INTERVAL: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_secs(60));
+/// Three of it make a detection time of 150 ms.
+pub(crate) const BFD_DEFAULT: Duration = Duration::from_millis(50);
+/// RFC 5880's and most routers' default.
+pub(crate) const BFD_MULTIPLIER: NonZeroU8 = DOWN_ADVERTS;

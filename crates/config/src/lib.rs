@@ -139,7 +139,7 @@ fn read_document(
 
 /// The configuration of this node. None only if an instance was left unread, which has been reported as an error.
 fn into_config(document: read::Document) -> Option<Config> {
-    let read::Document { node, daemon, ipvs, views, services } = document;
+    let read::Document { node, daemon, ipvs, vrrp, views, services } = document;
     let own = views.into_iter().next()?;
     let instances = own
         .instances
@@ -147,5 +147,5 @@ fn into_config(document: read::Document) -> Option<Config> {
         .map(|draft| Some((draft.name.clone(), draft.instance()?)))
         .collect::<Option<_>>()?;
     let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
-    Some(Config { node, daemon, vrrp: Vrrp::default(), instances, services, ipvs })
+    Some(Config { node, daemon, vrrp: vrrp.into(), instances, services, ipvs })
 }

@@ -5,8 +5,12 @@ mod check;
 mod daemon;
 mod instance;
 mod service;
+mod track;
+mod tracker;
+mod vrrp;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::code::Code;
 use crate::defaults;
@@ -15,15 +19,18 @@ use crate::model::{Daemon, Ipvs, Name};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
+use crate::text::{self, Fault};
 
 pub(crate) use instance::{Draft as InstanceDraft, View};
 pub(crate) use service::Draft;
+pub(crate) use vrrp::{Draft as VrrpDraft, GroupDraft};
 
 /// What the file says, before the rules between its objects.
 pub(crate) struct Document {
     pub(crate) node: String,
     pub(crate) daemon: Daemon,
     pub(crate) ipvs: Ipvs,
+    pub(crate) vrrp: VrrpDraft,
     /// The instances as each node has them, this one first.
     pub(crate) views: Vec<View>,
     pub(crate) services: BTreeMap<Name, Draft>,
@@ -58,9 +65,10 @@ pub(crate) fn document<'a>(
     let daemon = daemon::daemon(reader, &daemon);
     let ipvs = section(reader, &top, "ipvs");
     let ipvs = daemon::ipvs(reader, &ipvs);
-    let vrrp = section(reader, &top, "vrrp");
-    let views = match vrrp.get("instances") {
-        Some(cursor) => instance::views(reader, &cursor, &node),
+    let section = section(reader, &top, "vrrp");
+    let vrrp = vrrp::vrrp(reader, &section, daemon.script_timeout);
+    let views = match section.get("instances") {
+        Some(cursor) => instance::views(reader, &cursor, &node, daemon.script_timeout),
         None => vec![View { node: node.clone(), instances: vec![] }],
     };
     let mut services = BTreeMap::new();
@@ -70,7 +78,7 @@ pub(crate) fn document<'a>(
             services.extend(service.map(|service| (name, service)));
         }
     }
-    Some(Document { node, daemon, ipvs, views, services })
+    Some(Document { node, daemon, ipvs, vrrp, views, services })
 }
 
 /// The file says nothing at all.
@@ -93,6 +101,32 @@ fn node_name<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String>
     }
     reader.problems.push(bad_node_name(text, Spot::Value(cursor.path.clone())));
     None
+}
+
+/// An absolute path without control characters.
+fn absolute<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<&'a str> {
+    let path = reader.text(cursor)?;
+    let fault = if path.contains(char::is_control) {
+        Fault::new(Code::BadPath, format!("{path:?} has a control character"))
+    } else if !path.starts_with('/') {
+        Fault::new(Code::BadPath, format!("`{path}` is not an absolute path"))
+            .help("write the whole path, beginning with `/`")
+    } else {
+        return Some(path);
+    };
+    reader.fault(&cursor.path, fault);
+    None
+}
+
+fn bad_interface(name: &str, at: &Path) -> Problem {
+    Problem::new(Code::BadInterface, format!("{name:?} can't be the name of an interface"))
+        .at(Spot::Value(at.clone()), "")
+        .help("the kernel's names have 1 to 15 characters, no `/`, no `:` and no space")
+}
+
+/// Whether `address` is of fe80::/10.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if text::is_link_local(address))
 }
 
 fn is_node_name(text: &str) -> bool {

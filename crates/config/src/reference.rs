@@ -5,6 +5,7 @@ mod daemon;
 mod instances;
 mod services;
 mod synonyms;
+mod trackers;
 mod vrrp;
 
 use crate::code::Code;
@@ -40,7 +41,8 @@ macro_rules! section {
 use section;
 
 /// The sections of the table in the order of the documentation.
-const SECTIONS: [&[Key]; 4] = [daemon::KEYS, vrrp::KEYS, instances::KEYS, services::KEYS];
+const SECTIONS: [&[Key]; 5] =
+    [daemon::KEYS, vrrp::KEYS, instances::KEYS, trackers::KEYS, services::KEYS];
 
 /// Every key, a parent before its children.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {

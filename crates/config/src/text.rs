@@ -13,7 +13,7 @@ use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
 use crate::model::Listen;
 
-pub(crate) use routing::{host, multicast_group, ttls};
+pub(crate) use routing::{host, mark, multicast_group, network, ttls};
 
 /// What is wrong with a text, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

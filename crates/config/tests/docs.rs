@@ -91,14 +91,33 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
+/// The heading under which a key stands: its first word, and the second of `vrrp`'s where that has keys of its own.
+fn heading(path: &str) -> String {
+    let words: Vec<_> = path.split('.').collect();
+    match words.as_slice() {
+        ["vrrp", part @ ("instances" | "trackers" | "groups" | "interfaces" | "hooks"), ..] => {
+            format!("vrrp.{part}")
+        }
+        [top, ..] => (*top).to_owned(),
+        [] => String::new(),
+    }
+}
+
 fn key_tables() -> String {
     let mut text = String::new();
-    for top in ["node", "daemon", "vrrp", "services", "ipvs"] {
-        text.push_str(&format!("### `{top}`\n\n"));
+    let mut headings: Vec<String> = vec![];
+    for key in keys() {
+        let heading = heading(key.path);
+        if !headings.contains(&heading) {
+            headings.push(heading);
+        }
+    }
+    for heading_of_table in headings {
+        text.push_str(&format!("### `{heading_of_table}`\n\n"));
         text.push_str(
             "| Key | Form | Default | Values | Meaning | Source |\n|---|---|---|---|---|---|\n",
         );
-        for key in keys().filter(|key| key.path.split('.').next() == Some(top)) {
+        for key in keys().filter(|key| heading(key.path) == heading_of_table) {
             let cells = [key.kind, key.default, key.range, key.text, key.source].map(cell);
             text.push_str(&format!("| `{}` | {} |\n", key.path, cells.join(" | ")));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_config::{CheckKind, Checksum, Code, Environment, RealServer, Scope, parse};
+use holdfast_config::{CheckKind, Code, Environment, RealServer, parse};
 use ipvs_ctl::model::{Forwarding, ServiceFlags};
 
 /// Every part of the language once.
@@ -91,74 +91,6 @@ fn defaults_are_those_of_the_reference() {
     let policy = service.checks[0].policy;
     assert_eq!((policy.interval, policy.timeout), (Duration::from_secs(2), Duration::from_secs(1)));
     assert_eq!((policy.rise, policy.fall), (2, 3));
-}
-
-#[test]
-fn the_scalars_of_an_instance_are_what_the_types_say() {
-    let text = "
-vrrp:
-  instances:
-    edge:
-      interface: eth0
-      vrid: 51
-      version: 2
-      down_adverts: 5
-      checksum: rfc9568
-      authentication: {password: secret}
-      preempt_delay: 30s
-      accept: false
-      unicast:
-        source: 192.0.2.1
-        ttl: 254
-        peers: [192.0.2.2, {address: 192.0.2.3, ttl: 254}, {address: 192.0.2.4, ttl: 253-255}]
-      addresses: [192.0.2.10/24, {address: 192.0.2.11/24, device: eth1, label: 'eth1:web', scope: link}]
-      excluded: ['2001:db8::10/64']
-      announce: {count: 1, repeat_after: 0s, refresh: 60s, refresh_count: 2}
-";
-    let on = |text: &str, node: &str| {
-        let outcome = parse("f", text, &Environment::new(node));
-        assert!(outcome.config.is_some(), "{}", outcome.render(false));
-        outcome.config.unwrap().instances.into_values().next().unwrap()
-    };
-    let edge = on(text, "lb1");
-    assert_eq!((edge.down_adverts.get(), edge.checksum), (5, Checksum::Rfc9568));
-    assert_eq!(edge.password.as_ref().unwrap().bytes(), *b"secret\0\0");
-    assert_eq!((edge.preempt_delay, edge.accept), (Duration::from_secs(30), false));
-    let unicast = edge.unicast.as_ref().unwrap();
-    assert_eq!((unicast.source, unicast.ttl), (Some("192.0.2.1".parse().unwrap()), 254));
-    let ttls: Vec<_> = unicast.peers.iter().map(|peer| peer.ttl).collect();
-    assert_eq!(ttls, [(255, 255), (254, 254), (253, 255)]);
-    let held: Vec<_> = edge.held().map(|address| address.net.to_string()).collect();
-    assert_eq!(held, ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::10/64"]);
-    assert_eq!(edge.advertised().count(), 2);
-    let web = &edge.addresses[1];
-    assert_eq!((web.device.as_deref(), web.label.as_deref()), (Some("eth1"), Some("eth1:web")));
-    assert_eq!(web.scope, Some(Scope::Link));
-    let announce = edge.announce;
-    assert_eq!((announce.count, announce.refresh_count), (1, 2));
-    assert_eq!(
-        (announce.repeat_after, announce.refresh),
-        (Duration::ZERO, Duration::from_secs(60))
-    );
-    assert_eq!(edge.virtual_mac, None);
-    let text = "
-vrrp:
-  instances:
-    edge:
-      interface: eth0
-      vrid: 51
-      addresses: ['fe80::33/64']
-      multicast_group: 'ff02::99'
-      per_node: {lb2: {virtual_mac: true, checksum: auto}, lb3: {virtual_mac: {name: vip}, multicast_group: 'ff02::12'}}
-";
-    let group = |node: &str| on(text, node).multicast_group.map(|group| group.to_string());
-    assert_eq!(group("lb1").as_deref(), Some("ff02::99"));
-    assert_eq!(group("lb3").as_deref(), Some("ff02::12"));
-    let name = |node: &str| on(text, node).virtual_mac.map(|mac| mac.name);
-    assert_eq!(
-        [name("lb1"), name("lb2"), name("lb3")].map(Option::unwrap_or_default),
-        ["", "vrrp6.51", "vip"]
-    );
 }
 
 #[test]

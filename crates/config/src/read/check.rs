@@ -52,12 +52,16 @@ fn check<'a>(
         .into_iter()
         .filter_map(|key| Some((key, fields.get(key)?)))
         .collect();
-    let policy =
-        policy(reader, &fields, matches!(kinds.first(), Some(("exec", _))), script_timeout);
+    let exec = matches!(kinds.first(), Some(("exec", _)));
+    let timeout = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
+    let policy = policy(reader, &fields, Policy { timeout, ..defaults::CHECK });
     let kind = match kinds.as_slice() {
         [("tcp", cursor)] => tcp(reader, cursor),
         [("http", cursor)] => http(reader, cursor),
-        [(_, cursor)] => exec(reader, cursor),
+        [(_, cursor)] => reader
+            .fields(cursor, "services.NAME.check.exec")
+            .and_then(|fields| command(reader, &fields))
+            .map(|command| CheckKind::Exec { command }),
         [] => {
             let message = format!("`{}` says not what is tried", fields.path);
             let problem = Problem::new(Code::MissingKey, message)
@@ -78,15 +82,12 @@ fn check<'a>(
     Some(Check { kind: kind?, policy })
 }
 
-fn policy<'a>(
-    reader: &mut Reader<'a>,
-    fields: &Fields<'a>,
-    exec: bool,
-    script_timeout: Duration,
-) -> Policy {
+/// The keys `interval`, `timeout`, `rise` and `fall`; `default` holds where they are silent, its timeout for at most half of
+/// the interval.
+pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: Policy) -> Policy {
     let interval =
         fields.get("interval").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
-    let interval = interval.unwrap_or(defaults::CHECK_INTERVAL);
+    let interval = interval.unwrap_or(default.interval);
     let range = (Duration::from_millis(1), defaults::PERIOD.1);
     let written = fields.get("timeout");
     let timeout = written.as_ref().and_then(|cursor| reader.duration(cursor, range));
@@ -108,8 +109,7 @@ fn policy<'a>(
         }
         reader.problems.push(problem);
     }
-    let default = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
-    let count = |key: &str, default: u32, reader: &mut Reader<'a>| {
+    let mut count = |key: &str, default: u32| {
         let read = fields
             .get(key)
             .and_then(|cursor| reader.integer(&cursor, 1..=255, "outcomes in a row"));
@@ -117,9 +117,9 @@ fn policy<'a>(
     };
     Policy {
         interval,
-        timeout: timeout.unwrap_or_else(|| default.min(interval / 2)),
-        rise: count("rise", defaults::RISE, reader),
-        fall: count("fall", defaults::FALL, reader),
+        timeout: timeout.unwrap_or_else(|| default.timeout.min(interval / 2)),
+        rise: count("rise", default.rise),
+        fall: count("fall", default.fall),
     }
 }
 
@@ -212,8 +212,8 @@ fn expect<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Vec<(u16, u16)> {
     ranges
 }
 
-fn exec<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
-    let fields = reader.fields(cursor, "services.NAME.check.exec")?;
+/// The key `command`: a program's absolute path and its arguments.
+pub(super) fn command<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Vec<String>> {
     let Some(command) = fields.get("command") else {
         reader.missing(&fields.path, "command", "`command: [/path/to/program, argument]`");
         return None;
@@ -252,5 +252,5 @@ fn exec<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
         reader.fault(&program.path, fault);
         return None;
     }
-    Some(CheckKind::Exec { command: words })
+    Some(words)
 }

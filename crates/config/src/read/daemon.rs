@@ -20,6 +20,7 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
     let scripts = group("scripts", "daemon.scripts", reader);
     let socket = control.get("socket").and_then(|cursor| socket(reader, &cursor));
     let http = fields.get("http").and_then(|cursor| http(reader, &cursor));
+    let state = fields.get("state").and_then(|cursor| super::absolute(reader, &cursor));
     let user = scripts.get("user").and_then(|cursor| account(reader, &cursor));
     let timeout =
         scripts.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
@@ -28,25 +29,18 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
         control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
         http,
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
-        state: PathBuf::from(defaults::STATE),
+        state: state.map_or_else(|| PathBuf::from(defaults::STATE), PathBuf::from),
         script_timeout: timeout.unwrap_or(defaults::SCRIPT_TIMEOUT),
     }
 }
 
 fn socket<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<PathBuf> {
-    let path = reader.text(cursor)?;
-    let fault = if path.contains(char::is_control) {
-        Fault::new(Code::BadPath, format!("{path:?} has a control character"))
-    } else if !path.starts_with('/') {
-        Fault::new(Code::BadPath, format!("`{path}` is not an absolute path"))
-            .help("write the whole path, beginning with `/`")
-    } else if path.len() > defaults::SOCKET_PATH_MAX {
-        let message = format!("the path has {} bytes; a socket's has at most 107", path.len());
-        Fault::new(Code::OutOfRange, message)
-    } else {
+    let path = super::absolute(reader, cursor)?;
+    if path.len() <= defaults::SOCKET_PATH_MAX {
         return Some(PathBuf::from(path));
-    };
-    reader.fault(&cursor.path, fault);
+    }
+    let message = format!("the path has {} bytes; a socket's has at most 107", path.len());
+    reader.fault(&cursor.path, Fault::new(Code::OutOfRange, message));
     None
 }
 

@@ -3,6 +3,7 @@
 
 mod address;
 mod peer;
+mod route;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::Spot;
 use crate::model::{
-    Announce, Checksum, Instance, Name, Password, Unicast, VirtualAddress, VirtualMac,
+    Announce, Checksum, Hook, Instance, Name, Password, Route, Rule, Track, Unicast,
+    VirtualAddress, VirtualMac,
 };
 use crate::path::Path;
 use crate::raw::Node;
@@ -24,7 +26,11 @@ use crate::reader::{Cursor, Fields, Items, Reader};
 use crate::source::Source;
 use crate::text::{self, Fault};
 
+use super::{bad_interface, track};
+
 pub(crate) use peer::Draft as UnicastDraft;
+pub(super) use peer::address as host;
+pub(super) use route::destination;
 
 /// The instances as one node has them.
 pub(crate) struct View {
@@ -54,7 +60,11 @@ pub(crate) struct Draft {
     /// The addresses that could be read.
     pub(crate) addresses: Items<VirtualAddress>,
     pub(crate) excluded: Items<VirtualAddress>,
+    pub(crate) routes: Items<Route>,
+    pub(crate) rules: Items<Rule>,
     pub(crate) announce: Announce,
+    pub(crate) track: Items<Track>,
+    hooks: Vec<Hook>,
     /// Where the instance stands.
     base: Path,
     /// Where what is special to the node stands.
@@ -144,16 +154,16 @@ impl Draft {
             addresses: values(self.addresses),
             excluded: values(self.excluded),
             announce: self.announce,
-            routes: Vec::new(),
-            rules: Vec::new(),
-            track: Vec::new(),
-            hooks: Vec::new(),
+            routes: values(self.routes),
+            rules: values(self.rules),
+            track: values(self.track),
+            hooks: self.hooks,
         })
     }
 }
 
 /// The items without their places.
-fn values<T>(items: Items<T>) -> Vec<T> {
+pub(super) fn values<T>(items: Items<T>) -> Vec<T> {
     items.into_iter().map(|(_, value)| value).collect()
 }
 
@@ -162,6 +172,8 @@ struct Layers<'a, 'n> {
     over: Fields<'a>,
     base: Fields<'a>,
     node: &'n str,
+    /// The timeout of a command without its own.
+    script_timeout: Duration,
 }
 
 impl<'a> Layers<'a, '_> {
@@ -191,7 +203,12 @@ impl<'a> Layers<'a, '_> {
 }
 
 /// Every instance for every node, `node` first.
-pub(super) fn views<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, node: &str) -> Vec<View> {
+pub(super) fn views<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    node: &str,
+    script_timeout: Duration,
+) -> Vec<View> {
     let mut read = vec![];
     let mut nodes = BTreeSet::new();
     for (name, cursor) in reader.named(cursor, "an instance", defaults::INSTANCES_MAX) {
@@ -214,7 +231,7 @@ pub(super) fn views<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, node: &str
             instances.push(draft(
                 reader,
                 name.clone(),
-                &Layers { over, base: base.clone(), node: &node },
+                &Layers { over, base: base.clone(), node: &node, script_timeout },
             ));
         }
         views.push(View { node, instances });
@@ -265,6 +282,13 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
     let excluded = layers
         .get("excluded")
         .map(|cursor| address::addresses(reader, &cursor, defaults::EXCLUDED_MAX));
+    let family = addresses.iter().flatten().next();
+    let family = family.map(|(_, address)| AddressFamily::of(address.net.addr()));
+    let routes = layers.get("routes").map(|cursor| route::routes(reader, &cursor, family));
+    let rules = layers.get("rules").map(|cursor| route::rules(reader, &cursor, family));
+    let tracked = layers.get("track").map(|cursor| track::tracks(reader, &cursor));
+    let hooks =
+        layers.get("hooks").map(|cursor| track::hooks(reader, &cursor, layers.script_timeout));
     Draft {
         name,
         interface,
@@ -285,6 +309,10 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         virtual_mac: layers.get("virtual_mac").and_then(|cursor| virtual_mac(reader, &cursor)),
         addresses: addresses.unwrap_or_default(),
         excluded: excluded.unwrap_or_default(),
+        routes: routes.unwrap_or_default(),
+        rules: rules.unwrap_or_default(),
+        track: tracked.unwrap_or_default(),
+        hooks: hooks.unwrap_or_default(),
         announce: layers
             .get("announce")
             .map_or_else(Announce::default, |cursor| announce(reader, &cursor)),
@@ -293,17 +321,20 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
     }
 }
 
+/// The name of an interface.
 pub(super) fn interface<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
     let name = reader.text(cursor)?;
-    let refused = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':');
-    if (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(refused) {
+    if is_interface(name) {
         return Some(name.to_owned());
     }
-    let fault =
-        Fault::new(Code::BadInterface, format!("{name:?} can't be the name of an interface"))
-            .help("the kernel's names have 1 to 15 characters, no `/`, no `:` and no space");
-    reader.fault(&cursor.path, fault);
+    reader.problems.push(bad_interface(name, &cursor.path));
     None
+}
+
+/// Whether the kernel takes `name` for an interface (`dev_valid_name`).
+pub(super) fn is_interface(name: &str) -> bool {
+    let refused = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':');
+    (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(refused)
 }
 
 fn interval<'a>(

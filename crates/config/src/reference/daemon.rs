@@ -15,6 +15,8 @@ section! {
     "daemon.http" "mapping", default "off", range "", "Metrics, health and a read-only status by HTTP.", source "";
     "daemon.http.listen" "address:port", default "required in `http`", range "",
         "Where they are served. There is no authentication: keep it on a loopback or management address.", source "";
+    "daemon.state" "path", default "`/var/lib/holdfast`", range "absolute",
+        "Where is kept what outlives the daemon: which instances were released.", source "systemd: `StateDirectory`";
     "daemon.scripts" "mapping", default "all defaults", range "", "How commands are run.", source "";
     "daemon.scripts.user" "text", default "`holdfast-script`", range "a user of the host other than root",
         "The user that commands run as.", source "keepalived: `script_user`";

@@ -83,6 +83,43 @@ section! {
         "How often the addresses are announced as long as the node is active; `0s`: not.", source "keepalived: `garp_master_refresh`";
     "vrrp.instances.NAME.announce.refresh_count" "integer", default "1", range "1 to 100", "How often each address is announced at a refresh.",
         source "keepalived: `garp_master_refresh_repeat`";
+    "vrrp.instances.NAME.routes" "list", default "none", range "at most 1024", "Routes that an active node has. What is not named here, an instance can't have.",
+        source "ip-route(8); keepalived: `virtual_routes`";
+    "vrrp.instances.NAME.routes.to" "`default` or network", default "required", range "",
+        "The destination. `default` is of the family of `via`, of `source`, or else of the instance.", source "RTA_DST";
+    "vrrp.instances.NAME.routes.type" "word", default "`unicast`", range "`unicast`, `blackhole`, `unreachable`, `prohibit`",
+        "What it does with packets.", source "RTN_UNICAST and others";
+    "vrrp.instances.NAME.routes.via" "address", default "none", range "of the destination's family", "The next hop.", source "RTA_GATEWAY";
+    "vrrp.instances.NAME.routes.device" "text", default "by the next hop, for a link-local one the instance's interface", range "1 to 15 characters",
+        "The interface; required without `via`.", source "RTA_OIF; ip-route: `dev`";
+    "vrrp.instances.NAME.routes.source" "address", default "the kernel's choice", range "of the destination's family",
+        "The address that the node's own packets by this route have.", source "RTA_PREFSRC; ip-route: `src`";
+    "vrrp.instances.NAME.routes.table" "integer or word", default "`main`", range "1 to 4294967295, `main`, `local`, `default`", "The table.", source "RTA_TABLE";
+    "vrrp.instances.NAME.routes.metric" "integer", default "the kernel's", range "1 to 4294967295", "Of several routes the lowest metric is used.", source "RTA_PRIORITY";
+    "vrrp.instances.NAME.routes.scope" "word", default "link without `via`, else global", range "`global`, `site`, `link`, `host`; IPv4 only", "How far the destination is.", source "rtm_scope";
+    "vrrp.instances.NAME.routes.mtu" "integer", default "the interface's", range "68 to 65535", "The path's MTU.", source "RTAX_MTU";
+    "vrrp.instances.NAME.routes.on_link" "boolean", default "false", range "", "The next hop is on the link even if no route says so.", source "RTNH_F_ONLINK; ip-route: `onlink`";
+    "vrrp.instances.NAME.rules" "list", default "none", range "at most 256", "Policy rules that an active node has.",
+        source "ip-rule(8); keepalived: `virtual_rules`";
+    "vrrp.instances.NAME.rules.from" "network", default "all", range "", "The source addresses.", source "FRA_SRC";
+    "vrrp.instances.NAME.rules.to" "network", default "all", range "of the family of `from`", "The destination addresses.", source "FRA_DST";
+    "vrrp.instances.NAME.rules.table" "integer or word", default "required", range "1 to 4294967295, `main`, `local`, `default`", "The table to look in.", source "FRA_TABLE";
+    "vrrp.instances.NAME.rules.priority" "integer", default "required", range "1 to 32765", "Its place: the lowest comes first.", source "FRA_PRIORITY; keepalived: `preference`";
+    "vrrp.instances.NAME.rules.iif" "text", default "any", range "1 to 15 characters", "The interface that packets come in on.", source "FRA_IIFNAME";
+    "vrrp.instances.NAME.rules.oif" "text", default "any", range "1 to 15 characters", "The interface that local sockets are bound to.", source "FRA_OIFNAME";
+    "vrrp.instances.NAME.rules.mark" "integer or text", default "any", range "32 bits: `16`, `\"16/255\"`, `\"0x10/0xff\"`", "The packet's mark, and the bits of it that are compared.",
+        source "FRA_FWMARK, FRA_FWMASK";
+    "vrrp.instances.NAME.rules.family" "word", default "the instance's", range "`inet`, `inet6`; without `from` and `to` only", "The family.", source "ip: `-4`, `-6`";
+    "vrrp.instances.NAME.track" "list of names or mappings", default "none", range "at most 64",
+        "What of `vrrp.trackers` changes its priority or keeps it from taking part. A name alone: its being down is a fault.",
+        source "keepalived: `track_script`, `track_interface` and others";
+    "vrrp.instances.NAME.track.tracker" "text", default "required in the mapping", range "a name of `vrrp.trackers`", "The tracker.", source "";
+    "vrrp.instances.NAME.track.weight" "integer", default "none: a fault", range "-253 to 253, not 0",
+        "What it adds to the priority while up (positive) or takes while down (negative). Of a file: what each unit of its number adds. The \
+         effective priority is 1 to 254; 255 never changes.",
+        source "keepalived: `weight`";
+    "vrrp.instances.NAME.track.reverse" "boolean", default "false", range "", "Up counts as down and down as up.", source "keepalived: `reverse`";
+    "vrrp.instances.NAME.hooks" "list", default "none", range "at most 16", "Commands that it runs besides those of all; as `vrrp.hooks`.", source "keepalived: `notify`";
     "vrrp.instances.NAME.per_node" "mapping by node", default "none", range "at most 64 nodes",
         "What differs between the nodes: any key of an instance but this one, under the node's name.", source "";
     "vrrp.instances.NAME.per_node.NODE" "mapping", default "", range "", "The keys that differ on this node.", source "";

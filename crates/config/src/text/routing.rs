@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::code::Code;
 
 use super::{Fault, endpoint, unusable};
@@ -66,6 +68,51 @@ pub(crate) fn ttls(text: &str) -> Result<(u8, u8), Fault> {
     }
 }
 
+/// `198.51.100.0/24` or a host's address; no bit beyond the prefix is set.
+pub(crate) fn network(text: &str) -> Result<IpNet, Fault> {
+    let net = match text.split_once('/') {
+        Some(_) => text.parse::<IpNet>().ok(),
+        None => text.parse::<IpAddr>().ok().map(IpNet::from),
+    };
+    let Some(net) = net else {
+        let fault = Fault::new(Code::BadAddress, format!("`{text}` is not a network"));
+        return Err(fault.help("write `198.51.100.0/24`, `2001:db8::/32` or `default`"));
+    };
+    if net.addr() == net.network() {
+        return Ok(net);
+    }
+    let message = format!("`{text}` has bits beyond its prefix length");
+    Err(Fault::new(Code::UnusableAddress, message).help(format!(
+        "write `{}`, or `{}` for the one host",
+        net.trunc(),
+        net.addr()
+    )))
+}
+
+/// A packet's mark and the bits of it that are compared: `16`, `16/255`, `0x10/0xff`.
+pub(crate) fn mark(text: &str) -> Result<(u32, u32), Fault> {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(digits) if digits.chars().all(|c| c.is_ascii_hexdigit()) => {
+            u32::from_str_radix(digits, 16).ok()
+        }
+        Some(_) => None,
+        None if text.chars().all(|c| c.is_ascii_digit()) => text.parse().ok(),
+        None => None,
+    };
+    let (mark, mask) = match text.split_once('/') {
+        Some((mark, mask)) => (number(mark.trim()), number(mask.trim())),
+        None => (number(text), Some(u32::MAX)),
+    };
+    let fault = match (mark, mask) {
+        (Some(mark), Some(mask)) if mask != 0 && mark & !mask == 0 => return Ok((mark, mask)),
+        (Some(_), Some(_)) => Fault::new(Code::BadMark, format!("no packet has the mark `{text}`"))
+            .help("the mark may only have bits that the mask has, and the mask at least one"),
+        _ => Fault::new(Code::BadMark, format!("`{text}` is not a mark"))
+            .help("write a number of 32 bits, with a mask after `/`: `16`, `\"0x10/0xff\"`"),
+    };
+    Err(fault)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +124,27 @@ mod tests {
         }
         for text in ["224.0.1.1", "239.0.0.1", "192.0.2.1", "ff05::12", "fe80::1"] {
             assert_eq!(multicast_group(text).unwrap_err().code, Code::BadGroup, "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_are_within_their_masks() {
+        assert_eq!(mark("16"), Ok((16, u32::MAX)));
+        assert_eq!(mark("0x10/0xff"), Ok((16, 255)));
+        assert_eq!(mark("0/1"), Ok((0, 1)));
+        for text in ["", "/", "-1", "16/8", "1/0", "0x", "0x+1", "4294967296", "1/2/3", "x"] {
+            assert_eq!(mark(text).unwrap_err().code, Code::BadMark, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_have_no_bits_beyond_their_prefix() {
+        for text in ["0.0.0.0/0", "::/0", "198.51.100.0/24", "192.0.2.1", "2001:db8::/32"] {
+            assert!(network(text).is_ok(), "{text}");
+        }
+        assert_eq!(network("192.0.2.1/24").unwrap_err().code, Code::UnusableAddress);
+        for text in ["", "/", "192.0.2.0/33", "lan", "[::]/0"] {
+            assert_eq!(network(text).unwrap_err().code, Code::BadAddress, "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! snapshot, and every code of the file's stages has a case.
 
 mod cases;
+mod tracking;
 mod vrrp;
 
 use std::collections::BTreeSet;

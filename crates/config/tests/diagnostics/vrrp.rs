@@ -26,6 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     ("HF0202", "virtual_mac", edge!("virtual_mac: vrrp.51")),
     ("HF0313", "too long", edge!("version: 2", "authentication: {password: hunter2hunter2}")),
     ("HF0314", "upside down", edge!("unicast: {peers: [{address: 192.0.2.2, ttl: 255-253}]}")),
+    ("HF0315", "beyond the mask", edge!("rules: [{mark: 16/8, table: 100, priority: 1}]")),
     ("HF0411", "not multicast", edge!("multicast_group: 192.0.2.99")),
     ("HF0411", "beyond the link", edge!("multicast_group: 239.0.0.18")),
 ];

@@ -82,7 +82,11 @@ fn ttl<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<(u8, u8)> {
 }
 
 /// The address of a host.
-fn address<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, role: &str) -> Option<IpAddr> {
+pub(in crate::read) fn address<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    role: &str,
+) -> Option<IpAddr> {
     let text = reader.text(cursor)?;
     text::host(text, role).map_err(|fault| reader.fault(&cursor.path, fault)).ok()
 }

@@ -1,0 +1,218 @@
+//! What the file says of VRRP is what the domain types say.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::time::Duration;
+
+use holdfast_config::{
+    Checksum, Config, Environment, HookEvent, ReachBy, RouteKind, Scope, TrackerKind, parse,
+};
+
+#[test]
+fn the_scalars_of_an_instance_are_what_the_types_say() {
+    let text = "
+vrrp:
+  instances:
+    edge:
+      interface: eth0
+      vrid: 51
+      version: 2
+      down_adverts: 5
+      checksum: rfc9568
+      authentication: {password: secret}
+      preempt_delay: 30s
+      accept: false
+      unicast:
+        source: 192.0.2.1
+        ttl: 254
+        peers: [192.0.2.2, {address: 192.0.2.3, ttl: 254}, {address: 192.0.2.4, ttl: 253-255}]
+      addresses: [192.0.2.10/24, {address: 192.0.2.11/24, device: eth1, label: 'eth1:web', scope: link}]
+      excluded: ['2001:db8::10/64']
+      announce: {count: 1, repeat_after: 0s, refresh: 60s, refresh_count: 2}
+";
+    let on = |text: &str, node: &str| {
+        let outcome = parse("f", text, &Environment::new(node));
+        assert!(outcome.config.is_some(), "{}", outcome.render(false));
+        outcome.config.unwrap().instances.into_values().next().unwrap()
+    };
+    let edge = on(text, "lb1");
+    assert_eq!((edge.down_adverts.get(), edge.checksum), (5, Checksum::Rfc9568));
+    assert_eq!(edge.password.as_ref().unwrap().bytes(), *b"secret\0\0");
+    assert_eq!((edge.preempt_delay, edge.accept), (Duration::from_secs(30), false));
+    let unicast = edge.unicast.as_ref().unwrap();
+    assert_eq!((unicast.source, unicast.ttl), (Some("192.0.2.1".parse().unwrap()), 254));
+    let ttls: Vec<_> = unicast.peers.iter().map(|peer| peer.ttl).collect();
+    assert_eq!(ttls, [(255, 255), (254, 254), (253, 255)]);
+    let held: Vec<_> = edge.held().map(|address| address.net.to_string()).collect();
+    assert_eq!(held, ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::10/64"]);
+    assert_eq!(edge.advertised().count(), 2);
+    let web = &edge.addresses[1];
+    assert_eq!((web.device.as_deref(), web.label.as_deref()), (Some("eth1"), Some("eth1:web")));
+    assert_eq!(web.scope, Some(Scope::Link));
+    let announce = edge.announce;
+    assert_eq!((announce.count, announce.refresh_count), (1, 2));
+    assert_eq!(
+        (announce.repeat_after, announce.refresh),
+        (Duration::ZERO, Duration::from_secs(60))
+    );
+    assert_eq!(edge.virtual_mac, None);
+    let text = "
+vrrp:
+  instances:
+    edge:
+      interface: eth0
+      vrid: 51
+      addresses: ['fe80::33/64']
+      multicast_group: 'ff02::99'
+      per_node: {lb2: {virtual_mac: true, checksum: auto}, lb3: {virtual_mac: {name: vip}, multicast_group: 'ff02::12'}}
+";
+    let group = |node: &str| on(text, node).multicast_group.map(|group| group.to_string());
+    assert_eq!(group("lb1").as_deref(), Some("ff02::99"));
+    assert_eq!(group("lb3").as_deref(), Some("ff02::12"));
+    let name = |node: &str| on(text, node).virtual_mac.map(|mac| mac.name);
+    assert_eq!(
+        [name("lb1"), name("lb2"), name("lb3")].map(Option::unwrap_or_default),
+        ["", "vrrp6.51", "vip"]
+    );
+}
+
+fn config(text: &str) -> Config {
+    let outcome = parse("f", text, &Environment::new("lb1"));
+    assert!(outcome.config.is_some(), "{}", outcome.render(false));
+    outcome.config.unwrap()
+}
+
+#[test]
+fn routes_and_rules_are_what_the_types_say() {
+    let text = "
+vrrp:
+  instances:
+    edge:
+      interface: eth0
+      vrid: 51
+      addresses: [192.0.2.10/24]
+      routes:
+        - {to: default, via: 192.0.2.1, device: eth0, source: 192.0.2.10, table: 100, metric: 5, mtu: 1400, on_link: true}
+        - {to: default, via: 'fe80::1', device: eth0}
+        - {to: 198.51.100.0/24, type: blackhole, table: local}
+        - {to: 203.0.113.7, device: eth1, scope: link}
+      rules:
+        - {from: 192.0.2.10/32, to: 198.51.100.0/24, table: 100, priority: 1000}
+        - {iif: eth1, oif: eth2, mark: 16/255, family: inet6, table: main, priority: 1001}
+        - {mark: 16, table: default, priority: 32765}
+";
+    let edge = config(text).instances.into_values().next().unwrap();
+    let [gateway, ipv6, hole, host] = edge.routes.as_slice() else { panic!("{:?}", edge.routes) };
+    assert_eq!((gateway.to.to_string().as_str(), gateway.table), ("0.0.0.0/0", 100));
+    assert_eq!((gateway.metric, gateway.mtu, gateway.on_link), (Some(5), Some(1400), true));
+    assert_eq!(gateway.source, Some("192.0.2.10".parse().unwrap()));
+    assert_eq!(ipv6.to.to_string(), "::/0", "of the next hop's family");
+    assert_eq!((hole.kind, hole.table), (RouteKind::Blackhole, 255));
+    assert_eq!((host.to.prefix_len(), host.scope, host.table), (32, Some(Scope::Link), 254));
+    let [addresses, marked, last] = edge.rules.as_slice() else { panic!("{:?}", edge.rules) };
+    assert_eq!(addresses.from.unwrap().to_string(), "192.0.2.10/32");
+    assert_eq!((addresses.priority, addresses.table), (1000, 100));
+    assert_eq!((marked.mark, marked.table), (Some((16, 255)), 254));
+    assert_eq!(marked.family, vrrp::AddressFamily::Ipv6);
+    assert_eq!((last.mark, last.table), (Some((16, u32::MAX)), 253));
+    assert_eq!(last.family, vrrp::AddressFamily::Ipv4, "the instance's");
+}
+
+/// Every kind of tracker, used by a group.
+const TRACKERS: &str = "
+daemon: {state: /srv/holdfast}
+vrrp:
+  startup_delay: 10s
+  instances:
+    a:
+      interface: eth0
+      vrid: 51
+      addresses: [192.0.2.10/24]
+      track: [haproxy, {tracker: peer, weight: -20, reverse: true}]
+      hooks: [{command: [/bin/one, x], on: priority, timeout: 1s}]
+    b: {interface: eth1, vrid: 52, addresses: [198.51.100.10/24]}
+  trackers:
+    up: {interface: eth1}
+    script: {script: {command: [/bin/true]}, interval: 2s, timeout: 500ms, rise: 2, fall: 3}
+    plain: {script: {command: [/bin/true]}}
+    file: {file: {path: /run/x}}
+    haproxy: {process: {name: haproxy, quorum: 2, quorum_max: 3, up_delay: 1s, down_delay: 2s}}
+    gateway: {reach: {address: 192.0.2.1, by: neighbour, interface: eth0}}
+    far: {reach: {address: '2001:db8::1'}, fall: 1}
+    default: {route: {to: default, interface: eth0}}
+    default6: {route: {to: '::/0'}}
+    peer: {bfd: {peer: 192.0.2.2, source: 192.0.2.1, interface: eth0, min_tx: 10ms, min_rx: 20ms, multiplier: 5, passive: true}}
+    plain-peer: {bfd: {peer: 192.0.2.3}}
+  groups:
+    pair:
+      instances: [a, b]
+      track: [up, script, plain, file, gateway, far, default, default6, plain-peer]
+      hooks: [{command: [/bin/two]}]
+  interfaces: {eth0: {up_delay: 3s, down_delay: 500ms, announce_interval: 1ms}}
+  hooks: [{command: [/bin/three], on: [active, lower_priority]}]
+";
+
+#[test]
+fn trackers_groups_interfaces_and_hooks_are_what_the_types_say() {
+    let config = config(TRACKERS);
+    assert_eq!(config.daemon.state.to_str(), Some("/srv/holdfast"));
+    let vrrp = &config.vrrp;
+    assert_eq!(vrrp.startup_delay, Duration::from_secs(10));
+    let a = config.instances.values().next().unwrap();
+    assert_eq!((a.track[0].tracker.as_str(), a.track[0].weight), ("haproxy", None));
+    assert_eq!((a.track[1].weight, a.track[1].reverse), (Some(-20), true));
+    assert_eq!(a.hooks[0].command, ["/bin/one", "x"]);
+    assert_eq!(a.hooks[0].on, [HookEvent::Priority].into());
+    assert_eq!(a.hooks[0].timeout, Duration::from_secs(1));
+    let group = vrrp.groups.values().next().unwrap();
+    let members: Vec<_> = group.instances.iter().map(ToString::to_string).collect();
+    assert_eq!((members, group.track.len()), (vec!["a".to_owned(), "b".to_owned()], 9));
+    assert_eq!(group.hooks[0].on.len(), 4, "every change of state");
+    assert_eq!(group.hooks[0].timeout, Duration::from_secs(5), "that of scripts");
+    assert_eq!(vrrp.hooks[0].on, [HookEvent::Active, HookEvent::LowerPriority].into());
+    let eth0 = vrrp.interfaces["eth0"];
+    assert_eq!(
+        (eth0.up_delay, eth0.down_delay),
+        (Duration::from_secs(3), Duration::from_millis(500))
+    );
+    assert_eq!(eth0.announce_interval, Duration::from_millis(1));
+}
+
+#[test]
+fn every_kind_of_tracker_is_what_the_types_say() {
+    let config = config(TRACKERS);
+    let kind = |wanted: &str| {
+        let found = config.vrrp.trackers.values().find(|tracker| tracker.name.as_str() == wanted);
+        &found.unwrap().kind
+    };
+    assert_eq!(*kind("up"), TrackerKind::Interface("eth1".to_owned()));
+    let TrackerKind::Script { policy, .. } = kind("script") else { panic!() };
+    assert_eq!((policy.timeout, policy.rise, policy.fall), (Duration::from_millis(500), 2, 3));
+    let TrackerKind::Script { policy, command } = kind("plain") else { panic!() };
+    assert_eq!(*command, ["/bin/true"]);
+    assert_eq!(
+        (policy.interval, policy.timeout),
+        (Duration::from_secs(1), Duration::from_millis(500))
+    );
+    assert_eq!((policy.rise, policy.fall), (1, 1));
+    assert!(matches!(kind("file"), TrackerKind::File { path } if path.to_str() == Some("/run/x")));
+    let TrackerKind::Process { quorum, quorum_max, up_delay, down_delay, .. } = kind("haproxy")
+    else {
+        panic!()
+    };
+    assert_eq!((*quorum, *quorum_max), (2, Some(3)));
+    assert_eq!((up_delay.as_secs(), down_delay.as_secs()), (1, 2));
+    let TrackerKind::Reach { by, interface, policy, .. } = kind("gateway") else { panic!() };
+    assert_eq!((*by, interface.as_deref(), policy.fall), (ReachBy::Neighbour, Some("eth0"), 3));
+    let TrackerKind::Reach { by, policy, .. } = kind("far") else { panic!() };
+    assert_eq!((*by, policy.rise, policy.fall), (ReachBy::Icmp, 1, 1));
+    assert!(
+        matches!(kind("default"), TrackerKind::Route { to, .. } if to.to_string() == "0.0.0.0/0")
+    );
+    assert!(matches!(kind("default6"), TrackerKind::Route { to, .. } if to.to_string() == "::/0"));
+    let TrackerKind::Bfd(peer) = kind("peer") else { panic!() };
+    assert_eq!((peer.min_tx.as_millis(), peer.min_rx.as_millis()), (10, 20));
+    assert_eq!((peer.multiplier.get(), peer.passive), (5, true));
+    let TrackerKind::Bfd(peer) = kind("plain-peer") else { panic!() };
+    assert_eq!((peer.min_tx.as_millis(), peer.multiplier.get(), peer.passive), (50, 3, false));
+}

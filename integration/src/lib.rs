@@ -8,6 +8,7 @@
     reason = "this is test code: what goes wrong here is a failed test, and a panic says where"
 )]
 
+pub mod bench;
 mod director;
 mod downloads;
 mod load;

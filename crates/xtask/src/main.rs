@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
@@ -33,6 +34,9 @@ enum Task {
     Demo(demo::Arguments),
     /// Install what is needed, build, and run every test
     Test(test::Arguments),
+    /// Measure this daemon and keepalived side by side, on this machine's kernel
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Formatting, lints, documentation, layers, dependencies
     Check,
     /// Run a command in a guest whose kernel has IPVS
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Check => check::run(),
         Task::Guest(arguments) => guest::run(&arguments),
         Task::Enter(arguments) => guest::enter(&arguments),

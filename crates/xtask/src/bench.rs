@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: builds the daemon and the measuring program for release, and runs the latter on this machine's kernel.
+//!
+//! Never in the guest: its one processor and its slow system calls would be what is measured. VRRP needs no IPVS.
+
+use std::{
+    ffi::OsString,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use crate::cargo;
+
+/// What can be measured.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Bench {
+    /// This daemon and keepalived side by side: failover, cost, memory; `-- --help` says what can be chosen
+    #[command(disable_help_flag = true)]
+    Vrrp {
+        /// Options for the measuring program: `--rows failover,scale --runs 10 --quick --soak 10m --json FILE`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+        options: Vec<OsString>,
+    },
+}
+
+/// Builds and measures; the measuring program's exit status is ours.
+pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+    let Bench::Vrrp { options } = bench;
+    if !nix::unistd::geteuid().is_root() {
+        bail!("network namespaces need root: run it as root");
+    }
+    // Apart from each other, so that the daemon is built with its own features alone.
+    cargo::build(&["build", "--release", "-p", "holdfastd", "-p", "holdfast"])?;
+    cargo::build(&["build", "--release", "-p", "holdfast-integration", "--bin", "bench"])?;
+    let folder = cargo::metadata()?.target_directory.join("release").into_std_path_buf();
+    // It dies with us, should we be killed, and takes its labs along.
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(folder.join("bench"))
+        .args(options)
+        .status()
+        .context("cannot run the measuring program")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}

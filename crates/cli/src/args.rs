@@ -138,6 +138,35 @@ pub(crate) struct DrainOptions {
 pub(crate) enum Vrrp {
     /// The instances, their states and why.
     Status,
+    /// Steps back from the addresses, and takes them again only on `resume` or when every other node is gone.
+    Release {
+        #[command(flatten)]
+        role: Role,
+        /// Keeps that over a restart of the daemon.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Takes part again after `release`, as the configuration says.
+    Resume {
+        #[command(flatten)]
+        role: Role,
+    },
+    /// Gives the addresses to the other node once; it keeps them for as long as it lives.
+    Failover {
+        #[command(flatten)]
+        role: Role,
+    },
+}
+
+/// Whose role changes, and how long that is waited for.
+#[derive(Debug, Args)]
+pub(crate) struct Role {
+    /// An instance, or a sync group.
+    pub(crate) name: String,
+    /// Waits until another node is active (`resume`: until the node takes part), so long at most; exits with 3 when it is not so by
+    /// then.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub(crate) wait: Option<Duration>,
 }
 
 impl ServerName {

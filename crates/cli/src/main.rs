@@ -7,6 +7,7 @@ mod output;
 mod render;
 mod server;
 mod table;
+mod vrrp;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use holdfast_control::Client;
 
-use crate::args::{Arguments, Command, Output, Vrrp};
+use crate::args::{Arguments, Command, Output};
 use crate::failure::Failure;
 use crate::output::{Answer, to_answer};
 
@@ -40,9 +41,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
         Command::Server(verb) => block_on(server::run(&client, verb)),
-        Command::Vrrp(Vrrp::Status) => block_on(async {
-            to_answer(&client.vrrp().await?, |instances| render::instances(instances))
-        }),
+        Command::Vrrp(verb) => block_on(vrrp::run(&client, verb)),
     }
 }
 

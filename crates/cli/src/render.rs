@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use holdfast_control::{Change, Instance, Server, Service, Status};
+use holdfast_control::{Change, Group, Instance, RoleChange, Server, Service, Status, Tracker};
 
 use crate::table::Table;
 
@@ -19,6 +19,14 @@ pub(crate) fn status(status: &Status) -> String {
     if !status.vrrp.is_empty() {
         text.push('\n');
         text.push_str(&instances(&status.vrrp));
+    }
+    if !status.groups.is_empty() {
+        text.push('\n');
+        text.push_str(&groups(&status.groups));
+    }
+    if !status.trackers.is_empty() {
+        text.push('\n');
+        text.push_str(&trackers(&status.trackers));
     }
     for service in &status.services {
         text.push('\n');
@@ -43,7 +51,7 @@ pub(crate) fn status(status: &Status) -> String {
     text
 }
 
-/// The VRRP instances, a line each, and what keeps one from taking part.
+/// The VRRP instances, a line each, and what an operator has to know of them.
 pub(crate) fn instances(instances: &[Instance]) -> String {
     let mut table =
         Table::new(["VRRP", "STATE", "SINCE", "PRIO", "VRID", "DEV", "ADDRESSES", "WHY"]);
@@ -52,7 +60,7 @@ pub(crate) fn instances(instances: &[Instance]) -> String {
             instance.name.clone(),
             instance.state.to_uppercase(),
             age(instance.since_s),
-            instance.priority.to_string(),
+            priority(instance),
             instance.vrid.to_string(),
             instance.interface.clone(),
             instance.addresses.join(" "),
@@ -61,11 +69,82 @@ pub(crate) fn instances(instances: &[Instance]) -> String {
     }
     let mut text = table.render(0);
     for instance in instances {
-        if let Some(fault) = &instance.fault {
-            let _ = writeln!(text, "! {}: {fault}", instance.name);
+        for remark in remarks(instance) {
+            let _ = writeln!(text, "! {}: {remark}", instance.name);
         }
     }
     text
+}
+
+/// The priority that counts, and the configured one where it differs.
+fn priority(instance: &Instance) -> String {
+    let Instance { priority, base_priority, .. } = instance;
+    if priority == base_priority {
+        priority.to_string()
+    } else {
+        format!("{priority} ({base_priority})")
+    }
+}
+
+/// What is not as usual: faults, two Actives, a release, weights.
+fn remarks(instance: &Instance) -> Vec<String> {
+    let mut remarks = Vec::new();
+    remarks.extend(instance.fault.clone());
+    if let Some(dual) = &instance.dual_active {
+        let own = dual.own.map_or_else(|| "this node".to_owned(), |own| own.to_string());
+        remarks.push(format!(
+            "two nodes are active for {}: {} with priority {} does not hear {own} (firewall, switch, one-way link?)",
+            age(dual.since_s),
+            dual.other,
+            dual.other_priority
+        ));
+    }
+    if instance.released {
+        remarks.push("released: `holdfast vrrp resume` takes it back".to_owned());
+    }
+    let weights = instance.weights.iter().filter(|weight| weight.weight != 0);
+    let weights: Vec<String> =
+        weights.map(|one| format!("{} {:+}", one.tracker, one.weight)).collect();
+    if !weights.is_empty() {
+        remarks.push(format!("priority {} by {}", instance.base_priority, weights.join(", ")));
+    }
+    remarks
+}
+
+/// What a change of roles came to.
+pub(crate) fn role(change: &RoleChange) -> String {
+    let mut text = instances(&change.instances);
+    if !change.changed {
+        text.push_str("nothing changed: it was so already\n");
+    }
+    if let Some(note) = &change.note {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// What is watched, a line each.
+fn trackers(trackers: &[Tracker]) -> String {
+    let mut table = Table::new(["TRACKER", "KIND", "STATE", "SINCE", "WHY"]);
+    for tracker in trackers {
+        table.row([
+            tracker.name.clone(),
+            tracker.kind.clone(),
+            tracker.state.clone(),
+            age(tracker.since_s),
+            tracker.reason.clone(),
+        ]);
+    }
+    table.render(0)
+}
+
+/// The sync groups, a line each.
+fn groups(groups: &[Group]) -> String {
+    let mut table = Table::new(["GROUP", "STATE", "INSTANCES"]);
+    for group in groups {
+        table.row([group.name.clone(), group.state.to_uppercase(), group.instances.join(" ")]);
+    }
+    table.render(0)
 }
 
 /// A service and its servers.

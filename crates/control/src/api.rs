@@ -1,9 +1,8 @@
 //! What travels over the control socket. Durations are milliseconds or seconds, as the name's end says.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
+
+use crate::vrrp::{Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +11,12 @@ pub struct Status {
     pub daemon: DaemonInfo,
     /// Its VRRP instances by name.
     pub vrrp: Vec<Instance>,
+    /// Its sync groups by name.
+    pub groups: Vec<Group>,
+    /// What VRRP watches, by name.
+    pub trackers: Vec<Tracker>,
+    /// How punctual the VRRP thread is.
+    pub timing: Timing,
     /// Its services by name.
     pub services: Vec<Service>,
     /// The kernel's table, where there are services.
@@ -29,56 +34,6 @@ pub struct DaemonInfo {
     pub config: String,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
-}
-
-/// A VRRP instance: one virtual router on one interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Instance {
-    /// Its name.
-    pub name: String,
-    /// `initialize`, `backup` or `active` (RFC 9568 §6.4).
-    pub state: String,
-    /// Seconds in this state.
-    pub since_s: u64,
-    /// Why it is in this state, in words.
-    pub reason: String,
-    /// The interface that speaks VRRP.
-    pub interface: String,
-    /// VRID.
-    pub vrid: u8,
-    /// 2 or 3.
-    pub version: u8,
-    /// `ipv4` or `ipv6`.
-    pub family: String,
-    /// This node's priority.
-    pub priority: u8,
-    /// Advertisement_Interval in milliseconds.
-    pub interval_ms: u64,
-    /// Whether a higher priority takes over from a working Active.
-    pub preempt: bool,
-    /// The virtual addresses with their prefix lengths.
-    pub addresses: Vec<String>,
-    /// Whether this node holds the addresses now.
-    pub holds_addresses: bool,
-    /// The Active Router that was last heard, where it is another one.
-    pub active: Option<IpAddr>,
-    /// What keeps the instance from taking part: interface down, no address. None when nothing does.
-    pub fault: Option<String>,
-    /// Changes of state since the daemon started.
-    pub transitions: u64,
-    /// Counters of packets, by name.
-    pub counters: BTreeMap<String, u64>,
-}
-
-/// How late the VRRP thread's timers fired: what the host makes of the intervals.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lateness {
-    /// For each class its upper bound in microseconds (none: no bound) and how many timers fell into it and into no earlier one.
-    pub buckets: Vec<(Option<u64>, u64)>,
-    /// All of them together, in microseconds.
-    pub sum_us: u64,
-    /// The worst, in microseconds.
-    pub max_us: u64,
 }
 
 /// A service and its pool.

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{AddServer, Change, Drain, Instance, Problem, Service, Status};
+use crate::api::{AddServer, Change, Drain, Problem, Service, Status};
+use crate::vrrp::{Instance, Release, RoleChange};
 
 /// An answer longer than this is refused: 64 MiB, some 100,000 real servers.
 const ANSWER_MAX: usize = 64 << 20;
@@ -88,6 +89,30 @@ impl Client {
     /// As [`Self::status`].
     pub async fn vrrp(&self) -> Result<Vec<Instance>, RequestError> {
         self.ask(Method::GET, "/v1/vrrp".into(), None::<&()>).await
+    }
+
+    /// Steps back from the addresses of an instance, or of every instance of a sync group, until [`Self::resume`].
+    ///
+    /// # Errors
+    /// As [`Self::status`], and when there is no such instance, or it owns its addresses.
+    pub async fn release(&self, name: &str, release: &Release) -> Result<RoleChange, RequestError> {
+        self.ask(Method::POST, role_path(name, "release")?, Some(release)).await
+    }
+
+    /// Takes part again after [`Self::release`] or [`Self::failover`].
+    ///
+    /// # Errors
+    /// As [`Self::release`].
+    pub async fn resume(&self, name: &str) -> Result<RoleChange, RequestError> {
+        self.ask(Method::POST, role_path(name, "resume")?, None::<&()>).await
+    }
+
+    /// Gives the addresses to the other node once.
+    ///
+    /// # Errors
+    /// As [`Self::release`], and when this node is not the Active.
+    pub async fn failover(&self, name: &str) -> Result<RoleChange, RequestError> {
+        self.ask(Method::POST, role_path(name, "failover")?, None::<&()>).await
     }
 
     /// The services.
@@ -215,6 +240,10 @@ fn decode<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Req
 
 fn answer_error(error: impl ToString) -> RequestError {
     RequestError::Answer(error.to_string())
+}
+
+fn role_path(name: &str, verb: &str) -> Result<String, RequestError> {
+    Ok(format!("/v1/vrrp/{}/{verb}", segment(name)?))
 }
 
 fn server_path(service: &str, server: &str, end: &str) -> Result<String, RequestError> {

@@ -4,6 +4,9 @@
 //! ```text
 //! GET    /v1/status                                   Status
 //! GET    /v1/vrrp                                     [Instance]
+//! POST   /v1/vrrp/NAME/release                        Release → RoleChange; NAME is an instance or a sync group
+//! POST   /v1/vrrp/NAME/resume                         → RoleChange
+//! POST   /v1/vrrp/NAME/failover                       → RoleChange
 //! GET    /v1/services                                 [Service]
 //! GET    /v1/services/SERVICE                         Service
 //! POST   /v1/services/SERVICE/servers                 AddServer → Change
@@ -17,10 +20,12 @@
 mod api;
 mod chain;
 mod client;
+mod vrrp;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Instance, Ipvs, Lateness, Problem, Server,
-    Service, Status,
+    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Ipvs, Problem, Server, Service,
+    Status,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};
+pub use vrrp::{DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker, Weight};

@@ -7,6 +7,7 @@ mod failure;
 mod host;
 mod options;
 mod rate;
+mod signals;
 mod vrrp;
 
 use std::io::{self, Write};
@@ -19,15 +20,15 @@ use holdfast_config::Config;
 use ipvs_ctl::model::Table;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::api::socket::ControlSocket;
-use crate::director::{Director, Kernel, KernelGone};
+use crate::director::{Director, Kernel, KernelGone, Released};
 use crate::failure::Failure;
 use crate::options::Options;
+use crate::signals::Signals;
 use crate::vrrp::VrrpHandle;
 
 /// How long a stop waits for the addresses to be gone.
@@ -72,13 +73,15 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
             .map_err(|error| Failure::new("start", error))?;
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
-    let stop = stop_signal()?;
-    let mut vrrp = VrrpHandle::start(&config).map_err(|error| Failure::new("start", error))?;
+    let mut signals = Signals::catch()?;
+    let released = Released::read(&config.daemon.state);
+    let mut vrrp = VrrpHandle::start(&config, released.names())
+        .map_err(|error| Failure::new("start", error))?;
 
     let path = path.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
     let node = config.node.clone();
-    let director = Director::new(config, path, kernel, vrrp.remote());
+    let director = Director::new(config, path, kernel, vrrp.remote(), released);
     tokio::spawn(api::server::serve(listener, api::control(requests.clone())));
     if let Some(http) = http {
         tokio::spawn(api::server::serve(http, api::read_only(requests)));
@@ -89,12 +92,13 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let (halt, halted) = oneshot::channel();
     let mut work = tokio::spawn(director.run(receiver, halted));
     let fault = tokio::select! {
-        () = stop => None,
+        () = signals.stop() => None,
         () = vrrp.gone() => Some("the VRRP thread ended by a fault of the daemon".to_owned()),
         ended = &mut work => Some(ended_early(ended)),
     };
     holdfast_telemetry::service_manager::stopping();
-    vrrp.stop(STOP_PATIENCE).await;
+    // A second signal means: now.
+    vrrp.stop(STOP_PATIENCE, signals.stop()).await;
     drop(halt);
     if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
         tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");
@@ -123,32 +127,4 @@ async fn open_http(config: &Config) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = config.daemon.http else { return Ok(None) };
     let attempt = format!("listen for HTTP on {address} (`daemon.http.listen`)");
     TcpListener::bind(address).await.map(Some).map_err(|error| Failure::new(&attempt, error))
-}
-
-/// Comes when SIGTERM, SIGINT or SIGQUIT does. SIGHUP is answered with a word in the log, and so are SIGUSR1, SIGUSR2 (which dump
-/// keepalived's state) and SIGALRM, which would otherwise end the process with the addresses still there.
-fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let catch = |kind| signal(kind).map_err(|error| Failure::new("catch signals", error));
-    let mut terminate = catch(SignalKind::terminate())?;
-    let mut interrupt = catch(SignalKind::interrupt())?;
-    let mut quit = catch(SignalKind::quit())?;
-    let mut hangup = catch(SignalKind::hangup())?;
-    let mut user1 = catch(SignalKind::user_defined1())?;
-    let mut user2 = catch(SignalKind::user_defined2())?;
-    let mut alarm = catch(SignalKind::alarm())?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = quit.recv() => return,
-                _ = user1.recv() => tracing::warn!("SIGUSR1 does nothing: `holdfast status` tells the state"),
-                _ = user2.recv() => tracing::warn!("SIGUSR2 does nothing: `holdfast status` tells the state"),
-                _ = alarm.recv() => tracing::warn!("SIGALRM does nothing"),
-                _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP reloads nothing: stop the daemon and start it again; the kernel forwards meanwhile");
-                }
-            }
-        }
-    })
 }

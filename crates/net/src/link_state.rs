@@ -88,6 +88,22 @@ impl InterfaceState {
         primary.or_else(|| candidates().next()).map(|(v4, _)| v4)
     }
 
+    /// An IPv6 address that routers forward: the first that packets can be sent from, is not deprecated and is none of
+    /// `virtual_addresses`. The source of advertisements to unicast peers that are not on the link.
+    pub fn global_ipv6(&self, virtual_addresses: &[IpAddr]) -> Option<Ipv6Addr> {
+        let usable = self.addresses.iter().filter(|one| one.is_usable() && !one.deprecated);
+        usable.map(|one| one.address.addr()).find_map(|address| match address {
+            IpAddr::V6(v6)
+                if !v6.is_unicast_link_local()
+                    && !v6.is_loopback()
+                    && !virtual_addresses.contains(&address) =>
+            {
+                Some(v6)
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        })
+    }
+
     /// The link-local IPv6 address, the source of advertisements (RFC 9568 §5.1.2.1): the first that packets can be sent from
     /// and that is none of `virtual_addresses`.
     pub fn link_local(&self, virtual_addresses: &[IpAddr]) -> Option<Ipv6Addr> {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use holdfast_control::{Instance, Ipvs, Server, Service, Status};
-use prometheus_client::encoding::EncodeLabelSet;
+use holdfast_control::{Instance, Ipvs, Server, Service, Status, Timing, Tracker};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -36,6 +38,11 @@ struct CounterLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TrackerLabels {
+    tracker: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ServiceLabels {
     service: String,
 }
@@ -61,6 +68,13 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     uptime.set(signed(status.daemon.uptime_s));
     registry.register_with_unit("uptime", "Time since the daemon started", Unit::Seconds, uptime);
     vrrp(&mut registry, &status.vrrp);
+    trackers(&mut registry, &status.trackers);
+    registry.register_with_unit(
+        "vrrp_timer_lateness",
+        "How late the VRRP thread's timers fired",
+        Unit::Seconds,
+        Late(status.timing.clone()),
+    );
     pools(&mut registry, &status.services);
     if let Some(ipvs) = &status.ipvs {
         table(&mut registry, ipvs);
@@ -73,6 +87,7 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
 fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     let (states, priorities) = (Numbers::default(), Numbers::default());
     let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
+    let (dual, released) = (Numbers::default(), Numbers::default());
     for instance in instances {
         let labels = InstanceLabels {
             instance: instance.name.clone(),
@@ -80,7 +95,7 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
             vrid: instance.vrid.into(),
             family: instance.family.clone(),
         };
-        for state in ["initialize", "backup", "active"] {
+        for state in ["initialize", "backup", "active", "releasing"] {
             states
                 .get_or_create(&InstanceStateLabels {
                     instance: instance.name.clone(),
@@ -89,6 +104,8 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
                 .set((instance.state == state).into());
         }
         priorities.get_or_create(&labels).set(instance.priority.into());
+        dual.get_or_create(&labels).set(instance.dual_active.is_some().into());
+        released.get_or_create(&labels).set(instance.released.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
         for (counter, value) in &instance.counters {
             let (instance, counter) = (instance.name.clone(), counter.clone());
@@ -98,9 +115,45 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     }
     registry.register("vrrp_state", "1 for the state that the instance is in", states);
     registry.register("vrrp_priority", "The priority of this node", priorities);
+    registry.register("vrrp_dual_active", "1 while another router is Active beside this one", dual);
+    registry.register("vrrp_released", "1 while the node was told to step back", released);
     registry.register("vrrp_transitions", "Changes of state", transitions);
     registry.register("vrrp_packets", "Packets by what became of them", packets);
     registry.register("vrrp_events", "Oddities and changes by kind", events);
+}
+
+fn trackers(registry: &mut Registry, trackers: &[Tracker]) {
+    let up = Numbers::default();
+    for tracker in trackers {
+        let labels = TrackerLabels { tracker: tracker.name.clone() };
+        // A file's number is up while it is 0.
+        up.get_or_create(&labels).set(matches!(tracker.state.as_str(), "up" | "0").into());
+    }
+    registry.register("tracker_up", "1 while what is watched is up", up);
+}
+
+/// The VRRP thread's own histogram; the registry only writes it down.
+#[derive(Debug)]
+struct Late(Timing);
+
+impl EncodeMetric for Late {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
+        let late = self.0.late.iter();
+        let buckets: Vec<(f64, u64)> =
+            late.map(|(bound, count)| (bound.map_or(f64::INFINITY, seconds), *count)).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<TrackerLabels>(
+            seconds(self.0.late_sum_us),
+            count,
+            &buckets,
+            None,
+        )
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
 }
 
 fn pools(registry: &mut Registry, services: &[Service]) {
@@ -159,14 +212,9 @@ mod tests {
             version: 3,
             family: "ipv4".into(),
             priority: 150,
-            interval_ms: 1000,
-            preempt: true,
-            addresses: vec![],
-            holds_addresses: true,
-            active: None,
-            fault: None,
             transitions: 2,
             counters: [("hop_limit".to_owned(), 7), ("stalls".to_owned(), 1)].into(),
+            ..Instance::default()
         };
         let daemon = DaemonInfo {
             node: "lb1".into(),
@@ -174,7 +222,27 @@ mod tests {
             config: "c".into(),
             uptime_s: 5,
         };
-        let status = Status { daemon, vrrp: vec![instance], services: vec![], ipvs: None };
+        let timing = Timing {
+            late: vec![(Some(1000), 3), (Some(5000), 1), (None, 1)],
+            late_sum_us: 1_500_000,
+            ..Timing::default()
+        };
+        let tracker = Tracker {
+            name: "haproxy".into(),
+            kind: "process".into(),
+            state: "up".into(),
+            reason: String::new(),
+            since_s: 1,
+        };
+        let status = Status {
+            daemon,
+            vrrp: vec![instance],
+            groups: vec![],
+            trackers: vec![tracker],
+            timing,
+            services: vec![],
+            ipvs: None,
+        };
         let text = render(&status).expect("text");
         for line in [
             r#"holdfast_vrrp_state{instance="edge",state="active"} 1"#,
@@ -182,6 +250,11 @@ mod tests {
             r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
             r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
+            r#"holdfast_tracker_up{tracker="haproxy"} 1"#,
+            r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.001"} 3"#,
+            r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.005"} 4"#,
+            r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="+Inf"} 5"#,
+            "holdfast_vrrp_timer_lateness_seconds_count 5",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

@@ -13,7 +13,9 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use holdfast_control::{AddServer, Change, Drain, Instance, Problem, Service, Status};
+use holdfast_control::{
+    AddServer, Change, Drain, Instance, Problem, Release, RoleChange, Service, Status,
+};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +29,19 @@ pub(crate) enum Request {
     Status(oneshot::Sender<Status>),
     /// A change of a pool.
     Command { command: Command, answer: oneshot::Sender<Result<Change, Problem>> },
+    /// A change of who is Active, of an instance or a sync group.
+    Role { name: String, verb: RoleVerb, answer: oneshot::Sender<Result<RoleChange, Problem>> },
+}
+
+/// What the operator wants of an instance's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoleVerb {
+    /// Step back until told to resume; kept over a restart of the daemon or not.
+    Release { keep: bool },
+    /// Take part again as the configuration says.
+    Resume,
+    /// Give the role to another node once.
+    Failover,
 }
 
 /// A change of a pool, as it came over the wire.
@@ -50,6 +65,9 @@ pub(crate) fn control(requests: Requests) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/vrrp", get(vrrp))
+        .route("/v1/vrrp/{name}/release", post(release))
+        .route("/v1/vrrp/{name}/resume", post(resume))
+        .route("/v1/vrrp/{name}/failover", post(failover))
         .route("/v1/services", get(services))
         .route("/v1/services/{service}", get(service))
         .route("/v1/services/{service}/servers", post(add))
@@ -94,6 +112,29 @@ async fn service(
     let services = ask_status(&requests).await?.services;
     let found = services.into_iter().find(|service| service.name == name);
     found.map(Json).ok_or_else(|| Refusal(no_service(&name)))
+}
+
+async fn release(
+    State(requests): State<Requests>,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Json<RoleChange>, Refusal> {
+    let Release { keep } = decode_or_default(&body)?;
+    role(&requests, name, RoleVerb::Release { keep }).await
+}
+
+async fn resume(
+    State(requests): State<Requests>,
+    Path(name): Path<String>,
+) -> Result<Json<RoleChange>, Refusal> {
+    role(&requests, name, RoleVerb::Resume).await
+}
+
+async fn failover(
+    State(requests): State<Requests>,
+    Path(name): Path<String>,
+) -> Result<Json<RoleChange>, Refusal> {
+    role(&requests, name, RoleVerb::Failover).await
 }
 
 async fn add(
@@ -182,6 +223,16 @@ async fn ask_status(requests: &Requests) -> Result<Status, Refusal> {
 async fn command(requests: &Requests, command: Command) -> Result<Json<Change>, Refusal> {
     let (answer, change) = oneshot::channel();
     requests.send(Request::Command { command, answer }).await.map_err(stopping)?;
+    change.await.map_err(stopping)?.map(Json).map_err(Refusal)
+}
+
+async fn role(
+    requests: &Requests,
+    name: String,
+    verb: RoleVerb,
+) -> Result<Json<RoleChange>, Refusal> {
+    let (answer, change) = oneshot::channel();
+    requests.send(Request::Role { name, verb, answer }).await.map_err(stopping)?;
     change.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 

@@ -11,8 +11,11 @@ mod checks;
 mod commands;
 mod kernel;
 mod port_reuse;
+mod released;
+mod roles;
 mod status;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_config::{Config, OnStop};
@@ -25,9 +28,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::api::Request;
-use crate::vrrp::VrrpRemote;
+use crate::vrrp::{Snapshot, VrrpRemote};
 
 pub(crate) use self::kernel::Kernel;
+pub(crate) use self::released::Released;
 
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
 const VRRP_PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +48,8 @@ pub(crate) struct Director {
     engine: Engine,
     kernel: Option<Kernel>,
     vrrp: VrrpRemote,
+    /// Which instances were released for longer than this daemon lives.
+    released: Arc<Mutex<Released>>,
     runner: checks::Runner,
 }
 
@@ -54,6 +60,7 @@ impl Director {
         config_path: String,
         kernel: Option<(Kernel, Table)>,
         vrrp: VrrpRemote,
+        released: Released,
     ) -> Self {
         let (kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
@@ -66,8 +73,9 @@ impl Director {
                 tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
             }
         }
+        let released = Arc::new(Mutex::new(released));
         let runner = checks::Runner::new(&config.daemon.script_user);
-        Self { started: now(), config, config_path, engine, kernel, vrrp, runner }
+        Self { started: now(), config, config_path, engine, kernel, vrrp, released, runner }
     }
 
     /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
@@ -143,10 +151,13 @@ impl Director {
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
                 tokio::spawn(async move {
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
-                        drop(answer.send(Status { vrrp, ..status }));
+                        let Snapshot { instances, groups, trackers, timing } = vrrp;
+                        let vrrp = instances;
+                        drop(answer.send(Status { vrrp, groups, trackers, timing, ..status }));
                     }
                 });
             }
+            Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
             Request::Command { command, answer } => drop(answer.send(self.command(command))),
         }
     }

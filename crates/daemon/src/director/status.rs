@@ -1,6 +1,6 @@
 //! The state of everything, for the control API.
 
-use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status};
+use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status, Timing};
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence};
 use holdfast_health::Reason;
 use ipvs_ctl::model::{Forwarding, ServiceFlags};
@@ -19,6 +19,9 @@ impl Director {
                 uptime_s: now.saturating_since(self.started).as_secs(),
             },
             vrrp: Vec::new(),
+            groups: Vec::new(),
+            trackers: Vec::new(),
+            timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
         }

@@ -1,34 +1,43 @@
 //! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
 
 mod interface;
+mod role;
 mod status;
+mod transmit;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use holdfast_config::{Instance as InstanceConfig, Name};
-use holdfast_net::{Datagram, Interface, Packet};
+use holdfast_config::{Checksum, Instance as InstanceConfig, Name, Password};
+use holdfast_engine::vrrp::{Member, Succession};
+use holdfast_net::{Datagram, Interface, VrrpSocketError};
 use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
-    Action, AddressFamily, AddressList, Event, Observation, Params, Priority, Timer, Transition,
-    VirtualRouter, Vrid,
+    Action, AddressList, ChecksumChoice, Event, InvalidAddresses, InvalidParams, Observation,
+    Params, Peer, Priority, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
+pub(super) use self::role::Role;
+pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
-use super::thread::StartError;
 use crate::rate::RateLimit;
-
-/// VRRP's groups (RFC 9568 §5.1.1.2, §5.1.2.2), which the IPv6 checksum covers.
-const GROUP_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const GROUP_IPV6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// A VRRP instance at work.
 #[derive(Debug)]
 pub(super) struct Instance {
     config: InstanceConfig,
     router: VirtualRouter,
+    /// The unicast peers; empty with multicast.
+    peers: Vec<Peer>,
+    role: Role,
+    /// The sync group that it is in.
+    group: Option<Name>,
+    /// What is known of the Active's reign where nobody preempts.
+    succession: Succession,
+    /// How far its packets have been read.
+    read_until: Instant,
     on: Option<Interface>,
     last: Option<Transition>,
     transitions: u64,
@@ -48,14 +57,24 @@ pub(super) struct Means<'a> {
 }
 
 impl Instance {
-    /// The instance of `config`, which takes part as soon as its interface can be used.
+    /// The instance of `config`, which takes part as `role` says, as soon as its interface can be used and [`Instance::apply`] was
+    /// called. In a `group` it takes over when that says so.
     ///
     /// # Errors
     /// The configuration is of no virtual router, which the configuration's checks don't let happen.
-    pub(super) fn new(config: InstanceConfig, now: Instant) -> Result<Self, StartError> {
-        let mut router = VirtualRouter::new(now, params(&config)?);
-        router.handle(now, Event::Startup);
+    pub(super) fn new(
+        config: InstanceConfig,
+        now: Instant,
+        role: Role,
+        group: Option<Name>,
+    ) -> Result<Self, StartError> {
+        let router = VirtualRouter::new(now, params(&config)?);
         Ok(Self {
+            peers: peers(&config),
+            role,
+            group,
+            succession: Succession::default(),
+            read_until: now,
             config,
             router,
             on: None,
@@ -84,7 +103,7 @@ impl Instance {
 
     /// Gives a packet for this instance's VRID to the machine.
     pub(super) fn receive(&mut self, now: Instant, packet: &Identified<'_>, means: Means<'_>) {
-        match receive::check(packet, Some(self.router.expectation())) {
+        match receive::check(packet, Some(self.router.expectation().with_peers(&self.peers))) {
             Err(reason) => {
                 self.router.count_discard(reason);
                 // RFC 9568 §7.1: "SHOULD log the event (subject to rate-limiting)".
@@ -109,24 +128,31 @@ impl Instance {
                     );
                 }
                 self.router.handle(now, Event::Advertisement(received.advertisement));
+                self.succession.hear(now, received.advertisement, &self.router);
                 self.act(means);
             }
         }
     }
 
     /// Fires the timer if it is due, and says how late that was. A Backup may not take over before all that arrived until its deadline
-    /// was read, and `read_until` says how far that is.
+    /// was read, and `read_until` says how far that is. In a group it waits until all of the group may.
     pub(super) fn fire(
         &mut self,
         now: Instant,
         read_until: Instant,
         means: Means<'_>,
     ) -> Option<Duration> {
+        self.read_until = self.read_until.max(read_until);
+        if self.role.starts_at().is_some_and(|at| at <= now) {
+            self.begin(now, means);
+        }
+        if self.group.is_none() && self.has_fallen() {
+            self.take_over(now, means);
+        }
         let (deadline, timer) = self.router.poll_timeout()?;
         let may = match timer {
-            // Both end with this router as the Active, unless another one is heard.
-            Timer::ActiveDown | Timer::Release => deadline <= read_until,
-            Timer::Adver => true,
+            Timer::ActiveDown => self.group.is_none() && deadline <= self.read_until,
+            Timer::Adver | Timer::Release => true,
         };
         (deadline <= now && may).then(|| {
             self.router.handle_timeout(now);
@@ -135,23 +161,41 @@ impl Instance {
         })
     }
 
+    /// Whether the Active has become worse than this router, which takes over from it then though nobody preempts.
+    fn has_fallen(&self) -> bool {
+        self.succession.is_due(self.read_until, self.router.priority())
+    }
+
+    /// What its group has to know of it.
+    pub(super) fn member(&self) -> Member {
+        let fault = self.fault.clone().or_else(|| self.role.own_fault());
+        Member::of(&self.router, fault, self.read_until).or_fallen(self.has_fallen())
+    }
+
+    /// The sync group that it is in.
+    pub(super) const fn group_name(&self) -> Option<&Name> {
+        self.group.as_ref()
+    }
+
+    /// Takes note that `peer` is gone for all that is known: if it is the Active, that counts as its goodbye.
+    pub(super) fn lose_active(&mut self, now: Instant, peer: IpAddr, means: Means<'_>) {
+        self.router.handle(now, Event::ActiveLost { address: peer });
+        self.act(means);
+    }
+
     /// Takes note that the whole machine slept.
     pub(super) fn resume(&mut self, now: Instant, means: Means<'_>) {
         self.router.handle(now, Event::Resumed);
         self.act(means);
     }
 
-    /// Steps back for good.
-    pub(super) fn shut_down(&mut self, now: Instant, means: Means<'_>) {
-        self.router.handle(now, Event::Shutdown);
-        // The second one ends the wait for another router.
-        self.router.handle(now, Event::Shutdown);
-        self.act(means);
-    }
-
-    /// When the instance wants to be woken.
+    /// When the instance wants to be woken. What waits for the group waits for no time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.router.poll_timeout().map(|(at, _)| at)
+        let timer = self.router.poll_timeout().map(|(at, timer)| (at, timer == Timer::ActiveDown));
+        let fallen = self.succession.poll_timeout().map(|at| (at, true));
+        let waits = |at: Instant, down: bool| down && self.group.is_some() && at <= self.read_until;
+        let timers = timer.into_iter().chain(fallen).filter(|(at, down)| !waits(*at, *down));
+        timers.map(|(at, _)| at).chain(self.role.starts_at()).min()
     }
 
     /// Which socket is this instance's.
@@ -192,23 +236,13 @@ impl Instance {
         }
     }
 
-    fn advertise(&self, priority: Priority, sockets: &Sockets) {
-        let socket = self.socket().and_then(|key| sockets.get(key));
-        let (Some(source), Some(socket)) = (self.router.primary(), socket) else { return };
-        let group = match self.config.family {
-            AddressFamily::Ipv4 => IpAddr::V4(GROUP_IPV4),
-            AddressFamily::Ipv6 => IpAddr::V6(GROUP_IPV6),
-        };
-        let payload = self.router.encode(priority, source, group);
-        let packet = Packet { source, destination: group, hop_limit: 255, payload: &payload };
-        if let Err(error) = socket.send(&packet) {
-            tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
-        }
-    }
-
     fn report(&mut self, transition: Transition) {
         self.transitions = self.transitions.saturating_add(1);
         self.last = Some(transition);
+        self.succession.forget();
+        if transition.to == Status::Active {
+            self.role.became_active();
+        }
         tracing::info!(
             instance = %self.config.name,
             interface = self.config.interface,
@@ -221,10 +255,40 @@ impl Instance {
     }
 
     fn observe(&mut self, observation: Observation) {
-        if self.chatter.allows(holdfast_net::now()) {
-            tracing::warn!(instance = %self.config.name, ?observation, "something is odd on the LAN");
+        let instance = &self.config.name;
+        match observation {
+            // Each comes once for what it tells of.
+            Observation::DualActiveBegan { source, priority } => {
+                tracing::error!(%instance, other = %source, other_priority = %priority, "two nodes are active: the other one does not hear this one; look at firewalls, switches and links between them");
+            }
+            Observation::DualActiveEnded { source, lasted } => {
+                tracing::warn!(%instance, other = %source, ?lasted, "there is one active node again");
+            }
+            Observation::ReleaseUnanswered { waited } => {
+                tracing::warn!(%instance, ?waited, "nobody took over: this node is active again");
+            }
+            other => {
+                if self.chatter.allows(holdfast_net::now()) {
+                    tracing::warn!(%instance, observation = ?other, "something is odd on the LAN");
+                }
+            }
         }
     }
+}
+
+/// What an instance lacks at its start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StartError {
+    /// No raw socket.
+    #[error(transparent)]
+    Socket(#[from] VrrpSocketError),
+    /// Its addresses are not a virtual router's.
+    #[error(transparent)]
+    Addresses(#[from] InvalidAddresses),
+    /// Its parameters are not a virtual router's.
+    #[error(transparent)]
+    Params(#[from] InvalidParams),
 }
 
 /// The machine's parameters. The configuration has been checked by the same rules.
@@ -233,7 +297,21 @@ fn params(config: &InstanceConfig) -> Result<Params, StartError> {
     Ok(Params::new(config.version, config.vrid, addresses)?
         .with_priority(config.priority)?
         .with_advertisement_interval(config.interval)?
-        .with_preempt_mode(config.preempt))
+        .with_preempt_mode(config.preempt)
+        .with_preempt_delay(config.preempt_delay)
+        .with_down_adverts(config.down_adverts)
+        .with_password(config.password.as_ref().map(Password::bytes))
+        .with_checksum(match config.checksum {
+            Checksum::Auto => ChecksumChoice::Auto,
+            Checksum::Rfc9568 => ChecksumChoice::Rfc9568,
+            Checksum::PseudoHeader => ChecksumChoice::PseudoHeader,
+        }))
+}
+
+/// Who is heard where advertisements go to peers.
+fn peers(config: &InstanceConfig) -> Vec<Peer> {
+    let peers = config.unicast.iter().flat_map(|unicast| &unicast.peers);
+    peers.map(|peer| Peer { address: peer.address, ttl: peer.ttl }).collect()
 }
 
 /// Takes a packet apart as far as its VRID, for [`Instance::is_for`].

@@ -36,14 +36,15 @@ impl Lateness {
         self.most = self.most.max(late);
     }
 
-    /// The histogram as the API shows it.
-    pub(super) fn view(&self) -> control::Lateness {
+    /// `timing` with the histogram.
+    pub(super) fn view(&self, timing: control::Timing) -> control::Timing {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let buckets = self.counts.iter().enumerate();
-        control::Lateness {
-            buckets: buckets.map(|(at, n)| (BOUNDS.get(at).map(|b| micros(*b)), *n)).collect(),
-            sum_us: micros(self.sum),
-            max_us: micros(self.most),
+        control::Timing {
+            late: buckets.map(|(at, n)| (BOUNDS.get(at).map(|b| micros(*b)), *n)).collect(),
+            late_sum_us: micros(self.sum),
+            late_max_us: micros(self.most),
+            ..timing
         }
     }
 }
@@ -58,10 +59,10 @@ mod tests {
         for micros in [0, 100, 101, 2_000_000] {
             lateness.count(Duration::from_micros(micros));
         }
-        let view = lateness.view();
-        assert_eq!(view.buckets.first(), Some(&(Some(100), 2)));
-        assert_eq!(view.buckets.get(1), Some(&(Some(500), 1)));
-        assert_eq!(view.buckets.last(), Some(&(None, 1)));
-        assert_eq!((view.sum_us, view.max_us), (2_000_201, 2_000_000));
+        let view = lateness.view(control::Timing::default());
+        assert_eq!(view.late.first(), Some(&(Some(100), 2)));
+        assert_eq!(view.late.get(1), Some(&(Some(500), 1)));
+        assert_eq!(view.late.last(), Some(&(None, 1)));
+        assert_eq!((view.late_sum_us, view.late_max_us), (2_000_201, 2_000_000));
     }
 }

@@ -1,32 +1,87 @@
 //! VRRP: a thread of its own for the protocol, and one for the addresses that it moves.
 
 mod addresses;
+mod groups;
 mod instance;
 mod lateness;
+mod readings;
 mod roster;
 mod sockets;
 mod thread;
+mod tracking;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use holdfast_config::{Config, Instance, Name};
+use holdfast_config::{Config, Instance, Name, Vrrp};
 use holdfast_control as control;
+use holdfast_engine::vrrp::Reading;
 use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
-use self::thread::{OpenError, StartError, VrrpThread};
+pub(crate) use self::instance::RoleError;
+use self::instance::StartError;
+use self::readings::Readings;
+use self::thread::{OpenError, VrrpThread};
+use crate::api::RoleVerb;
 
 /// So many commands wait for the thread; it takes them all each time that it wakes.
 const COMMANDS_MAX: usize = 64;
 
+/// A stop waits so long at most for other routers to take over: the machine's own limit, and a second.
+const HANDOVER_MAX: Duration = Duration::from_secs(31);
+
 /// What the other half of the director asks of the VRRP thread.
 #[derive(Debug)]
 enum Command {
-    Status(oneshot::Sender<Vec<control::Instance>>),
+    Status(oneshot::Sender<Snapshot>),
+    /// A change of roles: the instances that it is about, and what shall become of them.
+    Role {
+        instances: Vec<Name>,
+        verb: RoleVerb,
+        answer: oneshot::Sender<Result<Roles, RoleError>>,
+    },
+    /// Step back everywhere, and wait for the other routers.
     Stop,
+    /// Wait no longer.
+    StopNow,
+}
+
+/// The state of VRRP at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) instances: Vec<control::Instance>,
+    pub(crate) groups: Vec<control::Group>,
+    pub(crate) trackers: Vec<control::Tracker>,
+    pub(crate) timing: control::Timing,
+}
+
+/// What came of a change of roles.
+#[derive(Debug)]
+pub(crate) struct Roles {
+    pub(crate) changed: bool,
+    pub(crate) instances: Vec<control::Instance>,
+}
+
+/// What the thread starts with.
+#[derive(Debug)]
+struct Plan {
+    instances: Vec<Instance>,
+    settings: Vrrp,
+    released: BTreeSet<Name>,
+    node: String,
+    readings: Readings,
+}
+
+impl Plan {
+    fn new(config: &Config, released: &BTreeSet<Name>, readings: Readings) -> Self {
+        let instances = config.instances.values().cloned().collect();
+        let (settings, node) = (config.vrrp.clone(), config.node.clone());
+        Self { instances, settings, released: released.clone(), node, readings }
+    }
 }
 
 /// The VRRP thread, to be stopped.
@@ -42,6 +97,7 @@ pub(crate) struct VrrpHandle {
 #[derive(Clone, Debug)]
 pub(crate) struct VrrpRemote {
     commands: SyncSender<Command>,
+    readings: Readings,
     waker: Waker,
 }
 
@@ -70,15 +126,16 @@ pub(crate) enum VrrpError {
 }
 
 impl VrrpHandle {
-    /// Starts VRRP for the instances of `config` and waits until their sockets are open.
+    /// Starts VRRP for the instances of `config`, those of `released` as the last choice, and waits until their sockets are open.
     ///
     /// # Errors
     /// The thread, a socket or the link monitor could not be had: a capability is missing, say.
-    pub(crate) fn start(config: &Config) -> Result<Self, VrrpError> {
+    pub(crate) fn start(config: &Config, released: &BTreeSet<Name>) -> Result<Self, VrrpError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
-        let instances: Vec<Instance> = config.instances.values().cloned().collect();
+        let readings = Readings::default();
+        let plan = Plan::new(config, released, readings.clone());
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
@@ -86,7 +143,7 @@ impl VrrpHandle {
                 let waker = waker.clone();
                 move || {
                     let _alive: oneshot::Sender<()> = alive;
-                    match VrrpThread::open(instances, receiver, waker) {
+                    match VrrpThread::open(plan, receiver, waker) {
                         Ok(thread) => {
                             // The starter waits for this word.
                             drop(ready.send(Ok(())));
@@ -98,7 +155,9 @@ impl VrrpHandle {
             })
             .map_err(VrrpError::Spawn)?;
         match is_ready.recv() {
-            Ok(Ok(())) => Ok(Self { remote: VrrpRemote { commands, waker }, thread, gone }),
+            Ok(Ok(())) => {
+                Ok(Self { remote: VrrpRemote { commands, readings, waker }, thread, gone })
+            }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
@@ -115,10 +174,16 @@ impl VrrpHandle {
         drop((&mut self.gone).await);
     }
 
-    /// Steps back everywhere: priority-0 advertisements, addresses removed. Returns when that is done, or after `patience`.
-    pub(crate) async fn stop(self, patience: Duration) {
+    /// Steps back everywhere: priority-0 advertisements; the addresses go when another router has them, or after four intervals.
+    /// Returns when that is done. When `hurry` comes it is done at once; `patience` is for what can't wait for a router.
+    pub(crate) async fn stop(self, patience: Duration, hurry: impl Future<Output = ()>) {
         self.remote.send(Command::Stop);
-        let Self { thread, .. } = self;
+        let Self { thread, remote, mut gone } = self;
+        tokio::select! {
+            _closed = &mut gone => {}
+            () = hurry => remote.send(Command::StopNow),
+            () = tokio::time::sleep(HANDOVER_MAX) => remote.send(Command::StopNow),
+        }
         let joined = tokio::task::spawn_blocking(move || {
             if thread.join().is_err() {
                 // The address thread ended with it, and removed what it held.
@@ -135,11 +200,28 @@ impl VrrpHandle {
 }
 
 impl VrrpRemote {
-    /// The instances as they are now; none when the thread has gone or takes no commands.
-    pub(crate) async fn status(&self) -> Option<Vec<control::Instance>> {
+    /// VRRP as it is now; none when the thread has gone or takes no commands.
+    pub(crate) async fn status(&self) -> Option<Snapshot> {
         let (answer, status) = oneshot::channel();
         self.send(Command::Status(answer));
         status.await.ok()
+    }
+
+    /// Changes the roles of `instances`: of all or, when one refuses, of none. None when the thread has gone or takes no commands.
+    pub(crate) async fn role(
+        &self,
+        instances: Vec<Name>,
+        verb: RoleVerb,
+    ) -> Option<Result<Roles, RoleError>> {
+        let (answer, roles) = oneshot::channel();
+        self.send(Command::Role { instances, verb, answer });
+        roles.await.ok()
+    }
+
+    /// Tells what the watcher of `tracker` has read. It never waits, and an older reading that was not taken yet is replaced.
+    pub(crate) fn track(&self, tracker: Name, reading: Reading) {
+        self.readings.put(tracker, reading);
+        self.wake();
     }
 
     fn send(&self, command: Command) {
@@ -149,6 +231,10 @@ impl VrrpRemote {
             Err(TrySendError::Full(_)) => tracing::warn!("the VRRP thread does not take commands"),
             Err(TrySendError::Disconnected(_)) => tracing::error!("the VRRP thread has gone"),
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "the VRRP thread could not be woken");
         }

@@ -20,6 +20,8 @@ pub(super) struct Roster {
     /// The deadlines, earliest first, and of each instance the one that stands there.
     deadlines: BTreeSet<(Instant, usize)>,
     noted: Vec<Option<Instant>>,
+    /// Members of sync groups that something was done to.
+    news: BTreeSet<Name>,
 }
 
 impl Roster {
@@ -76,6 +78,16 @@ impl Roster {
         }
     }
 
+    /// The next member of a sync group that something was done to.
+    pub(super) fn pop_news(&mut self) -> Option<Name> {
+        self.news.pop_first()
+    }
+
+    /// Takes note that what is new of a member is known.
+    pub(super) fn take_news(&mut self, name: &Name) {
+        self.news.remove(name);
+    }
+
     /// The earliest deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -91,6 +103,9 @@ impl Roster {
     fn at<T>(&mut self, at: usize, change: impl FnOnce(&mut Instance) -> T) -> Option<T> {
         let instance = self.instances.get_mut(at)?;
         let answer = change(instance);
+        if instance.group_name().is_some() {
+            self.news.insert(instance.name().clone());
+        }
         let (deadline, noted) = (instance.deadline(), self.noted.get_mut(at)?);
         if *noted != deadline {
             if let Some(before) = std::mem::replace(noted, deadline) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use holdfast_net::{Datagram, IfIndex, Interface, MAX_DATAGRAM, VrrpSocket, VrrpSocketError, now};
@@ -22,7 +23,7 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Opens the socket of `interface` and `family` unless it is open.
+    /// Opens the socket of `interface` and `family` unless it is open, and joins `group`, another than VRRP's.
     ///
     /// # Errors
     /// The kernel refuses: a capability is missing, the interface has gone.
@@ -30,11 +31,13 @@ impl Sockets {
         &mut self,
         interface: &Interface,
         family: AddressFamily,
+        group: Option<IpAddr>,
     ) -> Result<(), VrrpSocketError> {
-        if let Entry::Vacant(place) = self.sockets.entry((interface.index, family)) {
-            place.insert(VrrpSocket::open(interface, family)?);
-        }
-        Ok(())
+        let socket = match self.sockets.entry((interface.index, family)) {
+            Entry::Vacant(place) => place.insert(VrrpSocket::open(interface, family)?),
+            Entry::Occupied(open) => open.into_mut(),
+        };
+        group.map_or(Ok(()), |group| socket.join(group))
     }
 
     /// Closes the sockets of an interface that has gone.

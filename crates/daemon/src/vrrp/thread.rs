@@ -6,22 +6,23 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use holdfast_config::Instance as InstanceConfig;
+use holdfast_config::Name;
 use holdfast_control as control;
 use holdfast_net::{
-    Datagram, LinkEvent, LinkMonitor, MonitorError, VrrpSocketError, Waker, now, realtime,
-    suspended, wait_until,
+    Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
 };
 use holdfast_time::Instant;
 use vrrp::receive;
-use vrrp::{InvalidAddresses, InvalidParams};
 
 use super::addresses::{AddressThread, AddressThreadError};
-use super::instance::{Instance, Means, identify};
+use super::groups::Groups;
+use super::instance::{Instance, Means, Role, identify};
 use super::lateness::Lateness;
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
-use super::{Command, VrrpError};
+use super::tracking::Tracking;
+use super::{Command, Plan, RoleError, Roles, Snapshot, VrrpError};
+use crate::api::RoleVerb;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
@@ -40,9 +41,25 @@ pub(super) struct VrrpThread {
     waker: Waker,
     /// Packets that no instance was there for, of each socket, by reason.
     strays: BTreeMap<SocketKey, vrrp::Discards>,
+    tracking: Tracking,
+    groups: Groups,
     lateness: Lateness,
     /// How long the machine had been suspended at the last look.
     suspended: Duration,
+    /// What keeps the thread on time, as far as the kernel allows it.
+    timing: control::Timing,
+    stop: Stop,
+}
+
+/// How the thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Not yet.
+    No,
+    /// When every instance has been relieved.
+    Relieved,
+    /// Now.
+    Now,
 }
 
 /// What there is to read after a sleep.
@@ -52,21 +69,6 @@ struct News {
     sockets: Vec<SocketKey>,
     /// Sockets that are not named were empty at this moment.
     idle_at: Instant,
-}
-
-/// What an instance lacks at its start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum StartError {
-    /// No raw socket.
-    #[error(transparent)]
-    Socket(#[from] VrrpSocketError),
-    /// Its addresses are not a virtual router's.
-    #[error(transparent)]
-    Addresses(#[from] InvalidAddresses),
-    /// Its parameters are not a virtual router's.
-    #[error(transparent)]
-    Params(#[from] InvalidParams),
 }
 
 /// What the thread itself lacks at its start.
@@ -87,19 +89,27 @@ impl VrrpThread {
     /// # Errors
     /// A socket can't be had: a capability is missing, say.
     pub(super) fn open(
-        configured: Vec<InstanceConfig>,
+        plan: Plan,
         commands: Receiver<Command>,
         waker: Waker,
     ) -> Result<Self, VrrpError> {
         let links = LinkMonitor::open().map_err(|error| VrrpError::Thread(error.into()))?;
         let mut sockets = Sockets::default();
-        let claims = configured.iter().map(Instance::claim).collect();
+        let at = now();
+        let tracking = Tracking::new(at, &plan.settings, &plan.instances, plan.readings);
+        let groups = Groups::new(&plan.node, plan.settings.groups.values());
+        let claims = plan.instances.iter().map(Instance::claim).collect();
+        let delay = Some(plan.settings.startup_delay).filter(|delay| !delay.is_zero());
+        let starts_at = delay.map(|delay| at + delay);
         let mut instances = Vec::new();
         // Nobody takes part before everybody can: a start that fails leaves nothing behind.
-        for config in configured {
+        for config in plan.instances {
             let name = config.name.clone();
+            let released = plan.released.contains(&name);
+            let role = Role::new(config.priority, starts_at, released);
+            let group = groups.name_of(&name).cloned();
             let failed = |source| VrrpError::Instance { instance: name.clone(), source };
-            let instance = Instance::new(config, now()).map_err(failed)?;
+            let instance = Instance::new(config, at, role, group).map_err(failed)?;
             instance.open_socket(&links, &mut sockets).map_err(|error| failed(error.into()))?;
             instances.push(instance);
         }
@@ -113,54 +123,128 @@ impl VrrpThread {
             commands,
             waker,
             strays: BTreeMap::new(),
+            tracking,
+            groups,
             lateness: Lateness::default(),
             suspended: suspended(),
+            timing: control::Timing::default(),
+            stop: Stop::No,
         })
     }
 
-    /// Works until it is told to stop, or nobody is left to tell it.
+    /// Works until it is told to stop and the addresses have another keeper, or nobody is left to tell it.
     pub(super) fn run(mut self) {
-        be_on_time();
+        self.timing = be_on_time();
         self.see_interfaces();
+        self.settle();
+        self.enter();
         let mut news = News { links: true, sockets: Vec::new(), idle_at: now() };
-        while self.take_commands() {
+        loop {
+            self.take_commands();
+            if self.is_over() {
+                break;
+            }
             self.notice_suspension();
             if news.links {
                 self.follow_links();
             }
             let read_until = self.read_packets(&news.sockets);
             self.fire_timers(&read_until, news.idle_at);
+            self.settle();
             news = self.sleep();
         }
-        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
-        self.roster.each(|instance| instance.shut_down(now(), means));
         // Waits until the addresses are gone.
         drop(self.addresses);
     }
 
-    /// Takes every command that waits; false when the thread is to stop.
-    fn take_commands(&self) -> bool {
+    /// Lets every instance take part that shall.
+    fn enter(&mut self) {
+        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
+        self.roster.each(|instance| instance.apply(now(), means));
+    }
+
+    /// Lets trackers and groups say what follows from all that is new.
+    fn settle(&mut self) {
+        let Self { roster, sockets, addresses, tracking, groups, .. } = self;
+        let means = Means { sockets, addresses };
+        tracking.settle(now(), roster, means);
+        groups.settle(now(), roster, means);
+    }
+
+    fn is_over(&self) -> bool {
+        match self.stop {
+            Stop::No => false,
+            Stop::Relieved => self.roster.iter().all(Instance::is_out),
+            Stop::Now => true,
+        }
+    }
+
+    /// Takes every command that waits.
+    fn take_commands(&mut self) {
         self.waker.drain();
         if !self.addresses.works() {
             tracing::error!("the address thread ended by a fault of the daemon: VRRP stops");
-            return false;
+            self.step_back(Stop::Now);
+            return;
         }
         loop {
             match self.commands.try_recv() {
-                // Whoever asked may have gone away meanwhile.
-                Ok(Command::Status(answer)) => drop(answer.send(self.status())),
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
+                // Whoever asked may have gone away meanwhile, here and below.
+                Ok(Command::Status(answer)) => drop(answer.send(self.snapshot())),
+                Ok(Command::Role { instances, verb, answer }) => {
+                    drop(answer.send(self.change_roles(&instances, verb)));
+                }
+                Ok(Command::Stop) => self.step_back(Stop::Relieved),
+                Ok(Command::StopNow) => self.stop = Stop::Now,
+                Err(TryRecvError::Disconnected) => self.step_back(Stop::Now),
+                Err(TryRecvError::Empty) => return,
+            }
+            if self.stop == Stop::Now {
+                return;
             }
         }
     }
 
-    fn status(&self) -> Vec<control::Instance> {
+    fn step_back(&mut self, stop: Stop) {
+        self.stop = stop;
+        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
+        self.roster.each(|instance| instance.shut_down(now(), means));
+    }
+
+    /// What the operator wants of `names`, of all or, when one of them can't, of none.
+    fn change_roles(&mut self, names: &[Name], verb: RoleVerb) -> Result<Roles, RoleError> {
+        let Self { roster, sockets, addresses, .. } = self;
+        let means = Means { sockets, addresses };
+        for name in names {
+            roster.with(name, |instance| instance.may(verb)).transpose()?;
+        }
         let at = now();
-        let strays = |of: &Instance| self.strays.get(&of.socket()?);
-        let view =
-            |one: &Instance| one.status(at, strays(one), &self.addresses.outcome(one.name()));
-        self.roster.iter().map(view).collect()
+        let mut changed = false;
+        for name in names {
+            let new = roster.with(name, |instance| match verb {
+                RoleVerb::Release { .. } => instance.release(at, means),
+                RoleVerb::Resume => instance.take_part_again(at, means),
+                RoleVerb::Failover => instance.fail_over(at, means),
+            });
+            changed |= new.unwrap_or(false);
+        }
+        let instances = names.iter().filter_map(|name| self.roster.get(name));
+        Ok(Roles { changed, instances: instances.map(|one| self.view(at, one)).collect() })
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let at = now();
+        Snapshot {
+            instances: self.roster.iter().map(|one| self.view(at, one)).collect(),
+            groups: self.groups.view(),
+            trackers: self.tracking.view(at),
+            timing: self.lateness.view(self.timing.clone()),
+        }
+    }
+
+    fn view(&self, at: Instant, instance: &Instance) -> control::Instance {
+        let strays = instance.socket().and_then(|key| self.strays.get(&key));
+        instance.status(at, strays, &self.addresses.outcome(instance.name()))
     }
 
     /// After a sleep of the whole machine the queues have lost what peers sent meanwhile (C5).
@@ -198,7 +282,8 @@ impl VrrpThread {
     }
 
     fn see_interfaces(&mut self) {
-        let Self { roster, sockets, links, addresses, .. } = self;
+        let Self { roster, sockets, links, addresses, tracking, .. } = self;
+        tracking.follow_links(now(), links.interfaces());
         roster.each(|instance| {
             if let Err(error) = instance.see_interface(now(), links, sockets, addresses) {
                 tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
@@ -249,7 +334,8 @@ impl VrrpThread {
     }
 
     fn sleep(&self) -> News {
-        let deadline = self.roster.deadline();
+        let deadlines = [self.roster.deadline(), self.tracking.deadline(), self.groups.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let descriptors: Vec<BorrowedFd<'_>> = [self.waker.as_fd(), self.links.as_fd()]
             .into_iter()
             .chain(self.sockets.descriptors())
@@ -276,12 +362,18 @@ impl VrrpThread {
 }
 
 /// Asks for what keeps the calling thread on time on a busy host. Without it the protocol works, a little later under load.
-fn be_on_time() {
-    for refused in
-        [realtime::enter(PRIORITY), realtime::lock_memory()].into_iter().filter_map(Result::err)
-    {
+fn be_on_time() -> control::Timing {
+    let realtime = realtime::enter(PRIORITY);
+    let memory = realtime::lock_memory();
+    let timing = control::Timing {
+        realtime: realtime.is_ok(),
+        memory_locked: memory.is_ok(),
+        ..control::Timing::default()
+    };
+    for refused in [realtime, memory].into_iter().filter_map(Result::err) {
         tracing::info!(%refused, "advertisements may be late when the host is busy");
     }
+    timing
 }
 
 /// Gives a packet to the instance that it is for.

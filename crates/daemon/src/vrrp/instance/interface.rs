@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use holdfast_net::{Interface, InterfaceState, LinkMonitor, VrrpSocketError};
+use holdfast_net::{Interface, InterfaceAddress, InterfaceState, LinkMonitor, VrrpSocketError};
 use holdfast_time::Instant;
 use ipnet::IpNet;
-use vrrp::{AddressFamily, Event, Priority};
+use vrrp::{AddressFamily, Event, Peer, Priority};
 
 use super::super::addresses::AddressThread;
 use super::super::sockets::Sockets;
@@ -22,7 +22,9 @@ impl Instance {
         sockets: &mut Sockets,
     ) -> Result<(), VrrpSocketError> {
         match links.interfaces().by_name(&self.config.interface) {
-            Some(state) => sockets.open(&state.link.interface, self.config.family),
+            Some(state) => {
+                sockets.open(&state.link.interface, self.config.family, self.config.multicast_group)
+            }
             None => Ok(()),
         }
     }
@@ -43,7 +45,7 @@ impl Instance {
         let found = links.interfaces().by_name(&self.config.interface);
         if let Some(state) = found {
             self.on = Some(state.link.interface.clone());
-            self.wanted.mac = state.link.mac;
+            self.wanted.mac = self.virtual_mac().or(state.link.mac);
         }
         let fault = match (&opened, found) {
             (Err(error), _) => Err(error.to_string()),
@@ -75,6 +77,9 @@ impl Instance {
             return Err(format!("interface {name} is down"));
         }
         let kind = match self.config.family {
+            AddressFamily::Ipv4 | AddressFamily::Ipv6 if self.config.unicast.is_some() => {
+                "address of the kind of its peers"
+            }
             AddressFamily::Ipv4 => "IPv4 address",
             AddressFamily::Ipv6 => "usable link-local IPv6 address",
         };
@@ -107,7 +112,7 @@ impl Instance {
         addresses: &AddressThread,
     ) {
         let here = self.wanted.held && self.on.as_ref() == Some(interface);
-        if here && self.config.addresses.iter().any(|one| one.net.addr() == address.addr()) {
+        if here && self.config.held().any(|one| one.net.addr() == address.addr()) {
             self.wanted.looks += 1;
             self.tell(addresses);
         }
@@ -128,13 +133,26 @@ impl Instance {
 
     /// The address that advertisements come from: one of the interface's own.
     fn primary(&self, state: &InterfaceState) -> Option<IpAddr> {
+        if let Some(source) = self.config.unicast.as_ref().and_then(|unicast| unicast.source) {
+            let there = |one: &&InterfaceAddress| one.is_usable() && one.address.addr() == source;
+            return state.addresses.iter().find(there).map(|one| one.address.addr());
+        }
         let virtual_addresses: Vec<IpAddr> = match self.config.priority {
             Priority::OWNER => Vec::new(),
-            _ => self.config.advertised().collect(),
+            _ => self.config.held().map(|address| address.net.addr()).collect(),
         };
         match self.config.family {
             AddressFamily::Ipv4 => state.primary_ipv4(&virtual_addresses).map(IpAddr::V4),
+            // A peer beyond the link can't answer to a link-local address.
+            AddressFamily::Ipv6 if self.has_global_peers() => {
+                state.global_ipv6(&virtual_addresses).map(IpAddr::V6)
+            }
             AddressFamily::Ipv6 => state.link_local(&virtual_addresses).map(IpAddr::V6),
         }
+    }
+
+    fn has_global_peers(&self) -> bool {
+        let link_local = |peer: &Peer| matches!(peer.address, IpAddr::V6(address) if address.is_unicast_link_local());
+        self.peers.iter().any(|peer| !link_local(peer))
     }
 }

@@ -1,10 +1,12 @@
 //! An instance as the API shows it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use holdfast_control as control;
+use holdfast_engine::vrrp::Contribution;
 use holdfast_time::Instant;
-use vrrp::{AddressFamily, Status};
+use vrrp::{AddressFamily, ChecksumForm, SeenPeer, Status};
 
 use super::super::addresses::Outcome;
 use super::Instance;
@@ -37,18 +39,55 @@ impl Instance {
                 AddressFamily::Ipv6 => "ipv6".to_owned(),
             },
             priority: self.router.priority().value(),
+            base_priority: config.priority.value(),
+            weights: self.weights(),
+            group: self.group.as_ref().map(ToString::to_string),
+            released: self.role.is_released(),
             interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
             preempt: config.preempt,
             addresses: config.addresses.iter().map(ToString::to_string).collect(),
+            excluded: config.excluded.iter().map(ToString::to_string).collect(),
             holds_addresses: outcome.holds,
             active: match self.router.status() {
                 Status::Backup => self.router.active_address(),
                 Status::Initialize | Status::Active | Status::Releasing => None,
             },
-            fault: self.fault.clone().or_else(|| outcome.fault()),
+            peers: self.router.peers().iter().map(|peer| view_peer(now, peer)).collect(),
+            dual_active: self.router.dual_active().map(|dual| control::DualActive {
+                other: dual.source,
+                other_priority: dual.priority.value(),
+                own: self.router.primary(),
+                since_s: now.saturating_since(dual.since).as_secs(),
+            }),
+            fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions,
             counters: counters(self.router.counters(), strays),
         }
+    }
+
+    fn weights(&self) -> Vec<control::Weight> {
+        let weights = self.role.standing().weights.iter();
+        let view = |one: &Contribution| control::Weight {
+            tracker: one.tracker.to_string(),
+            weight: one.weight,
+        };
+        weights.map(view).collect()
+    }
+}
+
+fn view_peer(now: Instant, peer: &SeenPeer) -> control::Peer {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    control::Peer {
+        address: peer.address,
+        priority: peer.priority.value(),
+        interval_ms: millis(peer.interval.duration()),
+        checksum: match peer.checksum_form {
+            ChecksumForm::PseudoHeader => "pseudo-header",
+            ChecksumForm::MessageOnly => "rfc9568",
+        }
+        .to_owned(),
+        heard_ms_ago: millis(now.saturating_since(peer.last)),
+        advertisements: peer.count,
     }
 }
 

@@ -1,0 +1,161 @@
+//! What travels over the control socket of VRRP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A VRRP instance: one virtual router on one interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name.
+    pub name: String,
+    /// `initialize`, `backup`, `active` (RFC 9568 §6.4) or `releasing`: it has said goodbye and answers for the addresses until
+    /// another router does.
+    pub state: String,
+    /// Seconds in this state.
+    pub since_s: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// The interface that speaks VRRP.
+    pub interface: String,
+    /// VRID.
+    pub vrid: u8,
+    /// 2 or 3.
+    pub version: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// This node's priority as it counts now.
+    pub priority: u8,
+    /// The priority of the configuration.
+    pub base_priority: u8,
+    /// What trackers add to it and take from it, by tracker.
+    pub weights: Vec<Weight>,
+    /// The sync group that it is in.
+    pub group: Option<String>,
+    /// Whether it was told to step back until `resume`.
+    pub released: bool,
+    /// Advertisement_Interval in milliseconds.
+    pub interval_ms: u64,
+    /// Whether a higher priority takes over from a working Active.
+    pub preempt: bool,
+    /// The virtual addresses with their prefix lengths.
+    pub addresses: Vec<String>,
+    /// Addresses that move along without being advertised.
+    pub excluded: Vec<String>,
+    /// Whether this node holds the addresses now.
+    pub holds_addresses: bool,
+    /// The Active Router that was last heard, where it is another one.
+    pub active: Option<IpAddr>,
+    /// Who was heard, the latest last.
+    pub peers: Vec<Peer>,
+    /// Another router that is Active beside this one, and does not hear it.
+    pub dual_active: Option<DualActive>,
+    /// What keeps the instance from taking part: interface down, no address, a tracker. None when nothing does.
+    pub fault: Option<String>,
+    /// Changes of state since the daemon started.
+    pub transitions: u64,
+    /// Counters of packets, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// What a tracker does to a priority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weight {
+    /// The tracker.
+    pub tracker: String,
+    /// What it adds, or takes where it is negative.
+    pub weight: i16,
+}
+
+/// Another router, by its valid advertisements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where they come from.
+    pub address: IpAddr,
+    /// Its priority; 0 when it has given up.
+    pub priority: u8,
+    /// Its interval in milliseconds.
+    pub interval_ms: u64,
+    /// `pseudo-header` or `rfc9568`: what its checksum covers.
+    pub checksum: String,
+    /// Milliseconds since the last one.
+    pub heard_ms_ago: u64,
+    /// How many came.
+    pub advertisements: u64,
+}
+
+/// Two Actives on one LAN: this one, and a router of lower rank that goes on advertising.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DualActive {
+    /// The other one's address.
+    pub other: IpAddr,
+    /// Its priority.
+    pub other_priority: u8,
+    /// This one's address.
+    pub own: Option<IpAddr>,
+    /// Seconds since that began.
+    pub since_s: u64,
+}
+
+/// A sync group: instances that are Active together or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// `active`, `backup`, `fault`, or `changing` while its instances differ.
+    pub state: String,
+    /// Its instances.
+    pub instances: Vec<String>,
+}
+
+/// Something that is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tracker {
+    /// Its name.
+    pub name: String,
+    /// `interface`, `script`, `file`, `process`, `reach`, `route` or `bfd`.
+    pub kind: String,
+    /// `up`, `down`, `unknown`, or a file's number.
+    pub state: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Seconds in this state.
+    pub since_s: u64,
+}
+
+/// How punctual the VRRP thread is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Whether it has real-time priority; without it a busy host makes it late.
+    pub realtime: bool,
+    /// Whether the process's memory is locked.
+    pub memory_locked: bool,
+    /// For each class of timers its upper bound of lateness in microseconds (none: no bound), and how many fell into it and into no
+    /// earlier one.
+    pub late: Vec<(Option<u64>, u64)>,
+    /// All lateness together, in microseconds.
+    pub late_sum_us: u64,
+    /// The worst, in microseconds.
+    pub late_max_us: u64,
+}
+
+/// How to step back: the body of `release`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Whether that outlives the daemon.
+    #[serde(default)]
+    pub keep: bool,
+}
+
+/// The answer of `release`, `resume` and `failover`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleChange {
+    /// Whether anything changed. Said again, a verb changes nothing.
+    pub changed: bool,
+    /// The instances that it was about, as they are now: one, or those of a sync group.
+    pub instances: Vec<Instance>,
+    /// What the operator should know.
+    pub note: Option<String>,
+}

@@ -1,0 +1,54 @@
+//! The signals that the daemon knows.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// Every signal that would end the process otherwise, with the addresses still there.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
+    alarm: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses, which it does not.
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let catch = |kind| signal(kind).map_err(|error| Failure::new("catch signals", error));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            quit: catch(SignalKind::quit())?,
+            hangup: catch(SignalKind::hangup())?,
+            user1: catch(SignalKind::user_defined1())?,
+            user2: catch(SignalKind::user_defined2())?,
+            alarm: catch(SignalKind::alarm())?,
+        })
+    }
+
+    /// Comes when SIGTERM, SIGINT or SIGQUIT does. SIGHUP is answered with a word in the log, and so are SIGUSR1, SIGUSR2 (which dump
+    /// keepalived's state) and SIGALRM.
+    pub(crate) async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+                _ = self.user1.recv() => tracing::warn!("SIGUSR1 does nothing: `holdfast status` tells the state"),
+                _ = self.user2.recv() => tracing::warn!("SIGUSR2 does nothing: `holdfast status` tells the state"),
+                _ = self.alarm.recv() => tracing::warn!("SIGALRM does nothing"),
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP reloads nothing: stop the daemon and start it again; the kernel forwards meanwhile");
+                }
+            }
+        }
+    }
+}

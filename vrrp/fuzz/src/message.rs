@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use vrrp::receive::{self as ladder, Datagram, Expectation};
 use vrrp::wire::{ADVERTISEMENT, Format, HEADER_LEN, HOP_LIMIT, MAX_LEN, Packet, Repr};
 use vrrp::{
-    AddressFamily, AddressList, ChecksumForm, DiscardReason, Params, Priority, Version, Vrid,
+    AddressFamily, AddressList, ChecksumForm, DiscardReason, Params, Peer, Priority, Version, Vrid,
 };
 
 const FORMATS: [Format; 3] = [Format::V2, Format::V3Ipv4, Format::V3Ipv6];
@@ -59,6 +59,9 @@ fn write_back(packet: &Packet<&[u8]>, repr: &Repr<'_>) {
     }
 }
 
+/// The password of the routers that have one.
+const PASSWORD: [u8; 8] = *b"password";
+
 /// A packet that meets a router. The first byte says how they meet, the others are the IP payload.
 pub fn receive(data: &[u8]) {
     let Some((&how, payload)) = data.split_first() else { return };
@@ -99,7 +102,16 @@ fn meet(format: Format, how: u8, payload: &[u8]) -> Option<DiscardReason> {
     };
     // A router with this very VRID, so that the later rules are reached.
     let ours = identified.vrid().map(|vrid| params(format, vrid, how & 0x04 != 0));
+    let ours = ours.map(|params| {
+        params.with_password((format == Format::V2 && how & 0x20 != 0).then_some(PASSWORD))
+    });
     let primary = if how & 0x08 == 0 { other(format) } else { source };
+    // By multicast, from a peer that may be a router away, or from one that is none.
+    let peers = match how & 0xc0 {
+        0x40 => vec![Peer::neighbour(other(format)), Peer { address: source, ttl: (254, 254) }],
+        0x80 => vec![Peer::neighbour(other(format))],
+        _ => Vec::new(),
+    };
     let expectation = ours.as_ref().filter(|_| how & 0x10 == 0).map(|params| Expectation {
         params,
         primary: Some(primary),
@@ -109,10 +121,19 @@ fn meet(format: Format, how: u8, payload: &[u8]) -> Option<DiscardReason> {
         Err(reason) => Some(reason),
         Ok(received) => {
             let heard = received.advertisement;
-            assert_eq!(hop_limit, Some(HOP_LIMIT));
+            let due = if peers.is_empty() { HOP_LIMIT } else { HOP_LIMIT - 1 };
+            assert_eq!(hop_limit, Some(due));
+            assert_ne!(how & 0xc0, 0x80, "from nobody's peer");
+            let password = ours.as_ref().is_some_and(|ours| {
+                ours.authentication() == vrrp::wire::Authentication::Password(PASSWORD)
+            });
             assert_ne!(Some(heard.source), Some(primary), "our own packet");
             assert!(expectation.is_some(), "nobody is there for it");
             accepted(format, payload, heard.priority, heard.interval.centiseconds());
+            if format == Format::V2 {
+                assert_eq!(payload.get(4), Some(&u8::from(password)), "another authentication");
+                assert!(!password || payload.ends_with(&PASSWORD), "another password");
+            }
             None
         }
     }
@@ -135,7 +156,6 @@ fn accepted(format: Format, payload: &[u8], priority: Priority, centiseconds: u3
         assert_ne!(byte(3), 0, "no address");
         assert_eq!(centiseconds, u32::from(byte(4) & 0x0f) << 8 | u32::from(byte(5)));
     } else {
-        assert_eq!(byte(4), 0, "an authentication that is not spoken");
         assert_eq!(centiseconds, u32::from(byte(5)) * 100);
     }
     if format == Format::V3Ipv6 {

@@ -18,6 +18,7 @@ struct Meeting {
     ours: Params,
     configured: bool,
     primary: IpAddr,
+    peers: Vec<Peer>,
 }
 
 /// What the checksum is made of when all else is done.
@@ -39,7 +40,21 @@ impl Meeting {
             ours: params(Version::V2, 10, &["192.0.2.1"]),
             configured: true,
             primary: address("192.0.2.252"),
+            peers: Vec::new(),
         }
+    }
+
+    /// Version 2 with the password `secret`.
+    fn v2_with_password() -> Self {
+        let ours = params(Version::V2, 10, &["192.0.2.1"]).with_password(Some(*b"secret\0\0"));
+        let bytes = hex("210a64010101b8f1c00002017365637265740000");
+        Self { bytes, ours, ..Self::v2() }
+    }
+
+    /// From a unicast peer.
+    fn unicast(mut self) -> Self {
+        (self.destination, self.peers) = (self.primary, vec![Peer::neighbour(self.source)]);
+        self
     }
 
     fn v3_ipv4() -> Self {
@@ -77,7 +92,8 @@ impl Meeting {
             payload: &self.bytes,
         };
         let identified = identify(datagram)?;
-        let expectation = Expectation { params: ours, primary: Some(self.primary), peers: &[] };
+        let expectation =
+            Expectation { params: ours, primary: Some(self.primary), peers: &self.peers };
         check(&identified, self.configured.then_some(expectation))
     }
 
@@ -127,7 +143,10 @@ const ZERO_INTERVAL: Rung = (DiscardReason::ZeroInterval, |m| {
     m.bytes[5] = 0;
 });
 const NOT_LINK_LOCAL: Rung = (DiscardReason::FirstNotLinkLocal, |m| m.bytes[8] = 0x20);
-const AUTH_TYPE: Rung = (DiscardReason::AuthType, |m| m.bytes[4] = 1);
+const AUTH_TYPE: Rung = (DiscardReason::AuthType, |m| m.bytes[4] ^= 1);
+const PASSWORD: Rung = (DiscardReason::Password, |m| m.bytes[13] ^= 0x20);
+const NOT_A_PEER: Rung =
+    (DiscardReason::NotAPeer, |m| m.peers = vec![Peer::neighbour(m.destination)]);
 const INTERVAL: Rung = (DiscardReason::IntervalMismatch, |m| m.bytes[5] = 2);
 const LOCAL_OWNER: Rung = (DiscardReason::LocalOwner, |m| {
     m.ours = m.ours.clone().with_priority(Priority::OWNER).unwrap();
@@ -168,6 +187,100 @@ fn ladder_of_v2() {
         OWN_SOURCE,
     ];
     climb(&Meeting::v2(), &ladder);
+}
+
+#[test]
+fn ladder_of_v2_with_a_password_and_of_unicast() {
+    let ladder = [
+        NOT_A_PEER,
+        HOP_LIMIT_254,
+        VERSION,
+        TYPE,
+        TRUNCATED,
+        UNKNOWN_VRID,
+        CHECKSUM,
+        ZERO_INTERVAL,
+        AUTH_TYPE,
+        PASSWORD,
+        INTERVAL,
+        LOCAL_OWNER,
+        ADDRESS_LIST,
+        OWN_SOURCE,
+    ];
+    // Without a router there are no peers: that rung is then not one.
+    for meeting in [Meeting::v2_with_password(), Meeting::v2_with_password().unicast()] {
+        let climbs = |rung: &Rung| rung.0 != DiscardReason::UnknownVrid;
+        let ladder: Vec<Rung> = ladder.into_iter().filter(climbs).collect();
+        climb(&meeting, &ladder);
+    }
+    for meeting in [Meeting::v3_ipv4().unicast(), Meeting::v3_ipv6().unicast()] {
+        climb(&meeting, &[NOT_A_PEER, HOP_LIMIT_UNKNOWN, VERSION, TYPE, TRUNCATED, CHECKSUM]);
+    }
+}
+
+#[test]
+fn a_peer_is_heard_within_its_range_of_hop_limits_and_multicast_at_255_only() {
+    for multicast in [Meeting::v2(), Meeting::v3_ipv4(), Meeting::v3_ipv6()] {
+        let mut meeting = multicast.clone().unicast();
+        let other = Peer { address: meeting.destination, ttl: (1, 255) };
+        meeting.peers = vec![other, Peer { address: meeting.source, ttl: (62, 64) }];
+        let with = |meeting: &Meeting, hop_limit| {
+            Meeting { hop_limit: Some(hop_limit), ..meeting.clone() }.check().map(|_| ())
+        };
+        for heard in [62, 63, 64] {
+            assert_eq!(with(&meeting, heard), Ok(()));
+            assert_eq!(with(&multicast, heard), Err(DiscardReason::HopLimit));
+        }
+        for discarded in [0, 61, 65, 255] {
+            assert_eq!(with(&meeting, discarded), Err(DiscardReason::HopLimit));
+        }
+        // The list is a list: the other one's range is not this one's.
+        meeting.peers.truncate(1);
+        assert_eq!(with(&meeting, 255), Err(DiscardReason::NotAPeer));
+    }
+}
+
+/// RFC 2338 §7.1: a password that is not asked for is as wrong as one that is missing.
+#[test]
+fn v2_takes_a_password_only_where_one_is_configured_and_that_one_only() {
+    let plain = Meeting::v2();
+    let secret = Meeting::v2_with_password();
+    assert!(secret.clone().check().is_ok());
+    let crossed = Meeting { ours: plain.ours.clone(), ..secret.clone() };
+    assert_eq!(crossed.check(), Err(DiscardReason::AuthType));
+    let crossed = Meeting { ours: secret.ours.clone(), ..plain };
+    assert_eq!(crossed.check(), Err(DiscardReason::AuthType));
+    // IP Authentication Header.
+    let mut header = secret.clone();
+    header.bytes[4] = 2;
+    assert_eq!(header.check(), Err(DiscardReason::AuthType));
+    for index in 12..20 {
+        let mut wrong = secret.clone();
+        wrong.bytes[index] ^= 1;
+        assert_eq!(wrong.check(), Err(DiscardReason::Password), "byte {index}");
+    }
+    // Version 3 has none, whatever is configured.
+    let v3 = Meeting::v3_ipv4();
+    let ours = v3.ours.clone().with_password(Some(*b"secret\0\0"));
+    assert!(Meeting { ours, ..v3 }.check().is_ok());
+}
+
+#[test]
+fn no_debug_output_has_the_password() {
+    let Meeting { bytes, ours, source, destination, .. } = Meeting::v2_with_password();
+    let datagram = Datagram { source, destination, hop_limit: Some(255), payload: &bytes };
+    let identified = identify(datagram).unwrap();
+    let packet = Packet::new_checked(&bytes).unwrap();
+    let repr = wire::Repr::parse(&packet, AddressFamily::Ipv4).unwrap();
+    let event = crate::Event::Reconfigure(ours.clone());
+    let router = crate::VirtualRouter::new(holdfast_time::Instant::ZERO, ours.clone());
+    let shown = format!(
+        "{ours:?} {datagram:?} {identified:?} {packet:?} {repr:?} {repr} {event:?} {router:?}"
+    );
+    assert!(shown.contains("Password(…)"));
+    for spelling in ["secret", "115, 101, 99", "[115", "736563"] {
+        assert!(!shown.contains(spelling), "{spelling} in {shown}");
+    }
 }
 
 #[test]

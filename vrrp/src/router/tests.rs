@@ -8,6 +8,8 @@ use crate::testing::{address, interval, params};
 
 mod behaviour;
 mod model;
+mod others;
+mod release;
 mod table;
 
 /// The interface's address; the sources of peers are below and above it.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{address, addresses, hex, interval, params};
-use crate::types::{Priority, Vrid};
+use crate::types::{Priority, Version, Vrid};
 
 struct Vector {
     name: &'static str,
@@ -258,6 +258,25 @@ fn carp_fails_by_its_length_and_is_never_taken_for_priority_0() {
     );
 }
 
+/// RFC 2338 §5.3.6 and §5.3.10: Auth Type 1, and the password behind the addresses, which the checksum covers.
+#[test]
+fn a_password_is_the_trailer_of_version_2_and_nothing_of_version_3() {
+    let v2 = params(Version::V2, 10, &["192.0.2.1"]).with_password(Some(*b"secret\0\0"));
+    let (source, group) = (address("192.0.2.251"), address(GROUP));
+    let bytes = v2.advertisement(Priority::DEFAULT).to_vec(source, group, ChecksumForm::default());
+    assert_eq!(bytes, hex("210a640101017ba5c00002017365637265740000"));
+    let packet = Packet::new_checked(bytes).unwrap();
+    assert!(packet.checksum_form(Format::V2, source, group).is_some());
+    let read = Repr::parse(&packet, AddressFamily::Ipv4).unwrap();
+    assert_eq!(read.authentication(), Authentication::Password(*b"secret\0\0"));
+    let v3 = params(Version::V3, 10, &["192.0.2.1"]).with_password(Some(*b"secret\0\0"));
+    let bytes =
+        v3.advertisement(Priority::DEFAULT).to_vec(source, group, ChecksumForm::MessageOnly);
+    assert_eq!(bytes, hex("310a64010064a88ec0000201"));
+    let unread = v3.advertisement(Priority::DEFAULT);
+    assert_eq!(unread.authentication(), Authentication::None);
+}
+
 #[test]
 fn a_message_with_one_fault_is_refused_for_that_fault() {
     let v3 = "310a64010064a88ec0000201";
@@ -276,7 +295,7 @@ fn a_message_with_one_fault_is_refused_for_that_fault() {
     assert_eq!(parse(v3, &[(3, 2)]), Err(Malformed::Length { len: 12, expected: 16 }));
     assert_eq!(parse(v3, &[(3, 0)]), Err(Malformed::Length { len: 12, expected: 8 }));
     assert_eq!(parse(v3, &[(5, 0)]), Err(Malformed::Interval));
-    assert_eq!(parse(v2, &[(4, 1)]), Err(Malformed::AuthType { auth_type: 1 }));
+    assert_eq!(parse(v2, &[(4, 2)]), Err(Malformed::AuthType { auth_type: 2 }));
     assert_eq!(parse(v2, &[(5, 0)]), Err(Malformed::Interval));
     // The four reserved bits of version 3 are ignored on receipt.
     assert_eq!(parse(v3, &[(4, 0xf0)]), Ok(Vrid::new(10).unwrap()));

@@ -235,10 +235,10 @@ fn labels_are_what_is_serialized_and_no_two_are_the_same() {
     }
     let labels: std::collections::BTreeSet<_> = Reason::ALL.map(Reason::label).into();
     assert_eq!(labels.len(), Reason::ALL.len());
-    for status in [Status::Initialize, Status::Backup, Status::Active] {
+    for status in [Status::Initialize, Status::Backup, Status::Active, Status::Releasing] {
         assert_eq!(serde_json::to_value(status).unwrap(), status.label());
     }
-    for timer in [Timer::ActiveDown, Timer::Adver] {
+    for timer in [Timer::ActiveDown, Timer::Adver, Timer::Release] {
         assert_eq!(serde_json::to_value(timer).unwrap(), timer.label());
     }
 }

@@ -1,14 +1,14 @@
 //! I13: the machine against a model on random histories. The model was written from the table, not from the machine: numbers
 //! instead of types, a flat list of rows instead of states that own their timers. On the way the invariants I6, I7 and I10.
 
-use proptest::prelude::*;
-
 use super::*;
+
+mod histories;
 
 const SECOND: u64 = 1_000_000_000;
 
 /// What is done to both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// Time passes and no timer is looked at.
     Wait(u64),
@@ -30,8 +30,12 @@ enum Step {
         priority: u8,
         units: u16,
         preempt: bool,
+        delay: u64,
     },
     Resumed,
+    GiveUp,
+    TakeOver,
+    ActiveLost(u8),
 }
 
 #[derive(Clone, Debug)]
@@ -44,17 +48,35 @@ struct Model {
     preempt: bool,
     host: Option<u8>,
     wanted: bool,
-    /// 'I', 'B' or 'A'.
+    /// 'I', 'B', 'A' or 'R'.
     state: char,
     timer: u64,
-    /// In Backup: why it would take over.
+    /// In Backup: why it would take over, whom it knows as the Active, since when that one is of lower priority.
     why: &'static str,
+    active: Option<u8>,
+    lower: Option<u64>,
+    /// For how long a lower one is left alone.
+    delay: u64,
     /// In Active: when it last advertised, until when that holds, how many announcements are owed.
     sent: u64,
     holds: u64,
     owed: u8,
-    /// When it became Active.
+    /// When it became Active, or began to give up.
     since: u64,
+    rival: Option<Rival>,
+    duals: u64,
+    nears: u64,
+}
+
+/// Who advertises below an Active.
+#[derive(Clone, Copy, Debug)]
+struct Rival {
+    host: u8,
+    interval: u64,
+    begin: u64,
+    last: u64,
+    answered: Option<u64>,
+    deaf: bool,
 }
 
 impl Model {
@@ -71,17 +93,26 @@ impl Model {
         match (self.state, step) {
             (_, Step::Wait(_)) | ('I', Step::Timeout | Step::Fire | Step::Resumed) => {}
             ('A', Step::Resumed) | ('A' | 'B', Step::Startup) => {}
+            ('I' | 'B' | 'R', Step::GiveUp) | ('I' | 'A' | 'R', Step::TakeOver) => {}
+            ('I' | 'A' | 'R', Step::ActiveLost(_)) => {}
+            ('R', Step::Startup) => self.wanted = true,
+            ('R', Step::Shutdown) if self.wanted => self.wanted = false,
             ('I', Step::Startup) => {
                 self.wanted = true;
                 self.s1_s2(now, &mut out);
             }
+            ('A', Step::Shutdown) => {
+                self.wanted = false;
+                self.d1(now, "shutdown", &mut out);
+            }
+            ('A', Step::GiveUp) => self.d1(now, "step_down", &mut out),
             (_, Step::Shutdown) => {
                 self.wanted = false;
-                self.s3_s4(true, "shutdown", &mut out);
+                self.s3_s4(now, "shutdown", &mut out);
             }
             (_, Step::Down) => {
                 self.host = None;
-                self.s3_s4(false, "interface_down", &mut out);
+                self.s3_s4(now, "interface_down", &mut out);
             }
             (state, Step::Up(host)) => {
                 self.host = Some(*host);
@@ -106,7 +137,12 @@ impl Model {
             }
             ('B', Step::Resumed) => {
                 self.timer = now + self.down(self.learned);
-                self.why = "active_silent";
+                (self.why, self.lower) = ("active_silent", None);
+            }
+            ('B', Step::TakeOver) => self.takeover(now, "group", "backup", &mut out),
+            ('B', Step::ActiveLost(host)) => self.b1(now, *host),
+            ('R', Step::Timeout | Step::Fire | Step::Resumed | Step::Heard { .. }) => {
+                self.giving_up(now, step, &mut out);
             }
             ('I', Step::Heard { .. }) => {}
             ('B', Step::Heard { priority, host, units }) => {
@@ -115,12 +151,33 @@ impl Model {
             ('A', Step::Heard { priority, host, units }) => {
                 self.active_hears(now, *priority, *host, self.unit() * u64::from(*units), &mut out);
             }
-            (_, Step::Reconfigure { priority, units, preempt }) => {
+            (_, Step::Reconfigure { priority, units, preempt, delay }) => {
+                self.delay = *delay;
                 self.c1_c2(now, *priority, self.unit() * u64::from(*units), *preempt, &mut out);
             }
             (state, step) => panic!("no row for {step:?} in {state}"),
         }
         out
+    }
+
+    fn giving_up(&mut self, now: u64, step: &Step, out: &mut Vec<String>) {
+        match step {
+            Step::Resumed if self.wanted => self.d_backup(now, self.own, None, "stalled", out),
+            Step::Resumed => self.s3_s4(now, "shutdown", out),
+            Step::Heard { priority, host, units } => {
+                self.d2(now, *priority, *host, self.unit() * u64::from(*units), out);
+            }
+            Step::Timeout | Step::Fire if now < self.timer => {}
+            Step::Timeout | Step::Fire => self.d3(now, out),
+            step => panic!("no row for {step:?} while giving up"),
+        }
+    }
+
+    fn b1(&mut self, now: u64, host: u8) {
+        if self.active == Some(host) {
+            self.timer = self.timer.min(now + self.skew(self.learned));
+            self.why = "active_lost";
+        }
     }
 
     fn unit(&self) -> u64 {
@@ -135,18 +192,20 @@ impl Model {
             self.takeover(now, "owner", "initialize", out);
         } else {
             out.push("initialize>backup startup".into());
-            self.listen(now, self.own);
+            self.listen(now, self.own, None);
         }
     }
 
-    fn s3_s4(&mut self, can_send: bool, why: &str, out: &mut Vec<String>) {
+    fn s3_s4(&mut self, now: u64, why: &str, out: &mut Vec<String>) {
         match self.state {
             'A' => {
-                if can_send {
-                    out.push("adv 0".into());
-                }
                 out.push("remove".into());
+                self.end_rival(now, out);
                 out.push(format!("active>initialize {why}"));
+            }
+            'R' => {
+                out.push("remove".into());
+                out.push(format!("releasing>initialize {why}"));
             }
             'B' => out.push(format!("backup>initialize {why}")),
             _ => {}
@@ -154,11 +213,60 @@ impl Model {
         self.state = 'I';
     }
 
+    fn d1(&mut self, now: u64, why: &str, out: &mut Vec<String>) {
+        out.push("adv 0".into());
+        self.end_rival(now, out);
+        out.push(format!("active>releasing {why}"));
+        (self.state, self.since) = ('R', now);
+        self.timer = now + (4 * self.own).min(30 * SECOND);
+    }
+
+    fn d2(&mut self, now: u64, p: u8, host: u8, interval: u64, out: &mut Vec<String>) {
+        self.claims(p, host, out);
+        if p == 0 || Some(host) == self.host {
+            return;
+        }
+        if self.wanted {
+            self.d_backup(now, interval, Some(host), "taken_over", out);
+        } else {
+            self.s3_s4(now, "taken_over", out);
+        }
+    }
+
+    fn d3(&mut self, now: u64, out: &mut Vec<String>) {
+        if !self.wanted {
+            return self.s3_s4(now, "nobody_took_over", out);
+        }
+        let waited = Duration::from_nanos(now - self.since);
+        out.push(format!("adv {}", self.priority));
+        out.push("announce".into());
+        out.push("releasing>active nobody_took_over".into());
+        out.push(format!("unanswered {waited:?}"));
+        self.be_active(now);
+    }
+
+    fn d_backup(
+        &mut self,
+        now: u64,
+        interval: u64,
+        by: Option<u8>,
+        why: &str,
+        out: &mut Vec<String>,
+    ) {
+        out.push("remove".into());
+        out.push(format!("releasing>backup {why}"));
+        self.listen(now, interval, by);
+    }
+
     fn takeover(&mut self, now: u64, why: &str, from: &str, out: &mut Vec<String>) {
         out.push(format!("adv {}", self.priority));
         out.push("install".into());
         out.push("announce".into());
         out.push(format!("{from}>active {why}"));
+        self.be_active(now);
+    }
+
+    fn be_active(&mut self, now: u64) {
         (self.state, self.owed, self.since) = ('A', 0, now);
         self.sent_at(now);
         self.timer = now + self.own;
@@ -167,9 +275,26 @@ impl Model {
     fn sent_at(&mut self, now: u64) {
         self.sent = now;
         self.holds = now + self.down(self.own);
+        if let Some(rival) = &mut self.rival {
+            rival.answered = rival.answered.or(Some(now));
+        }
     }
 
-    fn listen(&mut self, now: u64, interval: u64) {
+    fn end_rival(&mut self, now: u64, out: &mut Vec<String>) {
+        if let Some(Rival { host, begin, deaf: true, .. }) = self.rival.take() {
+            let lasted = Duration::from_nanos(now - begin);
+            out.push(format!("ended 192.0.2.{host} {lasted:?}"));
+        }
+    }
+
+    fn end_silent_rival(&mut self, now: u64, out: &mut Vec<String>) {
+        if self.rival.is_some_and(|rival| now - rival.last >= 3 * rival.interval) {
+            self.end_rival(now, out);
+        }
+    }
+
+    fn listen(&mut self, now: u64, interval: u64, active: Option<u8>) {
+        (self.active, self.lower) = (active, None);
         self.learned = if self.v2 { self.own } else { interval };
         self.timer = now + self.down(self.learned);
         self.state = 'B';
@@ -177,12 +302,14 @@ impl Model {
     }
 
     fn s6_c5(&mut self, now: u64, out: &mut Vec<String>) {
+        self.end_silent_rival(now, out);
         if now > self.holds {
             out.push(format!("stalled {:?}", Duration::from_nanos(now - self.sent)));
             if !self.preempt && self.priority != 255 {
                 out.push("remove".into());
+                self.end_rival(now, out);
                 out.push("active>backup stalled".into());
-                return self.listen(now, self.own);
+                return self.listen(now, self.own, None);
             }
             self.owed = 2;
         }
@@ -209,13 +336,29 @@ impl Model {
     fn backup_hears(&mut self, now: u64, p: u8, host: u8, interval: u64, out: &mut Vec<String>) {
         self.claims(p, host, out);
         let preempts = self.preempt || self.priority == 255;
+        let delay = if self.priority == 255 { 0 } else { self.delay };
         if p == 0 {
             // R1
             self.timer = now + self.skew(self.learned);
             self.why = "active_released";
-        } else if p >= self.priority || !preempts {
+            return;
+        }
+        let lower = if p < self.priority { self.lower.or(Some(now)) } else { None };
+        let patient = lower.is_some_and(|since| now < since + delay);
+        self.lower = lower;
+        if p >= self.priority || !preempts || patient {
             // R2 to R5, R7, R8
-            self.listen(now, interval);
+            let silence = self.down(self.learned) - self.timer.saturating_sub(now);
+            let left = self.timer.saturating_sub(now);
+            let known = self.active == Some(host) && self.why == "active_silent";
+            if known
+                && left < self.skew(self.learned) + self.learned
+                && silence > self.learned + self.learned / 2
+            {
+                self.nears += 1;
+            }
+            self.listen(now, interval, Some(host));
+            self.lower = lower;
         } else if self.why == "active_silent" {
             // R6
             self.why = "preempt";
@@ -232,22 +375,51 @@ impl Model {
                 out.push(format!("adv {}", self.priority));
             }
             out.push("remove".into());
+            self.end_rival(now, out);
             out.push(format!("active>backup {why}"));
-            self.listen(now, interval);
+            self.listen(now, interval, Some(host));
         } else if p != self.priority || host != mine {
             // R1, R4, R6; what is left is R5.
-            let answered = self.speak(now, out);
-            let mut fresh = self.owed < 2;
+            let news = self.rival_heard(now, p, host, interval, out);
             self.owed = 2;
-            if answered {
+            if self.speak(now, out) {
                 out.push("announce".into());
                 self.owed = 1;
-                fresh = true;
             }
-            if p != 0 && fresh && now >= self.since + self.own {
-                out.push(format!("dual 192.0.2.{host} {p}"));
-            }
+            out.extend(news);
         }
+    }
+
+    fn rival_heard(
+        &mut self,
+        now: u64,
+        p: u8,
+        host: u8,
+        interval: u64,
+        out: &mut Vec<String>,
+    ) -> Option<String> {
+        if p == 0 {
+            if self.rival.is_some_and(|rival| rival.host == host) {
+                self.end_rival(now, out);
+            }
+            return None;
+        }
+        self.end_silent_rival(now, out);
+        let Some(mut rival) = self.rival else {
+            let (begin, last, answered) = (now, now, None);
+            self.rival = Some(Rival { host, interval, begin, last, answered, deaf: false });
+            return (now >= self.since + self.own).then(|| format!("lower 192.0.2.{host} {p}"));
+        };
+        if rival.host != host {
+            return None;
+        }
+        let had_time = rival.answered.is_some_and(|at| now - at >= interval / 2);
+        let begins = had_time && !rival.deaf;
+        (rival.last, rival.interval) = (now, interval);
+        rival.deaf |= had_time;
+        self.rival = Some(rival);
+        self.duals += u64::from(begins);
+        begins.then(|| format!("dual 192.0.2.{host} {p}"))
     }
 
     /// Advertises at once unless the timer is due or the last advertisement is too young.
@@ -272,7 +444,7 @@ impl Model {
             if self.v2 {
                 self.learned = own;
             }
-            let (was, is) = if self.why == "active_released" {
+            let (was, is) = if matches!(self.why, "active_released" | "active_lost") {
                 (before.skew(before.learned), self.skew(self.learned))
             } else {
                 (before.down(before.learned), self.down(self.learned))
@@ -286,199 +458,13 @@ impl Model {
                 self.speak(now, out);
             }
         }
+        if self.state == 'R' {
+            self.timer = self.timer.min(now + (4 * own).min(30 * SECOND));
+        }
     }
 
     /// The state and its timer in nanoseconds since the start.
     fn stands(&self) -> (char, Option<u64>) {
         (self.state, (self.state != 'I').then_some(self.timer))
-    }
-}
-
-/// Both, and whether the addresses are installed.
-struct Pair {
-    model: Model,
-    bench: Bench,
-    installed: bool,
-}
-
-impl Pair {
-    fn new(v2: bool) -> Self {
-        let version = if v2 { Version::V2 } else { Version::V3 };
-        let router = VirtualRouter::new(Instant::ZERO, params(version, 10, &["192.0.2.1"]));
-        let model = Model {
-            v2,
-            priority: 100,
-            own: SECOND,
-            learned: 0,
-            preempt: true,
-            host: None,
-            wanted: false,
-            state: 'I',
-            timer: 0,
-            why: "active_silent",
-            sent: 0,
-            holds: 0,
-            owed: 0,
-            since: 0,
-        };
-        Self { model, bench: Bench { now: Instant::ZERO, router }, installed: false }
-    }
-
-    fn interval(&self, units: u16) -> Interval {
-        if self.model.v2 {
-            Interval::from_seconds(u8::try_from(units).unwrap()).unwrap()
-        } else {
-            interval(units)
-        }
-    }
-
-    fn event(&self, step: &Step) -> Option<Event> {
-        let address = |host: u8| IpAddr::from([192, 0, 2, host]);
-        Some(match *step {
-            Step::Wait(_) | Step::Timeout | Step::Fire => return None,
-            Step::Startup => Event::Startup,
-            Step::Shutdown => Event::Shutdown,
-            Step::Up(host) => Event::InterfaceUp { primary: address(host) },
-            Step::Down => Event::InterfaceDown,
-            Step::Primary(host) => Event::PrimaryChanged { primary: address(host) },
-            Step::Heard { priority, host, units } => Event::Advertisement(Advertisement {
-                source: address(host),
-                priority: Priority::new(priority),
-                interval: self.interval(units),
-                checksum_form: ChecksumForm::PseudoHeader,
-            }),
-            Step::Reconfigure { priority, units, preempt } => Event::Reconfigure(
-                self.bench
-                    .router
-                    .params()
-                    .clone()
-                    .with_priority(Priority::new(priority))
-                    .unwrap()
-                    .with_advertisement_interval(self.interval(units))
-                    .unwrap()
-                    .with_preempt_mode(preempt),
-            ),
-            Step::Resumed => Event::Resumed,
-        })
-    }
-
-    fn step(&mut self, step: &Step) {
-        let router = &mut self.bench.router;
-        let before = router.active_adver_interval().filter(|_| router.status() == Status::Backup);
-        match step {
-            Step::Wait(nanos) => self.bench.now += Duration::from_nanos(*nanos),
-            Step::Fire => {
-                if let Some((deadline, _)) = router.poll_timeout() {
-                    self.bench.now = self.bench.now.max(deadline);
-                }
-            }
-            Step::Timeout | Step::Startup | Step::Shutdown | Step::Up(_) | Step::Down => {}
-            Step::Primary(_) | Step::Heard { .. } | Step::Reconfigure { .. } | Step::Resumed => {}
-        }
-        match self.event(step) {
-            Some(event) => self.bench.router.handle(self.bench.now, event),
-            None if matches!(step, Step::Wait(_)) => {}
-            None => self.bench.router.handle_timeout(self.bench.now),
-        }
-        let mut words = Vec::new();
-        while let Some(action) = self.bench.router.poll_action() {
-            self.installed = match action {
-                Action::InstallAddresses => true,
-                Action::RemoveAddresses => false,
-                Action::SendAdvertisement { .. }
-                | Action::UpdateAddresses { .. }
-                | Action::Announce
-                | Action::Report(_)
-                | Action::Observe(_) => self.installed,
-            };
-            words.push(word(&action));
-        }
-        assert_eq!(words, self.model.step(self.now(), step), "{step:?}");
-        assert_eq!(self.stands(), self.model.stands(), "{step:?}");
-        self.check_invariants(step, before);
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.bench.now.since_start().as_nanos()).unwrap()
-    }
-
-    fn stands(&self) -> (char, Option<u64>) {
-        let state = match self.bench.router.status() {
-            Status::Initialize => 'I',
-            Status::Backup => 'B',
-            Status::Active => 'A',
-            Status::Releasing => 'R',
-        };
-        let deadline = self.bench.router.poll_timeout();
-        let nanos = |at: Instant| u64::try_from(at.since_start().as_nanos()).unwrap();
-        (state, deadline.map(|(at, _)| nanos(at)))
-    }
-
-    fn check_invariants(&self, step: &Step, before: Option<Interval>) {
-        let router = &self.bench.router;
-        let left =
-            router.poll_timeout().map(|(at, timer)| (at.saturating_since(self.bench.now), timer));
-        // I6: Active has the adver timer, Backup the active-down timer, neither longer than it may be; Initialize has none.
-        match (router.status(), left) {
-            (Status::Initialize, None) => {}
-            (Status::Backup, Some((left, Timer::ActiveDown))) => {
-                let learned = router.active_adver_interval().unwrap();
-                assert!(left <= router.params().active_down_interval(learned), "{step:?}");
-            }
-            (Status::Active, Some((left, Timer::Adver))) => {
-                assert!(left <= router.params().advertisement_interval().duration(), "{step:?}");
-            }
-            (status, left) => panic!("{status} with {left:?} after {step:?}"),
-        }
-        // I7: the addresses are there exactly while Active.
-        assert_eq!(self.installed, router.status() == Status::Active, "{step:?}");
-        // I10: who was in Backup and still is has learned only from an advertisement, or in version 2 by configuration.
-        if let (Some(before), Status::Backup) = (before, router.status()) {
-            let may_learn = matches!(step, Step::Heard { priority: 1.., .. })
-                || (self.model.v2 && matches!(step, Step::Reconfigure { .. }));
-            assert!(may_learn || router.active_adver_interval() == Some(before), "{step:?}");
-        }
-    }
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Few values, so that ties and repetitions are frequent.
-    let priority = || prop_oneof![Just(99_u8), Just(100), Just(101), Just(254), Just(255), 1_u8..];
-    let host = || prop_oneof![4_u8..=6];
-    let units = || prop_oneof![Just(1_u16), Just(100), 1_u16..=255];
-    let wait = prop_oneof![0..SECOND, Just(SECOND / 2), Just(SECOND), 0..20 * SECOND];
-    let step = prop_oneof![
-        4 => wait.prop_map(Step::Wait),
-        2 => Just(Step::Timeout),
-        6 => Just(Step::Fire),
-        2 => Just(Step::Startup),
-        1 => Just(Step::Shutdown),
-        2 => host().prop_map(Step::Up),
-        1 => Just(Step::Down),
-        1 => host().prop_map(Step::Primary),
-        8 => (prop_oneof![1 => Just(0_u8), 4 => priority()], host(), units())
-            .prop_map(|(priority, host, units)| Step::Heard { priority, host, units }),
-        2 => (priority(), units(), any::<bool>()).prop_map(|(priority, units, preempt)| {
-            Step::Reconfigure { priority, units, preempt }
-        }),
-        1 => Just(Step::Resumed),
-    ];
-    proptest::collection::vec(step, 1..120)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn i13_the_machine_does_what_the_table_says_on_every_history(
-        v2: bool,
-        steps in steps(),
-    ) {
-        let mut pair = Pair::new(v2);
-        pair.step(&Step::Up(5));
-        pair.step(&Step::Startup);
-        for step in &steps {
-            pair.step(step);
-        }
     }
 }

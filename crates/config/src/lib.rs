@@ -26,6 +26,7 @@ mod reader;
 mod reference;
 mod render;
 mod rules;
+mod secret;
 mod server;
 mod source;
 mod suggest;
@@ -96,6 +97,7 @@ pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> O
     let mut problems = Problems::default();
     let document = match refused {
         Some(problem) => {
+            source.hide_lines();
             problems.push(problem);
             None
         }
@@ -117,6 +119,7 @@ fn read_document(
         return None;
     }
     if !syntax::scan(source, problems) || !positions::index(source, problems) {
+        source.hide_lines();
         return None;
     }
     let root = match serde_yaml::from_str::<raw::Node>(source.text()) {

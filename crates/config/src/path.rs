@@ -46,6 +46,14 @@ impl Path {
         Some(Self(head.to_vec()))
     }
 
+    /// The keys, item numbers skipped.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Item(_) => None,
+        })
+    }
+
     /// The last key, item numbers skipped.
     pub(crate) fn last_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|segment| match segment {

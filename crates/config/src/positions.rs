@@ -5,14 +5,15 @@
 //! this code or the one behind it recurse deeply.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span as Extent};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
 use crate::path::Path;
 use crate::source::{Place, Source, Span, Style};
-use crate::syntax;
+use crate::{secret, syntax};
 
 /// Collections within collections. The deepest key, `services.NAME.real_servers.NAME.checks[0].http.expect[0]`, needs eight.
 const MAX_DEPTH: usize = 16;
@@ -25,10 +26,18 @@ enum Frame {
 
 /// Fills in the places of `source`. Answers whether its structure could be read to the end; when not, a problem says why.
 pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
-    let mut indexer =
-        Indexer { source, places: BTreeMap::new(), stack: vec![], documents: 0, problems };
+    let mut indexer = Indexer {
+        source,
+        places: BTreeMap::new(),
+        secrets: vec![],
+        last: None,
+        stack: vec![],
+        documents: 0,
+        problems,
+    };
     let read = indexer.run();
-    let Indexer { places, .. } = indexer;
+    let Indexer { places, secrets, .. } = indexer;
+    secrets.into_iter().for_each(|secret| source.hide(secret));
     for (path, place) in places {
         source.insert(path, place);
     }
@@ -44,6 +53,10 @@ pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
 struct Indexer<'a> {
     source: &'a Source,
     places: BTreeMap<Path, Place>,
+    /// Where passwords are.
+    secrets: Vec<Range<usize>>,
+    /// The path of the last event when that was a scalar that is a value.
+    last: Option<Path>,
     stack: Vec<Frame>,
     documents: usize,
     problems: &'a mut Problems,
@@ -58,9 +71,19 @@ impl Indexer<'_> {
                 Box::new(syntax::explain(source, at.line(), at.col() + 1, error.info()))
             })?;
             let span = self.span(extent);
+            self.last = None;
             self.event(event, span)?;
+            self.secret(extent);
         }
         Ok(())
+    }
+
+    /// Notes the scalar at `extent`, which was the last, where it may be a password.
+    fn secret(&mut self, extent: Extent) {
+        if self.last.as_ref().is_some_and(secret::is_secret) {
+            let byte = |at: Marker| self.source.span(at.line(), at.col() + 1, 0).start;
+            self.secrets.push(byte(extent.start)..byte(extent.end));
+        }
     }
 
     /// The first line of `extent`: a span never crosses lines.
@@ -144,6 +167,7 @@ impl Indexer<'_> {
             return Ok(());
         }
         let (path, key) = self.place(span)?;
+        self.last = Some(path.clone());
         let place = Place { key, value: span, scalar: Some((text, style)) };
         self.places.entry(path).or_insert(place);
         Ok(())

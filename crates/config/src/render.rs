@@ -90,7 +90,7 @@ fn snippet<'a>(
     let last = lines.max()?;
     let start = source.line_start(first);
     let end = source.line_start(last) + source.line(last).len();
-    let text = source.text().get(start..end).filter(|text| text.len() <= WINDOW_MAX)?;
+    let text = source.shown(start, end).filter(|text| text.len() <= WINDOW_MAX)?;
     let annotations = labels.iter().map(|(kind, label)| {
         let annotation = kind.span(label.span.start - start..label.span.end - start);
         if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }

@@ -3,9 +3,13 @@
 //! A path that the text does not have is found at its nearest ancestor that it has, so that a rule may name
 //! `services.web.real_servers.web1.address` whether the file says `web1: 10.0.0.11:80` or `web1: {address: …}`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
 
 use crate::path::Path;
+use crate::secret;
 
 /// A range of the text, never across lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +45,7 @@ pub(crate) struct Place {
 }
 
 /// A file's name, its text, and the place of every path.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     file: String,
     text: String,
@@ -51,6 +55,15 @@ pub struct Source {
     /// file may be one line.
     marks: Vec<usize>,
     places: BTreeMap<Path, Place>,
+    /// What is never shown, as ranges of bytes.
+    secrets: Vec<Range<usize>>,
+}
+
+impl fmt::Debug for Source {
+    /// Without the text: it may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 /// Characters between two marks.
@@ -61,7 +74,7 @@ impl Source {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(starts.map(|(at, _)| at + 1)).collect();
         let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at).collect();
-        Self { file: file.to_owned(), text, lines, marks, places: BTreeMap::new() }
+        Self { file: file.to_owned(), text, lines, marks, places: BTreeMap::new(), secrets: vec![] }
     }
 
     /// The byte at which character `index` of the text begins; the text's end when it has fewer.
@@ -88,13 +101,28 @@ impl Source {
         &self.file
     }
 
-    /// The text, without a byte order mark.
+    /// The text, without a byte order mark. It may have a password in it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     pub(crate) fn insert(&mut self, path: Path, place: Place) {
         self.places.entry(path).or_insert(place);
+    }
+
+    /// Never shows what is at `secret`.
+    pub(crate) fn hide(&mut self, secret: Range<usize>) {
+        self.secrets.push(secret);
+    }
+
+    /// Never shows what may be a password, of a text that could not be read to its end.
+    pub(crate) fn hide_lines(&mut self) {
+        self.secrets.extend(secret::lines(&self.text));
+    }
+
+    /// The text from byte `start` to `end` as it may be shown, every place where it was; none outside the text.
+    pub(crate) fn shown(&self, start: usize, end: usize) -> Option<Cow<'_, str>> {
+        Some(secret::cover(self.text.get(start..end)?, start, &self.secrets))
     }
 
     /// The place of exactly this path.

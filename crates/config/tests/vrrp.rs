@@ -216,3 +216,39 @@ fn every_kind_of_tracker_is_what_the_types_say() {
     let TrackerKind::Bfd(peer) = kind("plain-peer") else { panic!() };
     assert_eq!((peer.min_tx.as_millis(), peer.multiplier.get(), peer.passive), (50, 3, false));
 }
+
+/// A password that no diagnostic may show, in every place and form.
+#[test]
+fn no_diagnostic_shows_a_password() {
+    let instance = "vrrp: {instances: {edge: {interface: eth0, vrid: 0, ";
+    let files = [
+        format!("{instance}authentication: {{password: hunter2}}, addresses: [x]}}}}}}\n"),
+        format!(
+            "{instance}authentication: {{password: 'hunter2'}}, version: 3, addresses: [x]}}}}}}\n"
+        ),
+        format!(
+            "{instance}authentication: {{auth_type: PASS, auth_pass: hunter2}}, addresses: [x]}}}}}}\n"
+        ),
+        format!("{instance}authentication: hunter2, addresses: [x]}}}}}}\n"),
+        format!("{instance}authentication: [hunter2], addresses: [x]}}}}}}\n"),
+        format!("{instance}autentication: {{passwort: hunter2}}, addresses: [x]}}}}}}\n"),
+        format!("{instance}auth_pass: hunter2, addresses: [x]}}}}}}\n"),
+        format!("{instance}authentication: {{password: hunter2}}, addresses: [x}}}}}}\n"),
+        "authentication:\n  password: |\n    hunter2\n    hunter2\nnod: 1\n".to_owned(),
+        "authentication:\n  password: \"hunter2\n    hunter2\"\nnod: 1\n".to_owned(),
+        "authentication:\n  password: \"hunter2\nnod: 1\n".to_owned(),
+        "authentication:\n\tpassword: hunter2\n".to_owned(),
+        "authentication:\n  password hunter2\n".to_owned(),
+        "authentication: {password: hunter2}\nauthentication: {password: hunter2}\n".to_owned(),
+        "authentication: {password: &a hunter2}\n".to_owned(),
+        "password: !secret hunter2\n".to_owned(),
+    ];
+    for file in files {
+        let outcome = parse("f", &file, &Environment::new("lb1"));
+        assert!(!outcome.diagnostics.is_empty(), "{file}");
+        let shown = outcome.render(false) + &outcome.render(true) + &format!("{outcome:?}");
+        assert!(!shown.contains("unter"), "{file}\n{shown}");
+        let json = serde_json::to_string(&outcome.diagnostics).unwrap();
+        assert!(!json.contains("unter"), "{json}");
+    }
+}

@@ -38,6 +38,7 @@ const PACKAGES: &[Package] = &[
     package("nginx-light", &["/usr/sbin/nginx"], "real servers", Some("nginx")),
     package("keepalived", &["/usr/sbin/keepalived"], "the other director", Some("keepalived")),
     package("frr", &["/usr/lib/frr/vrrpd"], "the other director, of another make", Some("frr")),
+    package("bird2", &["/usr/sbin/bird"], "the other end of a BFD session", Some("bird")),
     package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
 ];
 

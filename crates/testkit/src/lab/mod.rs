@@ -29,12 +29,14 @@
 //! - Labs share nothing: names carry the lab's id, logs and files lie in a folder of its own.
 //! - It needs root, and changes nothing outside its namespaces but `/run/netns` and `/run/holdfast-lab`.
 
+mod bfd_peers;
 mod build;
 mod node;
 mod peers;
 mod process;
 mod wait;
 
+pub use bfd_peers::{BfdPeer, BfdSpeech, Bfdd, Bird};
 pub use node::{Node, Output};
 pub use peers::{Frr, Keepalived, Nginx};
 pub use process::Process;

@@ -15,7 +15,7 @@ use nix::{sys::signal::Signal, unistd::User};
 use super::{Node, Process, wait_until};
 
 /// How long a peer may take to start or to stop. In the guest, with the other core busy, that takes seconds.
-const PEER_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const PEER_LIMIT: Duration = Duration::from_secs(20);
 
 /// The size of what `/slow` sends, in bytes: more than a test waits for.
 const SLOW_SIZE: u64 = 64 * 1024 * 1024;
@@ -192,11 +192,11 @@ impl Frr {
                 .with_context(|| format!("cannot give {} to frr", path.display()))?;
         }
         node.sh(&frr_devices(vrid, addresses))?;
-        let zebra = spawn_frr(node, "zebra", &folder)?;
+        let zebra = spawn_frr(node, "zebra", &folder, &[])?;
         let socket = folder.join("zserv.api");
         wait_until(PEER_LIMIT, "zebra's socket", || socket.exists().then_some(()))
             .with_context(|| zebra.log_tail())?;
-        let vrrpd = spawn_frr(node, "vrrpd", &folder)?;
+        let vrrpd = spawn_frr(node, "vrrpd", &folder, &[])?;
         let frr = Self { vrrpd, zebra, node: node.clone(), folder };
         frr.wait_answers()?;
         Ok(frr)
@@ -238,7 +238,7 @@ impl Frr {
     /// # Errors
     /// It doesn't start.
     pub fn restart(&mut self) -> Result<()> {
-        self.vrrpd = spawn_frr(&self.node, "vrrpd", &self.folder)?;
+        self.vrrpd = spawn_frr(&self.node, "vrrpd", &self.folder, &[])?;
         self.wait_answers()
     }
 
@@ -254,13 +254,19 @@ impl Frr {
     }
 }
 
-/// Starts one of FRR's daemons, in the foreground, with all its files in `folder` and no TCP port.
-fn spawn_frr(node: &Node, daemon: &str, folder: &Path) -> Result<Process> {
+/// Starts one of FRR's daemons, in the foreground, with all its files in `folder`, no TCP port and these further arguments.
+pub(super) fn spawn_frr(
+    node: &Node,
+    daemon: &str,
+    folder: &Path,
+    arguments: &[&str],
+) -> Result<Process> {
     let mut command = node.command(format!("/usr/lib/frr/{daemon}"));
     command.arg("-f").arg(folder.join("frr.conf"));
     command.arg("-i").arg(folder.join(format!("{daemon}.pid")));
     command.arg("-z").arg(folder.join("zserv.api"));
     command.arg("--vty_socket").arg(folder).args(["-P", "0", "--log", "stdout"]);
+    command.args(arguments);
     node.spawn_command(daemon, command)
 }
 
@@ -298,7 +304,7 @@ fn frr_devices(vrid: u8, addresses: &[IpAddr]) -> String {
 }
 
 /// Makes sure that a program is there, or names the package that has it.
-fn installed(program: &str, package: &str) -> Result<()> {
+pub(super) fn installed(program: &str, package: &str) -> Result<()> {
     if Path::new(program).exists() {
         return Ok(());
     }

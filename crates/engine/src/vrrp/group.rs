@@ -11,8 +11,8 @@
 //!                     └─────┘
 //! ```
 //!
-//! **Who drives it** tells it of a member whenever that has changed ([`SyncGroup::observe`]), then takes every order
-//! ([`SyncGroup::poll_order`]), does it at once, and observes the member again before the next one. It never fires the
+//! **Who drives it** tells it of every member that has changed ([`SyncGroup::observe`]), then takes the orders one by one
+//! ([`SyncGroup::poll_order`]), does each at once, and observes its member again before the next one. It never fires the
 //! Active_Down_Timer of a member itself: an expired one is [`Member::due`], and only [`Order::TakeOver`] makes it Active. A member
 //! takes part while it has no fault of its own and [`SyncGroup::excluded`] says nothing.
 //!
@@ -158,6 +158,8 @@ pub struct SyncGroup {
     name: Name,
     seats: BTreeMap<Name, Seat>,
     role: Role,
+    /// The time of the last observation.
+    now: Instant,
     salt: u64,
     took_over: Option<Instant>,
     /// How many times in a row it gave way right after it took over, and when it last did.
@@ -176,6 +178,7 @@ impl SyncGroup {
             name,
             seats: members.into_iter().map(|member| (member, Seat::default())).collect(),
             role: Role::Waiting,
+            now: Instant::ZERO,
             salt,
             took_over: None,
             contests: 0,
@@ -209,12 +212,12 @@ impl SyncGroup {
         }
     }
 
-    /// Why a member has to stay out for others' sake: ``sync group `pair`: instance `inside`: eth1 is down``.
+    /// Why a member has to stay out for others' sake, as of the last poll: ``sync group `pair`: instance `inside`: eth1 is down``.
     pub fn excluded(&self, member: &Name) -> Option<&str> {
         self.seats.get(member)?.excluded.as_deref()
     }
 
-    /// Takes what a member is now. One that is not of the group is ignored.
+    /// Takes what a member is now; nothing is decided before [`SyncGroup::poll_order`]. One that is not of the group is ignored.
     pub fn observe(&mut self, now: Instant, member: &Name, is: Member) {
         let Some(seat) = self.seats.get_mut(member) else { return };
         let from = seat.status();
@@ -229,12 +232,12 @@ impl SyncGroup {
             }
         }
         seat.is = Some(is);
-        self.settle(now);
+        self.now = now;
     }
 
-    /// Takes over if the wait after a contest is over. Call it when [`SyncGroup::poll_timeout`] says so.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.settle(now);
+    /// Takes note of the time, for the wait after a contest. Call it when [`SyncGroup::poll_timeout`] says so, and then poll.
+    pub const fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
     }
 
     /// When the group may take over after a contest; none when it waits for nothing but its members.
@@ -243,8 +246,10 @@ impl SyncGroup {
         self.hold_until.filter(|_| may)
     }
 
-    /// The next thing to do. Do it and observe the member before the next call; poll until there is none.
+    /// The next thing to do, all members having been observed that have changed. Do it and observe the member before the next
+    /// call; poll until there is none.
     pub fn poll_order(&mut self) -> Option<Order> {
+        self.settle(self.now);
         if let Some(order) = self.exclude_or_readmit() {
             return Some(order);
         }
@@ -313,7 +318,7 @@ impl SyncGroup {
             }
             Role::Waiting if self.have_returned() => {
                 self.enter(Role::Active);
-                self.seats.values_mut().for_each(|seat| seat.told = true);
+                self.seats.values_mut().for_each(|seat| (seat.told, seat.returned) = (true, false));
             }
             Role::Waiting if self.may_take_over() && self.hold_until.is_none_or(|at| at <= now) => {
                 self.hold_until = None;

@@ -25,3 +25,6 @@ pub use reading::{Level, Reading, SENTENCE_LIMIT, WAITS};
 pub use standings::{Standings, Subject};
 pub use succession::Succession;
 pub use trackers::{TrackerState, Trackers, Watch};
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,7 @@ impl NeighbourQuery {
             ethernet.and_then(|link| link.addr().map(|mac| (link, MacAddress::new(mac))));
         let name = interface.name.clone();
         let (link, mac) =
-            ethernet.ok_or(ReachError::NoEthernet { target, interface: name.clone() })?;
+            ethernet.ok_or_else(|| ReachError::NoEthernet { target, interface: name.clone() })?;
         let no_source = ReachError::NoSource { target, interface: name };
         match target {
             IpAddr::V4(address) => {
@@ -173,7 +173,7 @@ impl Own {
 /// The first address whose prefix has the target in it, else the first.
 fn source_v4(own: &[Ipv4Net], target: Ipv4Addr) -> Option<Ipv4Addr> {
     let near = own.iter().find(|net| net.contains(&target));
-    near.or(own.first()).map(Ipv4Net::addr)
+    near.or_else(|| own.first()).map(Ipv4Net::addr)
 }
 
 /// The first link-local address, which every IPv6 interface has.
@@ -216,9 +216,8 @@ fn receive_icmpv6<'a>(
         MsgFlags::empty(),
     )?;
     let length = received.bytes;
-    let hop_limit = received.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::Ipv6HopLimit(limit) => Some(limit),
-        _ => None,
+    let hop_limit = received.cmsgs()?.find_map(|message| {
+        if let ControlMessageOwned::Ipv6HopLimit(limit) = message { Some(limit) } else { None }
     });
     Ok((buffer.get(..length).unwrap_or_default(), hop_limit))
 }

@@ -169,9 +169,8 @@ fn usable(kind: u16, payload: &[u8], to: IpNet, by: Option<u32>) -> Option<IpNet
 }
 
 fn table(header: &RouteHeader, attributes: &[RouteAttribute]) -> u32 {
-    let long = attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
+    let long = attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Table(table) = attribute { Some(*table) } else { None }
     });
     long.unwrap_or_else(|| header.table.into())
 }
@@ -179,23 +178,21 @@ fn table(header: &RouteHeader, attributes: &[RouteAttribute]) -> u32 {
 /// Whether a next hop is alive, and goes by the interface `by`.
 fn has_way(header: &RouteHeader, attributes: &[RouteAttribute], by: Option<u32>) -> bool {
     let goes = |index: u32| by.is_none_or(|by| by == index);
-    attributes.iter().any(|attribute| match attribute {
-        RouteAttribute::Oif(index) => {
-            goes(*index) && !header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown)
+    attributes.iter().any(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            return goes(*index)
+                && !header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);
         }
-        RouteAttribute::MultiPath(hops) => hops.iter().any(|hop| {
-            let dead = RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown;
-            goes(hop.interface_index) && !hop.flags.intersects(dead)
-        }),
-        _ => false,
+        let RouteAttribute::MultiPath(hops) = attribute else { return false };
+        let dead = RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown;
+        hops.iter().any(|hop| goes(hop.interface_index) && !hop.flags.intersects(dead))
     })
 }
 
 fn destination(route: &RouteMessage) -> Option<IpNet> {
     let length = route.header.destination_prefix_length;
-    let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(address) => Some(address),
-        _ => None,
+    let address = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Destination(address) = attribute { Some(address) } else { None }
     });
     match (address, route.header.address_family) {
         (Some(RouteAddress::Inet(address)), _) => {

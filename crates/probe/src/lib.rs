@@ -1,4 +1,4 @@
-//! Health checks: what is sent to a real server, and what its answer means.
+//! Health checks: what is sent to a real server, and what its answer means. Trackers' scripts and hooks are run here, too.
 //!
 //! A [`Probe`] is one thing to try on one server, and [`Probe::run`] tries it once. When it runs and how many outcomes change
 //! anything is not decided here (`holdfast-health` does that), and nothing here knows a pool.
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_health::Outcome;
 
-pub use exec::{COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
+pub use exec::{COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
 pub use http::{HEADER_LIMIT, Http};
 
 /// One thing to try on one server.

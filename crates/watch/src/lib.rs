@@ -5,18 +5,26 @@
 //! (`holdfast-engine`), and so is when a watcher that failed is opened again.
 //!
 //! All have one shape. `open` takes what is needed and fails with a sentence that says what to do. `next` is a future that ends
-//! with the next [`Report`], the first one at once or when the first outcome is known; an error ends the watcher for good. A
-//! watcher that is dropped leaves nothing behind: its descriptors are closed, its command's process group is killed.
+//! with the next [`Report`], the first one at once or when the first outcome is known; an error ends the watcher for good, and
+//! so does a future that is dropped halfway. A watcher that is dropped leaves nothing behind: its descriptors are closed, its
+//! command's process group is killed.
 //!
 //! Bounds: a file is read to [`FILE_LIMIT`] bytes, a process table costs an entry for each process that matches, a reach probe
 //! has one packet under way. Everything runs on tokio; what may block runs on its blocking threads.
 
 mod file;
 mod process;
+mod reach;
 mod readable;
+mod repeat;
+mod route;
 
 pub use file::{FILE_LIMIT, FileError, FileWatcher};
 pub use process::{ProcessError, ProcessWatcher, Source};
+
+pub use reach::{Reach, Way};
+pub use repeat::{Trial, TrialWatcher};
+pub use route::{RouteError, RouteWatcher};
 
 /// What a watcher sees, and the words for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

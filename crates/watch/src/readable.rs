@@ -50,4 +50,19 @@ impl<T: AsFd> Readable<T> {
             }
         }
     }
+
+    /// Waits until there is something, and has `follow` read all of it; it says, too, whether it has left something.
+    ///
+    /// Errors: what the reactor says when the daemon is stopping.
+    pub(crate) async fn follow<R>(
+        &mut self,
+        follow: impl FnOnce(&mut T) -> (R, bool),
+    ) -> io::Result<R> {
+        let mut ready = self.0.readable_mut().await?;
+        let (result, more) = follow(&mut ready.get_inner_mut().0);
+        if !more {
+            ready.clear_ready();
+        }
+        Ok(result)
+    }
 }

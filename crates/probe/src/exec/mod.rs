@@ -1,6 +1,7 @@
-//! The exec check: a command without a shell, as an unprivileged user, in a clean environment and a process group of its own.
+//! A command without a shell, as an unprivileged user, in a clean environment and a process group of its own: an exec check, a
+//! tracker's script, a hook.
 //!
-//! At its timeout the whole group is killed by SIGKILL, at once: a check that is late has nothing to finish. When the command ends
+//! At its timeout the whole group is killed by SIGKILL, at once: who is late has nothing to finish. When the command ends
 //! by itself, what it left running in its group is killed, too: a check leaves nothing behind. A child that made a session of its
 //! own escapes both; it holds neither the run nor its pipe's reader.
 
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use holdfast_health::Code;
+use holdfast_health::{Code, Outcome};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -32,6 +33,9 @@ pub use process::OUTPUT_LIMIT;
 /// gets no place within its timeout is inconclusive.
 pub const COMMANDS_AT_ONCE: usize = 256;
 
+/// So many commands run at once besides those: trackers' scripts and hooks, which checks of servers must not keep waiting.
+pub const COMMANDS_APART: usize = 128;
+
 /// A killed command that the kernel does not let go of (it waits for a dead file server, say) delays its run by this much at most;
 /// it keeps its place among [`COMMANDS_AT_ONCE`] until it is gone.
 pub const REAP_GRACE: Duration = Duration::from_millis(250);
@@ -40,8 +44,9 @@ pub const REAP_GRACE: Duration = Duration::from_millis(250);
 const LINE_LIMIT: usize = 200;
 
 static PLACES: Semaphore = Semaphore::const_new(COMMANDS_AT_ONCE);
+static PLACES_APART: Semaphore = Semaphore::const_new(COMMANDS_APART);
 
-/// A command to run as a check: exit status 0 passes.
+/// A command to run: exit status 0 passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exec {
     /// The program's absolute path and its arguments.
@@ -50,6 +55,8 @@ pub struct Exec {
     pub user: String,
     /// Its environment but for PATH, which is fixed.
     pub environment: Vec<(String, String)>,
+    /// What it can read from its standard input; nothing = /dev/null. A command that does not read it misses nothing else.
+    pub input: Vec<u8>,
 }
 
 impl Exec {
@@ -69,7 +76,14 @@ impl Exec {
             ("HOLDFAST_PORT", address.port().to_string()),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        Self { command, user: user.into(), environment }
+        Self { command, user: user.into(), environment, input: Vec::new() }
+    }
+
+    /// Runs it once, among [`COMMANDS_APART`]: for what is no check of a server. Needs a tokio runtime with IO and time.
+    pub async fn run_apart(&self, timeout: Duration) -> Outcome {
+        let started = std::time::Instant::now();
+        let finding = self.run_among(&PLACES_APART, timeout).await;
+        Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
     }
 
     pub(crate) fn program(&self) -> &str {
@@ -77,10 +91,14 @@ impl Exec {
     }
 
     pub(crate) async fn run(&self, timeout: Duration) -> Finding {
+        self.run_among(&PLACES, timeout).await
+    }
+
+    async fn run_among(&self, places: &'static Semaphore, timeout: Duration) -> Finding {
         let deadline = Instant::now() + timeout;
         let begun = timeout_at(deadline, async {
             // The semaphore is never closed.
-            let place = PLACES.acquire().await.ok();
+            let place = places.acquire().await.ok();
             let exec = self.clone();
             // Looking up users, examining files and starting programs all may block. The place goes along: a thread that is stuck
             // there keeps it.

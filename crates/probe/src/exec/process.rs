@@ -32,7 +32,13 @@ pub(super) struct Process {
     child: Child,
     output: pipe::Receiver,
     kept: Vec<u8>,
+    /// What the command has still to be given, and the way to it.
+    input: Option<Input>,
 }
+
+/// The writing end of a command's standard input, and what goes in there.
+#[derive(Debug)]
+struct Input(pipe::Sender, Vec<u8>);
 
 /// A process group of our own making.
 #[derive(Debug)]
@@ -62,6 +68,7 @@ impl Process {
         let (program, arguments) = exec.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let (reader, writer) = io::pipe()?;
         let output = pipe::Receiver::from_owned_fd(reader.into())?;
+        let (stdin, input) = stdin(&exec.input)?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -70,7 +77,7 @@ impl Process {
             .envs(exec.environment.iter().map(|(key, value)| (key, value)))
             .current_dir("/")
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(writer.try_clone()?)
             .stderr(writer);
         match identity {
@@ -83,15 +90,17 @@ impl Process {
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(Pid::from_raw(pid.ok_or(io::ErrorKind::NotFound)?));
         // `command` holds the pipe's other end: with it dropped here, the end of the output can be seen.
-        Ok(Self { group, child, output, kept: Vec::new() })
+        Ok(Self { group, child, output, kept: Vec::new(), input })
     }
 
-    /// Waits for the end of the command, not of its children, and reads its output meanwhile, so that it never blocks on us.
+    /// Waits for the end of the command, not of its children; gives it its input and reads its output meanwhile, so that it never
+    /// blocks on us.
     /// When it has ended, what it left in its group is killed.
     pub(super) async fn finish(&mut self) -> io::Result<ExitStatus> {
         let status = tokio::select! {
             status = self.child.wait() => status?,
             never = drain(&self.output, &mut self.kept) => match never {},
+            never = feed(self.input.take()) => match never {},
         };
         self.group.kill();
         self.read_rest();
@@ -130,6 +139,32 @@ impl Process {
 }
 
 enum Never {}
+
+/// A command's standard input: nothing, or a pipe and what goes into it.
+fn stdin(input: &[u8]) -> io::Result<(Stdio, Option<Input>)> {
+    if input.is_empty() {
+        return Ok((Stdio::null(), None));
+    }
+    let (reader, writer) = io::pipe()?;
+    let writer = pipe::Sender::from_owned_fd(writer.into())?;
+    Ok((reader.into(), Some(Input(writer, input.to_vec()))))
+}
+
+/// Writes until everything is written or nobody reads any more, ends the input, then rests.
+async fn feed(input: Option<Input>) -> Never {
+    if let Some(Input(writer, input)) = input {
+        let mut rest = input.as_slice();
+        while !rest.is_empty() && writer.writable().await.is_ok() {
+            match writer.try_write(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The command has closed its input, or never looked at it.
+                Err(_nobody) => break,
+            }
+        }
+    }
+    pending().await
+}
 
 /// Reads until the pipe ends, then rests.
 async fn drain(output: &pipe::Receiver, kept: &mut Vec<u8>) -> Never {

@@ -39,6 +39,7 @@ const PACKAGES: &[Package] = &[
     package("keepalived", &["/usr/sbin/keepalived"], "the other director", Some("keepalived")),
     package("frr", &["/usr/lib/frr/vrrpd"], "the other director, of another make", Some("frr")),
     package("bird2", &["/usr/sbin/bird"], "the other end of a BFD session", Some("bird")),
+    package("nftables", &["/usr/sbin/nft"], "what closes addresses with `accept: false`", None),
     package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
 ];
 

@@ -20,8 +20,11 @@
 mod address;
 mod announce;
 mod bfd;
+mod firewall;
 mod lab;
 mod link;
+mod macvlan;
 mod network;
 mod peers;
+mod sysctl;
 mod vrrp;

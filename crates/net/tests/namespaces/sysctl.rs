@@ -1,0 +1,137 @@
+//! Sysctls are set, remembered and given back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use holdfast_net::{Sysctl, Sysctls};
+
+use crate::lab::{Namespace, Pair};
+
+/// A directory that goes with the test.
+struct State(PathBuf);
+
+impl State {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("holdfast-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&path));
+        Self(path)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn value(namespace: &Namespace, sysctl: &Sysctl) -> i64 {
+    namespace.enter(|| sysctl.read().unwrap())
+}
+
+fn arp(interface: &str) -> [Sysctl; 2] {
+    [Sysctl::ipv4(interface, "arp_ignore"), Sysctl::ipv4(interface, "arp_announce")]
+}
+
+#[test]
+fn what_was_raised_is_given_back_and_what_is_high_enough_is_left() {
+    let pair = Pair::new();
+    let state = State::new("raised");
+    pair.left.ip("link add name eth0.7 type veth peer name other");
+    pair.left.sysctl("ipv4/conf/eth0.7/arp_announce", "2");
+    let [ignore, announce] = arp("eth0.7");
+    pair.left.enter(|| {
+        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        sysctls.raise(&ignore, 1).unwrap();
+        sysctls.raise(&announce, 1).unwrap();
+        assert_eq!((ignore.read().unwrap(), announce.read().unwrap()), (1, 2));
+        assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
+    });
+    assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (0, 2));
+    assert!(!state.0.join("sysctls").exists(), "nothing is remembered, and no file is left");
+}
+
+#[test]
+fn the_run_after_a_kill_gives_back_what_it_does_not_need() {
+    let pair = Pair::new();
+    let state = State::new("killed");
+    let [ignore, announce] = arp("eth0");
+    pair.left.enter(|| {
+        let mut killed = Sysctls::open(&state.0).unwrap();
+        killed.raise(&ignore, 1).unwrap();
+        killed.raise(&announce, 2).unwrap();
+    });
+    pair.left.enter(|| {
+        let mut next = Sysctls::open(&state.0).unwrap();
+        next.raise(&ignore, 1).unwrap();
+        assert!(next.keep_only(&BTreeSet::from([ignore.clone()])).is_empty());
+    });
+    assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (1, 0));
+    pair.left.enter(|| {
+        let mut last = Sysctls::open(&state.0).unwrap();
+        assert!(last.keep_only(&BTreeSet::new()).is_empty());
+    });
+    assert_eq!(value(&pair.left, &ignore), 0, "what it was before the first run");
+}
+
+#[test]
+fn a_value_that_somebody_else_has_set_and_an_interface_that_is_gone_are_left() {
+    let pair = Pair::new();
+    let state = State::new("theirs");
+    pair.left.ip("link add name dummy0 type veth peer name dummy1");
+    let [ignore, _] = arp("eth0");
+    let [gone, _] = arp("dummy0");
+    pair.left.enter(|| {
+        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        sysctls.raise(&ignore, 1).unwrap();
+        sysctls.raise(&gone, 1).unwrap();
+        pair.left.sysctl("ipv4/conf/eth0/arp_ignore", "8");
+        pair.left.ip("link delete dummy0");
+        assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
+    });
+    assert_eq!(value(&pair.left, &ignore), 8);
+}
+
+#[test]
+fn another_namespaces_record_is_not_believed() {
+    let pair = Pair::new();
+    let state = State::new("namespaces");
+    let [ignore, _] = arp("eth0");
+    pair.left.enter(|| Sysctls::open(&state.0).unwrap().raise(&ignore, 1).unwrap());
+    pair.right.sysctl("ipv4/conf/eth0/arp_ignore", "1");
+    pair.right.enter(|| {
+        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
+    });
+    assert_eq!(value(&pair.right, &ignore), 1);
+}
+
+/// Nothing is changed that could not be given back.
+#[test]
+fn where_nothing_can_be_written_down_nothing_is_set() {
+    let pair = Pair::new();
+    let state = State::new("unwritable");
+    fs::write(&state.0, "a file where a directory should be").unwrap();
+    let [ignore, _] = arp("eth0");
+    pair.left.enter(|| {
+        let opened = Sysctls::open(&state.0);
+        let error = match opened {
+            Err(error) => error,
+            Ok(mut sysctls) => sysctls.raise(&ignore, 1).unwrap_err(),
+        };
+        assert!(error.to_string().contains("keep the former sysctls"), "{error}");
+    });
+    assert_eq!(value(&pair.left, &ignore), 0);
+    drop(fs::remove_file(&state.0));
+}
+
+#[test]
+fn a_missing_interface_is_named() {
+    let pair = Pair::new();
+    let state = State::new("missing");
+    let [ignore, _] = arp("none0");
+    pair.left.enter(|| {
+        let error = Sysctls::open(&state.0).unwrap().raise(&ignore, 1).unwrap_err();
+        assert_eq!(error.to_string(), "read the sysctl net/ipv4/conf/none0/arp_ignore");
+    });
+}

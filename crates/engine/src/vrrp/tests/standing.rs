@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holdfast_config::{Environment, parse};
 use proptest::prelude::*;
 use vrrp::Priority;
 
@@ -187,6 +188,55 @@ fn who_is_concerned_is_told_once_and_late_readings_count_by_themselves() {
         50,
         "nothing is asked anew"
     );
+}
+
+/// As a configuration says it: delays, files, groups and the short form without a weight.
+#[test]
+fn a_configuration_is_weighed() {
+    let text = "
+vrrp:
+  interfaces: {eth2: {down_delay: 2s}}
+  trackers:
+    uplink: {interface: eth2}
+    haproxy: {process: {name: haproxy, up_delay: 1s}}
+    load: {file: {path: /run/load}}
+  groups:
+    pair: {instances: [inside, outside], track: [{tracker: load, weight: -10}]}
+  instances:
+    outside:
+      interface: eth0
+      vrid: 1
+      priority: 150
+      addresses: [192.0.2.10/24]
+      track: [haproxy]
+    inside:
+      interface: eth1
+      vrid: 2
+      priority: 150
+      addresses: [198.51.100.10/24]
+      track: [{tracker: uplink, weight: -30}]
+";
+    let outcome = parse("test.yaml", text, &Environment::new("lb1"));
+    let config = outcome.config.clone().unwrap_or_else(|| panic!("{}", outcome.render(false)));
+    let mut standings = Standings::new(at(0), &config.vrrp, config.instances.values());
+    assert_eq!(standings.trackers().interfaces(), ["eth2"].into());
+    let standing = |standings: &Standings, which: &str| {
+        let standing = standings.standing(&name(which)).unwrap();
+        (standing.priority.value(), standing.faults.len())
+    };
+    assert_eq!(standing(&standings, "outside"), (150, 1), "it waits for a first result");
+    standings.handle(at(1), &name("haproxy"), Reading::up("1 process"));
+    standings.handle(at(1), &name("load"), Reading::value(3, "3"));
+    standings.link(at(1), "eth2", &Reading::up("carrier"));
+    assert_eq!(standing(&standings, "outside"), (120, 0));
+    standings.link(at(2), "eth2", &Reading::down("no carrier"));
+    standings.handle(at(2), &name("haproxy"), Reading::down("no process"));
+    assert_eq!(standing(&standings, "outside"), (120, 1));
+    standings.handle(at(3), &name("haproxy"), Reading::up("1 process"));
+    assert_eq!(standings.poll_timeout(), Some(at(4)));
+    standings.handle_timeout(at(4));
+    assert_eq!(standing(&standings, "outside"), (90, 0));
+    assert_eq!(standing(&standings, "inside"), (90, 0));
 }
 
 fn level() -> impl Strategy<Value = Level> {

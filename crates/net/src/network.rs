@@ -34,7 +34,7 @@ const DATAGRAMS_MAX: usize = 4096;
 /// Beyond so many lost addresses they are not told one by one any more.
 const LOSSES_MAX: usize = 4096;
 
-/// What is followed besides links and addresses. A host with hundreds of thousands of routes need not be read for nothing.
+/// What is followed besides links and addresses; without, it is known as it was at the start, until everything is listed again. A host with hundreds of thousands of routes need not be read for nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watched {
     /// The daemon's routes.
@@ -87,6 +87,13 @@ impl Network {
             routes_in_doubt: false,
         };
         network.list()?;
+        // What is not followed is known from the start all the same: an earlier run may have left it.
+        if !watched.rules {
+            network.list_rules()?;
+        }
+        if !watched.routes {
+            network.list_routes()?;
+        }
         Ok(network)
     }
 
@@ -169,13 +176,17 @@ impl Network {
         let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         fill(&mut inventory, &mut self.requests, "links", &links)?;
         fill(&mut inventory, &mut self.requests, "addresses", &addresses)?;
-        if self.watched.rules {
-            let rules = RouteNetlinkMessage::GetRule(RuleMessage::default());
-            fill(&mut inventory, &mut self.requests, "rules", &rules)?;
-        }
         self.inventory = inventory;
         self.stale = false;
+        if self.watched.rules {
+            self.list_rules()?;
+        }
         if self.watched.routes { self.list_routes() } else { Ok(()) }
+    }
+
+    fn list_rules(&mut self) -> Result<(), NetworkError> {
+        let rules = RouteNetlinkMessage::GetRule(RuleMessage::default());
+        fill(&mut self.inventory, &mut self.requests, "rules", &rules)
     }
 
     fn list_routes(&mut self) -> Result<(), NetworkError> {

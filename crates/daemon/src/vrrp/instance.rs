@@ -15,7 +15,7 @@ use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
     Action, AddressList, ChecksumChoice, Event, InvalidAddresses, InvalidParams, Observation,
-    Params, Peer, Priority, Status, Timer, Transition, VirtualRouter, Vrid,
+    Params, Peer, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
 pub(super) use self::role::Role;
@@ -94,11 +94,7 @@ impl Instance {
 
     /// What the address thread has to know of it.
     pub(super) fn claim(config: &InstanceConfig) -> Claim {
-        Claim {
-            instance: config.name.clone(),
-            owner: config.priority == Priority::OWNER,
-            addresses: config.addresses.iter().map(|address| address.net).collect(),
-        }
+        Claim::of(config)
     }
 
     /// Gives a packet for this instance's VRID to the machine.

@@ -4,18 +4,18 @@
 //! slot an instance. Its lock is held for moments, never over a call of the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdfast_config::Name;
-use holdfast_net::{Interface, MacAddress};
-use ipnet::IpNet;
+use holdfast_net::{Interface, Item, MacAddress, WakeError, Waker};
+
+use super::claim::Key;
 
 /// What one instance wants. A counter that differs from the last one that was seen is a request; how many were made meanwhile does
 /// not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Wanted {
-    /// Where its addresses belong; none while there is no such interface.
+    /// The interface that it is on; none while there is no such interface.
     pub(in super::super) interface: Option<Interface>,
     /// The interface's Ethernet address, which announcements tell.
     pub(in super::super) mac: Option<MacAddress>,
@@ -29,17 +29,17 @@ pub(in super::super) struct Wanted {
     pub(in super::super) losses: u64,
 }
 
-/// What has become of an instance's addresses.
+/// What has become of an instance's addresses, routes and rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Outcome {
-    /// Whether all of them are on the interface where they are wanted, or some still where they are not.
+    /// Whether all of its addresses are where they are wanted, or some still where they are not.
     pub(in super::super) holds: bool,
-    /// What the kernel refused, empty when all went well.
+    /// What is missing or was refused, empty when all went well.
     pub(in super::super) problems: Vec<String>,
-    /// Where the addresses were last dealt with.
-    pub(super) on: Option<Interface>,
-    /// Which of them this process has put there.
-    pub(super) ours: BTreeSet<IpNet>,
+    /// How many addresses, routes and rules were put back that somebody had taken away.
+    pub(in super::super) put_back: u64,
+    /// What this process has put there and may take away.
+    pub(super) ours: BTreeMap<Key, Item>,
 }
 
 impl Outcome {
@@ -48,16 +48,16 @@ impl Outcome {
         let first = self.problems.first()?;
         Some(match self.problems.len() {
             1 => first.clone(),
-            all => format!("{first} (and {} more addresses)", all - 1),
+            all => format!("{first} (and {} more)", all - 1),
         })
     }
 }
 
 /// The shared state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Desk {
     state: Mutex<State>,
-    changed: Condvar,
+    waker: Waker,
 }
 
 #[derive(Debug, Default)]
@@ -80,12 +80,30 @@ pub(super) struct News {
 }
 
 impl Desk {
+    /// An empty desk.
+    ///
+    /// # Errors
+    /// The process has no file descriptor left.
+    pub(super) fn new() -> Result<Self, WakeError> {
+        Ok(Self { state: Mutex::default(), waker: Waker::new()? })
+    }
+
+    /// What wakes the address thread when there is news. It has to be drained before the news is taken.
+    pub(super) const fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
     /// Replaces what `instance` wants.
     pub(super) fn want(&self, instance: &Name, wanted: Wanted) {
         let mut state = self.lock();
         state.wanted.insert(instance.clone(), wanted);
+        let was_idle = state.fresh.is_empty();
         state.fresh.insert(instance.clone());
-        self.changed.notify_one();
+        drop(state);
+        // Who has not taken the older news yet finds this one with it.
+        if was_idle {
+            self.wake();
+        }
     }
 
     /// Wants no address anywhere any more, for good.
@@ -97,7 +115,14 @@ impl Desk {
             fresh.insert(instance.clone());
         }
         *closed = true;
-        self.changed.notify_one();
+        drop(state);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "the address thread could not be woken");
+        }
     }
 
     /// What is new since the last call.
@@ -108,12 +133,6 @@ impl Desk {
         let wanted =
             taken.filter_map(|name| wanted.get(&name).cloned().map(|one| (name, one))).collect();
         News { wanted, closed: *closed }
-    }
-
-    /// Sleeps until there is news, for `patience` at most.
-    pub(super) fn wait(&self, patience: Duration) {
-        let idle = |state: &mut State| state.fresh.is_empty() && !state.closed;
-        drop(self.changed.wait_timeout_while(self.lock(), patience, idle));
     }
 
     pub(super) fn report(&self, instance: &Name, outcome: Outcome) {
@@ -149,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_newest_wish_counts_and_none_is_lost() {
-        let desk = Desk::default();
+        let desk = Desk::new().unwrap();
         for round in 1..=5 {
             for instance in 0..1000 {
                 let wanted = Wanted { held: round == 5, announcements: round, ..Wanted::default() };
@@ -164,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_closed_desk_wants_no_address() {
-        let desk = Desk::default();
+        let desk = Desk::new().unwrap();
         desk.want(&name("a"), Wanted { held: true, ..Wanted::default() });
         desk.news();
         desk.close();

@@ -1,80 +1,101 @@
-//! The kernel as the address thread uses it: route netlink for addresses, packet sockets for announcements.
+//! The kernel as the address thread uses it: route netlink for addresses, routes and rules, packet sockets for announcements.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use holdfast_net::{
-    Addition, AddressError, AddressSocket, Announcer, Interface, MacAddress, Removal,
+    Announcer, Change, Effect, IfIndex, Interface, Inventory, Losses, MacAddress, Network,
+    NetworkError, Waker, Watched, wait_until,
 };
-use ipnet::IpNet;
-
-use super::tenant::Present;
-
-/// How often an address is announced in one burst, as keepalived's `garp_master_repeat` by default.
-const BURST: usize = 5;
+use holdfast_time::Instant;
 
 /// What the address thread asks of the kernel; in tests another one.
 pub(super) trait Kernel {
     /// Why the kernel did not do it.
     type Error: Display;
 
-    /// The addresses of every interface.
-    fn list(&mut self) -> Result<Present, Self::Error>;
+    /// What there is, as far as it was heard.
+    fn inventory(&self) -> &Inventory;
 
-    /// Adds `addresses` to `on`, and says of each how it went.
-    fn add(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Addition, Self::Error>>;
+    /// Hears of what has changed, and says what has gone.
+    fn follow(&mut self) -> Result<Losses, Self::Error>;
 
-    /// Removes `addresses` from `on`, and says of each how it went.
-    fn remove(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Removal, Self::Error>>;
+    /// Lists everything again.
+    fn refresh(&mut self) -> Result<(), Self::Error>;
 
-    /// Announces each of `addresses` at `mac`.
+    /// Carries out `changes` in their order, and says of each how it went.
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<Effect, Self::Error>>;
+
+    /// Announces `address` once at `mac`.
     ///
     /// # Errors
-    /// Not all were sent, and why the first of them was not.
-    fn announce(
-        &mut self,
-        on: &Interface,
-        mac: MacAddress,
-        addresses: &[IpAddr],
-    ) -> Result<(), String>;
+    /// It was not sent, and why.
+    fn announce(&mut self, on: &Interface, mac: MacAddress, address: IpAddr) -> Result<(), String>;
+
+    /// Sleeps until there is something to hear, `waker` is woken or `until` has come.
+    fn wait(&self, waker: &Waker, until: Instant);
 }
 
-impl Kernel for AddressSocket {
-    type Error = AddressError;
+/// The kernel of this host.
+#[derive(Debug)]
+pub(super) struct Host {
+    network: Network,
+    /// One for each interface that addresses were announced on; to close one takes the kernel milliseconds.
+    announcers: BTreeMap<IfIndex, Announcer>,
+}
 
-    fn list(&mut self) -> Result<Present, AddressError> {
-        let mut present = Present::new();
-        for (index, address) in self.list_all()? {
-            present.entry(index).or_default().push(address.address);
+impl Host {
+    /// Opens the sockets and lists what there is.
+    ///
+    /// # Errors
+    /// No netlink socket can be had.
+    pub(super) fn open(watched: Watched) -> Result<Self, NetworkError> {
+        Ok(Self { network: Network::open(watched)?, announcers: BTreeMap::new() })
+    }
+}
+
+impl Kernel for Host {
+    type Error = NetworkError;
+
+    fn inventory(&self) -> &Inventory {
+        self.network.inventory()
+    }
+
+    fn follow(&mut self) -> Result<Losses, NetworkError> {
+        let losses = self.network.follow()?;
+        if losses.others || losses.everything {
+            let inventory = self.network.inventory();
+            self.announcers.retain(|index, _| inventory.device_by_index(*index).is_some());
         }
-        Ok(present)
+        Ok(losses)
     }
 
-    fn add(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Addition, AddressError>> {
-        Self::add(self, on, addresses)
+    fn refresh(&mut self) -> Result<(), NetworkError> {
+        self.network.refresh()
     }
 
-    fn remove(
-        &mut self,
-        on: &Interface,
-        addresses: &[IpNet],
-    ) -> Vec<Result<Removal, AddressError>> {
-        Self::remove(self, on, addresses)
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<Effect, NetworkError>> {
+        self.network.change(changes)
     }
 
-    /// Every address [`BURST`] times, in turn. A queue that is full ends it: more would only fill it longer.
-    fn announce(
-        &mut self,
-        on: &Interface,
-        mac: MacAddress,
-        addresses: &[IpAddr],
-    ) -> Result<(), String> {
-        let announcer = Announcer::open(on).map_err(|error| error.to_string())?;
-        for _ in 0..BURST {
-            for address in addresses {
-                announcer.announce(mac, *address).map_err(|error| error.to_string())?;
+    fn announce(&mut self, on: &Interface, mac: MacAddress, address: IpAddr) -> Result<(), String> {
+        let announcer = match self.announcers.entry(on.index) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(none) => {
+                none.insert(Announcer::open(on).map_err(|error| error.to_string())?)
             }
+        };
+        announcer.announce(mac, address).map_err(|error| error.to_string())
+    }
+
+    fn wait(&self, waker: &Waker, until: Instant) {
+        if let Err(error) = wait_until(&[waker.as_fd(), self.network.as_fd()], Some(until)) {
+            // Without this pause a kernel out of memory would be asked in a busy loop.
+            tracing::error!(%error, "the address thread could not sleep");
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        Ok(())
     }
 }

@@ -1,25 +1,31 @@
-//! The address thread: keeps the virtual addresses in the kernel as the instances want them, and announces them.
+//! The address thread: keeps the virtual addresses, routes and rules in the kernel as the instances want them, and announces the addresses.
 //!
-//! Like the table of IPVS, addresses are desired state: the VRRP thread says of each instance whether its addresses shall be there
-//! ([`Wanted`]), and the thread compares that with what the kernel has, now, when an address goes, after a refusal and every ten
-//! seconds. The VRRP thread never waits for it. It holds no state that decides anything.
+//! Like the table of IPVS, they are desired state: the VRRP thread says of each instance whether its addresses shall be there
+//! ([`Wanted`]), and the thread compares that with what the kernel has, now, when something goes, after a refusal and every ten
+//! seconds. It follows the kernel's messages itself, so that nothing has to be listed for that. The VRRP thread never waits for it. It
+//! holds no state that decides anything.
 
+mod announcing;
+mod claim;
 mod desk;
 mod kernel;
+mod restraint;
 mod tenant;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use holdfast_config::Name;
-use holdfast_net::{AddressError, AddressSocket, Waker, realtime};
+use holdfast_config::{InterfaceSettings, Name};
+use holdfast_net::{NetworkError, WakeError, Waker, Watched, realtime};
 
+use self::announcing::Paces;
+pub(super) use self::claim::Claim;
 use self::desk::Desk;
 pub(super) use self::desk::{Outcome, Wanted};
-use self::kernel::Kernel;
-pub(super) use self::tenant::Claim;
+use self::kernel::{Host, Kernel};
 use self::worker::Worker;
 
 /// Below the VRRP thread's, above all that is not real-time.
@@ -33,24 +39,41 @@ pub(super) struct AddressThread {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Routes and rules are followed where somebody has any.
+fn watched(claims: &[Claim]) -> Watched {
+    Watched {
+        routes: claims.iter().any(|claim| !claim.routes.is_empty()),
+        rules: claims.iter().any(|claim| !claim.rules.is_empty()),
+    }
+}
+
 impl AddressThread {
-    /// Starts the thread for the instances of `claims`. It wakes `waker` when it ends.
+    /// Starts the thread for the instances of `claims`; announcements keep to the pace of their interface in `settings`. It wakes
+    /// `waker` when it ends.
     ///
     /// # Errors
     /// No thread or no netlink socket can be had.
-    pub(super) fn start(claims: Vec<Claim>, waker: Waker) -> Result<Self, AddressThreadError> {
-        let socket = AddressSocket::open().map_err(AddressThreadError::Socket)?;
-        Self::with_kernel(socket, claims, waker)
+    pub(super) fn start(
+        claims: Vec<Claim>,
+        settings: &BTreeMap<String, InterfaceSettings>,
+        waker: Waker,
+    ) -> Result<Self, AddressThreadError> {
+        let pace =
+            |(name, one): (&String, &InterfaceSettings)| (name.clone(), one.announce_interval);
+        let paces = settings.iter().map(pace).collect();
+        let host = Host::open(watched(&claims)).map_err(AddressThreadError::Socket)?;
+        Self::with_kernel(host, claims, paces, waker)
     }
 
     fn with_kernel<K: Kernel + Send + 'static>(
         kernel: K,
         claims: Vec<Claim>,
+        paces: Paces,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk::new().map_err(AddressThreadError::Waker)?);
         let farewell = Farewell { desk: Arc::clone(&desk), waker };
-        let worker = Worker::new(Arc::clone(&desk), kernel, &claims);
+        let worker = Worker::new(Arc::clone(&desk), kernel, &claims, paces);
         let thread = std::thread::Builder::new()
             .name("addresses".to_owned())
             .spawn(move || {
@@ -83,8 +106,10 @@ impl AddressThread {
     /// Does once what a thread that died can't: removes the addresses that are not wanted any more, which are all.
     fn remove_without_thread(&self) {
         tracing::error!("the address thread had panicked: its addresses are removed without it");
-        match AddressSocket::open() {
-            Ok(socket) => Worker::new(Arc::clone(&self.desk), socket, &self.claims).run(),
+        match Host::open(watched(&self.claims)) {
+            Ok(host) => {
+                Worker::new(Arc::clone(&self.desk), host, &self.claims, Paces::new()).run();
+            }
             Err(error) => tracing::error!(%error, "addresses may be left behind"),
         }
     }
@@ -124,7 +149,10 @@ pub(crate) enum AddressThreadError {
     Thread(#[source] io::Error),
     /// No netlink socket.
     #[error(transparent)]
-    Socket(AddressError),
+    Socket(NetworkError),
+    /// No way to wake the thread.
+    #[error(transparent)]
+    Waker(WakeError),
 }
 
 #[cfg(test)]
@@ -132,42 +160,56 @@ mod tests {
     use std::net::IpAddr;
     use std::os::fd::AsFd;
 
-    use holdfast_net::{Addition, Interface, MacAddress, Removal, wait_until};
-    use ipnet::IpNet;
+    use holdfast_config::Announce;
+    use holdfast_net::{Change, Effect, Interface, Inventory, Losses, MacAddress, wait_until};
+    use holdfast_time::Instant;
 
-    use self::tenant::Present;
     use super::*;
 
-    struct Broken;
+    #[derive(Default)]
+    struct Broken(Inventory);
 
     impl Kernel for Broken {
         type Error = String;
 
-        fn list(&mut self) -> Result<Present, String> {
+        fn inventory(&self) -> &Inventory {
+            &self.0
+        }
+
+        fn follow(&mut self) -> Result<Losses, String> {
             panic!("a fault of the daemon")
         }
 
-        fn add(&mut self, _: &Interface, _: &[IpNet]) -> Vec<Result<Addition, String>> {
-            Vec::new()
-        }
-
-        fn remove(&mut self, _: &Interface, _: &[IpNet]) -> Vec<Result<Removal, String>> {
-            Vec::new()
-        }
-
-        fn announce(&mut self, _: &Interface, _: MacAddress, _: &[IpAddr]) -> Result<(), String> {
+        fn refresh(&mut self) -> Result<(), String> {
             Ok(())
         }
+
+        fn change(&mut self, _: &[Change]) -> Vec<Result<Effect, String>> {
+            Vec::new()
+        }
+
+        fn announce(&mut self, _: &Interface, _: MacAddress, _: IpAddr) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn wait(&self, _: &Waker, _: Instant) {}
     }
 
     #[test]
     fn the_threads_death_wakes_the_vrrp_thread_and_is_known() {
-        let instance = Name::try_from("a".to_owned()).unwrap();
-        let claim = Claim { instance: instance.clone(), owner: false, addresses: Vec::new() };
+        let claim = Claim {
+            instance: Name::try_from("a".to_owned()).unwrap(),
+            owner: false,
+            device: None,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            announce: Announce::default(),
+        };
         let waker = Waker::new().unwrap();
-        let thread = AddressThread::with_kernel(Broken, vec![claim], waker.clone()).unwrap();
-        assert!(thread.works());
-        thread.want(&instance, Wanted::default());
+        let broken = Broken::default();
+        let thread =
+            AddressThread::with_kernel(broken, vec![claim], Paces::new(), waker.clone()).unwrap();
         wait_until(&[waker.as_fd()], None).unwrap();
         assert!(!thread.works());
     }

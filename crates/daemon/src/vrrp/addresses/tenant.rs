@@ -1,62 +1,30 @@
-//! One instance's addresses: what is wanted of the kernel against what the kernel has.
+//! One instance's addresses, routes and rules: what is wanted of the kernel against what the kernel has.
 //!
-//! Addresses of an instance that is not the owner belong nowhere but on an Active: whatever is found elsewhere is a leftover, and is
-//! removed. An owner's (priority 255) are the node's own: of these only what this process has added is ever removed.
+//! - Addresses of an instance that is not the owner belong nowhere but on an Active: whatever is found elsewhere is a leftover, and is
+//!   removed. One that is there in another form (prefix length, label, scope) is replaced.
+//! - An owner's addresses (priority 255) are the node's own where they have not the daemon's mark: they count as they are, and are never
+//!   removed. What others take away of them is put back as it was, without the mark.
+//! - Of routes and rules, what this process has added is removed, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_config::Name;
-use holdfast_net::{Addition, IfIndex, Interface, MacAddress};
+use holdfast_net::{Change, Effect, IfIndex, Interface, Inventory, Item, MacAddress, Placed, Verb};
 use holdfast_time::Instant;
-use ipnet::IpNet;
 
+use super::announcing::{Announcing, Pacing, Target};
+use super::claim::{Claim, Key, Wishes};
 use super::desk::{Outcome, Wanted};
 use super::kernel::Kernel;
+use super::restraint::Restraint;
 
 /// How long after a refusal of the kernel the next attempt comes.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// When a burst of announcements is repeated, as keepalived's `garp_master_delay` by default: switches that missed the first one
-/// learn then.
-pub(super) const REPEAT_DELAY: Duration = Duration::from_secs(5);
-
-/// The addresses of every interface.
-pub(super) type Present = BTreeMap<IfIndex, Vec<IpNet>>;
-
-/// What an instance claims as long as it exists.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Claim {
-    pub(in super::super) instance: Name,
-    /// Whether this node owns the addresses (RFC 9568 §1.7).
-    pub(in super::super) owner: bool,
-    pub(in super::super) addresses: Vec<IpNet>,
-}
-
-/// The changes that make the kernel as it is wanted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) remove: Vec<IpNet>,
-    pub(super) add: Vec<IpNet>,
-}
-
-/// What has to be done about `claim` on an interface that has the addresses `here`, `ours` of which this process has added. The
-/// prefix length is not compared: an address is the same whatever its network is taken to be, and it is removed as it is.
-pub(super) fn plan(claim: &Claim, held: bool, ours: &BTreeSet<IpNet>, here: &[IpNet]) -> Changes {
-    if held {
-        let missing = |wanted: &&IpNet| here.iter().all(|present| present.addr() != wanted.addr());
-        return Changes {
-            remove: Vec::new(),
-            add: claim.addresses.iter().filter(missing).copied().collect(),
-        };
-    }
-    let claimed: BTreeSet<IpAddr> = claim.addresses.iter().map(IpNet::addr).collect();
-    let surplus = |present: &&IpNet| {
-        claimed.contains(&present.addr()) && (!claim.owner || ours.contains(present))
-    };
-    Changes { remove: here.iter().filter(surplus).copied().collect(), add: Vec::new() }
-}
+const NO_MAC: MacAddress = MacAddress::new([0; 6]);
 
 /// An instance as the address thread knows it.
 #[derive(Debug)]
@@ -67,35 +35,48 @@ pub(super) struct Tenant {
     /// To be compared with the kernel at the next turn.
     stale: bool,
     retry_at: Option<Instant>,
-    /// Which of the addresses can be announced.
-    there: Vec<IpAddr>,
-    /// What the last announcement was made for; none while nothing is held.
-    announced: Option<(u64, MacAddress)>,
-    announce_at: Option<Instant>,
-    repeat: bool,
-    /// The last attempt to announce failed.
-    unheard: bool,
+    /// What the last comparison found or put there. What is missing of it, somebody has taken away.
+    in_place: BTreeSet<Key>,
+    /// What an owner's own addresses look like.
+    own: BTreeMap<Key, Placed>,
+    restraint: Restraint,
+    announcing: Announcing,
+}
+
+/// What a comparison came to: to be carried out, and then to be settled.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) changes: Vec<Change>,
+    wishes: Wishes,
+    problems: Vec<String>,
+    /// What is wanted and not there.
+    absent: BTreeSet<Key>,
+    /// What of `changes` puts something back.
+    back: BTreeSet<Key>,
 }
 
 impl Tenant {
     /// An instance of which `outcome` is known.
     pub(super) fn new(claim: Claim, outcome: Outcome) -> Self {
         Self {
+            announcing: Announcing::new(claim.announce),
             claim,
             wanted: Wanted::default(),
             outcome,
             stale: false,
             retry_at: None,
-            there: Vec::new(),
-            announced: None,
-            announce_at: None,
-            repeat: false,
-            unheard: false,
+            in_place: BTreeSet::new(),
+            own: BTreeMap::new(),
+            restraint: Restraint::default(),
         }
     }
 
     pub(super) const fn name(&self) -> &Name {
         &self.claim.instance
+    }
+
+    pub(super) const fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     pub(super) const fn outcome(&self) -> &Outcome {
@@ -105,12 +86,13 @@ impl Tenant {
     /// Wants something else from now on.
     pub(super) fn want(&mut self, wanted: Wanted) {
         if wanted.losses != self.wanted.losses {
-            self.outcome = Outcome::default();
-            self.announced = None;
+            // What was on the interface went with it. The next may have its number and others' addresses.
+            self.outcome.ours.retain(|key, _| !matches!(key, Key::Address(..)));
+            self.in_place.clear();
+            self.announcing.stop();
         }
         if !wanted.held {
-            self.announce_at = None;
-            self.announced = None;
+            self.announcing.stop();
         }
         self.wanted = wanted;
         self.stale = true;
@@ -118,7 +100,7 @@ impl Tenant {
 
     /// To be compared at the next turn, because nobody knows what others have done.
     pub(super) fn doubt(&mut self) {
-        self.stale |= self.wanted.interface.is_some() || self.outcome.on.is_some();
+        self.stale |= self.wanted.interface.is_some() || !self.outcome.ours.is_empty();
     }
 
     /// Whether it is to be compared with the kernel now.
@@ -128,11 +110,16 @@ impl Tenant {
 
     /// When there is something to do for it without news.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.announce_at).min()
+        self.retry_at.into_iter().chain(self.announcing.at()).min()
     }
 
     pub(super) const fn announce_at(&self) -> Option<Instant> {
-        self.announce_at
+        self.announcing.at()
+    }
+
+    /// What is there for its sake.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Key> {
+        self.in_place.iter().chain(self.outcome.ours.keys())
     }
 
     /// Takes note that the kernel did not say what is there.
@@ -140,94 +127,207 @@ impl Tenant {
         self.finish(now, vec![problem]);
     }
 
-    /// Makes the kernel, which has the addresses `present`, as it is wanted.
-    pub(super) fn compare<K: Kernel>(&mut self, now: Instant, present: &Present, kernel: &mut K) {
-        let mut problems = Vec::new();
-        if self.outcome.on != self.wanted.interface {
-            if let Some(left) = self.outcome.on.take() {
-                problems.extend(self.clear(&left, present, kernel).0);
-            }
-            self.outcome = Outcome { on: self.wanted.interface.clone(), ..Outcome::default() };
-            self.announced = None;
+    /// What makes the kernel, which has `host`, as it is wanted.
+    pub(super) fn plan(&mut self, now: Instant, host: &Inventory) -> Plan {
+        let on = self.wanted.interface.as_ref();
+        let claimed = self.claim.wishes(on, host);
+        self.outcome.ours.retain(|_, item| is_there(host, item));
+        self.note_own(&claimed, host);
+        let mut changes = self.surplus(&claimed, host);
+        if !self.wanted.held {
+            self.in_place.clear();
+            let (wishes, problems) = (Wishes::default(), Vec::new());
+            let (absent, back) = (BTreeSet::new(), BTreeSet::new());
+            return Plan { changes, wishes, problems, absent, back };
         }
-        self.there.clear();
-        self.outcome.holds = match self.outcome.on.clone() {
-            None => false,
-            Some(on) if self.wanted.held => {
-                let refused = self.fill(now, &on, present, kernel);
-                let holds = refused.is_empty();
-                problems.extend(refused);
-                holds
+        let own = self.wanted.interface.as_ref().map(|on| on.index);
+        self.in_place.retain(|key| match key {
+            Key::Address(on, _) => host.device_by_index(*on).is_some() || own == Some(*on),
+            Key::Route(_) | Key::Rule(_) => true,
+        });
+        let missing: BTreeMap<Key, Item> = claimed
+            .items
+            .iter()
+            .filter(|(key, item)| !self.is_met(key, item, host))
+            .map(|(key, item)| (key.clone(), self.as_own(key, item)))
+            .collect();
+        let absent: BTreeSet<Key> = missing.keys().cloned().collect();
+        let mut problems = claimed.problems.clone();
+        let back: BTreeSet<Key> =
+            missing.keys().filter(|key| self.in_place.contains(key)).cloned().collect();
+        if !back.is_empty() && !self.restraint.allows(now) {
+            problems.push(
+                "others take away as often what is put back: it is now tried once a second"
+                    .to_owned(),
+            );
+        } else {
+            if !back.is_empty() {
+                let items: Vec<String> = missing.values().map(describe).collect();
+                tracing::warn!(instance = %self.name(), ?items, "what was taken away is put back");
             }
-            Some(on) => {
-                let (refused, remain) = self.clear(&on, present, kernel);
-                problems.extend(refused);
-                remain
-            }
-        };
-        self.finish(now, problems);
+            changes.extend(missing.into_values().map(Change::add));
+        }
+        self.in_place.extend(claimed.items.keys().filter(|key| !absent.contains(key)).cloned());
+        Plan { changes, wishes: claimed, problems, absent, back }
     }
 
-    /// Adds what is missing on `on`. What is new there has to be announced.
-    fn fill<K: Kernel>(
+    /// Takes note of what became of a plan's changes, in their order.
+    pub(super) fn settle<E: Display>(
         &mut self,
         now: Instant,
-        on: &Interface,
-        present: &Present,
-        kernel: &mut K,
-    ) -> Vec<String> {
-        let here = present.get(&on.index).map_or(&[][..], Vec::as_slice);
-        self.outcome.ours.retain(|address| here.contains(address));
-        let add = plan(&self.claim, true, &self.outcome.ours, here).add;
-        if self.outcome.holds && !add.is_empty() {
-            tracing::warn!(instance = %self.name(), addresses = ?add, "addresses that were taken from the interface are put back");
-        }
-        self.there.extend(self.claim.addresses.iter().map(IpNet::addr));
-        let mut problems = Vec::new();
-        for (address, result) in add.iter().zip(kernel.add(on, &add)) {
-            match result {
-                Ok(Addition::Added) => {
-                    self.outcome.ours.insert(*address);
-                    self.announced = None;
+        plan: Plan,
+        results: Vec<Result<Effect, E>>,
+        host: &Inventory,
+    ) {
+        let Plan { changes, wishes, mut problems, mut absent, back } = plan;
+        let mut remain = false;
+        for (change, result) in changes.into_iter().zip(results) {
+            let key = Key::of(&change.item);
+            let is_address = matches!(key, Key::Address(..));
+            match (change.verb, result) {
+                (Verb::Add, Ok(effect)) => {
+                    if back.contains(&key) {
+                        self.outcome.put_back = self.outcome.put_back.saturating_add(1);
+                    }
+                    if effect == Effect::Done {
+                        self.take(key.clone(), change.item);
+                    }
+                    absent.remove(&key);
+                    self.in_place.insert(key);
                 }
-                Ok(Addition::AlreadyPresent) => {}
-                Err(error) => {
-                    self.there.retain(|there| *there != address.addr());
+                (Verb::Remove, Ok(_)) => {
+                    self.outcome.ours.remove(&key);
+                }
+                (verb, Err(error)) => {
+                    remain |= is_address && verb == Verb::Remove;
                     problems.push(error.to_string());
                 }
             }
         }
-        let due = self.wanted.mac.map(|mac| (self.wanted.announcements, mac));
-        if due.is_some() && due != self.announced && !self.there.is_empty() {
-            self.announced = due;
-            self.announce_at = Some(now);
-            self.repeat = true;
+        self.outcome.holds = if self.wanted.held {
+            let lacks = absent.iter().any(|key| matches!(key, Key::Address(..)));
+            self.wanted.interface.is_some() && !lacks && !wishes.lacks_address
+        } else {
+            remain
+        };
+        if self.wanted.held {
+            let targets = self.targets(&wishes, &absent, host);
+            self.announcing.ask(now, self.wanted.announcements, targets);
         }
-        problems
+        self.finish(now, problems);
     }
 
-    /// Removes from `on` what does not belong there: what the kernel refused, and whether something remains.
-    fn clear<K: Kernel>(
-        &mut self,
-        on: &Interface,
-        present: &Present,
-        kernel: &mut K,
-    ) -> (Vec<String>, bool) {
-        let here = present.get(&on.index).map_or(&[][..], Vec::as_slice);
-        let remove = plan(&self.claim, false, &self.outcome.ours, here).remove;
-        if !remove.is_empty() && !self.outcome.holds {
-            tracing::info!(instance = %self.name(), addresses = ?remove, "addresses that somebody left on the interface are removed");
-        }
-        self.outcome.ours.retain(|address| here.contains(address));
-        let mut problems = Vec::new();
-        for (address, result) in remove.iter().zip(kernel.remove(on, &remove)) {
-            match result {
-                Ok(_) => drop(self.outcome.ours.remove(address)),
-                Err(error) => problems.push(error.to_string()),
+    /// What is there and may not be. An address in a form that is not wanted is nothing that is met, so that it is added after.
+    fn surplus(&self, claimed: &Wishes, host: &Inventory) -> Vec<Change> {
+        let wanted = |key: &Key| self.wanted.held && claimed.items.contains_key(key);
+        let ours = self.outcome.ours.iter().filter(|(key, _)| !wanted(key));
+        let mut surplus: Vec<Change> = ours.map(|(_, item)| Change::remove(item.clone())).collect();
+        let mut left = Vec::new();
+        for (key, item) in &claimed.items {
+            match item {
+                Item::Address(on, wish) => {
+                    let here = host.placed(wish.net.addr(), on.index).iter();
+                    let stay = |placed: &&Placed| {
+                        let fits = wanted(key) && fits(wish, placed, on);
+                        let own = self.claim.owner && !placed.marked;
+                        !fits && !own && !self.has_put(key, placed)
+                    };
+                    left.extend(
+                        here.filter(stay).map(|one| Item::Address(on.clone(), one.clone())),
+                    );
+                }
+                Item::Route(wish) if wanted(key) && !self.outcome.ours.contains_key(key) => {
+                    let other = host.route(&wish.key).filter(|present| !wish.is_met_by(present));
+                    left.extend(other.cloned().map(Item::Route));
+                }
+                Item::Route(_) | Item::Rule(_) => {}
             }
         }
-        let remain = !problems.is_empty();
-        (problems, remain)
+        if !left.is_empty() {
+            let items: Vec<String> = left.iter().map(describe).collect();
+            tracing::info!(instance = %self.name(), ?items, "what somebody left on the interface is removed");
+        }
+        surplus.extend(left.into_iter().map(Change::remove));
+        surplus
+    }
+
+    /// Whether the wish is there, in whatever form counts.
+    fn is_met(&self, key: &Key, item: &Item, host: &Inventory) -> bool {
+        match item {
+            Item::Address(on, wish) => {
+                host.placed(wish.net.addr(), on.index).iter().any(|placed| {
+                    fits(wish, placed, on)
+                        || self.has_put(key, placed)
+                        || (self.claim.owner && !placed.marked)
+                })
+            }
+            Item::Route(wish) => host.route(&wish.key).is_some_and(|present| {
+                self.outcome.ours.contains_key(key) || wish.is_met_by(present)
+            }),
+            Item::Rule(rule) => host.has_rule(rule),
+        }
+    }
+
+    /// Whether this process has put `placed` there, in the form that it has: what the kernel makes of it is no reason to do it again.
+    fn has_put(&self, key: &Key, placed: &Placed) -> bool {
+        matches!(self.outcome.ours.get(key), Some(Item::Address(_, ours)) if ours.net == placed.net)
+    }
+
+    /// Remembers what an owner's own addresses look like, for as long as it is Active.
+    fn note_own(&mut self, claimed: &Wishes, host: &Inventory) {
+        if !self.wanted.held {
+            self.own.clear();
+            return;
+        }
+        if !self.claim.owner {
+            return;
+        }
+        for (key, item) in &claimed.items {
+            let Item::Address(on, wish) = item else { continue };
+            let here = host.placed(wish.net.addr(), on.index).iter();
+            let mut own = here.filter(|placed| !placed.marked && !self.has_put(key, placed));
+            if let Some(placed) = own.next() {
+                self.own.insert(key.clone(), placed.clone());
+            }
+        }
+    }
+
+    /// What is to be added for a wish: an owner's own address as it was, anything else as it is wished for.
+    fn as_own(&self, key: &Key, item: &Item) -> Item {
+        match (item, self.own.get(key)) {
+            (Item::Address(on, _), Some(own)) => Item::Address(on.clone(), own.clone()),
+            _ => item.clone(),
+        }
+    }
+
+    /// Takes note that this process has added `item`. An owner's own address does not become the daemon's by being put back.
+    fn take(&mut self, key: Key, item: Item) {
+        if let Item::Address(..) = item {
+            self.announcing.renew();
+        }
+        if !self.own.contains_key(&key) {
+            self.outcome.ours.insert(key, item);
+        }
+    }
+
+    /// What is to be announced: each address that is there, at the Ethernet address of its interface.
+    fn targets(&self, wishes: &Wishes, absent: &BTreeSet<Key>, host: &Inventory) -> Vec<Target> {
+        let there = wishes.items.iter().filter(|(key, _)| !absent.contains(key));
+        let target = |item: &Item| {
+            let Item::Address(on, placed) = item else { return None };
+            let mac = if self.is_on(on.index) {
+                self.wanted.mac
+            } else {
+                host.device_by_index(on.index).filter(|device| device.up)?.mac
+            };
+            let (on, address) = (on.clone(), placed.net.addr());
+            Some(Target { on, mac: mac.filter(|mac| *mac != NO_MAC)?, address })
+        };
+        there.filter_map(|(_, item)| target(item)).collect()
+    }
+
+    fn is_on(&self, index: IfIndex) -> bool {
+        self.wanted.interface.as_ref().is_some_and(|on| on.index == index)
     }
 
     /// A refusal is logged when it is new, not each time that the same is tried again.
@@ -238,31 +338,53 @@ impl Tenant {
             return;
         }
         for problem in &problems {
-            tracing::error!(instance = %self.name(), problem, "a virtual address could not be changed; it is tried again every second");
+            tracing::error!(instance = %self.name(), problem, "an address, route or rule is not as it should be; it is tried again every second");
         }
         if problems.is_empty() {
-            tracing::info!(instance = %self.name(), "the virtual addresses are as they should be again");
+            tracing::info!(instance = %self.name(), "addresses, routes and rules are as they should be again");
         }
         self.outcome.problems = problems;
     }
 
-    /// Announces what is there, and says when next: what was not sent is tried again sooner.
-    pub(super) fn announce<K: Kernel>(&mut self, now: Instant, kernel: &mut K) {
-        let (Some(on), Some(mac)) = (&self.outcome.on, self.wanted.mac) else {
-            self.announce_at = None;
-            return;
-        };
-        match kernel.announce(on, mac, &self.there) {
-            Ok(()) => {
-                self.announce_at = std::mem::take(&mut self.repeat).then(|| now + REPEAT_DELAY);
-                self.unheard = false;
-            }
-            Err(problem) => {
-                self.announce_at = Some(now + RETRY_DELAY);
-                if !std::mem::replace(&mut self.unheard, true) {
-                    tracing::warn!(instance = %self.name(), problem, "the virtual addresses could not be announced; it is tried again every second");
-                }
-            }
-        }
+    /// Sends what is due of its announcements.
+    pub(super) fn announce<K: Kernel>(
+        &mut self,
+        now: Instant,
+        kernel: &mut K,
+        pacing: &mut Pacing,
+    ) {
+        self.announcing.step(now, &self.claim.instance, kernel, pacing);
     }
+}
+
+/// Whether `placed` is what is wished for. IPv6 addresses have no label, and the scope that the kernel finds.
+fn fits(wish: &Placed, placed: &Placed, on: &Interface) -> bool {
+    let label = |one: &Placed| one.label.clone().unwrap_or_else(|| on.name.clone());
+    wish.net == placed.net
+        && (wish.net.addr().is_ipv6()
+            || (wish.scope == placed.scope && label(wish) == label(placed)))
+}
+
+fn is_there(host: &Inventory, item: &Item) -> bool {
+    match item {
+        Item::Address(on, ours) => {
+            host.placed(ours.net.addr(), on.index).iter().any(|placed| placed.net == ours.net)
+        }
+        Item::Route(route) => host.route(&route.key).is_some(),
+        Item::Rule(rule) => host.has_rule(rule),
+    }
+}
+
+/// What to call an item in the log.
+pub(super) fn describe(item: &Item) -> String {
+    match item {
+        Item::Address(on, placed) => format!("{placed} on {on}"),
+        Item::Route(route) => format!("route {}", route.key),
+        Item::Rule(rule) => format!("rule {rule}"),
+    }
+}
+
+/// Which addresses an instance claims, for whoever hears that one is gone.
+pub(super) fn claimed_addresses(claim: &Claim) -> impl Iterator<Item = IpAddr> + '_ {
+    claim.addresses.iter().map(|address| address.net.addr())
 }

@@ -1,19 +1,22 @@
-//! The address thread's loop: takes what is wanted, compares it with the kernel, announces, in this order, then sleeps until
-//! something of that is due.
+//! The address thread's loop: takes what is wanted, hears what has gone, makes the kernel as it is wanted, announces, in this order, then
+//! sleeps until something of that is due or heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::Name;
-use holdfast_net::now;
+use holdfast_net::{Change, Effect, Item, Losses, Verb, now};
 use holdfast_time::Instant;
 
+use super::announcing::{Paces, Pacing};
+use super::claim::{Claim, Key};
 use super::desk::Desk;
 use super::kernel::Kernel;
-use super::tenant::{Claim, Tenant};
+use super::tenant::{self, Plan, RETRY_DELAY, Tenant, describe};
 
-/// How often everything is compared though nothing was heard of: a change whose message was lost does not stay for ever.
+/// How often everything is listed and compared though nothing was heard of: a change whose message was lost does not stay for ever.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// The pause after one instance's announcements: a thousand instances have announced themselves within some seconds.
@@ -28,19 +31,40 @@ pub(super) struct Worker<K> {
     desk: Arc<Desk>,
     kernel: K,
     tenants: BTreeMap<Name, Tenant>,
+    /// Who claims an address.
+    claimants: BTreeMap<IpAddr, Vec<Name>>,
+    pacing: Pacing,
     compare_at: Instant,
+    /// When to remove what an earlier run has left; none when that is done.
+    sweep_at: Option<Instant>,
     closed: bool,
 }
 
 impl<K: Kernel> Worker<K> {
     /// A worker that goes on from the outcomes on the desk.
-    pub(super) fn new(desk: Arc<Desk>, kernel: K, claims: &[Claim]) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, kernel: K, claims: &[Claim], paces: Paces) -> Self {
+        let mut claimants: BTreeMap<IpAddr, Vec<Name>> = BTreeMap::new();
+        for claim in claims {
+            for address in tenant::claimed_addresses(claim) {
+                claimants.entry(address).or_default().push(claim.instance.clone());
+            }
+        }
         let tenant = |claim: &Claim| {
             let outcome = desk.outcome(&claim.instance);
             (claim.instance.clone(), Tenant::new(claim.clone(), outcome))
         };
         let tenants = claims.iter().map(tenant).collect();
-        Self { desk, kernel, tenants, compare_at: now() + COMPARE_EVERY, closed: false }
+        let at = now();
+        Self {
+            desk,
+            kernel,
+            tenants,
+            claimants,
+            pacing: Pacing::new(paces),
+            compare_at: at + COMPARE_EVERY,
+            sweep_at: Some(at),
+            closed: false,
+        }
     }
 
     /// Works until the desk is closed and what is not wanted any more has been removed.
@@ -52,16 +76,15 @@ impl<K: Kernel> Worker<K> {
             }
             // One at a time: a takeover that comes meanwhile does not wait for a thousand announcements.
             // And with pauses: the queues of the interface have to empty, by work that this thread's priority would hold up.
-            if self.announce_one(now()) {
-                self.desk.wait(ANNOUNCE_PAUSE);
-            } else {
-                self.sleep();
-            }
+            let until =
+                if self.announce_one(now()) { now() + ANNOUNCE_PAUSE } else { self.deadline() };
+            self.kernel.wait(self.desk.waker(), until);
         }
     }
 
-    /// Takes the news and compares what is to be compared.
+    /// Takes the news, hears what has gone, and compares what is to be compared.
     pub(super) fn turn(&mut self, now: Instant) {
+        self.desk.waker().drain();
         let news = self.desk.news();
         self.closed |= news.closed;
         for (name, wanted) in news.wanted {
@@ -69,27 +92,92 @@ impl<K: Kernel> Worker<K> {
                 tenant.want(wanted);
             }
         }
+        match self.hear(now) {
+            Ok(()) => self.compare(now),
+            Err(problem) => {
+                for tenant in self.tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
+                    tenant.fail(now, problem.clone());
+                    self.desk.report(tenant.name(), tenant.outcome().clone());
+                }
+            }
+        }
+    }
+
+    /// Brings what is known of the kernel up to date, and doubts whom that concerns.
+    fn hear(&mut self, now: Instant) -> Result<(), String> {
         if self.compare_at <= now {
             self.compare_at = now + COMPARE_EVERY;
             self.tenants.values_mut().for_each(Tenant::doubt);
+            self.kernel.refresh().map_err(|error| error.to_string())?;
         }
-        self.compare(now);
+        let Losses { addresses, others, everything } =
+            self.kernel.follow().map_err(|error| error.to_string())?;
+        if everything {
+            self.tenants.values_mut().for_each(Tenant::doubt);
+        } else if others {
+            let concerned = self.tenants.values_mut().filter(|one| one.claim().looks_beyond());
+            concerned.for_each(Tenant::doubt);
+        } else if !addresses.is_empty() {
+            // A route goes with its preferred source.
+            let concerned = self.tenants.values_mut().filter(|one| !one.claim().routes.is_empty());
+            concerned.for_each(Tenant::doubt);
+        }
+        for name in addresses.iter().filter_map(|one| self.claimants.get(one)).flatten() {
+            if let Some(tenant) = self.tenants.get_mut(name) {
+                tenant.doubt();
+            }
+        }
+        Ok(())
     }
 
-    /// One listing serves all that are to be compared.
+    /// Makes the kernel as it is wanted: all instances' changes go in one row, so that they share its messages.
     fn compare(&mut self, now: Instant) {
         let Self { desk, kernel, tenants, .. } = self;
-        if !tenants.values().any(|tenant| tenant.is_stale(now)) {
-            return;
-        }
-        let present = kernel.list().map_err(|error| error.to_string());
+        let mut plans: Vec<(Name, Plan)> = Vec::new();
         for tenant in tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
-            match &present {
-                Ok(present) => tenant.compare(now, present, kernel),
-                Err(problem) => tenant.fail(now, problem.clone()),
-            }
-            desk.report(tenant.name(), tenant.outcome().clone());
+            plans.push((tenant.name().clone(), tenant.plan(now, kernel.inventory())));
         }
+        let changes = plans.iter().map(|(_, plan)| plan.changes.as_slice());
+        let mut results = carry_out(kernel, changes.collect());
+        // The last first: each takes its results from the end.
+        for (name, plan) in plans.into_iter().rev() {
+            let results = results.split_off(results.len().saturating_sub(plan.changes.len()));
+            if let Some(tenant) = tenants.get_mut(&name) {
+                tenant.settle(now, plan, results, kernel.inventory());
+                desk.report(&name, tenant.outcome().clone());
+            }
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep(now);
+        }
+    }
+
+    /// Removes what has the daemon's mark and nobody's wish: an earlier run, which was killed, has left it, whatever its configuration.
+    fn sweep(&mut self, now: Instant) {
+        let host = self.kernel.inventory();
+        let addresses = host.addresses().filter(|(_, placed)| placed.marked);
+        let on = |index| host.device_by_index(index).map(|device| device.interface.clone());
+        let addresses =
+            addresses.filter_map(|(index, placed)| Some(Item::Address(on(index)?, placed.clone())));
+        let routes = host.routes().cloned().map(Item::Route);
+        let rules = host.rules().cloned().map(Item::Rule);
+        let kept: BTreeSet<&Key> = self.tenants.values().flat_map(Tenant::kept).collect();
+        let all = rules.chain(routes).chain(addresses);
+        let left = all.filter(|item| !kept.contains(&Key::of(item)));
+        let left: Vec<Change> = left.map(Change::remove).collect();
+        if !left.is_empty() {
+            let items: Vec<String> = left.iter().map(|change| describe(&change.item)).collect();
+            tracing::info!(?items, "what an earlier run has left is removed");
+        }
+        let refused = self.kernel.change(&left).into_iter().filter_map(Result::err);
+        let refused: Vec<String> = refused.map(|error| error.to_string()).collect();
+        if let Some(problem) = refused.first() {
+            tracing::warn!(
+                problem,
+                "what an earlier run has left could not be removed; it is tried again every second"
+            );
+        }
+        self.sweep_at = (!refused.is_empty()).then(|| now + RETRY_DELAY);
     }
 
     /// Announces what is due for longest; false when nothing is.
@@ -99,17 +187,16 @@ impl<K: Kernel> Worker<K> {
         let next = due.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
         match next {
             Some((_, tenant)) => {
-                tenant.announce(now, &mut self.kernel);
+                tenant.announce(now, &mut self.kernel, &mut self.pacing);
                 true
             }
             None => false,
         }
     }
 
-    fn sleep(&self) {
-        let due = self.tenants.values().filter_map(Tenant::deadline).min();
-        let until = due.map_or(self.compare_at, |due| due.min(self.compare_at));
-        self.desk.wait(until.saturating_since(now()));
+    fn deadline(&self) -> Instant {
+        let due = self.tenants.values().filter_map(Tenant::deadline);
+        due.chain(self.sweep_at).fold(self.compare_at, Instant::min)
     }
 
     fn end(&mut self) {
@@ -119,6 +206,32 @@ impl<K: Kernel> Worker<K> {
             self.compare(now());
         }
     }
+}
+
+/// The order in which changes are made: rules and routes go before the addresses that they need, and come after them.
+const fn rank(change: &Change) -> u8 {
+    match (change.verb, &change.item) {
+        (Verb::Remove, Item::Rule(_)) => 0,
+        (Verb::Remove, Item::Route(_)) => 1,
+        (Verb::Remove, Item::Address(..)) => 2,
+        (Verb::Add, Item::Address(..)) => 3,
+        (Verb::Add, Item::Route(_)) => 4,
+        (Verb::Add, Item::Rule(_)) => 5,
+    }
+}
+
+/// Carries out the changes of all `plans` by [`rank`], and gives the results in the plans' order.
+fn carry_out<K: Kernel>(kernel: &mut K, plans: Vec<&[Change]>) -> Vec<Result<Effect, K::Error>> {
+    let mut order: Vec<(usize, &Change)> = plans.into_iter().flatten().enumerate().collect();
+    if order.is_empty() {
+        return Vec::new();
+    }
+    order.sort_by_key(|(_, change)| rank(change));
+    let (places, changes): (Vec<usize>, Vec<Change>) =
+        order.into_iter().map(|(place, change)| (place, change.clone())).unzip();
+    let mut results: Vec<_> = places.into_iter().zip(kernel.change(&changes)).collect();
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

@@ -2,83 +2,103 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::rc::Rc;
 
-use holdfast_net::{Addition, IfIndex, Interface, MacAddress, Removal};
+use holdfast_config::Environment;
+use holdfast_net::{
+    Device, IfIndex, Interface, Inventory, MacAddress, Placed, Route, RouteKey, Rule, Waker,
+};
 use ipnet::IpNet;
 
 use super::super::desk::Wanted;
-use super::super::tenant::{Present, REPEAT_DELAY, RETRY_DELAY};
+use super::super::tenant::RETRY_DELAY;
 use super::*;
 
 const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 const OTHER_MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 2]);
+/// The MAC address of the interface `eth2`.
+const MAC_2: MacAddress = MacAddress::new([2, 0, 0, 0, 2, 2]);
+const REPEAT_DELAY: Duration = Duration::from_secs(5);
 
 /// A kernel whose addresses can be looked at while the worker has it.
-#[derive(Clone, Debug, Default)]
-struct Fake(Rc<RefCell<State>>);
+#[derive(Debug, Default)]
+struct Fake {
+    /// What the worker has heard of.
+    heard: Inventory,
+    state: Rc<RefCell<State>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    present: Present,
-    refuses: BTreeSet<IpNet>,
-    announced: Vec<(MacAddress, Vec<IpAddr>)>,
-    changes: usize,
+    present: Inventory,
+    losses: Losses,
+    refuses: BTreeSet<IpAddr>,
+    /// What was announced, and where.
+    announced: Vec<(String, MacAddress, IpAddr)>,
+    changes: Vec<String>,
     is_full: bool,
+    /// The kernel before 5.18 keeps no mark of an address.
+    forgets_marks: bool,
 }
 
 impl Kernel for Fake {
     type Error = String;
 
-    fn list(&mut self) -> Result<Present, String> {
-        Ok(self.0.borrow().present.clone())
+    fn inventory(&self) -> &Inventory {
+        &self.heard
     }
 
-    fn add(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Addition, String>> {
-        let mut state = self.0.borrow_mut();
-        let mut add = |address: &IpNet| {
-            if state.refuses.contains(address) {
-                return Err(format!("no {address}"));
+    fn follow(&mut self) -> Result<Losses, String> {
+        let mut state = self.state.borrow_mut();
+        self.heard = state.present.clone();
+        Ok(std::mem::take(&mut state.losses))
+    }
+
+    fn refresh(&mut self) -> Result<(), String> {
+        self.heard = self.state.borrow().present.clone();
+        Ok(())
+    }
+
+    fn change(&mut self, changes: &[Change]) -> Vec<Result<Effect, String>> {
+        let mut state = self.state.borrow_mut();
+        let mut change = |change: &Change| {
+            if let Item::Address(_, placed) = &change.item
+                && state.refuses.contains(&placed.net.addr())
+            {
+                return Err(format!("no {placed}"));
             }
-            state.changes += 1;
-            state.present.entry(on.index).or_default().push(*address);
-            Ok(Addition::Added)
-        };
-        addresses.iter().map(&mut add).collect()
-    }
-
-    fn remove(&mut self, on: &Interface, addresses: &[IpNet]) -> Vec<Result<Removal, String>> {
-        let mut state = self.0.borrow_mut();
-        let mut remove = |address: &IpNet| {
-            if state.refuses.contains(address) {
-                return Err(format!("no {address}"));
+            state.changes.push(change.to_string());
+            let mut item = change.item.clone();
+            match (&mut item, state.forgets_marks) {
+                (Item::Address(_, placed), true) => placed.marked = false,
+                _ => {}
             }
-            state.changes += 1;
-            state.present.entry(on.index).or_default().retain(|one| one != address);
-            Ok(Removal::Removed)
+            for inventory in [&mut state.present, &mut self.heard] {
+                match change.verb {
+                    Verb::Add => inventory.add(&item),
+                    Verb::Remove => inventory.remove(&item),
+                }
+            }
+            Ok(Effect::Done)
         };
-        addresses.iter().map(&mut remove).collect()
+        changes.iter().map(&mut change).collect()
     }
 
-    fn announce(
-        &mut self,
-        _: &Interface,
-        mac: MacAddress,
-        addresses: &[IpAddr],
-    ) -> Result<(), String> {
-        let mut state = self.0.borrow_mut();
+    fn announce(&mut self, on: &Interface, mac: MacAddress, address: IpAddr) -> Result<(), String> {
+        let mut state = self.state.borrow_mut();
         if state.is_full {
             return Err("full".to_owned());
         }
-        state.announced.push((mac, addresses.to_vec()));
+        state.announced.push((on.name.clone(), mac, address));
         Ok(())
     }
+
+    fn wait(&self, _: &Waker, _: Instant) {}
 }
 
-/// One instance `a` with two addresses on `eth0`, the desk and the worker.
+/// One instance `a` with two addresses on `eth1`, the desk and the worker.
 struct Bench {
-    kernel: Fake,
+    state: Rc<RefCell<State>>,
     desk: Arc<Desk>,
     worker: Worker<Fake>,
     now: Instant,
@@ -90,24 +110,54 @@ fn net(net: &str) -> IpNet {
 }
 
 fn interface(index: u32) -> Interface {
-    Interface { index: IfIndex::new(index).unwrap(), name: "eth0".to_owned() }
+    Interface { index: IfIndex::new(index).unwrap(), name: format!("eth{index}") }
 }
 
 fn name() -> Name {
     Name::try_from("a".to_owned()).unwrap()
 }
 
+/// The claim of instance `a` that has these keys.
+fn claim(keys: &str) -> Claim {
+    let text = format!("vrrp: {{instances: {{a: {{interface: eth1, vrid: 1, {keys}}}}}}}\n");
+    let outcome = holdfast_config::parse("test.yaml", &text, &Environment::new("lb1"));
+    let config = outcome.config.clone().unwrap_or_else(|| panic!("{}", outcome.render(false)));
+    Claim::of(&config.instances[&name()])
+}
+
+const PLAIN: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
+const OWNER: &str = "priority: 255, addresses: [10.0.0.1/24, 10.0.0.2/24]";
+const BOTH: [&str; 2] = ["10.0.0.1/24", "10.0.0.2/24"];
+
 impl Bench {
-    fn new(owner: bool, left: &[&str]) -> Self {
-        let kernel = Fake::default();
-        let left = left.iter().map(|one| net(one)).collect();
-        kernel.0.borrow_mut().present.insert(interface(1).index, left);
-        let desk = Arc::new(Desk::default());
-        let addresses = vec![net("10.0.0.1/24"), net("10.0.0.2/24")];
-        let claims = [Claim { instance: name(), owner, addresses }];
-        let worker = Worker::new(Arc::clone(&desk), kernel.clone(), &claims);
+    /// With the administrator's addresses `left` on the interface.
+    fn new(keys: &str, left: &[&str]) -> Self {
+        let unmarked = |net: &&str| {
+            let mut placed = Placed::virtual_address(net.parse().unwrap());
+            placed.marked = false;
+            placed
+        };
+        Self::with(keys, left.iter().map(unmarked).collect(), Paces::new())
+    }
+
+    fn with(keys: &str, left: Vec<Placed>, paces: Paces) -> Self {
+        let state: Rc<RefCell<State>> = Rc::default();
+        for index in [1, 2] {
+            let mac = Some(if index == 1 { MAC } else { MAC_2 });
+            state.borrow_mut().present.add_device(Device {
+                interface: interface(index),
+                mac,
+                up: true,
+            });
+        }
+        for placed in left {
+            state.borrow_mut().present.add(&Item::Address(interface(1), placed));
+        }
+        let desk = Arc::new(Desk::new().unwrap());
+        let fake = Fake { heard: Inventory::default(), state: Rc::clone(&state) };
+        let worker = Worker::new(Arc::clone(&desk), fake, &[claim(keys)], paces);
         let wanted = Wanted { interface: Some(interface(1)), mac: Some(MAC), ..Wanted::default() };
-        Self { kernel, desk, worker, now: now(), wanted }
+        Self { state, desk, worker, now: now(), wanted }
     }
 
     fn want(&mut self, change: impl FnOnce(&mut Wanted)) {
@@ -121,41 +171,68 @@ impl Bench {
         while self.worker.announce_one(self.now) {}
     }
 
-    fn present(&self, index: u32) -> Vec<String> {
-        let state = self.kernel.0.borrow();
-        let here = state.present.get(&interface(index).index);
-        here.into_iter().flatten().map(ToString::to_string).collect()
+    fn after(&mut self, time: Duration) {
+        self.now += time;
+        self.turn();
     }
 
+    fn outcome(&self) -> super::super::desk::Outcome {
+        self.desk.outcome(&name())
+    }
+
+    fn placed(&self, index: u32) -> Vec<Placed> {
+        let state = self.state.borrow();
+        let all = state.present.addresses();
+        all.filter(|(on, _)| on.value() == index).map(|(_, placed)| placed.clone()).collect()
+    }
+
+    fn present(&self, index: u32) -> Vec<String> {
+        self.placed(index).iter().map(ToString::to_string).collect()
+    }
+
+    /// Somebody removes an address, and the kernel tells.
     fn take_away(&self, address: &str) {
-        let mut state = self.kernel.0.borrow_mut();
-        state.present.values_mut().for_each(|here| here.retain(|one| *one != net(address)));
+        self.take_away_unheard(address);
+        self.state.borrow_mut().losses.addresses.insert(net(address).addr());
+    }
+
+    fn take_away_unheard(&self, address: &str) {
+        let item = Item::Address(interface(1), Placed::virtual_address(net(address)));
+        self.state.borrow_mut().present.remove(&item);
     }
 
     fn announced(&self) -> Vec<MacAddress> {
-        self.kernel.0.borrow().announced.iter().map(|(mac, _)| *mac).collect()
+        self.state.borrow().announced.iter().map(|(_, mac, _)| *mac).collect()
+    }
+
+    /// How many announcements there were since the last call.
+    fn announcements(&self) -> usize {
+        std::mem::take(&mut self.state.borrow_mut().announced).len()
+    }
+
+    /// What was changed since the last call.
+    fn changes(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.borrow_mut().changes)
     }
 }
 
-const BOTH: [&str; 2] = ["10.0.0.1/24", "10.0.0.2/24"];
-
 #[test]
 fn addresses_come_and_go_with_the_wish_and_the_outcome_says_so() {
-    let mut bench = Bench::new(false, &["10.0.0.9/24"]);
+    let mut bench = Bench::new(PLAIN, &["10.0.0.9/24"]);
     bench.want(|wanted| wanted.held = true);
-    assert_eq!(bench.present(1), ["10.0.0.9/24", BOTH[0], BOTH[1]]);
-    assert!(bench.desk.outcome(&name()).holds);
+    assert_eq!(bench.present(1), [BOTH[0], BOTH[1], "10.0.0.9/24"]);
+    assert!(bench.outcome().holds);
     bench.want(|wanted| wanted.held = false);
     assert_eq!(bench.present(1), ["10.0.0.9/24"], "what is not claimed stays");
-    assert!(!bench.desk.outcome(&name()).holds);
+    assert!(!bench.outcome().holds);
 }
 
 #[test]
 fn an_owner_keeps_its_own_address_and_loses_what_was_added() {
-    let mut bench = Bench::new(true, &["10.0.0.1/16"]);
+    let mut bench = Bench::new(OWNER, &["10.0.0.1/16"]);
     bench.want(|wanted| wanted.held = true);
     assert_eq!(bench.present(1), ["10.0.0.1/16", BOTH[1]], "its own is there, with its own prefix");
-    assert!(bench.desk.outcome(&name()).holds);
+    assert!(bench.outcome().holds);
     bench.want(|wanted| wanted.held = false);
     assert_eq!(bench.present(1), ["10.0.0.1/16"]);
     bench.want(|wanted| wanted.held = true);
@@ -164,103 +241,395 @@ fn an_owner_keeps_its_own_address_and_loses_what_was_added() {
     assert_eq!(bench.present(1), ["10.0.0.1/16"], "a stop is no other matter");
 }
 
+/// The same with a kernel that keeps the daemon's mark of an address and with one that does not.
+#[test]
+fn an_owners_own_address_is_put_back_as_it_was_and_stays() {
+    for forgets_marks in [false, true] {
+        let mut bench = Bench::new(OWNER, &["10.0.0.1/16"]);
+        bench.state.borrow_mut().forgets_marks = forgets_marks;
+        bench.want(|wanted| wanted.held = true);
+        let before = bench.placed(1);
+        bench.take_away("10.0.0.1/16");
+        bench.turn();
+        assert_eq!(bench.placed(1), before, "with its prefix, and without the mark");
+        assert_eq!(bench.outcome().put_back, 1);
+        bench.desk.close();
+        bench.turn();
+        assert_eq!(bench.present(1), ["10.0.0.1/16"]);
+    }
+}
+
+#[test]
+fn an_owners_address_that_its_administrator_takes_away_in_backup_is_not_its_own_any_more() {
+    let mut bench = Bench::new(OWNER, &["10.0.0.1/16"]);
+    bench.want(|wanted| wanted.held = true);
+    bench.want(|wanted| wanted.held = false);
+    bench.take_away("10.0.0.1/16");
+    bench.want(|wanted| wanted.held = true);
+    bench.want(|wanted| wanted.held = false);
+    assert_eq!(bench.present(1), [""; 0]);
+}
+
 #[test]
 fn leftovers_of_an_earlier_run_are_removed_whatever_their_prefix() {
-    let mut bench = Bench::new(false, &["10.0.0.1/32", "10.0.0.9/24"]);
+    let mut bench = Bench::new(PLAIN, &["10.0.0.1/32", "10.0.0.9/24"]);
     bench.want(|_| {});
     assert_eq!(bench.present(1), ["10.0.0.9/24"]);
-    let mut owner = Bench::new(true, &["10.0.0.1/32"]);
+    let mut owner = Bench::new(OWNER, &["10.0.0.1/32"]);
     owner.want(|_| {});
     assert_eq!(owner.present(1), ["10.0.0.1/32"]);
 }
 
+/// What has the daemon's mark goes at the start, an owner's and what no instance has heard of too, once.
+#[test]
+fn leftovers_of_another_configuration_are_removed_at_the_start() {
+    let left = ["10.0.0.1/24", "10.77.0.1/32", "2001:db8::77/128"];
+    let left = || left.iter().map(|net| Placed::virtual_address(net.parse().unwrap())).collect();
+    for keys in [PLAIN, OWNER] {
+        let mut bench = Bench::with(keys, left(), Paces::new());
+        let route = Route {
+            key: RouteKey::new(net("10.5.0.0/16"), 254, None),
+            kind: holdfast_net::RouteKind::Blackhole,
+            via: None,
+            device: None,
+            source: None,
+            scope: holdfast_net::Scope::GLOBAL,
+            mtu: None,
+            on_link: false,
+        };
+        let (from, to, iif, oif, mark) = (None, None, None, None, None);
+        let rule = Rule { ipv6: true, priority: 9, from, to, iif, oif, mark, table: 9 };
+        for item in [Item::Route(route), Item::Rule(rule)] {
+            bench.state.borrow_mut().present.add(&item);
+        }
+        bench.turn();
+        assert_eq!(bench.present(1), [""; 0], "{keys}");
+        assert_eq!(bench.state.borrow().present.routes().count(), 0);
+        assert_eq!(bench.state.borrow().present.rules().count(), 0);
+    }
+    let mut bench = Bench::with(OWNER, left(), Paces::new());
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.present(1), BOTH, "what is wanted by now stays");
+    let another = Item::Address(interface(1), Placed::virtual_address(net("10.77.0.1/32")));
+    bench.state.borrow_mut().present.add(&another);
+    bench.after(COMPARE_EVERY);
+    assert_eq!(bench.present(1).len(), 3, "another daemon's is not fought over");
+}
+
+#[test]
+fn a_leftover_that_is_refused_is_tried_again() {
+    let left = vec![Placed::virtual_address(net("10.77.0.1/32"))];
+    let mut bench = Bench::with(PLAIN, left, Paces::new());
+    bench.state.borrow_mut().refuses.insert(net("10.77.0.1/32").addr());
+    bench.turn();
+    bench.state.borrow_mut().refuses.clear();
+    bench.turn();
+    assert_eq!(bench.present(1).len(), 1, "not before its time");
+    bench.after(RETRY_DELAY);
+    assert_eq!(bench.present(1), [""; 0]);
+}
+
 #[test]
 fn a_refused_address_is_a_problem_that_is_tried_again() {
-    let mut bench = Bench::new(false, &[]);
-    bench.kernel.0.borrow_mut().refuses.insert(net(BOTH[0]));
+    let mut bench = Bench::new(PLAIN, &[]);
+    bench.state.borrow_mut().refuses.insert(net(BOTH[0]).addr());
     bench.want(|wanted| wanted.held = true);
-    let outcome = bench.desk.outcome(&name());
+    let outcome = bench.outcome();
     assert_eq!((outcome.holds, outcome.problems), (false, vec!["no 10.0.0.1/24".to_owned()]));
     let only_two: IpAddr = "10.0.0.2".parse().unwrap();
-    assert_eq!(bench.kernel.0.borrow().announced, [(MAC, vec![only_two])], "what is there alone");
+    let announced = bench.state.borrow().announced.clone();
+    assert!(announced.iter().all(|(_, _, address)| *address == only_two), "what is there alone");
+    assert_eq!(bench.announcements(), 5);
 
-    bench.kernel.0.borrow_mut().refuses.clear();
+    bench.state.borrow_mut().refuses.clear();
     bench.turn();
     assert_eq!(bench.present(1), [BOTH[1]], "not before its time");
-    bench.now += RETRY_DELAY;
-    bench.turn();
-    let outcome = bench.desk.outcome(&name());
+    bench.after(RETRY_DELAY);
+    let outcome = bench.outcome();
     assert_eq!((outcome.holds, outcome.problems), (true, Vec::new()));
-    assert_eq!(bench.announced().len(), 2, "announced once it is there");
+    assert_eq!(outcome.put_back, 0, "nobody took it away");
+    assert_eq!(bench.announcements(), 10, "announced once it is there");
 }
 
 #[test]
 fn a_refused_removal_still_holds_and_is_tried_again() {
-    let mut bench = Bench::new(false, &[]);
+    let mut bench = Bench::new(PLAIN, &[]);
     bench.want(|wanted| wanted.held = true);
-    bench.kernel.0.borrow_mut().refuses.insert(net(BOTH[0]));
+    bench.state.borrow_mut().refuses.insert(net(BOTH[0]).addr());
     bench.want(|wanted| wanted.held = false);
-    let outcome = bench.desk.outcome(&name());
+    let outcome = bench.outcome();
     assert_eq!((outcome.holds, outcome.problems.len()), (true, 1));
-    bench.kernel.0.borrow_mut().refuses.clear();
-    bench.now += RETRY_DELAY;
-    bench.turn();
+    bench.state.borrow_mut().refuses.clear();
+    bench.after(RETRY_DELAY);
     assert_eq!(bench.present(1), [""; 0]);
-    assert_eq!(bench.desk.outcome(&name()).problems, [""; 0]);
+    assert_eq!(bench.outcome().problems, [""; 0]);
 }
 
 #[test]
-fn what_others_take_away_is_put_back_on_word_or_in_time_and_announced() {
-    let mut bench = Bench::new(false, &[]);
+fn what_others_take_away_is_put_back_on_word_or_in_time_announced_and_counted() {
+    let mut bench = Bench::new(PLAIN, &[]);
     bench.want(|wanted| wanted.held = true);
+    bench.announcements();
     bench.take_away(BOTH[0]);
+    bench.turn();
+    assert_eq!(bench.present(1).len(), 2, "on the kernel's word");
+    assert_eq!((bench.outcome().put_back, bench.announcements()), (1, 10));
+    bench.take_away_unheard(BOTH[0]);
     bench.want(|wanted| wanted.looks += 1);
-    assert_eq!(bench.present(1).len(), 2, "on word");
-    bench.take_away(BOTH[1]);
-    bench.now += COMPARE_EVERY;
-    bench.turn();
+    assert_eq!(bench.present(1).len(), 2, "on the VRRP thread's word");
+    bench.take_away_unheard(BOTH[1]);
+    bench.after(COMPARE_EVERY);
     assert_eq!(bench.present(1).len(), 2, "in time");
-    assert!(bench.announced().len() >= 3);
-    let changes = bench.kernel.0.borrow().changes;
-    bench.now += COMPARE_EVERY;
+    assert_eq!(bench.outcome().put_back, 3);
+    bench.changes();
+    bench.after(COMPARE_EVERY);
+    assert_eq!(bench.changes(), [""; 0], "what is right is left alone");
+}
+
+#[test]
+fn all_messages_lost_is_a_reason_to_compare() {
+    let mut bench = Bench::new(PLAIN, &[]);
+    bench.want(|wanted| wanted.held = true);
+    bench.take_away_unheard(BOTH[0]);
     bench.turn();
-    assert_eq!(bench.kernel.0.borrow().changes, changes, "what is right is left alone");
+    assert_eq!(bench.present(1).len(), 1, "nobody knows");
+    bench.state.borrow_mut().losses.everything = true;
+    bench.turn();
+    assert_eq!(bench.present(1).len(), 2);
+}
+
+/// Two programs that undo each other's work don't do it as fast as the machine allows.
+#[test]
+fn what_is_taken_away_all_the_time_is_put_back_so_many_times_a_second() {
+    let mut bench = Bench::new(PLAIN, &[]);
+    bench.want(|wanted| wanted.held = true);
+    for _ in 0..100 {
+        bench.take_away(BOTH[0]);
+        bench.turn();
+    }
+    let outcome = bench.outcome();
+    assert_eq!((outcome.put_back, outcome.holds), (16, false));
+    assert!(outcome.fault().unwrap().contains("others take away"), "{outcome:?}");
+    bench.after(RETRY_DELAY);
+    assert_eq!(bench.outcome().fault(), None);
+    assert!(bench.outcome().holds);
+}
+
+/// A label, a scope or a prefix length of somebody else's choice is replaced; what this process has put there never is.
+#[test]
+fn an_address_in_another_form_is_replaced() {
+    let keys = "addresses: [{address: 10.0.0.1/24, label: \"eth1:vip\", scope: link}]";
+    let mut placed = Placed::virtual_address(net("10.0.0.1/24"));
+    placed.label = Some("eth1".to_owned());
+    for marked in [true, false] {
+        placed.marked = marked;
+        let mut bench = Bench::with(keys, vec![placed.clone()], Paces::new());
+        bench.want(|wanted| wanted.held = true);
+        assert_eq!(bench.changes(), ["remove 10.0.0.1/24 from eth1", "add 10.0.0.1/24 to eth1"]);
+        let [there] = bench.placed(1).try_into().unwrap();
+        assert_eq!(there.label.as_deref(), Some("eth1:vip"));
+        assert_eq!(there.scope, holdfast_net::Scope::LINK);
+        bench.after(COMPARE_EVERY);
+        assert_eq!(bench.changes(), [""; 0]);
+    }
+    let mut bench = Bench::new(PLAIN, &["10.0.0.1/32"]);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.present(1), BOTH);
+}
+
+#[test]
+fn excluded_addresses_move_along_and_are_announced() {
+    let keys = "addresses: [10.0.0.1/24], excluded: [2001:db8::1/64]";
+    let mut bench = Bench::new(keys, &[]);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.present(1), ["10.0.0.1/24", "2001:db8::1/64"]);
+    assert!(bench.outcome().holds);
+    assert_eq!(bench.announcements(), 10);
+    bench.want(|wanted| wanted.held = false);
+    assert_eq!(bench.present(1), [""; 0]);
+}
+
+#[test]
+fn another_device_is_found_by_its_name_whenever_it_comes() {
+    let keys = "addresses: [10.0.0.1/24, {address: 10.2.0.1/24, device: eth2}, {address: 10.3.0.1/24, device: eth3}]";
+    let mut bench = Bench::new(keys, &[]);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(
+        (bench.present(1), bench.present(2)),
+        (vec!["10.0.0.1/24".to_owned()], vec!["10.2.0.1/24".to_owned()])
+    );
+    let outcome = bench.outcome();
+    assert!(!outcome.holds);
+    assert_eq!(outcome.fault().unwrap(), "there is no interface eth3 for 10.3.0.1/24");
+    assert_eq!(bench.announced()[..2], [MAC, MAC_2], "each at its interface's address");
+
+    let device = Device { interface: interface(3), mac: Some(OTHER_MAC), up: false };
+    bench.state.borrow_mut().present.add_device(device.clone());
+    bench.state.borrow_mut().losses.others = true;
+    bench.announcements();
+    bench.turn();
+    assert_eq!(bench.present(3), ["10.3.0.1/24"]);
+    assert!(bench.outcome().holds);
+    assert!(!bench.announced().contains(&OTHER_MAC), "it is down");
+    bench.state.borrow_mut().present.add_device(Device { up: true, ..device });
+    bench.state.borrow_mut().losses.others = true;
+    bench.turn();
+    assert!(bench.announced().contains(&OTHER_MAC), "it is up");
+
+    bench.want(|wanted| wanted.held = false);
+    assert!([1, 2, 3].iter().all(|index| bench.present(*index).is_empty()));
+}
+
+const ROUTED: &str = "addresses: [10.0.0.1/24], routes: [{to: 10.5.0.0/16, via: 10.0.0.254, table: 100}, {to: \"2001:db8:5::/48\", device: eth2}], rules: [{from: 10.0.0.1/32, table: 100, priority: 50}]";
+
+/// Addresses before the routes that need them, and after them on the way out.
+#[test]
+fn routes_and_rules_come_after_the_addresses_and_go_before_them() {
+    let mut bench = Bench::new(ROUTED, &[]);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(
+        bench.changes(),
+        [
+            "add 10.0.0.1/24 to eth1",
+            "add the route 10.5.0.0/16 table 100 metric 0",
+            "add the route 2001:db8:5::/48 table 254 metric 1024",
+            "add the rule 50 to table 100",
+        ]
+    );
+    assert!(bench.outcome().holds);
+    bench.want(|wanted| wanted.held = false);
+    assert_eq!(
+        bench.changes(),
+        [
+            "remove the rule 50 to table 100",
+            "remove the route 10.5.0.0/16 table 100 metric 0",
+            "remove the route 2001:db8:5::/48 table 254 metric 1024",
+            "remove 10.0.0.1/24 from eth1",
+        ]
+    );
+}
+
+#[test]
+fn routes_and_rules_that_others_take_away_are_put_back_and_counted() {
+    let mut bench = Bench::new(ROUTED, &[]);
+    bench.want(|wanted| wanted.held = true);
+    let (route, rule) = {
+        let state = bench.state.borrow();
+        let route = state.present.routes().next().cloned().unwrap();
+        (Item::Route(route), Item::Rule(state.present.rules().next().cloned().unwrap()))
+    };
+    bench.changes();
+    for item in [route, rule] {
+        bench.state.borrow_mut().present.remove(&item);
+        bench.state.borrow_mut().losses.others = true;
+        bench.turn();
+        assert_eq!(bench.changes(), [Change::add(item).to_string()]);
+    }
+    assert_eq!(bench.outcome().put_back, 2);
+}
+
+#[test]
+fn a_route_of_ours_in_another_form_is_replaced() {
+    let mut bench = Bench::new(ROUTED, &[]);
+    bench.want(|wanted| wanted.held = true);
+    let (mut route, outcome) = {
+        let state = bench.state.borrow();
+        (state.present.routes().next().cloned().unwrap(), bench.outcome())
+    };
+    assert_eq!(outcome.problems, [""; 0]);
+    // The next process finds what this one has left with another next hop.
+    let mut next = Bench::new(ROUTED, &[]);
+    route.via = Some("10.0.0.99".parse().unwrap());
+    next.state.borrow_mut().present.add(&Item::Route(route));
+    next.want(|wanted| wanted.held = true);
+    let changes = next.changes();
+    assert_eq!(changes[0], "remove the route 10.5.0.0/16 table 100 metric 0");
+    assert!(changes.contains(&"add the route 10.5.0.0/16 table 100 metric 0".to_owned()));
 }
 
 #[test]
 fn an_announcement_is_repeated_once_and_made_again_for_a_wish_or_another_mac() {
-    let mut bench = Bench::new(false, &[]);
+    let mut bench = Bench::new("addresses: [10.0.0.1/24]", &[]);
     bench.want(|wanted| (wanted.held, wanted.announcements) = (true, 1));
-    assert_eq!(bench.announced(), [MAC]);
-    bench.now += REPEAT_DELAY;
-    bench.turn();
-    bench.now += REPEAT_DELAY;
-    bench.turn();
-    assert_eq!(bench.announced(), [MAC, MAC]);
+    assert_eq!(bench.announcements(), 5);
+    bench.after(REPEAT_DELAY);
+    assert_eq!(bench.announcements(), 5);
+    bench.after(REPEAT_DELAY);
+    assert_eq!(bench.announcements(), 0);
     bench.want(|wanted| wanted.announcements = 7);
+    assert_eq!(bench.announcements(), 5);
     bench.want(|wanted| wanted.mac = Some(OTHER_MAC));
-    assert_eq!(bench.announced(), [MAC, MAC, MAC, OTHER_MAC]);
+    assert_eq!(bench.announced(), [OTHER_MAC; 5]);
+    bench.announcements();
     bench.want(|wanted| wanted.held = false);
-    bench.now += REPEAT_DELAY;
-    bench.turn();
-    assert_eq!(bench.announced().len(), 4, "nothing is announced that is not held");
+    bench.after(REPEAT_DELAY);
+    assert_eq!(bench.announcements(), 0, "nothing is announced that is not held");
+}
+
+#[test]
+fn announcements_are_as_the_configuration_has_them() {
+    let keys = "addresses: [10.0.0.1/24], announce: {count: 2, repeat_after: 1s, refresh: 30s, refresh_count: 3}";
+    let mut bench = Bench::new(keys, &[]);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.announcements(), 2);
+    bench.after(Duration::from_secs(1));
+    assert_eq!(bench.announcements(), 2);
+    for _ in 0..3 {
+        bench.after(Duration::from_secs(30));
+        assert_eq!(bench.announcements(), 3);
+    }
+    let mut once =
+        Bench::new("addresses: [10.0.0.1/24], announce: {count: 1, repeat_after: 0s}", &[]);
+    once.want(|wanted| wanted.held = true);
+    once.after(REPEAT_DELAY);
+    assert_eq!(once.announcements(), 1);
+}
+
+/// `vrrp.interfaces.NAME.announce_interval`: one at a time, and no other interface waits for it.
+#[test]
+fn announcements_keep_their_interfaces_pace() {
+    let keys = "addresses: [10.0.0.1/24, {address: 10.2.0.1/24, device: eth2}], announce: {count: 2, repeat_after: 0s}";
+    let pace = Duration::from_millis(100);
+    let paces = Paces::from([("eth1".to_owned(), pace)]);
+    let mut bench = Bench::with(keys, Vec::new(), paces);
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.announced(), [MAC, MAC_2], "the next one of eth1 has to wait");
+    bench.after(pace - Duration::from_millis(1));
+    assert_eq!(bench.announcements(), 2);
+    bench.after(Duration::from_millis(1));
+    assert_eq!(bench.announced(), [MAC, MAC_2]);
+}
+
+#[test]
+fn a_burst_of_thousands_lets_others_have_their_turn() {
+    let many: Vec<String> = (1..200).map(|last| format!("10.0.0.{last}/24")).collect();
+    let keys = format!("addresses: [{}]", many.join(", "));
+    let mut bench = Bench::new(&keys, &[]);
+    bench.wanted.held = true;
+    bench.desk.want(&name(), bench.wanted.clone());
+    bench.worker.turn(bench.now);
+    assert!(bench.worker.announce_one(bench.now));
+    assert!(bench.announcements() < 100);
+    while bench.worker.announce_one(bench.now) {}
+    assert!(bench.announcements() > 900);
 }
 
 #[test]
 fn addresses_move_along_to_another_interface() {
-    let mut bench = Bench::new(false, &[]);
+    let mut bench = Bench::new(PLAIN, &[]);
     bench.want(|wanted| wanted.held = true);
     bench.want(|wanted| wanted.interface = Some(interface(2)));
     assert_eq!((bench.present(1), bench.present(2)), (Vec::new(), BOTH.map(String::from).to_vec()));
     bench.want(|wanted| (wanted.interface, wanted.held) = (None, false));
     assert_eq!(bench.present(2), [""; 0]);
-    assert!(!bench.desk.outcome(&name()).holds);
+    assert!(!bench.outcome().holds);
 }
 
 /// An owner's interface is deleted and made again with the same number: what is on the new one is the administrator's.
 #[test]
 fn what_was_added_to_an_interface_that_is_gone_is_not_ours_on_the_next() {
-    let mut bench = Bench::new(true, &[]);
+    let mut bench = Bench::new(OWNER, &[]);
+    bench.state.borrow_mut().forgets_marks = true;
     bench.want(|wanted| wanted.held = true);
     bench.want(|wanted| (wanted.losses, wanted.held) = (1, false));
     assert_eq!(bench.present(1).len(), 2);
@@ -268,14 +637,12 @@ fn what_was_added_to_an_interface_that_is_gone_is_not_ours_on_the_next() {
 
 #[test]
 fn an_announcement_that_was_not_sent_is_tried_again_and_then_repeated() {
-    let mut bench = Bench::new(false, &[]);
-    bench.kernel.0.borrow_mut().is_full = true;
+    let mut bench = Bench::new("addresses: [10.0.0.1/24]", &[]);
+    bench.state.borrow_mut().is_full = true;
     bench.want(|wanted| wanted.held = true);
-    bench.kernel.0.borrow_mut().is_full = false;
-    bench.now += RETRY_DELAY;
-    bench.turn();
-    assert_eq!(bench.announced(), [MAC]);
-    bench.now += REPEAT_DELAY;
-    bench.turn();
-    assert_eq!(bench.announced(), [MAC, MAC]);
+    bench.state.borrow_mut().is_full = false;
+    bench.after(RETRY_DELAY);
+    assert_eq!(bench.announcements(), 5);
+    bench.after(REPEAT_DELAY);
+    assert_eq!(bench.announcements(), 5);
 }

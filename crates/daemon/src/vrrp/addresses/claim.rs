@@ -1,0 +1,204 @@
+//! What an instance claims as long as it exists: its addresses, routes and rules, and where they belong.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use holdfast_config as config;
+use holdfast_config::Name;
+use holdfast_net::{
+    IfIndex, Interface, Inventory, Item, Placed, Route, RouteKey, RouteKind, Rule, Scope,
+};
+use vrrp::{AddressFamily, Priority};
+
+/// What an instance claims.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Claim {
+    pub(super) instance: Name,
+    /// Whether this node owns the addresses (RFC 9568 §1.7).
+    pub(super) owner: bool,
+    /// The interface of everything that names no other; none = the one that the instance is on.
+    pub(super) device: Option<String>,
+    pub(super) addresses: Vec<config::VirtualAddress>,
+    pub(super) routes: Vec<config::Route>,
+    pub(super) rules: Vec<config::Rule>,
+    pub(super) announce: config::Announce,
+}
+
+/// What two items are told apart by: there is one of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Address(IfIndex, IpAddr),
+    Route(RouteKey),
+    Rule(Rule),
+}
+
+impl Key {
+    pub(super) fn of(item: &Item) -> Self {
+        match item {
+            Item::Address(on, placed) => Self::Address(on.index, placed.net.addr()),
+            Item::Route(route) => Self::Route(route.key),
+            Item::Rule(rule) => Self::Rule(rule.clone()),
+        }
+    }
+}
+
+/// What a claim comes to on this host as it is now.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// Addresses, then routes, then rules: the order in which they are added.
+    pub(super) items: BTreeMap<Key, Item>,
+    /// What can't be, because its interface is not there.
+    pub(super) problems: Vec<String>,
+    /// Some address can't be.
+    pub(super) lacks_address: bool,
+}
+
+impl Claim {
+    /// What the instance of `config` claims: everything that it may ever hold.
+    pub(in super::super) fn of(config: &config::Instance) -> Self {
+        Self {
+            instance: config.name.clone(),
+            owner: config.priority == Priority::OWNER,
+            device: None,
+            addresses: config.held().cloned().collect(),
+            routes: config.routes.clone(),
+            rules: config.rules.clone(),
+            announce: config.announce,
+        }
+    }
+
+    /// Whether other interfaces, routes or rules concern it.
+    pub(super) fn looks_beyond(&self) -> bool {
+        self.device.is_some()
+            || self.addresses.iter().any(|address| address.device.is_some())
+            || !self.routes.is_empty()
+            || !self.rules.is_empty()
+    }
+
+    /// What it comes to for an instance that is `on` an interface.
+    pub(super) fn wishes(&self, on: Option<&Interface>, host: &Inventory) -> Wishes {
+        let mut wishes = Wishes::default();
+        for address in &self.addresses {
+            match self.find(address.device.as_ref(), on, host) {
+                Ok(device) => {
+                    let placed = placed(address);
+                    wishes.add(Item::Address(device, placed));
+                }
+                Err(missing) => {
+                    wishes.lacks_address = true;
+                    wishes.problems.push(format!("{missing} for {address}"));
+                }
+            }
+        }
+        for route in &self.routes {
+            match self.route(route, on, host) {
+                Ok(route) => wishes.add(Item::Route(route)),
+                Err(missing) => {
+                    wishes.problems.push(format!("{missing} for the route {}", route.to));
+                }
+            }
+        }
+        self.rules.iter().for_each(|wanted| wishes.add(Item::Rule(rule(wanted))));
+        wishes
+    }
+
+    /// The interface called `name`, or the claim's own.
+    fn find(
+        &self,
+        name: Option<&String>,
+        on: Option<&Interface>,
+        host: &Inventory,
+    ) -> Result<Interface, String> {
+        let Some(name) = name.or(self.device.as_ref()) else {
+            return on.cloned().ok_or_else(|| "there is no interface".to_owned());
+        };
+        match on {
+            Some(on) if on.name == *name => Ok(on.clone()),
+            _ => host
+                .device(name)
+                .map(|device| device.interface.clone())
+                .ok_or_else(|| format!("there is no interface {name}")),
+        }
+    }
+
+    fn route(
+        &self,
+        route: &config::Route,
+        on: Option<&Interface>,
+        host: &Inventory,
+    ) -> Result<Route, String> {
+        let kind = match route.kind {
+            config::RouteKind::Unicast => RouteKind::Unicast,
+            config::RouteKind::Blackhole => RouteKind::Blackhole,
+            config::RouteKind::Unreachable => RouteKind::Unreachable,
+            config::RouteKind::Prohibit => RouteKind::Prohibit,
+        };
+        // The kernel finds the interface of a next hop, but for those that every link has.
+        let by_hop = route.via.is_some_and(|via| !is_link_local(via)) && !route.on_link;
+        let device = match (kind, &route.device) {
+            (RouteKind::Unicast, None) if by_hop => None,
+            (RouteKind::Unicast, name) => Some(self.find(name.as_ref(), on, host)?.index),
+            (RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit, _) => None,
+        };
+        // As `ip route add` has it: what has no next hop is on the link.
+        let natural = match (kind, route.via, route.to.addr()) {
+            (RouteKind::Unicast, None, IpAddr::V4(_)) => Scope::LINK,
+            _ => Scope::GLOBAL,
+        };
+        Ok(Route {
+            key: RouteKey::new(route.to, route.table, route.metric),
+            kind,
+            via: route.via,
+            device,
+            source: route.source,
+            scope: route.scope.map_or(natural, scope),
+            mtu: route.mtu,
+            on_link: route.on_link,
+        })
+    }
+}
+
+impl Wishes {
+    fn add(&mut self, item: Item) {
+        self.items.insert(Key::of(&item), item);
+    }
+}
+
+fn placed(address: &config::VirtualAddress) -> Placed {
+    let mut placed = Placed::virtual_address(address.net);
+    placed.label.clone_from(&address.label);
+    if let Some(wanted) = address.scope {
+        placed.scope = scope(wanted);
+    }
+    placed
+}
+
+fn rule(rule: &config::Rule) -> Rule {
+    let part = |net: Option<ipnet::IpNet>| net.filter(|net| net.prefix_len() > 0);
+    Rule {
+        ipv6: rule.family == AddressFamily::Ipv6,
+        priority: rule.priority,
+        from: part(rule.from).map(|net| net.trunc()),
+        to: part(rule.to).map(|net| net.trunc()),
+        iif: rule.iif.clone(),
+        oif: rule.oif.clone(),
+        mark: rule.mark,
+        table: rule.table,
+    }
+}
+
+const fn scope(scope: config::Scope) -> Scope {
+    match scope {
+        config::Scope::Global => Scope::GLOBAL,
+        config::Scope::Site => Scope::SITE,
+        config::Scope::Link => Scope::LINK,
+        config::Scope::Host => Scope::HOST,
+    }
+}
+
+const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}

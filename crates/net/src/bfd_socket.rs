@@ -157,7 +157,8 @@ pub struct BfdSender {
 
 impl BfdSender {
     /// Opens it for the session with `peer`, on a port that nobody else has. It sends from `source` (none = as the kernel chooses)
-    /// and by `interface` (none = by the routing table; link-local peers need one). The search for a port begins at `random`.
+    /// and by `interface` (none = by the routing table; link-local peers need one). The search for a port begins at the one that
+    /// `number` gives modulo 16,384: of a random number a random one, of a port in the range that port itself.
     ///
     /// When the interface is deleted, open another for its new number.
     ///
@@ -167,9 +168,9 @@ impl BfdSender {
         peer: IpAddr,
         source: Option<IpAddr>,
         interface: Option<&Interface>,
-        random: u16,
+        number: u16,
     ) -> Result<Self, BfdSocketError> {
-        let opened = bound_sender(peer, interface, random);
+        let opened = bound_sender(peer, interface, number);
         let (socket, port) = opened.map_err(|error| BfdSocketError::Open {
             peer,
             answer: Answer::of_socket(errno(&error)),
@@ -303,7 +304,7 @@ fn receiver(domain: Domain) -> io::Result<Socket> {
 fn bound_sender(
     peer: IpAddr,
     interface: Option<&Interface>,
-    random: u16,
+    number: u16,
 ) -> io::Result<(Socket, u16)> {
     let (socket, any) = match peer {
         IpAddr::V4(_) => {
@@ -326,7 +327,7 @@ fn bound_sender(
         socket.bind_device(Some(interface.name.as_bytes()))?;
     }
     for offset in 0..SOURCE_PORTS {
-        let port = FIRST_SOURCE_PORT + random.wrapping_add(offset) % SOURCE_PORTS;
+        let port = FIRST_SOURCE_PORT + number.wrapping_add(offset) % SOURCE_PORTS;
         match socket.bind(&SocketAddr::from((any, port)).into()) {
             Ok(()) => return Ok((socket, port)),
             Err(error) if errno(&error) == Errno::EADDRINUSE => {}

@@ -57,7 +57,10 @@ const ALLOWED: &[Row] = &[
     ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, HOST, CONTROL]),
     // Development.
     (TESTKIT, &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE]),
-    ("holdfast-integration", &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE, NET, CONTROL, TESTKIT]),
+    (
+        "holdfast-integration",
+        &[TIME, VRRP, BFD, IPVS, HEALTH, CONFIG, ENGINE, NET, CONTROL, TESTKIT],
+    ),
     ("xtask", &[TESTKIT]),
 ];
 

@@ -50,6 +50,17 @@ impl Params {
         })
     }
 
+    /// Parameters with intervals of a second, which are always valid.
+    pub const fn slow(discriminator: Discriminator, multiplier: NonZeroU8) -> Self {
+        Self {
+            discriminator,
+            desired_min_tx: SLOW,
+            required_min_rx: SLOW,
+            detect_mult: multiplier,
+            passive: false,
+        }
+    }
+
     /// The same in the passive role (§6.1), or not: it sends nothing before it has heard the peer.
     #[must_use]
     pub const fn with_passive(mut self, passive: bool) -> Self {

@@ -39,8 +39,8 @@ impl Session {
         })
     }
 
-    /// When the peer has been silent for too long.
-    pub(super) fn detection_deadline(&self) -> Option<Instant> {
+    /// When the peer has been silent for too long; none while it is not known.
+    pub fn detection_deadline(&self) -> Option<Instant> {
         Some(self.heard? + self.detection_time()?)
     }
 }

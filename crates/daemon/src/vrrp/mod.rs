@@ -1,6 +1,8 @@
 //! VRRP: a thread of its own for the protocol, and one for the addresses that it moves.
 
 mod addresses;
+#[cfg_attr(not(test), expect(dead_code, reason = "the VRRP thread is connected to it next"))]
+mod bfd;
 mod groups;
 mod instance;
 mod lateness;

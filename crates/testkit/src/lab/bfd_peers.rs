@@ -25,6 +25,9 @@ pub struct BfdSpeech {
 
 /// What is common to the two.
 pub trait BfdPeer: Sized {
+    /// Whether it sends AdminDown when its administrator ends the session; else it falls silent.
+    const SAYS_ADMIN_DOWN: bool;
+
     /// Starts it on `node` with one session, on `eth0`, and waits until it can be asked.
     ///
     /// # Errors
@@ -37,7 +40,7 @@ pub trait BfdPeer: Sized {
     /// It doesn't answer, or has no session.
     fn state(&self) -> Result<String>;
 
-    /// Ends its session as its administrator does, so that it sends AdminDown.
+    /// Ends its session as its administrator does.
     ///
     /// # Errors
     /// It doesn't.
@@ -80,6 +83,8 @@ impl Bfdd {
 }
 
 impl BfdPeer for Bfdd {
+    const SAYS_ADMIN_DOWN: bool = true;
+
     fn start(node: &Node, speech: &BfdSpeech) -> Result<Self> {
         installed("/usr/lib/frr/bfdd", "frr")?;
         let user = User::from_name("frr")
@@ -153,6 +158,9 @@ impl Bird {
 }
 
 impl BfdPeer for Bird {
+    // BIRD 2.0.12 forgets a session without a word.
+    const SAYS_ADMIN_DOWN: bool = false;
+
     fn start(node: &Node, speech: &BfdSpeech) -> Result<Self> {
         installed("/usr/sbin/bird", "bird2")?;
         let BfdSpeech { local, remote, interval_ms, multiplier, passive } = speech;

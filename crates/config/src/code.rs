@@ -223,6 +223,83 @@ codes! {
     PeerFamily "HF0412" Error "a peer of another address family",
         why "Advertisements go out in the family of the addresses, and a BFD session has one family at both ends.",
         fix "Use an address of the same family; IPv6 peers are usually link-local.";
+    PeerIsSelf "HF0413" Error "a peer that is no other node",
+        why "An instance that is its own peer, or has a virtual address for one, would hear nobody and become active beside another.",
+        fix "Name the other nodes' own addresses; `per_node` gives each node its list.";
+    DuplicatePeer "HF0414" Error "a peer twice",
+        why "The second is a slip for another node, which would not be heard, or of no use.",
+        fix "Remove or correct one.";
+    UnicastAndGroup "HF0415" Error "`unicast` and `multicast_group`",
+        why "With `unicast` nothing is sent to a group.",
+        fix "Remove one of the two.";
+    PasswordVersion3 "HF0416" Error "a password with version 3",
+        why "Version 3 has no authentication (RFC 9568 §9); a password that is written and not sent would promise what is not there.",
+        fix "Remove `authentication`, or write `version: 2` on every node.";
+    PreemptDelay "HF0417" Error "`preempt_delay` with `preempt: false`",
+        why "Who never preempts has nothing to delay.",
+        fix "Remove one of the two.";
+    OwnerAccepts "HF0418" Error "priority 255 with `accept: false`",
+        why "The address owner has the addresses itself and accepts packets to them, whatever Accept_Mode is (RFC 9568 §6.1).",
+        fix "Use a priority of at most 254, or remove `accept: false`.";
+    VirtualMacUnicast "HF0419" Error "`unicast` and `virtual_mac`",
+        why "Networks that need unicast deliver by the MAC addresses that they gave out, and drop frames with another. keepalived asks \
+             for `vmac_xmit_base` in this case.",
+        fix "Remove one of the two.";
+    VirtualMacName "HF0420" Error "an interface's name for two purposes",
+        why "Each virtual MAC address has a macvlan interface of its own. Two instances with the same vrid and family on different \
+             interfaces would by default want the same name.",
+        fix "Give one of them a name: `virtual_mac: {name: vrrp.lan}`.";
+    BadLabel "HF0421" Error "not a label of an IPv4 address",
+        why "Labels are the interface's name and a suffix after a colon, at most 15 bytes (IFNAMSIZ). ifconfig takes others for interfaces.",
+        fix "Write `label: \"eth0:web\"` with the name of the address's interface, or leave it out.";
+    BadRoute "HF0422" Error "a route that can't be",
+        why "The kernel would refuse the route at the moment of the takeover, when it is too late to correct it.",
+        fix "Do what the message says; `ip route add` with the same words tells more.";
+    BadRule "HF0423" Error "a policy rule that can't be",
+        why "The kernel would refuse it at the moment of the takeover, or no packet would ever match.",
+        fix "Do what the message says.";
+    DuplicateRoute "HF0424" Error "a route or policy rule twice",
+        why "The kernel has one for a destination, table and metric. Each instance would add and remove it on its own.",
+        fix "Keep it in one instance, or give the two different metrics or tables.";
+    UnknownTracker "HF0430" Error "a tracker that does not exist",
+        why "An instance that tracks nothing by this name would stay active when what it depends on is gone.",
+        fix "Correct the name, or add the tracker under `vrrp.trackers`.";
+    DuplicateTrack "HF0431" Error "a tracker twice in one list",
+        why "A tracker has one effect; of two weights nobody could say which is meant.",
+        fix "Keep one of them.";
+    UnusedTracker "HF0432" Warning "a tracker that nobody uses",
+        why "It is watched, and nothing follows: probably it was meant for an instance.",
+        fix "Name it under `track` of an instance or group, or remove it.";
+    OwnerTracked "HF0433" Warning "trackers at priority 255",
+        why "The address owner's priority never changes, and no fault of a tracker takes its addresses away (RFC 9568 §6.1).",
+        fix "Use a priority of at most 254.";
+    DuplicateSession "HF0434" Error "two BFD sessions with one peer",
+        why "Two systems have one session over an interface (RFC 5881 §3). The second would take the first one's packets.",
+        fix "Keep one tracker; several instances and groups can name it.";
+    UnknownInstance "HF0435" Error "a group's instance that does not exist",
+        why "The group would wait for ever for an instance that never becomes active.",
+        fix "Correct the name, or add the instance under `vrrp.instances`.";
+    InstanceInTwoGroups "HF0436" Error "an instance in two groups",
+        why "Two groups that share an instance are one: they can only be active together.",
+        fix "Join the groups, or remove the instance from one.";
+    SmallGroup "HF0437" Error "a group of fewer than two instances",
+        why "A group keeps instances together; one alone needs none.",
+        fix "Name at least two instances, or remove the group.";
+    SlowInterface "HF0438" Warning "an interface that counts as down after the takeover",
+        why "Backups take over after `down_adverts` intervals without an advertisement. A node that only then notices that its link is \
+             gone is active beside them.",
+        fix "Choose a `down_delay` below (`down_adverts` − 1) × `interval`.";
+    NearPriorities "HF0439" Warning "priorities that are near each other",
+        why "How long a Backup waits differs by an interval divided by 256 for each step of priority. A busy host is later than that, and two \
+             nodes become active at once.",
+        fix "Keep priorities at least 10 apart, for instance 150, 120 and 100.";
+    WeightTooSmall "HF0440" Warning "weights that can't change who is active",
+        why "With everything down the better node still has the higher priority, so the weights do nothing.",
+        fix "Use weights that add up to more than the distance of the priorities, or none: then a tracker that is down is a fault.";
+    WeightWithoutPreempt "HF0441" Warning "a weight where a node does not preempt",
+        why "A weight makes another node the better one. With `preempt: false` that node takes over only from an Active that it has seen fall: \
+             not when it starts later, and not when it is keepalived, which with `nopreempt` never takes over from a weight.",
+        fix "Leave `weight` out, so that a tracker that is down is a fault, or remove `preempt: false`.";
     UnknownScheduler "HF0501" Error "an unknown scheduler",
         why "The kernel would look for a module of that name and refuse the service.",
         fix "Choose one of those that the message lists; `wlc` is the usual one.";

@@ -23,7 +23,7 @@ use crate::text::{self, Fault};
 
 pub(crate) use instance::{Draft as InstanceDraft, View};
 pub(crate) use service::Draft;
-pub(crate) use vrrp::{Draft as VrrpDraft, GroupDraft};
+pub(crate) use vrrp::Draft as VrrpDraft;
 
 /// What the file says, before the rules between its objects.
 pub(crate) struct Document {

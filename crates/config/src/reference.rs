@@ -2,6 +2,7 @@
 //! docs/configuration.md are made from it: what is not in this table is not a key.
 
 mod daemon;
+mod groups;
 mod instances;
 mod services;
 mod synonyms;
@@ -41,8 +42,8 @@ macro_rules! section {
 use section;
 
 /// The sections of the table in the order of the documentation.
-const SECTIONS: [&[Key]; 5] =
-    [daemon::KEYS, vrrp::KEYS, instances::KEYS, trackers::KEYS, services::KEYS];
+const SECTIONS: [&[Key]; 6] =
+    [daemon::KEYS, vrrp::KEYS, instances::KEYS, trackers::KEYS, groups::KEYS, services::KEYS];
 
 /// Every key, a parent before its children.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {

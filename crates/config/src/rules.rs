@@ -1,7 +1,9 @@
 //! What must hold between the objects of a configuration. Each rule sees all that could be read, errors or not.
 
 pub(crate) mod pool;
+mod priorities;
 mod services;
+mod tracking;
 mod vrrp;
 
 use crate::diagnostic::Problems;
@@ -13,6 +15,7 @@ pub(crate) fn check(document: &Document, source: &Source, problems: &mut Problem
     for view in &document.views {
         vrrp::check(view, source, problems);
     }
-    vrrp::priorities(&document.views, source, problems);
+    tracking::check(document, source, problems);
+    priorities::check(document, source, problems);
     services::check(document, problems);
 }

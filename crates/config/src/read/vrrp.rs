@@ -33,6 +33,13 @@ pub(crate) struct GroupDraft {
     pub(crate) path: Path,
 }
 
+impl GroupDraft {
+    /// Whether the instance is of this group.
+    pub(crate) fn has(&self, instance: &Name) -> bool {
+        self.instances.iter().any(|(_, name)| name == instance)
+    }
+}
+
 impl From<Draft> for Vrrp {
     fn from(draft: Draft) -> Self {
         let group = |group: GroupDraft| {

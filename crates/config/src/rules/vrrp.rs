@@ -1,5 +1,8 @@
 //! The rules of virtual routers: those of one instance, and those between the instances of one node.
 
+mod routes;
+mod setup;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -20,7 +23,11 @@ pub(super) fn check(view: &View, source: &Source, problems: &mut Problems) {
         link_local(draft, source, problems);
         count(draft, source, problems);
         owner(draft, source, problems);
+        setup::check(draft, source, problems);
+        routes::check(draft, source, problems);
     }
+    setup::virtual_macs(view, source, problems);
+    routes::duplicates(view, source, problems);
     vrids(view, source, problems);
     shared_addresses(view, source, problems);
 }
@@ -176,49 +183,4 @@ fn shared_addresses(view: &View, source: &Source, problems: &mut Problems) {
             problems.push(problem);
         }
     }
-}
-
-/// Two nodes that the file knows, with the same priority.
-pub(super) fn priorities(views: &[View], source: &Source, problems: &mut Problems) {
-    let mut nodes: BTreeMap<_, Vec<(&InstanceDraft, &str)>> = BTreeMap::new();
-    for view in views {
-        for draft in &view.instances {
-            nodes.entry(&draft.name).or_default().push((draft, &view.node));
-        }
-    }
-    for mut drafts in nodes.into_values() {
-        // An instance that names one node means the others by its own keys; one that names several leaves none out, and the
-        // file is being looked at elsewhere.
-        let named = drafts.iter().filter(|(draft, _)| draft.overridden(source)).count();
-        drafts.retain(|(draft, _)| named == 1 || draft.overridden(source));
-        let mut seen: BTreeMap<_, (&InstanceDraft, &str)> = BTreeMap::new();
-        for (draft, node) in drafts {
-            if let Some(first) = seen.get(&draft.priority) {
-                equal(*first, (draft, node), source, problems);
-            } else {
-                seen.insert(draft.priority, (draft, node));
-            }
-        }
-    }
-}
-
-fn equal(
-    (first, before): (&InstanceDraft, &str),
-    (draft, node): (&InstanceDraft, &str),
-    source: &Source,
-    problems: &mut Problems,
-) {
-    let (at, there) = (draft.at(source, "priority"), first.at(source, "priority"));
-    // Where no override has a priority, each node may have a file of its own.
-    if at == there && at.parent().as_ref() == Some(draft.path()) {
-        return;
-    }
-    let (name, priority) = (&draft.name, draft.priority);
-    let message =
-        format!("instance `{name}` has priority {priority} on `{before}` and on `{node}`");
-    let problem = Problem::new(Code::EqualPriorities, message)
-        .at(Spot::Value(at), format!("on `{node}`"))
-        .also(Spot::Value(there), format!("on `{before}`"))
-        .help("give the preferred node a higher priority, for instance 150 against 100");
-    problems.push(problem);
 }

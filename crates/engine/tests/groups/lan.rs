@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use holdfast_config::Name;
 use holdfast_engine::vrrp::{Member, Order, Succession, SyncGroup};
+use holdfast_testkit::lan::Random;
 use holdfast_time::Instant;
 use vrrp::receive::{self, Datagram};
 use vrrp::wire::HOP_LIMIT;
@@ -15,7 +16,7 @@ use vrrp::{
 };
 
 /// How long a frame takes.
-const DELAY: Duration = Duration::from_micros(50);
+pub(crate) const DELAY: Duration = Duration::from_micros(50);
 
 /// The name written as `text`.
 pub(crate) fn name(text: &str) -> Name {
@@ -52,6 +53,9 @@ pub(crate) struct Lans {
     next_frame: u64,
     /// LAN, from, to.
     cut: BTreeSet<(usize, usize, usize)>,
+    random: Random,
+    /// How many of a thousand frames are lost.
+    pub(crate) loss_per_mille: u16,
     /// Since when two connected nodes are Active on the same LAN, and the longest such time.
     both: Option<Instant>,
     pub(crate) longest_overlap: Duration,
@@ -78,6 +82,8 @@ impl Lans {
             frames: BTreeMap::new(),
             next_frame: 0,
             cut: BTreeSet::new(),
+            random: Random::new(seed),
+            loss_per_mille: 0,
             both: None,
             longest_overlap: Duration::ZERO,
         };
@@ -134,6 +140,12 @@ impl Lans {
         self.both = None;
     }
 
+    /// Nothing goes from one node to another on a LAN any more.
+    pub(crate) fn cut_one_way(&mut self, lan: usize, from: usize, to: usize) {
+        self.cut.insert((lan, from, to));
+        self.both = None;
+    }
+
     /// Nothing goes between two nodes on a LAN any more, or it does again.
     pub(crate) fn cut(&mut self, lan: usize, one: usize, other: usize, cut: bool) {
         for way in [(lan, one, other), (lan, other, one)] {
@@ -148,6 +160,7 @@ impl Lans {
 
     pub(crate) fn heal(&mut self) {
         self.cut.clear();
+        self.loss_per_mille = 0;
         self.both = None;
     }
 
@@ -301,7 +314,8 @@ impl Lans {
                     let payload = station.router.encode(priority, station.address, group);
                     let source = station.address;
                     for to in (0..self.nodes.len()).filter(|&to| to != node) {
-                        if !self.cut.contains(&(lan, node, to)) {
+                        let lost = self.random.per_mille(self.loss_per_mille);
+                        if !lost && !self.cut.contains(&(lan, node, to)) {
                             let key = (self.now + DELAY, self.next_frame);
                             self.next_frame += 1;
                             self.frames.insert(key, ((to, lan), source, payload.clone()));
@@ -384,6 +398,7 @@ impl Lans {
                         && is_active(one, lan)
                         && is_active(other, lan)
                         && !self.cut.contains(&(lan, one, other))
+                        && !self.cut.contains(&(lan, other, one))
                 })
             })
         });

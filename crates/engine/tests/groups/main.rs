@@ -183,13 +183,16 @@ fn trouble(lans: &mut Lans, random: &mut Random) {
     let nodes = u64::try_from(lans.nodes.len()).unwrap();
     let mut below = |end: u64| usize::try_from(random.below(end)).unwrap();
     let (node, other, lan) = (below(nodes), below(nodes), below(2));
-    match below(8) {
+    match below(12) {
         0 => lans.crash(node),
         1 if !lans.nodes[node].alive => lans.boot(node),
         2 if node != other => lans.cut(lan, node, other, true),
         3 => lans.heal(),
         what @ (4 | 5) if lans.nodes[node].alive => lans.link((node, lan), what == 4),
         6 if lans.nodes[node].alive => lans.release((node, lan)),
+        what @ (8 | 9) if lans.nodes[node].alive => lans.track((node, lan), what == 8),
+        10 if node != other => lans.cut_one_way(lan, node, other),
+        11 => lans.loss_per_mille = [0, 0, 300][below(3)],
         7 if lans.nodes[node].alive => lans.handicap(node, [40, 90, 150][below(3)]),
         _ => {}
     }
@@ -203,9 +206,11 @@ fn after_any_trouble_all_members_are_on_one_node() {
         let all: [&[u8]; 3] = [&[150, 150], &[100, 100], &[100, 100]];
         let nodes = if seed % 2 == 0 { &all[..2] } else { &all[..] };
         let mut lans = Lans::new(seed, nodes, seed % 3 != 0);
+        let mut lossy = false;
         for _ in 0..40 {
             lans.run_for(random.duration(SECOND * 4));
             trouble(&mut lans, &mut random);
+            lossy |= lans.loss_per_mille > 0;
         }
         lans.heal();
         for node in 0..lans.nodes.len() {
@@ -214,6 +219,7 @@ fn after_any_trouble_all_members_are_on_one_node() {
             }
             for lan in 0..2 {
                 lans.link((node, lan), true);
+                lans.track((node, lan), true);
             }
         }
         lans.run_for(SECOND * 60);
@@ -221,5 +227,7 @@ fn after_any_trouble_all_members_are_on_one_node() {
         assert!(settled.0.is_some(), "seed {seed}: {lans:#?}");
         lans.run_for(SECOND * 60);
         assert_eq!((lans.active(), lans.takeovers()), settled, "seed {seed}");
+        // Whoever hears the other learns of it with the next advertisement that is not lost.
+        assert!(lossy || lans.longest_overlap <= SECOND + lan::DELAY, "{:?}", lans.longest_overlap);
     }
 }

@@ -1,9 +1,13 @@
 //! A group alone, beside members that do what it says.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use proptest::prelude::*;
-use vrrp::Status;
+use vrrp::{
+    AddressList, Advertisement, Event, Interval, Params, Priority, Status, Version, VirtualRouter,
+    Vrid,
+};
 
 use super::*;
 use crate::vrrp::{Due, Member, Order, SyncGroup};
@@ -81,6 +85,52 @@ impl Bench {
         self.of(which).status = Status::Backup;
         self.of(which).heard = Some(self.now);
         self.attend()
+    }
+}
+
+/// What a group sees of a machine of priority 100 at ten seconds, having been started at 0 and heard these (second, priority), and
+/// told at `lost` that its Active is gone.
+fn seen(heard: &[(u64, u8)], lost: Option<u64>, read_until: u64) -> Member {
+    let address = |host| IpAddr::from([192, 0, 2, host]);
+    let list = AddressList::new(vec![address(1)]).unwrap();
+    let params = Params::new(Version::V3, Vrid::new(1).unwrap(), list).unwrap();
+    let mut router = VirtualRouter::new(at(0), params);
+    router.handle(at(0), Event::InterfaceUp { primary: address(12) });
+    router.handle(at(0), Event::Startup);
+    for (second, priority) in heard {
+        let heard = Advertisement {
+            source: address(11),
+            priority: Priority::new(*priority),
+            interval: Interval::DEFAULT,
+            checksum_form: vrrp::ChecksumForm::default(),
+        };
+        router.handle(at(*second), Event::Advertisement(heard));
+    }
+    if let Some(second) = lost {
+        router.handle(at(second), Event::ActiveLost { address: address(11) });
+    }
+    Member::of(&router, None, at(read_until))
+}
+
+#[test]
+fn a_member_is_read_off_its_machine() {
+    let released = |at| Some(Due::Released { at });
+    for (what, heard, lost, read_until, due, last) in [
+        ("nobody, not yet", &[][..], None, 3, None, None),
+        ("nobody", &[], None, 4, Some(Due::Silent), None),
+        ("an Active, not yet", &[(5, 150)], None, 8, None, Some(at(5))),
+        ("an Active that is silent", &[(5, 150)], None, 9, Some(Due::Silent), Some(at(5))),
+        ("what has not been read yet", &[(5, 150)], None, 0, None, Some(at(5))),
+        ("priority 0, not yet", &[(5, 150), (6, 0)], None, 6, None, None),
+        ("priority 0", &[(5, 150), (6, 0)], None, 7, released(at(6)), None),
+        ("BFD has lost it", &[(5, 150)], Some(6), 7, released(at(6)), None),
+        ("a worse one", &[(2, 50), (3, 50)], None, 4, Some(Due::Silent), None),
+    ] {
+        let member = seen(heard, lost, read_until);
+        assert_eq!((member.due, member.heard), (due, last), "{what}");
+        assert_eq!(member.status, Status::Backup);
+        let fallen = member.or_fallen(true);
+        assert!(fallen.due.is_some());
     }
 }
 

@@ -344,24 +344,27 @@ codes! {
              need a route to it otherwise.",
         fix "Check the address and the interface. With a route to it, or on a pure routed network, the warning does not matter.";
     NoSuchUser "HF0704" Error "a user that this host does not have",
-        why "Check commands run as this user. Falling back to root would be unsafe.",
+        why "Commands run as this user. Falling back to root would be unsafe.",
         fix "Create it: `useradd --system --no-create-home --shell /usr/sbin/nologin holdfast-script`; or name another in `daemon.scripts.user`.";
     NoSuchGroup "HF0705" Error "a group that this host does not have",
         why "The control socket is given to this group.",
         fix "Create it: `groupadd --system holdfast`; or remove `daemon.control.group`: then root alone may use the socket.";
-    NoSuchCommand "HF0706" Error "a check command that does not exist",
-        why "The check could never pass, and every server that has it would be down.",
+    NoSuchCommand "HF0706" Error "a command that does not exist",
+        why "A check or tracker of it could never pass, and a hook would never run.",
         fix "Install the program or correct the path.";
-    NotExecutable "HF0707" Error "a check command that can't be executed",
-        why "The check could never pass: the file is a directory, or the user that runs checks has no execute permission.",
+    NotExecutable "HF0707" Error "a command that can't be executed",
+        why "It could never run: the file is a directory, or the user that runs commands has no execute permission.",
         fix "`chmod 0755 FILE`; a script also needs a first line such as `#!/bin/sh`.";
-    RootScripts "HF0708" Error "check commands would run as root",
+    RootScripts "HF0708" Error "commands would run as root",
         why "Commands handle the answers of servers, which may be hostile: they run as a user without rights.",
         fix "Name an unprivileged user in `daemon.scripts.user`.";
-    UntrustedCommand "HF0709" Error "a check command that others than root could replace",
+    UntrustedCommand "HF0709" Error "a command that others than root could replace",
         why "A daemon that runs as root starts a command only if the file, every directory on the way to it and every symbolic link \
-             belong to root and are writable by nobody else. It would refuse this one at every run, and its servers would be down.",
+             belong to root and are writable by nobody else. It would refuse this one at every run.",
         fix "`chown root` and `chmod go-w` what the message names, or put the program where root alone writes, such as /usr/local/lib.";
+    NoFirewall "HF0710" Error "the program `nft` is missing",
+        why "With `accept: false` the active node drops packets to the addresses, by rules of nftables.",
+        fix "Install the package nftables, or remove `accept: false`.";
 }
 
 impl Code {

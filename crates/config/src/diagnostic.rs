@@ -213,6 +213,10 @@ impl Problems {
         }
     }
 
+    pub(crate) fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+
     /// In the order of the text, none twice: a key that holds for several nodes is read for each of them.
     pub(crate) fn locate(self, source: &Source) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();

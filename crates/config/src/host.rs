@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
-use crate::model::{Check, CheckKind, Config, Instance};
+use crate::model::{Check, CheckKind, Config, Hook, Instance, TrackerKind};
 use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
@@ -22,6 +22,8 @@ pub struct Questions {
     pub groups: BTreeSet<String>,
     /// Absolute paths of programs to look at.
     pub programs: BTreeSet<String>,
+    /// Whether the program `nft` has to be looked for.
+    pub firewall: bool,
 }
 
 /// A network interface of the host.
@@ -62,18 +64,21 @@ pub struct Facts {
     pub groups: BTreeMap<String, Option<u32>>,
     /// The asked programs.
     pub programs: BTreeMap<String, Program>,
+    /// Whether the program `nft` is there.
+    pub firewall: Option<bool>,
 }
 
 /// What has to be looked up for `config`.
 pub fn questions(config: &Config) -> Questions {
-    let programs: BTreeSet<_> =
-        commands(config).map(|command| command.program.to_owned()).collect();
+    let commands = commands(config, None);
+    let programs: BTreeSet<_> = commands.iter().map(|one| one.program.to_owned()).collect();
     // Without commands the user is never used and need not exist.
     let user = (!programs.is_empty()).then(|| config.daemon.script_user.clone());
     Questions {
         users: user.into_iter().collect(),
         groups: config.daemon.control_group.iter().cloned().collect(),
         programs,
+        firewall: config.instances.values().any(|instance| !instance.accept),
     }
 }
 
@@ -83,30 +88,93 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     for instance in config.instances.values() {
         interface(config, instance, source, facts, &mut problems);
     }
-    accounts(config, source, facts, &mut problems);
-    for command in commands(config) {
-        let program = command.program;
-        let (code, what, help) = match facts.programs.get(program) {
-            Some(Program::Missing) => (
-                Code::NoSuchCommand,
-                "does not exist",
-                "install it or correct the path; `--offline` skips this check".to_owned(),
-            ),
-            Some(Program::NotExecutable) => {
-                let user = &config.daemon.script_user;
-                let help = format!("it has to be a file that the user `{user}` may execute");
-                (Code::NotExecutable, "can't be executed", help)
-            }
-            Some(Program::Untrusted { why }) => {
-                (Code::UntrustedCommand, "could be replaced by others than root", why.clone())
-            }
-            Some(Program::Executable) | None => continue,
-        };
-        let message = format!("the check command `{program}` {what} on this host");
-        let problem = Problem::new(code, message).at(command.spot(source), "").help(help);
-        problems.push(problem);
+    devices(config, source, facts, &mut problems);
+    firewall(config, source, facts, &mut problems);
+    let commands = commands(config, Some(source));
+    accounts(config, source, facts, commands.first(), &mut problems);
+    for command in &commands {
+        problems.extend(program(config, facts, command));
     }
     problems.locate(source)
+}
+
+/// What is wrong with a command's program.
+fn program(config: &Config, facts: &Facts, command: &Command<'_>) -> Option<Problem> {
+    let program = command.program;
+    let (code, what, help) = match facts.programs.get(program)? {
+        Program::Missing => (
+            Code::NoSuchCommand,
+            "does not exist",
+            "install it or correct the path; `--offline` skips this check".to_owned(),
+        ),
+        Program::NotExecutable => {
+            let user = &config.daemon.script_user;
+            let help = format!("it has to be a file that the user `{user}` may execute");
+            (Code::NotExecutable, "can't be executed", help)
+        }
+        Program::Untrusted { why } => {
+            (Code::UntrustedCommand, "could be replaced by others than root", why.clone())
+        }
+        Program::Executable => return None,
+    };
+    let message = format!("the {} `{program}` {what} on this host", command.what);
+    Some(Problem::new(code, message).at(command.spot(), "").help(help))
+}
+
+/// Where the value of `key` that holds on this node stands.
+fn at(config: &Config, instance: &Instance, source: Option<&Source>, key: &str) -> Path {
+    let base = Path::of(&["vrrp", "instances", instance.name.as_str()]);
+    let over = base.key("per_node").key(&config.node).key(key);
+    if source.is_some_and(|source| source.has(&over)) { over } else { base.key(key) }
+}
+
+/// The interfaces that addresses and routes name, besides the instances' own.
+fn devices(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
+    let macs = config.instances.values().filter_map(|instance| instance.virtual_mac.as_ref());
+    let made: BTreeSet<_> = macs.map(|mac| mac.name.as_str()).collect();
+    let there = |name: &str| {
+        made.contains(name) || facts.interfaces.iter().any(|interface| interface.name == name)
+    };
+    for instance in config.instances.values() {
+        let place = |key: &str, index: usize| {
+            at(config, instance, Some(source), key).item(index).key("device")
+        };
+        let lists = [("addresses", &instance.addresses), ("excluded", &instance.excluded)];
+        let addresses = lists.into_iter().flat_map(|(key, list)| {
+            list.iter().enumerate().map(move |(index, one)| (key, index, one.device.as_ref()))
+        });
+        let routes = instance.routes.iter().enumerate();
+        let routes = routes.map(|(index, route)| ("routes", index, route.device.as_ref()));
+        for (key, index, device) in addresses.chain(routes) {
+            if let Some(name) = device.filter(|name| !there(name)) {
+                problems.push(no_interface(name, place(key, index), facts));
+            }
+        }
+    }
+}
+
+fn no_interface(name: &str, path: Path, facts: &Facts) -> Problem {
+    let names = facts.interfaces.iter().map(|interface| interface.name.as_str());
+    let nearest = suggest::nearest(name, names)
+        .map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"));
+    Problem::new(Code::NoSuchInterface, format!("this host has no interface `{name}`"))
+        .at(Spot::Value(path), nearest)
+        .help(format!("available: {}", available(facts)))
+        .help("`per_node` gives each node its own; `--offline` skips this check")
+}
+
+/// Packets to the addresses are dropped by `nft`.
+fn firewall(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
+    if facts.firewall != Some(false) {
+        return;
+    }
+    for instance in config.instances.values().filter(|instance| !instance.accept) {
+        let message = format!("instance `{}` needs the program `nft`", instance.name);
+        let problem = Problem::new(Code::NoFirewall, message)
+            .at(Spot::Value(at(config, instance, Some(source), "accept")), "drops packets with it")
+            .help("install nftables; `--offline` skips this check");
+        problems.push(problem);
+    }
 }
 
 fn interface(
@@ -116,22 +184,10 @@ fn interface(
     facts: &Facts,
     problems: &mut Problems,
 ) {
-    let base = Path::of(&["vrrp", "instances", instance.name.as_str()]);
-    let at = |key: &str| {
-        let over = base.key("per_node").key(&config.node).key(key);
-        if source.has(&over) { over } else { base.key(key) }
-    };
+    let at = |key: &str| at(config, instance, Some(source), key);
     let name = &instance.interface;
     let Some(found) = facts.interfaces.iter().find(|interface| interface.name == *name) else {
-        let names = facts.interfaces.iter().map(|interface| interface.name.as_str());
-        let nearest = suggest::nearest(name, names)
-            .map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"));
-        let problem =
-            Problem::new(Code::NoSuchInterface, format!("this host has no interface `{name}`"))
-                .at(Spot::Value(at("interface")), nearest)
-                .help(format!("available: {}", available(facts)))
-                .help("`per_node` gives each node its own; `--offline` skips this check");
-        problems.push(problem);
+        problems.push(no_interface(name, at("interface"), facts));
         return;
     };
     if !found.up {
@@ -141,9 +197,19 @@ fn interface(
         problems.push(problem);
     }
     // The addresses of an active node are there because of VRRP: they prove no subnet.
-    let held: BTreeSet<_> = config.instances.values().flat_map(Instance::advertised).collect();
+    let held: BTreeSet<_> = config
+        .instances
+        .values()
+        .flat_map(Instance::held)
+        .map(|address| address.net.addr())
+        .collect();
     let own: Vec<_> = found.addresses.iter().filter(|net| !held.contains(&net.addr())).collect();
-    for (index, net) in instance.addresses.iter().map(|address| address.net).enumerate() {
+    for (index, address) in instance.addresses.iter().enumerate() {
+        // The subnets of another interface are its own affair.
+        if address.device.as_ref().is_some_and(|device| device != name) {
+            continue;
+        }
+        let net = address.net;
         let link_local = matches!(net, IpNet::V6(net) if text::is_link_local(net.addr()));
         if link_local || own.iter().any(|subnet| subnet.contains(&net.addr())) {
             continue;
@@ -173,13 +239,19 @@ fn available(facts: &Facts) -> String {
     if list.is_empty() { "none".to_owned() } else { list.join(", ") }
 }
 
-fn accounts(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
+fn accounts(
+    config: &Config,
+    source: &Source,
+    facts: &Facts,
+    command: Option<&Command<'_>>,
+    problems: &mut Problems,
+) {
     let user = &config.daemon.script_user;
     let problem = match facts.users.get(user) {
         Some(None) => Some(
             Problem::new(
                 Code::NoSuchUser,
-                format!("this host has no user `{user}`, as which check commands run"),
+                format!("this host has no user `{user}`, as which commands run"),
             )
             .help(format!(
                 "create it: `useradd --system --no-create-home --shell /usr/sbin/nologin {user}`"
@@ -187,17 +259,14 @@ fn accounts(config: &Config, source: &Source, facts: &Facts, problems: &mut Prob
             .help("or name another in `daemon.scripts.user`"),
         ),
         Some(Some(0)) => Some(
-            Problem::new(
-                Code::RootScripts,
-                format!("check commands would run as `{user}`, who is root"),
-            )
-            .help("name an unprivileged user in `daemon.scripts.user`"),
+            Problem::new(Code::RootScripts, format!("commands would run as `{user}`, who is root"))
+                .help("name an unprivileged user in `daemon.scripts.user`"),
         ),
         Some(Some(_)) | None => None,
     };
-    if let (Some(problem), Some(command)) = (problem, commands(config).next()) {
+    if let (Some(problem), Some(command)) = (problem, command) {
         let written = Path::of(&["daemon", "scripts", "user"]);
-        let command = command.spot(source);
+        let command = command.spot();
         problems.push(if source.has(&written) {
             problem.at(Spot::Value(written), "").also(command, "needed for this command")
         } else {
@@ -214,44 +283,78 @@ fn accounts(config: &Config, source: &Source, facts: &Facts, problems: &mut Prob
     }
 }
 
-/// A program that a check runs.
+/// A program that the daemon runs.
 struct Command<'a> {
     program: &'a str,
-    /// The service or real server that has the check.
-    owner: Path,
-    /// The check's number there.
-    index: usize,
+    /// What runs it, for messages.
+    what: &'static str,
+    /// Where the list of the program and its arguments stands.
+    path: Path,
 }
 
 impl Command<'_> {
-    fn spot(&self, source: &Source) -> Spot {
-        let single = self.owner.key("check");
-        let check =
-            if source.has(&single) { single } else { self.owner.key("checks").item(self.index) };
-        Spot::Value(check.key("exec").key("command").item(0))
+    fn spot(&self) -> Spot {
+        Spot::Value(self.path.item(0))
     }
 }
 
-/// Every check command, once for each place that names it.
-fn commands(config: &Config) -> impl Iterator<Item = Command<'_>> {
-    config.services.values().flat_map(|service| {
+/// Every command, once for each place that names it.
+fn commands<'a>(config: &'a Config, source: Option<&Source>) -> Vec<Command<'a>> {
+    let mut found = vec![];
+    for service in config.services.values() {
         let path = Path::of(&["services", service.name.as_str()]);
         let servers = path.key("real_servers");
-        let own = programs(&service.checks, path);
-        let theirs = service.real_servers.values().flat_map(move |server| {
-            let checks = server.checks.as_deref().unwrap_or_default();
-            programs(checks, servers.key(server.name.as_str()))
-        });
-        own.chain(theirs)
-    })
+        checks(&service.checks, &path, source, &mut found);
+        for server in service.real_servers.values() {
+            let checked = server.checks.as_deref().unwrap_or_default();
+            checks(checked, &servers.key(server.name.as_str()), source, &mut found);
+        }
+    }
+    for tracker in config.vrrp.trackers.values() {
+        if let TrackerKind::Script { command, .. } = &tracker.kind {
+            let path = Path::of(&["vrrp", "trackers", tracker.name.as_str()]);
+            let path = path.key("script").key("command");
+            found.extend(one(command, "tracker's command", path));
+        }
+    }
+    hooks(&config.vrrp.hooks, &Path::of(&["vrrp", "hooks"]), &mut found);
+    for group in config.vrrp.groups.values() {
+        let path = Path::of(&["vrrp", "groups", group.name.as_str()]);
+        hooks(&group.hooks, &path.key("hooks"), &mut found);
+    }
+    for instance in config.instances.values() {
+        hooks(&instance.hooks, &at(config, instance, source, "hooks"), &mut found);
+    }
+    found
 }
 
-fn programs(checks: &[Check], owner: Path) -> impl Iterator<Item = Command<'_>> {
-    checks.iter().enumerate().filter_map(move |(index, check)| match &check.kind {
-        CheckKind::Exec { command } => {
-            let program = command.first()?;
-            Some(Command { program, owner: owner.clone(), index })
-        }
-        CheckKind::Tcp { .. } | CheckKind::Http(_) => None,
-    })
+fn one<'a>(command: &'a [String], what: &'static str, path: Path) -> Option<Command<'a>> {
+    Some(Command { program: command.first()?, what, path })
+}
+
+fn hooks<'a>(hooks: &'a [Hook], path: &Path, found: &mut Vec<Command<'a>>) {
+    let each = hooks.iter().enumerate();
+    found.extend(
+        each.filter_map(|(index, hook)| {
+            one(&hook.command, "hook", path.item(index).key("command"))
+        }),
+    );
+}
+
+fn checks<'a>(
+    checks: &'a [Check],
+    owner: &Path,
+    source: Option<&Source>,
+    found: &mut Vec<Command<'a>>,
+) {
+    for (index, check) in checks.iter().enumerate() {
+        let CheckKind::Exec { command } = &check.kind else { continue };
+        let single = owner.key("check");
+        let path = if source.is_some_and(|source| source.has(&single)) {
+            single
+        } else {
+            owner.key("checks").item(index)
+        };
+        found.extend(one(command, "check command", path.key("exec").key("command")));
+    }
 }

@@ -56,6 +56,7 @@ fn sound() -> Facts {
             ("/opt/check".to_owned(), Program::Executable),
         ]
         .into(),
+        firewall: None,
     }
 }
 
@@ -109,6 +110,7 @@ fn everything_missing_is_reported_at_once() {
             ("/opt/check".to_owned(), Program::NotExecutable),
         ]
         .into(),
+        firewall: None,
     };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -125,6 +127,55 @@ fn everything_missing_is_reported_at_once() {
     codes.extend(found.iter().map(|found| found.code));
     let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
     codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
+    codes.insert(Code::NoFirewall);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
+}
+
+/// Commands, devices and `accept: false` of an instance, on the node of the overrides.
+const VRRP: &str = "\
+node: lb1
+vrrp:
+  instances:
+    edge:
+      interface: eth0
+      vrid: 51
+      addresses: [192.0.2.10/24]
+      excluded: [{address: 192.0.2.11/24, device: eth7}, {address: 192.0.2.12/24, device: vrrp4.51}]
+      routes: [{to: default, via: 192.0.2.1, device: eth8}]
+      virtual_mac: true
+      track: script
+      hooks: [{command: [/opt/hook]}]
+      per_node:
+        lb1: {accept: false, hooks: [{command: [/opt/other], on: active}, {command: [/opt/hook]}]}
+    inside: {interface: eth0, vrid: 52, addresses: [192.0.2.20/24]}
+  trackers:
+    script: {script: {command: [/opt/script, argument]}}
+  groups:
+    pair: {instances: [edge, inside], hooks: [{command: [/opt/group]}]}
+  hooks: [{command: [/opt/all]}]
+";
+
+#[test]
+fn hooks_and_trackers_are_looked_at_as_checks_are() {
+    let outcome = parse("holdfast.yaml", VRRP, &Environment::new("lb1"));
+    assert_eq!(outcome.render(false), "");
+    let config = outcome.config.unwrap();
+    let asked = questions(&config);
+    let programs = ["all", "group", "hook", "other", "script"].map(|name| format!("/opt/{name}"));
+    assert_eq!(asked.programs, BTreeSet::from(programs.clone()));
+    assert_eq!(asked.users, BTreeSet::from(["holdfast-script".to_owned()]));
+    assert!(asked.firewall);
+    let facts = Facts {
+        interfaces: vec![interface("eth0", true, &["192.0.2.2/24"])],
+        programs: programs.map(|program| (program, Program::Missing)).into(),
+        firewall: Some(false),
+        ..Facts::default()
+    };
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _guard = settings.bind_to_scope();
+    let found = check(&config, &outcome.source, &facts);
+    insta::assert_snapshot!("HF07_vrrp", render(&outcome.source, &found, false));
 }

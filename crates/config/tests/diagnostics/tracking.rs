@@ -54,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         "HF0301",
-        "weight",
+        "weight of a tracker",
         pair!(", track: [{tracker: up, weight: 0}, {tracker: up, weight: 254}]"; "trackers: {up: {interface: eth1}}"),
     ),
     (

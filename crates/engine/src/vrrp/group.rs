@@ -188,6 +188,20 @@ impl SyncGroup {
         }
     }
 
+    /// Takes over where `before` was, the group of this name before a reload: an Active one goes on, and what is new in it takes
+    /// over at once.
+    pub fn inherit(&mut self, before: &Self) {
+        self.role = before.role;
+        (self.took_over, self.abrupt) = (before.took_over, before.abrupt);
+        (self.contests, self.contested) = (before.contests, before.contested);
+        self.hold_until = before.hold_until;
+        for (name, seat) in &mut self.seats {
+            if let Some(known) = before.seats.get(name) {
+                seat.clone_from(known);
+            }
+        }
+    }
+
     /// The group's name.
     pub const fn name(&self) -> &Name {
         &self.name
@@ -249,6 +263,9 @@ impl SyncGroup {
     /// The next thing to do, all members having been observed that have changed. Do it and observe the member before the next
     /// call; poll until there is none.
     pub fn poll_order(&mut self) -> Option<Order> {
+        if self.seats.values().any(|seat| seat.is.is_none()) {
+            return None;
+        }
         self.settle(self.now);
         if let Some(order) = self.exclude_or_readmit() {
             return Some(order);
@@ -316,7 +333,7 @@ impl SyncGroup {
                 self.count_contest(now);
                 self.enter(Role::Waiting);
             }
-            Role::Waiting if self.have_returned() => {
+            Role::Waiting if self.all_active() => {
                 self.enter(Role::Active);
                 self.seats.values_mut().for_each(|seat| (seat.told, seat.returned) = (true, false));
             }
@@ -346,10 +363,9 @@ impl SyncGroup {
         })
     }
 
-    /// Nobody wanted what it gave up.
-    fn have_returned(&self) -> bool {
-        let back = |seat: &Seat| seat.returned && seat.status() == Some(Status::Active);
-        !self.seats.is_empty() && self.seats.values().all(back)
+    /// Nobody wanted what it gave up; or it was so when the group began.
+    fn all_active(&self) -> bool {
+        self.seats.values().all(|seat| seat.status() == Some(Status::Active))
     }
 
     fn may_take_over(&self) -> bool {

@@ -260,6 +260,34 @@ fn a_wait_is_forgotten_by_who_was_active_for_long() {
     assert_eq!((bench.group.status(), bench.group.poll_timeout()), (Status::Active, None));
 }
 
+#[test]
+fn nothing_is_decided_before_every_member_was_seen_and_who_is_active_already_stays_so() {
+    let names = [name("a"), name("b")];
+    let mut group = SyncGroup::new(name("pair"), names.clone(), 7);
+    group.observe(at(1), &name("a"), member(Status::Active));
+    assert_eq!(group.poll_order(), None);
+    group.observe(at(1), &name("b"), member(Status::Active));
+    assert_eq!((group.poll_order(), group.status()), (None, Status::Active));
+
+    let mut group = SyncGroup::new(name("pair"), names, 7);
+    group.observe(at(1), &name("a"), member(Status::Active));
+    group.observe(at(1), &name("b"), member(Status::Backup));
+    assert_eq!(group.poll_order(), Some(Order::StepDown(name("a"))));
+}
+
+#[test]
+fn a_member_that_a_reload_adds_to_an_active_group_takes_over_at_once() {
+    let mut bench = Bench::new(2);
+    bench.expire();
+    let names = ["a", "b", "c"].map(name);
+    let mut group = SyncGroup::new(name("pair"), names, 7);
+    group.inherit(&bench.group);
+    bench.group = group;
+    bench.members.insert(name("c"), member(Status::Backup));
+    assert_eq!(bench.attend(), [take_over("c")]);
+    assert_eq!(bench.group.status(), Status::Active);
+}
+
 /// What happens to a member by itself.
 #[derive(Clone, Copy, Debug)]
 enum Blow {

@@ -151,6 +151,10 @@ impl VrrpThread {
             let read_until = self.read_packets(&news.sockets);
             self.fire_timers(&read_until, news.idle_at);
             self.settle();
+            // The last one may have come out of it by a timer, and then nothing wakes anybody any more.
+            if self.is_over() {
+                break;
+            }
             news = self.sleep();
         }
         // Waits until the addresses are gone.

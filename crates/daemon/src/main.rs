@@ -4,10 +4,14 @@ mod api;
 mod capabilities;
 mod director;
 mod failure;
+#[allow(dead_code, unused_imports, reason = "the VRRP thread is connected to it next")]
+mod hooks;
 mod host;
 mod options;
 mod rate;
 mod signals;
+#[allow(dead_code, reason = "the VRRP thread is connected to it next")]
+mod trackers;
 mod vrrp;
 
 use std::io::{self, Write};

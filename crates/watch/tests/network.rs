@@ -193,14 +193,14 @@ fn one_of_two_next_hops_is_a_way_and_lost_messages_lose_nothing() -> Result<()> 
             RouteWatcher::open("0.0.0.0/0".parse().expect("a net"), None).expect("netlink");
         expect_route(&mut all, Reading::Down, "no route").await;
         sh(
-            "ip link add dummy0 type dummy; ip address add 10.79.0.1/24 dev dummy0; ip link set dummy0 up",
+            "ip link add over0 type veth peer name over1; ip link set over1 up; ip link set over0 up; ip address add 10.79.0.1/24 dev over0",
         );
         sh("ip route add default nexthop via 10.77.0.21 nexthop via 10.79.0.2");
         expect_route(&mut all, Reading::Up, "0.0.0.0/0").await;
         // More than the socket's queue holds, and not read meanwhile.
         let flood: String = (0..20_000)
             .map(|n| {
-                format!("route replace 10.{}.{}.0/24 dev dummy0\n", 100 + n / 256 % 100, n % 256)
+                format!("route replace 10.{}.{}.0/24 dev over0\n", 100 + n / 256 % 100, n % 256)
             })
             .collect();
         let batch = lb1.write("flood", &flood).expect("a file");

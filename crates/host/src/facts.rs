@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use holdfast_config::host::{Facts, Interface, Program, Questions};
 use holdfast_net::{LinkMonitor, MonitorError};
@@ -54,7 +54,18 @@ pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
     for path in &questions.programs {
         facts.programs.insert(path.clone(), program(path, script_user.as_ref()));
     }
+    facts.firewall = questions.firewall.then(has_nft);
     Ok(facts)
+}
+
+/// Whether the daemon would find `nft`: in its path, which under a service manager has the folders for administrators' programs, also
+/// where that of who asks does not.
+fn has_nft() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let administrators = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(administrators)
+        .any(|folder| program(&folder.join("nft").to_string_lossy(), None) != Program::Missing)
 }
 
 /// This host's name up to the first dot; `localhost` where it has none.
@@ -148,5 +159,6 @@ mod tests {
         assert_eq!(facts.programs["/bin/sh"], Program::Executable);
         assert_eq!(facts.programs["/"], Program::NotExecutable);
         assert_eq!(facts.programs["/hf/none"], Program::Missing);
+        assert_eq!(facts.firewall, None, "not asked");
     }
 }

@@ -287,3 +287,30 @@ async fn what_the_host_lacks_is_no_fault_of_the_server() {
         assert!(sentence.contains(words), "{sentence}");
     }
 }
+
+/// A script that is given `input` on its standard input.
+async fn given(body: &str, input: Vec<u8>) -> Outcome {
+    let scripts = Scripts::new();
+    let command = vec![scripts.write(&format!("#!/bin/sh\n{body}\n"), "0755")];
+    Exec { command, user: USER.to_owned(), environment: Vec::new(), input }
+        .run_apart(PATIENCE)
+        .await
+}
+
+#[tokio::test]
+async fn its_input_arrives_whole_and_ends_and_without_one_there_is_nothing_to_read() {
+    // More than a pipe holds.
+    let outcome = given("wc -c", vec![b'x'; 200_000]).await;
+    assert_eq!(said(&outcome, Verdict::Pass, Code::PROCOK), "exit status 0: 200000");
+    let outcome = given("readlink /proc/self/fd/0", Vec::new()).await;
+    assert_eq!(said(&outcome, Verdict::Pass, Code::PROCOK), "exit status 0: /dev/null");
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_read_its_input_ends_as_it_would_without() {
+    let input = || vec![b'x'; 200_000];
+    let outcome = given("exit 3", input()).await;
+    assert_eq!(said(&outcome, Verdict::Fail, Code::PROCERR), "exit status 3");
+    let outcome = given("exec <&-; head -c 100000 /dev/zero | wc -c", input()).await;
+    assert_eq!(said(&outcome, Verdict::Pass, Code::PROCOK), "exit status 0: 100000");
+}

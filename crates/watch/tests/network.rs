@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use holdfast_health::Policy;
 use holdfast_testkit::lab::{Lab, Node};
-use holdfast_watch::{Reach, Reading, Report, RouteWatcher, Trial, TrialWatcher, Way};
+use holdfast_watch::{
+    ProcessWatcher, Reach, Reading, Report, RouteWatcher, Source, Trial, TrialWatcher, Way,
+};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -237,4 +239,16 @@ fn a_script_decides_by_its_first_outcome_and_then_by_rise_and_fall() -> Result<(
         expect(&mut watcher, Reading::Up).await;
     });
     Ok(())
+}
+
+#[test]
+fn where_the_kernel_does_not_tell_of_processes_they_are_read_from_proc() -> Result<()> {
+    let lab = Lab::new()?;
+    on(lab.lb1(), async || {
+        let names = ["no-such-process".to_owned()].into();
+        let mut watcher = ProcessWatcher::open(names).await.expect("/proc");
+        assert!(matches!(watcher.source(), Source::Scan { .. }), "{:?}", watcher.source());
+        let counts = timeout(PATIENCE, watcher.next()).await.expect("at once").expect("/proc");
+        assert_eq!(counts.get("no-such-process"), Some(&0));
+    })
 }

@@ -8,12 +8,15 @@ use holdfast_config::{Code, Environment, RealServer, Severity, explain, parse};
 use proptest::prelude::*;
 
 /// Valid files, to be damaged.
-const SEEDS: [&str; 5] = [
+const SEEDS: [&str; 8] = [
     include_str!("../../../examples/minimal.yaml"),
     include_str!("../../../examples/pair-direct.yaml"),
     include_str!("../../../examples/pair-nat.yaml"),
     include_str!("../../../examples/pair-ipv6.yaml"),
     include_str!("../../../examples/exec-check.yaml"),
+    include_str!("../../../examples/vrrp-haproxy.yaml"),
+    include_str!("../../../examples/crossed-pair.yaml"),
+    include_str!("vrrp.yaml"),
 ];
 
 /// What YAML and the small languages within it react to.
@@ -100,6 +103,13 @@ fn holds(text: &[u8]) {
     }
 }
 
+/// An instance with more keys.
+fn edge(keys: &str) -> String {
+    format!(
+        "vrrp: {{instances: {{a: {{interface: eth0, vrid: 1, addresses: [192.0.2.9/24], {keys}}}}}}}\n"
+    )
+}
+
 fn edit() -> impl Strategy<Value = (prop::sample::Index, usize, prop::sample::Index)> {
     (any::<prop::sample::Index>(), 0_usize..6, any::<prop::sample::Index>())
 }
@@ -130,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn values_of_any_text_never_panic(value in any::<String>(), key in 0_usize..6) {
+    fn values_of_any_text_never_panic(value in any::<String>(), key in 0_usize..13) {
         let quoted = serde_json::to_string(&value).unwrap();
         let text = match key {
             0 => format!("node: {quoted}\n"),
@@ -138,9 +148,46 @@ proptest! {
             2 => format!("services: {{{quoted}: {{}}}}\n"),
             3 => format!("vrrp: {{instances: {{a: {{addresses: [{quoted}], interval: {quoted}, interface: {quoted}}}}}}}\n"),
             4 => format!("services: {{a: {{check: {{http: {{path: {quoted}, host: {quoted}, expect: {quoted}}}}}}}}}\n"),
+            5 => edge(&format!("multicast_group: {quoted}, unicast: {{source: {quoted}, peers: [{quoted}, {{address: 192.0.2.1, ttl: {quoted}}}]}}")),
+            6 => edge(&format!("routes: [{{to: {quoted}, via: {quoted}, table: {quoted}, device: {quoted}}}]")),
+            7 => edge(&format!("rules: [{{from: {quoted}, mark: {quoted}, iif: {quoted}, table: 1, priority: 1}}]")),
+            8 => edge(&format!("excluded: [{{address: 192.0.2.1/24, label: {quoted}}}], virtual_mac: {{name: {quoted}}}, track: [{quoted}]")),
+            9 => format!("vrrp: {{trackers: {{a: {{file: {{path: {quoted}}}}}, b: {{process: {{name: {quoted}}}}}, c: {{bfd: {{peer: {quoted}}}}}}}}}\n"),
+            10 => format!("vrrp: {{groups: {{a: {{instances: [{quoted}, {quoted}]}}}}, interfaces: {{{quoted}: {{up_delay: {quoted}}}}}}}\n"),
+            11 => format!("vrrp: {{hooks: [{{command: [{quoted}], on: {quoted}}}]}}\n"),
             _ => format!("services: {{a: {{listen: 'tcp 10.0.0.1:1', forward: nat, real_servers: {{a: {quoted}}}}}}}\n"),
         };
         holds(text.as_bytes());
+    }
+
+    #[test]
+    fn no_password_is_ever_shown(
+        password in "[ -~]{4,12}",
+        quoted in any::<bool>(),
+        style in 0_usize..4,
+        edits in prop::collection::vec(edit(), 0..3),
+    ) {
+        // Without quotes other characters end the value or make it something else.
+        let kept = |c: &char| quoted || c.is_ascii_alphanumeric();
+        let marked = format!("Zq{}Zq", password.chars().filter(kept).collect::<String>());
+        let value = if quoted { serde_json::to_string(&marked).unwrap() } else { marked };
+        let before = match style {
+            0 => edge(&format!("priority: 0, authentication: {{password: {value}}}")),
+            1 => edge(&format!("priority: 0, auth_pass: {value}")),
+            2 => format!("vrrp:\n  instances:\n    a:\n      authentication:\n        password: {value}\n      vrid: 0\n"),
+            _ => format!("authentication: {value}\nvrid: 0\n"),
+        };
+        // Damage behind the password, which leaves its key as it is.
+        let mut text: Vec<char> = before.chars().collect();
+        let end = before.rfind("Zq").unwrap() + 2;
+        for (at, _, inserted) in edits {
+            let at = end + at.index(text.len() - end + 1);
+            text.splice(at..at, FRAGMENTS[inserted.index(FRAGMENTS.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        let outcome = parse("f", &text, &Environment::new("lb1"));
+        let shown = outcome.render(false);
+        prop_assert!(!shown.contains("Zq"), "{text}\n{shown}");
     }
 
     #[test]

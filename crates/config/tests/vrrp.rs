@@ -118,39 +118,8 @@ vrrp:
     assert_eq!(last.family, vrrp::AddressFamily::Ipv4, "the instance's");
 }
 
-/// Every kind of tracker, used by a group.
-const TRACKERS: &str = "
-daemon: {state: /srv/holdfast}
-vrrp:
-  startup_delay: 10s
-  instances:
-    a:
-      interface: eth0
-      vrid: 51
-      addresses: [192.0.2.10/24]
-      track: [haproxy, {tracker: peer, weight: -20, reverse: true}]
-      hooks: [{command: [/bin/one, x], on: priority, timeout: 1s}]
-    b: {interface: eth1, vrid: 52, addresses: [198.51.100.10/24]}
-  trackers:
-    up: {interface: eth1}
-    script: {script: {command: [/bin/true]}, interval: 2s, timeout: 500ms, rise: 2, fall: 3}
-    plain: {script: {command: [/bin/true]}}
-    file: {file: {path: /run/x}}
-    haproxy: {process: {name: haproxy, quorum: 2, quorum_max: 3, up_delay: 1s, down_delay: 2s}}
-    gateway: {reach: {address: 192.0.2.1, by: neighbour, interface: eth0}}
-    far: {reach: {address: '2001:db8::1'}, fall: 1}
-    default: {route: {to: default, interface: eth0}}
-    default6: {route: {to: '::/0'}}
-    peer: {bfd: {peer: 192.0.2.2, source: 192.0.2.1, interface: eth0, min_tx: 10ms, min_rx: 20ms, multiplier: 5, passive: true}}
-    plain-peer: {bfd: {peer: 192.0.2.3}}
-  groups:
-    pair:
-      instances: [a, b]
-      track: [up, script, plain, file, gateway, far, default, default6, plain-peer]
-      hooks: [{command: [/bin/two]}]
-  interfaces: {eth0: {up_delay: 3s, down_delay: 500ms, announce_interval: 1ms}}
-  hooks: [{command: [/bin/three], on: [active, lower_priority]}]
-";
+/// Every key of VRRP; every kind of tracker is used.
+const TRACKERS: &str = include_str!("vrrp.yaml");
 
 #[test]
 fn trackers_groups_interfaces_and_hooks_are_what_the_types_say() {

@@ -13,23 +13,36 @@
 //!                                                        any direction between two nodes can be cut
 //! ```
 //!
-//! It is not a network: one segment, one virtual router, no switch that ages its table. After each step it checks what must hold
-//! at every moment (I6 to I10); what must hold in the end is asked by the tests.
+//! It is not a network: one segment, one virtual router, no switch that ages its table.
+//!
+//! **What is checked where.** After each step or action, whatever the faults: I6 (no state has a timer but its own, none too
+//! long), I7 (the addresses are there exactly while Active or giving up, the advertisement before them, the announcement after
+//! them), I8 (hostile packets are not believed, discarded ones change counters only), I9 (two advertisements an interval at most),
+//! I10 (what teaches a Backup an interval), I12 (what is sent is read as what was meant), I15 (an Active that was late sends
+//! nothing when it finds a better one in its queue): `node.rs`, `run.rs`. I3, I4 at each promotion: not before Active_Down_Interval
+//! or Skew_Time has passed since what was heard, nor later, and nobody preempts who may not: `witness.rs`. I14 at each
+//! reconfiguration that changes nothing: `faults.rs`. Once the LAN has been calm for long enough (no fault, no loss), at each step
+//! I1, I2, I11 among those who hear each other, and I5, that no state changes: `calm.rs`; there too that a hand-over nobody disturbs
+//! leaves no moment without the addresses (make before break). I13 is the crate `vrrp`'s own (its model). The tests ask the
+//! end-to-end times of I4 and I5, and I14, I15 against a run without the fault.
 
+mod calm;
 mod clock;
+mod faults;
 mod hostile;
 mod node;
 mod random;
 mod run;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_time::Instant;
-use vrrp::{Event, Params, Transition, VirtualRouter};
+use vrrp::{Params, Transition, VirtualRouter};
 
-use node::{Frame, Node, Power};
+use node::{Frame, Node};
 pub use random::Random;
 
 /// The seeds to run with: `count` of them from 0; with `HOLDFAST_LAN_SEEDS=<count>` that many, and with
@@ -101,12 +114,25 @@ pub struct Lan {
     both_active: BTreeMap<(NodeId, NodeId), Instant>,
     longest_overlap: Duration,
     trace: VecDeque<String>,
+    /// When something last happened to a node or to the link.
+    disturbed: Instant,
+    orderly_handovers: u64,
+    /// When somebody who had the addresses went without a word to another one who has them.
+    blurred: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum Arranged {
-    Arrive { to: NodeId, frame: Frame },
+    Arrive {
+        to: NodeId,
+        frame: Frame,
+    },
     Wake(NodeId),
+    /// A flapping interface goes up or down.
+    Flap {
+        id: NodeId,
+        up: bool,
+    },
 }
 
 impl Lan {
@@ -126,6 +152,9 @@ impl Lan {
             both_active: BTreeMap::new(),
             longest_overlap: Duration::ZERO,
             trace: VecDeque::new(),
+            disturbed: Instant::ZERO,
+            orderly_handovers: 0,
+            blurred: None,
         }
     }
 
@@ -148,139 +177,6 @@ impl Lan {
     /// What time it is.
     pub const fn now(&self) -> Instant {
         self.now
-    }
-
-    // What happens to nodes.
-
-    /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
-    pub fn start(&mut self, id: NodeId) {
-        self.note(format_args!("{id:?} starts"));
-        let now = self.now;
-        let node = self.node_mut(id);
-        let (address, clock) = (node.address, node.clock);
-        let transitions = std::mem::take(&mut node.transitions);
-        let earlier = transitions.len();
-        let fresh = Node::new(clock.reads(now), node.params.clone(), address);
-        *node = Node { transitions, earlier, clock, ..fresh };
-        node.power = Power::On;
-        self.give(id, Event::InterfaceUp { primary: address });
-        self.give(id, Event::Startup);
-    }
-
-    /// Stops it as an operator does: it gives up with priority 0.
-    pub fn stop(&mut self, id: NodeId) {
-        self.note(format_args!("{id:?} stops"));
-        self.give(id, Event::Shutdown);
-    }
-
-    /// It dies at once and takes its addresses along.
-    pub fn crash(&mut self, id: NodeId) {
-        self.note(format_args!("{id:?} crashes"));
-        self.nodes_changed();
-        let node = self.node_mut(id);
-        node.power = Power::Off;
-        node.inbox.clear();
-    }
-
-    /// It stands still for so long, as a stopped process does: its addresses stay, what arrives waits. When it goes on, it reads
-    /// its queue before it looks at a timer.
-    pub fn pause(&mut self, id: NodeId, duration: Duration) {
-        self.halt(id, duration, Power::Paused);
-    }
-
-    /// It sleeps for so long: its addresses stay, what arrives is lost. It is told when it wakes up.
-    pub fn suspend(&mut self, id: NodeId, duration: Duration) {
-        self.halt(id, duration, Power::Suspended);
-    }
-
-    fn halt(&mut self, id: NodeId, duration: Duration, power: Power) {
-        if self.node(id).runs() {
-            self.note(format_args!("{id:?} {power:?} for {duration:?}"));
-            self.nodes_changed();
-            self.node_mut(id).power = power;
-            self.arrange(self.now + duration, Arranged::Wake(id));
-        }
-    }
-
-    /// Its interface goes down.
-    pub fn unplug(&mut self, id: NodeId) {
-        self.note(format_args!("{id:?} is unplugged"));
-        self.node_mut(id).link_up = false;
-        self.give(id, Event::InterfaceDown);
-    }
-
-    /// Its interface comes up.
-    pub fn plug(&mut self, id: NodeId) {
-        self.note(format_args!("{id:?} is plugged in"));
-        self.nodes_changed();
-        let node = self.node_mut(id);
-        node.link_up = true;
-        let primary = node.address;
-        self.give(id, Event::InterfaceUp { primary });
-    }
-
-    /// Its clock runs too fast by so many millionths from now on, or too slow. It goes on at that rate in its next life.
-    pub fn set_clock(&mut self, id: NodeId, ppm: i32) {
-        self.note(format_args!("{id:?} has a clock that is off by {ppm} ppm"));
-        let now = self.now;
-        self.node_mut(id).clock.set_rate(now, ppm);
-    }
-
-    /// It gets other parameters, now and for its next life.
-    pub fn reconfigure(&mut self, id: NodeId, params: Params) {
-        self.note(format_args!("{id:?} is reconfigured"));
-        let node = self.node_mut(id);
-        node.params = params.clone();
-        node.shortest = node.shortest.min(params.advertisement_interval().duration());
-        self.give(id, Event::Reconfigure(params));
-    }
-
-    // What happens to the link.
-
-    /// Changes what the link does to frames that are sent from now on.
-    pub fn set_link(&mut self, link: Link) {
-        self.note(format_args!("{link:?}"));
-        self.link = link;
-    }
-
-    /// Nothing goes from `from` to `to` any more.
-    pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.note(format_args!("cut {from:?} to {to:?}"));
-        self.nodes_changed();
-        self.cut.insert((from, to));
-    }
-
-    /// From `from` to `to` so many of a thousand frames are lost, beside those that the link loses; not on the way back.
-    pub fn weaken(&mut self, from: NodeId, to: NodeId, loss_per_mille: u16) {
-        self.note(format_args!("{from:?} to {to:?} loses {loss_per_mille} of 1000"));
-        self.weak.insert((from, to), loss_per_mille);
-    }
-
-    /// Nothing goes between `island` and the others any more.
-    pub fn partition(&mut self, island: &[NodeId]) {
-        for inside in island {
-            for outside in self.nodes().filter(|outside| !island.contains(outside)) {
-                self.cut(*inside, outside);
-                self.cut(outside, *inside);
-            }
-        }
-    }
-
-    /// Everybody hears everybody again.
-    pub fn heal(&mut self) {
-        self.note(format_args!("healed"));
-        self.nodes_changed();
-        self.cut.clear();
-        self.weak.clear();
-    }
-
-    /// Somebody who is no node sends this to all.
-    pub fn inject(&mut self, source: IpAddr, hop_limit: u8, payload: &[u8]) {
-        for to in self.nodes() {
-            let payload = payload.to_vec();
-            let frame = Frame::Vrrp { source, hop_limit, payload, hostile: false };
-            self.transmit(None, to, frame);
-        }
     }
 
     // What can be asked.

@@ -49,9 +49,12 @@ impl VirtualRouter {
                 params.active_down_interval(interval)
             }
         };
-        let remaining = active_down.saturating_since(now) + whole(&self.params, learned);
-        *active_down = now + remaining.saturating_sub(whole(old, *active_adver_interval));
+        let (was, is) = (whole(old, *active_adver_interval), whole(&self.params, learned));
         *active_adver_interval = learned;
+        // I14: what is overdue stays so.
+        if was != is {
+            *active_down = now + (active_down.saturating_since(now) + is).saturating_sub(was);
+        }
     }
 
     /// C1 to C3: a new priority or address list is advertised at once, a shorter interval takes effect at once.

@@ -38,7 +38,9 @@ impl Lan {
         let all: Vec<NodeId> = self.nodes().collect();
         for to in all {
             let payload = payload.clone();
-            self.transmit(None, to, Frame::Vrrp { source, hop_limit, payload, hostile: true });
+            let (destination, hostile) = (group, true);
+            let frame = Frame::Vrrp { source, destination, hop_limit, payload, hostile };
+            self.transmit(None, to, frame);
         }
     }
 }

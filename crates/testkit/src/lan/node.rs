@@ -5,18 +5,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_time::Instant;
-use vrrp::{Params, Status, Timer, Transition, VirtualRouter};
+use vrrp::{Params, Peer, Status, Timer, Transition, VirtualRouter};
 
 use super::NodeId;
+use super::calm::Release;
 use super::clock::Clock;
+use super::witness::Witness;
 
 /// What travels on the LAN.
 #[derive(Clone, Debug)]
 pub(super) enum Frame {
     /// An IP packet of protocol 112; nobody may believe a hostile one.
-    Vrrp { source: IpAddr, hop_limit: u8, payload: Vec<u8>, hostile: bool },
+    Vrrp { source: IpAddr, destination: IpAddr, hop_limit: u8, payload: Vec<u8>, hostile: bool },
     /// A gratuitous ARP or unsolicited Neighbor Advertisement for the virtual addresses.
-    Announcement { by: NodeId },
+    Announcement { by: NodeId, sent: Instant },
 }
 
 /// Whether a node runs.
@@ -52,6 +54,15 @@ pub(super) struct Node {
     pub(super) installed: bool,
     /// Whose announcement this host has seen last: where it would send a packet for the virtual address.
     pub(super) learned: Option<NodeId>,
+    /// When the announcement was sent that this host has seen last, and the last one that it has missed.
+    pub(super) learned_at: Option<Instant>,
+    pub(super) missed_at: Option<Instant>,
+    /// Whom it speaks to by unicast; nobody: multicast.
+    pub(super) peers: Vec<Peer>,
+    /// What others saw of it: the checks at its promotions.
+    pub(super) witness: Witness,
+    /// What is known of it while it gives up.
+    pub(super) release: Option<Release>,
     pub(super) sent: u64,
     pub(super) sent_at: Option<Instant>,
     pub(super) transitions: Vec<Transition>,
@@ -77,6 +88,11 @@ impl Node {
             link_up: true,
             installed: false,
             learned: None,
+            learned_at: None,
+            missed_at: None,
+            peers: Vec::new(),
+            witness: Witness::default(),
+            release: None,
             sent: 0,
             sent_at: None,
             transitions: Vec::new(),
@@ -87,7 +103,21 @@ impl Node {
     pub(super) fn keep(&mut self, frame: Frame) {
         if self.inbox.len() < INBOX_LIMIT {
             self.inbox.push_back(frame);
+        } else {
+            self.miss(&frame);
         }
+    }
+
+    /// A frame does not arrive.
+    pub(super) fn miss(&mut self, frame: &Frame) {
+        if let Frame::Announcement { sent, .. } = frame {
+            self.missed_at = self.missed_at.max(Some(*sent));
+        }
+    }
+
+    /// Whether it sends to this address and hears what comes from there.
+    pub(super) fn speaks_to(&self, address: IpAddr) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|peer| peer.address == address)
     }
 
     pub(super) fn runs(&self) -> bool {

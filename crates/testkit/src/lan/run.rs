@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use holdfast_time::Instant;
 use vrrp::receive::{self, Datagram};
-use vrrp::wire::HOP_LIMIT;
-use vrrp::{Action, Event, Priority, Status, VirtualRouter};
+use vrrp::wire::{HOP_LIMIT, Packet, Repr};
+use vrrp::{Action, Event, Priority, Status, Transition, VirtualRouter};
 
 use super::node::{Frame, Node, Power};
+use super::witness::Witness;
 use super::{Arranged, Lan, NodeId};
 
 impl Lan {
@@ -55,6 +56,8 @@ impl Lan {
             match entry.remove() {
                 Arranged::Arrive { to, frame } => self.arrive(to, frame),
                 Arranged::Wake(id) => self.wake(id),
+                Arranged::Flap { id, up: true } => self.plug(id),
+                Arranged::Flap { id, up: false } => self.unplug(id),
             }
         }
         for id in self.nodes() {
@@ -82,7 +85,7 @@ impl Lan {
         let mut overlaps = BTreeMap::new();
         for (number, &one) in actives.iter().enumerate() {
             for &other in actives.iter().skip(number + 1) {
-                if !self.cut.contains(&(one, other)) && !self.cut.contains(&(other, one)) {
+                if self.hears(one, other) && self.hears(other, one) {
                     let since = self.both_active.get(&(one, other)).copied();
                     overlaps.insert((one, other), since.unwrap_or(self.now));
                 }
@@ -90,6 +93,7 @@ impl Lan {
         }
         self.longest_overlap = self.longest_overlap();
         self.both_active = overlaps;
+        self.check_calm();
     }
 
     /// Who is connected and who runs has changed: overlaps are counted anew.
@@ -107,9 +111,10 @@ impl Lan {
         };
         node.power = Power::On;
         node.halts += 1;
+        node.witness.halted();
         let inbox = std::mem::take(&mut node.inbox);
         self.nodes_changed();
-        self.note(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
+        self.disturb(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
         if slept {
             self.give(id, Event::Resumed);
         }
@@ -123,36 +128,41 @@ impl Lan {
         match node.power {
             Power::On => {}
             Power::Paused => return node.keep(frame),
-            Power::Suspended | Power::Off => return,
+            Power::Suspended | Power::Off => return node.miss(&frame),
         }
         if !node.link_up {
-            return;
+            return node.miss(&frame);
         }
         match frame {
-            Frame::Announcement { by } => node.learned = Some(by),
-            Frame::Vrrp { source, hop_limit, payload, hostile } => {
-                let believed = self.receive(to, source, hop_limit, &payload);
+            Frame::Announcement { by, sent } => {
+                node.learned = Some(by);
+                node.learned_at = Some(sent);
+            }
+            Frame::Vrrp { source, destination, hop_limit, payload, hostile } => {
+                let datagram =
+                    Datagram { source, destination, hop_limit: Some(hop_limit), payload: &payload };
+                let believed = self.receive(to, datagram);
                 assert!(!(hostile && believed), "I8: a hostile packet was believed");
             }
         }
     }
 
     /// The way of a packet, as the daemon has it; whether it was believed.
-    fn receive(&mut self, to: NodeId, source: IpAddr, hop_limit: u8, payload: &[u8]) -> bool {
-        let router = &mut self.node_mut(to).router;
-        let destination = router.params().family().multicast_group();
-        let datagram = Datagram { source, destination, hop_limit: Some(hop_limit), payload };
+    fn receive(&mut self, to: NodeId, datagram: Datagram<'_>) -> bool {
+        let Node { router, peers, .. } = self.node_mut(to);
+        let expectation = router.expectation().with_peers(peers);
         let received = receive::identify(datagram)
-            .and_then(|identified| receive::check(&identified, Some(router.expectation())));
+            .and_then(|identified| receive::check(&identified, Some(expectation)));
         match received {
             Ok(received) => {
                 self.give(to, Event::Advertisement(received.advertisement));
                 true
             }
             Err(reason) => {
-                let before = *router.state();
+                let before = (*router.state(), router.peers().len(), router.dual_active());
                 router.count_discard(reason);
-                assert_eq!(*router.state(), before, "I8: an invalid packet changes counters only");
+                let after = (*router.state(), router.peers().len(), router.dual_active());
+                assert_eq!(after, before, "I8: an invalid packet changes counters only");
                 false
             }
         }
@@ -166,13 +176,18 @@ impl Lan {
         };
         let before = learned(&node.router);
         let teaches = matches!(event, Event::Advertisement(_) | Event::Reconfigure(_));
-        node.router.handle(node.clock.reads(now), event);
+        let (own, status, sent) = (node.clock.reads(now), node.router.status(), node.sent);
+        let due = node.router.poll_timeout().is_some_and(|(deadline, _)| deadline <= own);
+        node.router.handle(own, event.clone());
+        node.witness.note(own, &event, status, &node.router);
         let after = learned(&node.router);
         assert!(
             teaches || before.is_none() || after.is_none() || before == after,
             "I10: {before:?} became {after:?} without an advertisement"
         );
         self.perform(id);
+        let late = due && status == Status::Active && matches!(event, Event::Advertisement(_));
+        assert!(!late || self.node(id).sent == sent, "I15: sent before its queue was read");
     }
 
     /// Does what a node's machine asks for.
@@ -189,21 +204,41 @@ impl Lan {
                     );
                     self.node_mut(id).installed = true;
                 }
-                Action::RemoveAddresses => self.node_mut(id).installed = false,
+                Action::RemoveAddresses => {
+                    self.node_mut(id).installed = false;
+                    self.leaves(id);
+                    self.check_handover(id);
+                }
                 Action::Announce => {
                     assert!(
                         self.node(id).installed,
                         "I7: the addresses come before the announcement"
                     );
-                    self.node_mut(id).learned = Some(id);
+                    let sent = self.now;
+                    let node = self.node_mut(id);
+                    (node.learned, node.learned_at) = (Some(id), Some(sent));
                     for to in self.nodes().filter(|&to| to != id) {
-                        self.transmit(Some(id), to, Frame::Announcement { by: id });
+                        self.transmit(Some(id), to, Frame::Announcement { by: id, sent });
                     }
                 }
-                Action::Report(transition) => self.node_mut(id).transitions.push(transition),
+                Action::Report(transition) => self.report(id, transition),
                 Action::UpdateAddresses { .. } | Action::Observe(_) => {}
                 other => panic!("the virtual LAN does not know {other:?}"),
             }
+        }
+    }
+
+    fn report(&mut self, id: NodeId, transition: Transition) {
+        self.check_transition(id, transition.reason);
+        let node = self.node_mut(id);
+        node.transitions.push(transition);
+        if (transition.from, transition.to) == (Status::Backup, Status::Active) {
+            let Node { witness, router, .. } = node;
+            witness.promoted(transition.at, transition.reason, router.params());
+            *witness = Witness::default();
+        }
+        if transition.from == Status::Releasing {
+            node.release = None;
         }
     }
 
@@ -218,24 +253,29 @@ impl Lan {
         node.sent_at = Some(now);
         let source = node.address;
         let group = node.router.params().family().multicast_group();
-        let payload = node.router.encode(priority, source, group);
+        let unicast = !node.peers.is_empty();
         for to in self.nodes().filter(|&to| to != id) {
-            let payload = payload.clone();
-            let frame = Frame::Vrrp { source, hop_limit: HOP_LIMIT, payload, hostile: false };
+            let (node, receiver) = (self.node(id), self.node(to).address);
+            if !node.speaks_to(receiver) {
+                continue;
+            }
+            let destination = if unicast { receiver } else { group };
+            let payload = node.router.encode(priority, source, destination);
+            check_bytes(node, priority, destination, &payload);
+            let (hop_limit, hostile) = (HOP_LIMIT, false);
+            let frame = Frame::Vrrp { source, destination, hop_limit, payload, hostile };
             self.transmit(Some(id), to, frame);
         }
     }
 
     /// Puts a frame on its way to one receiver.
     pub(super) fn transmit(&mut self, from: Option<NodeId>, to: NodeId, frame: Frame) {
-        if from.is_some_and(|from| self.cut.contains(&(from, to)) || !self.node(from).link_up) {
-            return;
-        }
-        if self.random.per_mille(self.link.loss_per_mille) {
-            return;
-        }
         let weak = from.and_then(|from| self.weak.get(&(from, to)).copied());
-        if weak.is_some_and(|loss| self.random.per_mille(loss)) {
+        if from.is_some_and(|from| self.cut.contains(&(from, to)) || !self.node(from).link_up)
+            || self.random.per_mille(self.link.loss_per_mille)
+            || weak.is_some_and(|loss| self.random.per_mille(loss))
+        {
+            self.node_mut(to).miss(&frame);
             return;
         }
         // Only where frames are doubled: the other runs keep the numbers that they had.
@@ -252,4 +292,14 @@ impl Lan {
         self.agenda.insert((at, self.next_entry), arranged);
         self.next_entry += 1;
     }
+}
+
+/// I12: what is sent is read as what was meant, in the form of checksum that was meant.
+fn check_bytes(node: &Node, priority: Priority, destination: IpAddr, payload: &[u8]) {
+    let params = node.router.params();
+    let Some(packet) = Packet::new_checked(payload) else { panic!("I12: no header") };
+    let meant = node.router.advertisement(priority);
+    assert_eq!(Repr::parse(&packet, params.family()).as_ref(), Ok(&meant), "I12");
+    let form = packet.checksum_form(params.format(), node.address, destination);
+    assert_eq!(form, Some(node.router.checksum_form()), "I12: the checksum");
 }

@@ -23,7 +23,11 @@ pub(crate) fn random_routers(seed: u64) -> Vec<Params> {
     let router = |_| {
         let priority = *random.choose(&[1_u8, 50, 100, 100, 101, 200, 254]).unwrap();
         let own = *random.choose(&[10_u16, 50, 100]).unwrap();
-        let params = params(version, family, priority);
+        let delay = Duration::from_millis(10 * u64::from(shared)) * 5;
+        let delay = if random.per_mille(200) { random.duration(delay) } else { Duration::ZERO };
+        let params = params(version, family, priority)
+            .with_preempt_delay(delay)
+            .with_preempt_mode(!random.per_mille(100));
         match version {
             Version::V2 => params,
             Version::V3 => every(&params, if mixed { own } else { shared }),
@@ -40,7 +44,8 @@ pub(crate) fn random_fault(lan: &mut Lan, interval: Duration) {
     let other = *random.choose(&nodes).unwrap();
     let time = random.duration(interval * 8);
     let loss_per_mille = u16::try_from(random.below(400)).unwrap();
-    match lan.random().below(12) {
+    let tracked = u8::try_from(1 + random.below(254)).unwrap();
+    match lan.random().below(17) {
         0 => lan.crash(node),
         1 | 2 => lan.start(node),
         3 => lan.stop(node),
@@ -51,6 +56,15 @@ pub(crate) fn random_fault(lan: &mut Lan, interval: Duration) {
         8 => lan.partition(&[node, other]),
         9 => lan.cut(node, other),
         10 => lan.heal(),
+        11 => lan.step_down(node),
+        12 => lan.flap(node, tracked % 5, time / 4),
+        13 => {
+            // As tracking does it.
+            let params = lan.router(node).params().clone();
+            lan.reconfigure(node, params.with_priority(Priority::new(tracked)).unwrap());
+        }
+        14 => lan.set_peers(node, &[other]),
+        15 => lan.set_peers(node, &nodes),
         _ => lan.set_link(Link {
             loss_per_mille,
             double_per_mille: loss_per_mille / 2,
@@ -65,15 +79,16 @@ pub(crate) fn random_fault(lan: &mut Lan, interval: Duration) {
 pub(crate) fn settling_time(lan: &Lan) -> Duration {
     let interval = |node| lan.router(node).params().advertisement_interval().duration();
     let longest = lan.nodes().map(interval).max().unwrap();
-    longest * 6 + SECOND
+    let delay = |node| lan.router(node).params().preempt_delay();
+    longest * 12 + SECOND + lan.nodes().map(delay).max().unwrap()
 }
 
 /// All faults end. I1, I2: one Active remains among those that take part, it is one of the best, and so it stays.
 pub(crate) fn settle_on_the_best(lan: &mut Lan, nodes: &[NodeId], interval: Duration) {
     lan.heal();
     lan.set_link(Link::QUIET);
-    // Who stands still or sleeps goes on by itself.
-    lan.run_for(interval * 8);
+    // Who stands still, sleeps or flaps goes on by itself.
+    lan.run_for(interval * 20);
     for &node in nodes {
         lan.plug(node);
     }
@@ -92,8 +107,10 @@ pub(crate) fn settle_on_the_best(lan: &mut Lan, nodes: &[NodeId], interval: Dura
     let part: Vec<NodeId> = nodes.iter().copied().filter(|&node| takes_part(lan, node)).collect();
     let actives = lan.actives();
     assert_eq!(actives.len(), part.len().min(1), "{actives:?}");
-    // Among equals whoever came first stays: there is no tie-break in Backup.
-    assert_eq!(ranks(lan, &actives), ranks(lan, &part));
+    // Among equals whoever came first stays: there is no tie-break in Backup. So does whom nobody may displace.
+    if part.iter().all(|&node| lan.router(node).params().preempts()) {
+        assert_eq!(ranks(lan, &actives), ranks(lan, &part));
+    }
     let quiet = transitions(lan);
     lan.run_for(settle * 3);
     assert_eq!(transitions(lan), quiet, "and it stays");

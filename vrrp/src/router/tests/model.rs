@@ -161,15 +161,14 @@ impl Model {
     }
 
     fn giving_up(&mut self, now: u64, step: &Step, out: &mut Vec<String>) {
-        match step {
-            Step::Resumed if self.wanted => self.d_backup(now, self.own, None, "stalled", out),
-            Step::Resumed => self.s3_s4(now, "shutdown", out),
-            Step::Heard { priority, host, units } => {
-                self.d2(now, *priority, *host, self.unit() * u64::from(*units), out);
-            }
-            Step::Timeout | Step::Fire if now < self.timer => {}
-            Step::Timeout | Step::Fire => self.d3(now, out),
-            step => panic!("no row for {step:?} while giving up"),
+        if let Step::Heard { priority, host, units } = step {
+            self.d2(now, *priority, *host, self.unit() * u64::from(*units), out);
+        } else if matches!(step, Step::Resumed) && self.wanted {
+            self.d_backup(now, self.own, None, "stalled", out);
+        } else if matches!(step, Step::Resumed) {
+            self.s3_s4(now, "shutdown", out);
+        } else if now >= self.timer {
+            self.d3(now, out);
         }
     }
 
@@ -450,7 +449,9 @@ impl Model {
                 (before.down(before.learned), self.down(self.learned))
             };
             let remaining = before.timer.saturating_sub(now);
-            self.timer = now + (remaining + is).saturating_sub(was);
+            if was != is {
+                self.timer = now + (remaining + is).saturating_sub(was);
+            }
         }
         if self.state == 'A' {
             self.timer = self.timer.min(now + own);

@@ -1,0 +1,231 @@
+//! What may happen to the nodes and to the link. Each disturbs the LAN ([`Lan::disturb`]).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use vrrp::{AddressFamily, Event, Params, Peer, Status};
+
+use super::calm::Release;
+use super::node::{Frame, Node, Power};
+use super::{Arranged, Lan, Link, NodeId};
+
+impl Lan {
+    /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
+    pub fn start(&mut self, id: NodeId) {
+        self.disturb(format_args!("{id:?} starts"));
+        let now = self.now;
+        let node = self.node_mut(id);
+        let (address, clock, peers) = (node.address, node.clock, std::mem::take(&mut node.peers));
+        let transitions = std::mem::take(&mut node.transitions);
+        let earlier = transitions.len();
+        let fresh = Node::new(clock.reads(now), node.params.clone(), address);
+        *node = Node { transitions, earlier, clock, peers, ..fresh };
+        node.power = Power::On;
+        self.give(id, Event::InterfaceUp { primary: address });
+        self.give(id, Event::Startup);
+    }
+
+    /// Stops it as an operator does: it gives up with priority 0, and leaves when another one is heard. Like all that somebody
+    /// tells it, it does not get to one that stands still.
+    pub fn stop(&mut self, id: NodeId) {
+        self.give_up(id, Event::Shutdown);
+    }
+
+    /// It gives up the Active's role as for a planned switchover, and stays as a Backup.
+    pub fn step_down(&mut self, id: NodeId) {
+        self.give_up(id, Event::StepDown);
+    }
+
+    fn give_up(&mut self, id: NodeId, event: Event) {
+        if !self.node(id).runs() {
+            return;
+        }
+        let orderly = self.settled_circle(id).is_some();
+        self.disturb(format_args!("{id:?} gives up: {event:?}"));
+        let before = self.router(id).status();
+        self.give(id, event);
+        if before != Status::Releasing && self.router(id).status() == Status::Releasing {
+            self.node_mut(id).release = Some(Release { since: self.now, orderly });
+        }
+    }
+
+    /// Another router of its sync group has become Active, and so shall this one.
+    pub fn take_over(&mut self, id: NodeId) {
+        if !self.node(id).runs() {
+            return;
+        }
+        self.disturb(format_args!("{id:?} is told to take over"));
+        self.give(id, Event::TakeOver);
+    }
+
+    /// Another protocol tells it that the Active that it knows is gone, be that true or not.
+    pub fn lose_active(&mut self, id: NodeId) {
+        if !self.node(id).runs() {
+            return;
+        }
+        self.disturb(format_args!("{id:?} is told that its Active is gone"));
+        if let Some(address) = self.node(id).router.active_address() {
+            self.give(id, Event::ActiveLost { address });
+        }
+    }
+
+    /// It dies at once and takes its addresses along.
+    pub fn crash(&mut self, id: NodeId) {
+        self.disturb(format_args!("{id:?} crashes"));
+        self.nodes_changed();
+        if self.node(id).installed {
+            self.leaves(id);
+        }
+        let node = self.node_mut(id);
+        node.power = Power::Off;
+        node.inbox.clear();
+    }
+
+    /// It stands still for so long, as a stopped process does: its addresses stay, what arrives waits. When it goes on, it reads
+    /// its queue before it looks at a timer.
+    pub fn pause(&mut self, id: NodeId, duration: Duration) {
+        self.halt(id, duration, Power::Paused);
+    }
+
+    /// It sleeps for so long: its addresses stay, what arrives is lost. It is told when it wakes up.
+    pub fn suspend(&mut self, id: NodeId, duration: Duration) {
+        self.halt(id, duration, Power::Suspended);
+    }
+
+    fn halt(&mut self, id: NodeId, duration: Duration, power: Power) {
+        if self.node(id).runs() {
+            self.disturb(format_args!("{id:?} {power:?} for {duration:?}"));
+            self.nodes_changed();
+            self.node_mut(id).power = power;
+            self.arrange(self.now + duration, Arranged::Wake(id));
+        }
+    }
+
+    /// Its interface goes down.
+    pub fn unplug(&mut self, id: NodeId) {
+        self.disturb(format_args!("{id:?} is unplugged"));
+        self.nodes_changed();
+        self.node_mut(id).link_up = false;
+        if self.node(id).power != Power::Off {
+            self.give(id, Event::InterfaceDown);
+        }
+    }
+
+    /// Its interface goes down and up again so many times, each of the two lasting `each`.
+    pub fn flap(&mut self, id: NodeId, times: u8, each: Duration) {
+        self.disturb(format_args!("{id:?} flaps {times} times, {each:?} each"));
+        let mut at = self.now;
+        for _ in 0..times {
+            self.arrange(at, Arranged::Flap { id, up: false });
+            at += each;
+            self.arrange(at, Arranged::Flap { id, up: true });
+            at += each;
+        }
+    }
+
+    /// It speaks to these nodes by unicast from now on, and hears nobody else; with none, it is back at multicast. What one side
+    /// only has in its list works one way.
+    pub fn set_peers(&mut self, id: NodeId, peers: &[NodeId]) {
+        self.disturb(format_args!("{id:?} speaks to {peers:?}"));
+        self.nodes_changed();
+        let peers = peers.iter().map(|&peer| Peer::neighbour(self.node(peer).address)).collect();
+        self.node_mut(id).peers = peers;
+    }
+
+    /// Its interface comes up.
+    pub fn plug(&mut self, id: NodeId) {
+        self.disturb(format_args!("{id:?} is plugged in"));
+        self.nodes_changed();
+        let node = self.node_mut(id);
+        node.link_up = true;
+        let primary = node.address;
+        if node.power != Power::Off {
+            self.give(id, Event::InterfaceUp { primary });
+        }
+    }
+
+    /// Its clock runs too fast by so many millionths from now on, or too slow. It goes on at that rate in its next life.
+    pub fn set_clock(&mut self, id: NodeId, ppm: i32) {
+        self.disturb(format_args!("{id:?} has a clock that is off by {ppm} ppm"));
+        let now = self.now;
+        self.node_mut(id).clock.set_rate(now, ppm);
+    }
+
+    /// It gets other parameters, now and for its next life; not while it stands still.
+    ///
+    /// # Panics
+    /// When the same parameters again are noticed (I14).
+    pub fn reconfigure(&mut self, id: NodeId, params: Params) {
+        let node = self.node_mut(id);
+        match node.power {
+            Power::On => {}
+            Power::Paused | Power::Suspended => return,
+            Power::Off => {
+                node.params = params;
+                return;
+            }
+        }
+        let same = node.params == params && node.router.params() == &params;
+        let before = (*node.router.state(), node.sent);
+        node.params = params.clone();
+        node.shortest = node.shortest.min(params.advertisement_interval().duration());
+        node.witness.reconfigured();
+        if !same {
+            self.disturb(format_args!("{id:?} is reconfigured"));
+        }
+        self.give(id, Event::Reconfigure(params));
+        let node = self.node(id);
+        assert!(!same || before == (*node.router.state(), node.sent), "I14: noticed");
+    }
+
+    /// Changes what the link does to frames that are sent from now on.
+    pub fn set_link(&mut self, link: Link) {
+        self.disturb(format_args!("{link:?}"));
+        self.link = link;
+    }
+
+    /// Nothing goes from `from` to `to` any more.
+    pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.disturb(format_args!("cut {from:?} to {to:?}"));
+        self.nodes_changed();
+        self.cut.insert((from, to));
+    }
+
+    /// From `from` to `to` so many of a thousand frames are lost, beside those that the link loses; not on the way back.
+    pub fn weaken(&mut self, from: NodeId, to: NodeId, loss_per_mille: u16) {
+        self.disturb(format_args!("{from:?} to {to:?} loses {loss_per_mille} of 1000"));
+        self.weak.insert((from, to), loss_per_mille);
+    }
+
+    /// Nothing goes between `island` and the others any more.
+    pub fn partition(&mut self, island: &[NodeId]) {
+        for inside in island {
+            for outside in self.nodes().filter(|outside| !island.contains(outside)) {
+                self.cut(*inside, outside);
+                self.cut(outside, *inside);
+            }
+        }
+    }
+
+    /// Everybody hears everybody again.
+    pub fn heal(&mut self) {
+        self.disturb(format_args!("healed"));
+        self.nodes_changed();
+        self.cut.clear();
+        for id in self.nodes() {
+            self.node_mut(id).peers.clear();
+        }
+        self.weak.clear();
+    }
+
+    /// Somebody who is no node sends this to all.
+    pub fn inject(&mut self, source: IpAddr, hop_limit: u8, payload: &[u8]) {
+        self.disturb(format_args!("{source} sends {payload:02x?}"));
+        for to in self.nodes() {
+            let payload = payload.to_vec();
+            let destination = AddressFamily::of(source).multicast_group();
+            let frame = Frame::Vrrp { source, destination, hop_limit, payload, hostile: false };
+            self.transmit(None, to, frame);
+        }
+    }
+}

@@ -365,6 +365,9 @@ codes! {
     NoFirewall "HF0710" Error "the program `nft` is missing",
         why "With `accept: false` the active node drops packets to the addresses, by rules of nftables.",
         fix "Install the package nftables, or remove `accept: false`.";
+    NoTrackedInterface "HF0711" Warning "a tracker of an interface that this host does not have",
+        why "The tracker is down until there is an interface of this name.",
+        fix "Correct the name, or ignore the warning where the interface comes later or is the other node's.";
 }
 
 impl Code {

@@ -89,6 +89,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
         interface(config, instance, source, facts, &mut problems);
     }
     devices(config, source, facts, &mut problems);
+    tracked(config, facts, &mut problems);
     firewall(config, source, facts, &mut problems);
     let commands = commands(config, Some(source));
     accounts(config, source, facts, commands.first(), &mut problems);
@@ -150,6 +151,30 @@ fn devices(config: &Config, source: &Source, facts: &Facts, problems: &mut Probl
                 problems.push(no_interface(name, place(key, index), facts));
             }
         }
+    }
+}
+
+/// The interfaces that trackers watch or use.
+fn tracked(config: &Config, facts: &Facts, problems: &mut Problems) {
+    for tracker in config.vrrp.trackers.values() {
+        let (keys, name): (&[&str], _) = match &tracker.kind {
+            TrackerKind::Interface(name) => (&["interface"], Some(name)),
+            TrackerKind::Reach { interface, .. } => (&["reach", "interface"], interface.as_ref()),
+            TrackerKind::Route { interface, .. } => (&["route", "interface"], interface.as_ref()),
+            TrackerKind::Bfd(session) => (&["bfd", "interface"], session.interface.as_ref()),
+            TrackerKind::Script { .. } | TrackerKind::File { .. } | TrackerKind::Process { .. } => {
+                continue;
+            }
+        };
+        let there = |name: &str| facts.interfaces.iter().any(|interface| interface.name == name);
+        let Some(name) = name.filter(|name| !there(name)) else { continue };
+        let base = Path::of(&["vrrp", "trackers", tracker.name.as_str()]);
+        let path = keys.iter().fold(base, |path, key| path.key(key));
+        let message = format!("tracker `{}` is down: this host has no `{name}`", tracker.name);
+        let problem = Problem::new(Code::NoTrackedInterface, message)
+            .at(Spot::Value(path), "")
+            .help(format!("available: {}", available(facts)));
+        problems.push(problem);
     }
 }
 

@@ -127,7 +127,8 @@ fn everything_missing_is_reported_at_once() {
     codes.extend(found.iter().map(|found| found.code));
     let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
     codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
-    codes.insert(Code::NoFirewall);
+    // These have a test of their own, below.
+    codes.extend([Code::NoFirewall, Code::NoTrackedInterface]);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
 }
@@ -144,13 +145,15 @@ vrrp:
       excluded: [{address: 192.0.2.11/24, device: eth7}, {address: 192.0.2.12/24, device: vrrp4.51}]
       routes: [{to: default, via: 192.0.2.1, device: eth8}]
       virtual_mac: true
-      track: script
+      track: [script, uplink, {tracker: gateway, weight: -20}]
       hooks: [{command: [/opt/hook]}]
       per_node:
         lb1: {accept: false, hooks: [{command: [/opt/other], on: active}, {command: [/opt/hook]}]}
     inside: {interface: eth0, vrid: 52, addresses: [192.0.2.20/24]}
   trackers:
     script: {script: {command: [/opt/script, argument]}}
+    uplink: {interface: eth9}
+    gateway: {reach: {address: 192.0.2.1, by: neighbour, interface: eth0}}
   groups:
     pair: {instances: [edge, inside], hooks: [{command: [/opt/group]}]}
   hooks: [{command: [/opt/all]}]

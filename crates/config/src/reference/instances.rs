@@ -15,7 +15,7 @@ section! {
         "The highest of the running nodes is active. 255 is for the address owner, whose interface has the addresses anyway.",
         source "RFC 9568 §5.2.4; keepalived: `priority`";
     "vrrp.instances.NAME.interval" "duration", default "`1s`", range "10ms to 40950ms in steps of 10ms; version 2: 1s to 255s in whole seconds",
-        "How often the active node advertises. The others take over after three intervals and a skew below one interval.",
+        "How often the active node advertises. The others take over after `down_adverts` of these and a skew below one interval.",
         source "RFC 9568 §5.2.7, RFC 3768 §5.3.7; keepalived: `advert_int`";
     "vrrp.instances.NAME.version" "integer", default "3", range "2 or 3",
         "The protocol's version, the same on every node. IPv6 has version 3 only.", source "RFC 9568, RFC 3768; keepalived: `version`";

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 
 use crate::answer::Answer;
 use crate::change::{Change, Effect, Item, Verb};
-use crate::inventory::{Inventory, Loss};
+use crate::inventory::{Device, Inventory, Loss};
 use crate::netlink::{RouteSocket, messages};
 
 /// `RTMGRP_…` of linux/rtnetlink.h: links and addresses of both families; routes; rules.
@@ -100,6 +100,11 @@ impl Network {
     /// What there is, as far as messages have been read.
     pub const fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    /// Takes note of an interface that was just made or changed by another socket, of which the message was not read yet.
+    pub fn note(&mut self, device: Device) {
+        self.inventory.add_device(device);
     }
 
     /// Reads the kernel's messages and says what has gone.

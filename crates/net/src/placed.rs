@@ -65,13 +65,22 @@ pub struct Placed {
     pub deprecated: bool,
     /// It carries the daemon's [`MARK`].
     pub marked: bool,
+    /// The metric of the route to its network (IFA_RT_PRIORITY); none = the kernel's.
+    pub metric: Option<u32>,
 }
 
 impl Placed {
     /// The virtual address `net`: of its natural scope, without a label, deprecated if it is IPv6, marked.
     pub fn virtual_address(net: IpNet) -> Self {
         let deprecated = matches!(net, IpNet::V6(_));
-        Self { net, label: None, scope: natural_scope(net.addr()), deprecated, marked: true }
+        Self {
+            net,
+            label: None,
+            scope: natural_scope(net.addr()),
+            deprecated,
+            marked: true,
+            metric: None,
+        }
     }
 
     /// The message that adds it to and removes it from the interface of this index.
@@ -90,6 +99,7 @@ impl Placed {
         if self.marked {
             message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(MARK)));
         }
+        message.attributes.extend(self.metric.map(AddressAttribute::RoutePriority));
         if let (IpNet::V4(_), Some(label)) = (self.net, &self.label) {
             message.attributes.push(AddressAttribute::Label(label.clone()));
         }
@@ -110,6 +120,7 @@ impl Placed {
         let message = AddressMessage::parse(payload).ok()?;
         let index = IfIndex::new(message.header.index)?;
         let (mut local, mut address, mut label, mut marked) = (None, None, None, false);
+        let mut metric = None;
         let mut flags = u32::from(message.header.flags.bits());
         for attribute in message.attributes {
             if let AddressAttribute::Local(is) = attribute {
@@ -122,13 +133,15 @@ impl Placed {
                 flags = are.bits();
             } else if let AddressAttribute::Protocol(is) = attribute {
                 marked = u8::from(is) == MARK;
+            } else if let AddressAttribute::RoutePriority(is) = attribute {
+                metric = Some(is);
             }
         }
         // On a point-to-point link IFA_ADDRESS is the peer's (linux/if_addr.h).
         let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
         let deprecated = AddressFlags::from_bits_retain(flags).contains(AddressFlags::Deprecated);
         let scope = Scope::new(message.header.scope.into());
-        Some((index, Self { net, label, scope, deprecated, marked }))
+        Some((index, Self { net, label, scope, deprecated, marked, metric }))
     }
 }
 
@@ -168,6 +181,7 @@ mod tests {
         let mut placed = Placed::virtual_address("192.0.2.10/24".parse().unwrap());
         placed.label = Some("eth0:vip".to_owned());
         placed.scope = Scope::SITE;
+        placed.metric = Some(4096);
         assert_eq!(Placed::parse(&encoded(&placed, on)), Some((on, placed.clone())));
         placed.marked = false;
         assert_eq!(Placed::parse(&encoded(&placed, on)), Some((on, placed)));

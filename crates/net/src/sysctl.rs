@@ -3,7 +3,7 @@
 //! What a sysctl was is written to a file before it is changed. Whoever comes after a kill -9 finds it there: what is still
 //! needed stays, and the rest gets its old value back. A value that somebody else has set meanwhile is theirs and stays.
 //!
-//! The file holds for one boot and one network namespace; another one's is nobody's business and is written over.
+//! The file holds for one boot and one network namespace, each of which has its own; an earlier boot's is written over.
 //!
 //! Interface names may have dots: keys here have slashes and go to /proc/sys as they are.
 
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use self::record::{Memory, Origin};
 
-/// The name of the file, in the directory of the daemon's state.
-const FILE: &str = "sysctls";
+/// The name of the file, in the directory of the daemon's state, before the namespace's number.
+const FILE: &str = "sysctls-";
 
 /// A sysctl of one interface: `net/ipv4/conf/eth0.7/arp_ignore`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,10 +95,10 @@ impl Sysctls {
     /// # Errors
     /// The file is there and can't be read.
     pub fn open(directory: &Path) -> Result<Self, SysctlError> {
-        let file = directory.join(FILE);
-        let failed = |source| SysctlError::Record { file: file.clone(), source };
-        let origin = Origin::here().map_err(failed)?;
-        let memory = record::load(&file, &origin).map_err(failed)?;
+        let failed = |file: &Path, source| SysctlError::Record { file: file.to_owned(), source };
+        let origin = Origin::here().map_err(|source| failed(directory, source))?;
+        let file = directory.join(format!("{FILE}{}", origin.namespace()));
+        let memory = record::load(&file, &origin).map_err(|source| failed(&file, source))?;
         Ok(Self { file, origin, memory })
     }
 

@@ -14,6 +14,7 @@ mod tracking;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,13 +77,16 @@ struct Plan {
     released: BTreeSet<Name>,
     node: String,
     readings: Readings,
+    /// The directory of what outlives the daemon.
+    state: PathBuf,
 }
 
 impl Plan {
     fn new(config: &Config, released: &BTreeSet<Name>, readings: Readings) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
-        Self { instances, settings, released: released.clone(), node, readings }
+        let (released, state) = (released.clone(), config.daemon.state.clone());
+        Self { instances, settings, released, node, readings, state }
     }
 }
 

@@ -113,7 +113,8 @@ impl VrrpThread {
             instance.open_socket(&links, &mut sockets).map_err(|error| failed(error.into()))?;
             instances.push(instance);
         }
-        let addresses = AddressThread::start(claims, &plan.settings.interfaces, waker.clone())
+        let interfaces = &plan.settings.interfaces;
+        let addresses = AddressThread::start(claims, interfaces, &plan.state, waker.clone())
             .map_err(|error| VrrpError::Thread(error.into()))?;
         Ok(Self {
             roster: Roster::new(instances),

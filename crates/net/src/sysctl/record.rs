@@ -36,6 +36,11 @@ impl Origin {
         let namespace = fs::metadata("/proc/thread-self/ns/net")?.ino();
         Ok(Self { boot, namespace })
     }
+
+    /// The namespace's number.
+    pub(super) const fn namespace(&self) -> u64 {
+        self.namespace
+    }
 }
 
 impl fmt::Display for Origin {

@@ -1,14 +1,21 @@
 //! What an instance claims as long as it exists: its addresses, routes and rules, and where they belong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use holdfast_config as config;
 use holdfast_config::Name;
+use holdfast_net::firewall::Closed;
 use holdfast_net::{
     IfIndex, Interface, Inventory, Item, Placed, Route, RouteKey, RouteKind, Rule, Scope,
 };
+use ipnet::{IpNet, Ipv6Net};
 use vrrp::{AddressFamily, Priority};
+
+use super::virtual_mac::{METRIC, Seat};
+
+/// Prefix length of link-local IPv6 addresses (RFC 4291 §2.5.6).
+const LINK_LOCAL: u8 = 64;
 
 /// What an instance claims.
 #[derive(Clone, Debug)]
@@ -22,6 +29,10 @@ pub(in super::super) struct Claim {
     pub(super) routes: Vec<config::Route>,
     pub(super) rules: Vec<config::Rule>,
     pub(super) announce: config::Announce,
+    /// The interface of its virtual MAC address, which is its `device` then.
+    pub(super) seat: Option<Seat>,
+    /// The addresses that packets from the network are not accepted for.
+    pub(super) closed: BTreeSet<Closed>,
 }
 
 /// What two items are told apart by: there is one of a key.
@@ -56,14 +67,17 @@ pub(super) struct Wishes {
 impl Claim {
     /// What the instance of `config` claims: everything that it may ever hold.
     pub(in super::super) fn of(config: &config::Instance) -> Self {
+        let seat = Seat::of(config);
         Self {
             instance: config.name.clone(),
             owner: config.priority == Priority::OWNER,
-            device: None,
+            device: seat.as_ref().map(|seat| seat.name.clone()),
             addresses: config.held().cloned().collect(),
             routes: config.routes.clone(),
             rules: config.rules.clone(),
             announce: config.announce,
+            seat,
+            closed: closed(config),
         }
     }
 
@@ -81,7 +95,10 @@ impl Claim {
         for address in &self.addresses {
             match self.find(address.device.as_ref(), on, host) {
                 Ok(device) => {
-                    let placed = placed(address);
+                    let mut placed = placed(address);
+                    if self.seat.is_some() && address.device.is_none() {
+                        seated(&mut placed);
+                    }
                     wishes.add(Item::Address(device, placed));
                 }
                 Err(missing) => {
@@ -173,8 +190,37 @@ fn placed(address: &config::VirtualAddress) -> Placed {
     placed
 }
 
+/// What is different on the interface of a virtual MAC address: the interface below it is preferred on the way to its network, and
+/// link-local addresses bring the network with them, for there is no other.
+fn seated(placed: &mut Placed) {
+    placed.metric = Some(METRIC);
+    if let IpNet::V6(net) = placed.net
+        && net.addr().is_unicast_link_local()
+        && net.prefix_len() > LINK_LOCAL
+    {
+        placed.net = Ipv6Net::new(net.addr(), LINK_LOCAL).map_or(placed.net, IpNet::V6);
+    }
+}
+
+/// Accept_Mode False (RFC 9568 §6.1) does not concern the owner.
+fn closed(config: &config::Instance) -> BTreeSet<Closed> {
+    if config.accept || config.priority == Priority::OWNER {
+        return BTreeSet::new();
+    }
+    let above = config.virtual_mac.as_ref().map(|virtual_mac| &virtual_mac.name);
+    let interfaces = |address: &config::VirtualAddress| {
+        let own = std::iter::once(&config.interface);
+        own.chain(above).chain(&address.device).cloned().collect()
+    };
+    let closed = |one: &config::VirtualAddress| Closed {
+        address: one.net.addr(),
+        interfaces: interfaces(one),
+    };
+    config.held().map(closed).collect()
+}
+
 fn rule(rule: &config::Rule) -> Rule {
-    let part = |net: Option<ipnet::IpNet>| net.filter(|net| net.prefix_len() > 0);
+    let part = |net: Option<IpNet>| net.filter(|net| net.prefix_len() > 0);
     Rule {
         ipv6: rule.family == AddressFamily::Ipv6,
         priority: rule.priority,

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::error::Error;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use holdfast_net::{
     Announcer, Change, Effect, IfIndex, Interface, Inventory, Losses, MacAddress, Network,
     NetworkError, Waker, Watched, wait_until,
 };
 use holdfast_time::Instant;
+
+use super::acceptance::Acceptance;
+use super::claim::Claim;
+use super::virtual_mac::{SeatError, Seats};
 
 /// What the address thread asks of the kernel; in tests another one.
 pub(super) trait Kernel {
@@ -35,8 +41,44 @@ pub(super) trait Kernel {
     /// It was not sent, and why.
     fn announce(&mut self, on: &Interface, mac: MacAddress, address: IpAddr) -> Result<(), String>;
 
+    /// Does what comes before everything else.
+    fn begin(&mut self, _now: Instant) {}
+
+    /// Makes ready what an instance's addresses need, when it is on the interface `below` and `held` or not: the interface of its
+    /// virtual MAC address, and what keeps packets from being accepted. The answer is what stands in the way.
+    fn prepare(
+        &mut self,
+        _now: Instant,
+        _claim: &Claim,
+        _below: Option<&Interface>,
+        _held: bool,
+    ) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Silences the interface of an instance's virtual MAC address, now that its addresses have gone. The answer is what stands in the way.
+    fn rest(&mut self, _claim: &Claim) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Sleeps until there is something to hear, `waker` is woken or `until` has come.
     fn wait(&self, waker: &Waker, until: Instant);
+}
+
+/// An error with what caused it, in one sentence.
+pub(super) fn told(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Why the kernel can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum HostError {
+    /// No netlink socket.
+    Network(#[from] NetworkError),
+    /// Virtual MAC addresses can't be had.
+    Seats(#[from] SeatError),
 }
 
 /// The kernel of this host.
@@ -45,15 +87,30 @@ pub(super) struct Host {
     network: Network,
     /// One for each interface that addresses were announced on; to close one takes the kernel milliseconds.
     announcers: BTreeMap<IfIndex, Announcer>,
+    seats: Seats,
+    acceptance: Acceptance,
 }
 
 impl Host {
-    /// Opens the sockets and lists what there is.
+    /// Opens the sockets and lists what there is, without what an earlier run has left of virtual MAC addresses. `state` is the
+    /// directory of what outlives the daemon.
     ///
     /// # Errors
-    /// No netlink socket can be had.
-    pub(super) fn open(watched: Watched) -> Result<Self, NetworkError> {
-        Ok(Self { network: Network::open(watched)?, announcers: BTreeMap::new() })
+    /// No netlink socket can be had, or what sysctls were can't be read.
+    pub(super) fn open(claims: &[Claim], state: &Path) -> Result<Self, HostError> {
+        let watched = Watched {
+            routes: claims.iter().any(|claim| !claim.routes.is_empty()),
+            rules: claims.iter().any(|claim| !claim.rules.is_empty()),
+        };
+        // First, so that what is removed is not listed.
+        let seats = Seats::open(claims.iter().filter_map(|claim| claim.seat.as_ref()), state)?;
+        let closed = claims.iter().flat_map(|claim| claim.closed.iter().cloned()).collect();
+        Ok(Self {
+            network: Network::open(watched)?,
+            announcers: BTreeMap::new(),
+            seats,
+            acceptance: Acceptance::new(closed),
+        })
     }
 }
 
@@ -89,6 +146,36 @@ impl Kernel for Host {
             }
         };
         announcer.announce(mac, address).map_err(|error| error.to_string())
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.acceptance.begin(now);
+    }
+
+    fn prepare(
+        &mut self,
+        now: Instant,
+        claim: &Claim,
+        below: Option<&Interface>,
+        held: bool,
+    ) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !claim.closed.is_empty() {
+            problems.extend(self.acceptance.enforce(now).err());
+        }
+        if let Some(seat) = &claim.seat {
+            match self.seats.prepare(seat, below, held, self.network.inventory()) {
+                Ok(device) => device.into_iter().for_each(|device| self.network.note(device)),
+                Err(error) => problems.push(told(&error)),
+            }
+        }
+        problems
+    }
+
+    fn rest(&mut self, claim: &Claim) -> Vec<String> {
+        let Some(seat) = &claim.seat else { return Vec::new() };
+        let rested = self.seats.rest(seat, self.network.inventory());
+        rested.err().map(|error| told(&error)).into_iter().collect()
     }
 
     fn wait(&self, waker: &Waker, until: Instant) {

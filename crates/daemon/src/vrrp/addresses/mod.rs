@@ -5,27 +5,30 @@
 //! seconds. It follows the kernel's messages itself, so that nothing has to be listed for that. The VRRP thread never waits for it. It
 //! holds no state that decides anything.
 
+mod acceptance;
 mod announcing;
 mod claim;
 mod desk;
 mod kernel;
 mod restraint;
 mod tenant;
+mod virtual_mac;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use holdfast_config::{InterfaceSettings, Name};
-use holdfast_net::{NetworkError, WakeError, Waker, Watched, realtime};
+use holdfast_net::{WakeError, Waker, realtime};
 
 use self::announcing::Paces;
 pub(super) use self::claim::Claim;
 use self::desk::Desk;
 pub(super) use self::desk::{Outcome, Wanted};
-use self::kernel::{Host, Kernel};
+use self::kernel::{Host, HostError, Kernel};
 use self::worker::Worker;
 
 /// Below the VRRP thread's, above all that is not real-time.
@@ -36,39 +39,34 @@ const PRIORITY: u8 = 1;
 pub(super) struct AddressThread {
     desk: Arc<Desk>,
     claims: Vec<Claim>,
+    state: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Routes and rules are followed where somebody has any.
-fn watched(claims: &[Claim]) -> Watched {
-    Watched {
-        routes: claims.iter().any(|claim| !claim.routes.is_empty()),
-        rules: claims.iter().any(|claim| !claim.rules.is_empty()),
-    }
-}
-
 impl AddressThread {
-    /// Starts the thread for the instances of `claims`; announcements keep to the pace of their interface in `settings`. It wakes
-    /// `waker` when it ends.
+    /// Starts the thread for the instances of `claims`; announcements keep to the pace of their interface in `settings`. What outlives
+    /// the daemon is kept in the directory `state`. It wakes `waker` when it ends.
     ///
     /// # Errors
     /// No thread or no netlink socket can be had.
     pub(super) fn start(
         claims: Vec<Claim>,
         settings: &BTreeMap<String, InterfaceSettings>,
+        state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
         let pace =
             |(name, one): (&String, &InterfaceSettings)| (name.clone(), one.announce_interval);
         let paces = settings.iter().map(pace).collect();
-        let host = Host::open(watched(&claims)).map_err(AddressThreadError::Socket)?;
-        Self::with_kernel(host, claims, paces, waker)
+        let host = Host::open(&claims, state).map_err(AddressThreadError::Host)?;
+        Self::with_kernel(host, claims, paces, state, waker)
     }
 
     fn with_kernel<K: Kernel + Send + 'static>(
         kernel: K,
         claims: Vec<Claim>,
         paces: Paces,
+        state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
         let desk = Arc::new(Desk::new().map_err(AddressThreadError::Waker)?);
@@ -85,7 +83,7 @@ impl AddressThread {
                 worker.run();
             })
             .map_err(AddressThreadError::Thread)?;
-        Ok(Self { desk, claims, thread: Some(thread) })
+        Ok(Self { desk, claims, state: state.to_owned(), thread: Some(thread) })
     }
 
     /// Replaces what `instance` wants, without waiting.
@@ -106,7 +104,7 @@ impl AddressThread {
     /// Does once what a thread that died can't: removes the addresses that are not wanted any more, which are all.
     fn remove_without_thread(&self) {
         tracing::error!("the address thread had panicked: its addresses are removed without it");
-        match Host::open(watched(&self.claims)) {
+        match Host::open(&self.claims, &self.state) {
             Ok(host) => {
                 Worker::new(Arc::clone(&self.desk), host, &self.claims, Paces::new()).run();
             }
@@ -147,9 +145,9 @@ pub(crate) enum AddressThreadError {
     /// The operating system has no thread left.
     #[error("start the address thread")]
     Thread(#[source] io::Error),
-    /// No netlink socket.
+    /// The kernel can't be used.
     #[error(transparent)]
-    Socket(NetworkError),
+    Host(HostError),
     /// No way to wake the thread.
     #[error(transparent)]
     Waker(WakeError),
@@ -157,6 +155,7 @@ pub(crate) enum AddressThreadError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::IpAddr;
     use std::os::fd::AsFd;
 
@@ -205,11 +204,19 @@ mod tests {
             routes: Vec::new(),
             rules: Vec::new(),
             announce: Announce::default(),
+            seat: None,
+            closed: BTreeSet::new(),
         };
         let waker = Waker::new().unwrap();
         let broken = Broken::default();
-        let thread =
-            AddressThread::with_kernel(broken, vec![claim], Paces::new(), waker.clone()).unwrap();
+        let thread = AddressThread::with_kernel(
+            broken,
+            vec![claim],
+            Paces::new(),
+            Path::new("/"),
+            waker.clone(),
+        )
+        .unwrap();
         wait_until(&[waker.as_fd()], None).unwrap();
         assert!(!thread.works());
     }

@@ -55,6 +55,13 @@ pub(super) struct Plan {
     back: BTreeSet<Key>,
 }
 
+impl Plan {
+    /// Adds what keeps it from being all that is wanted.
+    pub(super) fn hinder(&mut self, problems: Vec<String>) {
+        self.problems.extend(problems);
+    }
+}
+
 impl Tenant {
     /// An instance of which `outcome` is known.
     pub(super) fn new(claim: Claim, outcome: Outcome) -> Self {
@@ -77,6 +84,10 @@ impl Tenant {
 
     pub(super) const fn claim(&self) -> &Claim {
         &self.claim
+    }
+
+    pub(super) const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     pub(super) const fn outcome(&self) -> &Outcome {
@@ -318,7 +329,9 @@ impl Tenant {
             let mac = if self.is_on(on.index) {
                 self.wanted.mac
             } else {
-                host.device_by_index(on.index).filter(|device| device.up)?.mac
+                // A macvlan that was just set up says so later.
+                let is_seat = self.claim.device.as_ref() == Some(&on.name);
+                host.device_by_index(on.index).filter(|device| device.up || is_seat)?.mac
             };
             let (on, address) = (on.clone(), placed.net.addr());
             Some(Target { on, mac: mac.filter(|mac| *mac != NO_MAC)?, address })

@@ -69,6 +69,7 @@ impl<K: Kernel> Worker<K> {
 
     /// Works until the desk is closed and what is not wanted any more has been removed.
     pub(super) fn run(mut self) {
+        self.kernel.begin(now());
         loop {
             self.turn(now());
             if self.closed {
@@ -135,14 +136,21 @@ impl<K: Kernel> Worker<K> {
         let Self { desk, kernel, tenants, .. } = self;
         let mut plans: Vec<(Name, Plan)> = Vec::new();
         for tenant in tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
-            plans.push((tenant.name().clone(), tenant.plan(now, kernel.inventory())));
+            let (below, held) = (tenant.wanted().interface.as_ref(), tenant.wanted().held);
+            let hindrances = kernel.prepare(now, tenant.claim(), below, held);
+            let mut plan = tenant.plan(now, kernel.inventory());
+            plan.hinder(hindrances);
+            plans.push((tenant.name().clone(), plan));
         }
         let changes = plans.iter().map(|(_, plan)| plan.changes.as_slice());
         let mut results = carry_out(kernel, changes.collect());
         // The last first: each takes its results from the end.
-        for (name, plan) in plans.into_iter().rev() {
+        for (name, mut plan) in plans.into_iter().rev() {
             let results = results.split_off(results.len().saturating_sub(plan.changes.len()));
             if let Some(tenant) = tenants.get_mut(&name) {
+                if !tenant.wanted().held {
+                    plan.hinder(kernel.rest(tenant.claim()));
+                }
                 tenant.settle(now, plan, results, kernel.inventory());
                 desk.report(&name, tenant.outcome().clone());
             }

@@ -1,0 +1,97 @@
+//! Accept_Mode False (RFC 9568 §6.1): keeps the firewall's table as it shall be for as long as the daemon runs. The addresses are in
+//! it whether they are held or not: one that is not held is not local, and nothing comes to it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use holdfast_net::firewall::{self, Closed, FirewallError};
+use holdfast_time::Instant;
+
+use super::kernel::told;
+use super::tenant::RETRY_DELAY;
+
+/// The firewall's table. Dropping it removes the table.
+#[derive(Debug)]
+pub(super) struct Acceptance {
+    closed: BTreeSet<Closed>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    InForce,
+    /// The last attempt failed, and when the next one may come.
+    Refused(String, Instant),
+}
+
+impl Acceptance {
+    /// Nothing is done yet.
+    pub(super) const fn new(closed: BTreeSet<Closed>) -> Self {
+        Self { closed, state: State::Open }
+    }
+
+    /// Makes the table, or removes the one that a killed daemon has left.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if !self.closed.is_empty() {
+            // Who needs it hears of a refusal when it asks.
+            drop(self.enforce(now));
+            return;
+        }
+        match firewall::is_closed() {
+            Ok(false) => {}
+            // Who can't make a table has left none.
+            Err(FirewallError::Start { .. }) => {}
+            Ok(true) => {
+                tracing::info!(
+                    table = firewall::TABLE,
+                    "the table that an earlier run has left is removed"
+                );
+                log(firewall::close(&BTreeSet::new()));
+            }
+            Err(error) => log(Err(error)),
+        }
+    }
+
+    /// Sees to it that the table is there; after a refusal it is tried again every second.
+    ///
+    /// # Errors
+    /// What the last attempt came to.
+    pub(super) fn enforce(&mut self, now: Instant) -> Result<(), String> {
+        match &self.state {
+            State::InForce => return Ok(()),
+            State::Refused(problem, again_at) if *again_at > now => return Err(problem.clone()),
+            State::Open | State::Refused(..) => {}
+        }
+        match firewall::close(&self.closed) {
+            Ok(()) => {
+                self.state = State::InForce;
+                Ok(())
+            }
+            Err(error) => {
+                let problem = told(&error);
+                // A moment earlier than who asks comes again.
+                let again_at = now + RETRY_DELAY.saturating_sub(Duration::from_millis(10));
+                self.state = State::Refused(problem.clone(), again_at);
+                Err(problem)
+            }
+        }
+    }
+}
+
+impl Drop for Acceptance {
+    fn drop(&mut self) {
+        if matches!(self.state, State::InForce) {
+            log(firewall::close(&BTreeSet::new()));
+        }
+    }
+}
+
+fn log(result: Result<(), FirewallError>) {
+    if let Err(error) = result.map_err(|error| told(&error)) {
+        tracing::error!(
+            error,
+            "packets to virtual addresses may be dropped though nobody wants it"
+        );
+    }
+}

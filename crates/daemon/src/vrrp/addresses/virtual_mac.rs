@@ -1,0 +1,212 @@
+//! The interfaces of virtual MAC addresses (RFC 9568 §7.3), and the sysctls that they need.
+//!
+//! Each is a macvlan that is made when the interface below it is there, up while the node is the Active, and removed at the end. What a
+//! killed daemon has left is removed at the start. Nothing of it is ever seen from a Backup: an interface that is down sends nothing,
+//! and its MAC address is in no filter.
+//!
+//! The interface below has to leave ARP for the virtual addresses alone: it answers for its own addresses only (arp_ignore), and asks
+//! with none but its own (arp_announce), for a request that carries a virtual address and the physical MAC address moves the
+//! address in every neighbour's table. IPv6 needs neither.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use holdfast_config as config;
+use holdfast_net::{
+    Device, IfIndex, Interface, Inventory, MacAddress, Macvlan, MacvlanError, Macvlans, Sysctl,
+    SysctlError, Sysctls,
+};
+use ipnet::IpNet;
+
+use super::kernel::told;
+
+/// Metric of the routes to the virtual addresses' networks: the interface below is preferred where it has one (0 and 256).
+pub(super) const METRIC: u32 = 4096;
+
+/// The interface of an instance's virtual MAC address, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) name: String,
+    pub(super) mac: MacAddress,
+    below: String,
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Seat {
+    /// That of the instance of `config`; none when it uses none.
+    pub(super) fn of(config: &config::Instance) -> Option<Self> {
+        let virtual_mac = config.virtual_mac.as_ref()?;
+        let has = |of: fn(&IpNet) -> bool| config.held().any(|address| of(&address.net));
+        Some(Self {
+            name: virtual_mac.name.clone(),
+            mac: MacAddress::new(config.vrid.mac(config.family)),
+            below: config.interface.clone(),
+            ipv4: has(|net| matches!(net, IpNet::V4(_))),
+            ipv6: has(|net| matches!(net, IpNet::V6(_))),
+        })
+    }
+
+    /// What the interface below needs, and what for each at least.
+    fn below(&self) -> Vec<(Sysctl, i64)> {
+        let sysctl = |name| Sysctl::ipv4(&self.below, name);
+        match self.ipv4 {
+            // 1: only for addresses of the interface that is asked. 2: always the best address of the interface that asks.
+            true => vec![(sysctl("arp_ignore"), 1), (sysctl("arp_announce"), 2)],
+            false => Vec::new(),
+        }
+    }
+
+    /// What the interface itself needs; it has it for as long as it exists.
+    fn own(&self) -> Vec<(Sysctl, i64)> {
+        let (v4, v6) =
+            (|name| Sysctl::ipv4(&self.name, name), |name| Sysctl::ipv6(&self.name, name));
+        let mut all = vec![
+            (v4("arp_ignore"), 1),
+            // Answers leave by the interface below, which is the way back for this filter. 2 also holds where `all` says 1.
+            (v4("rp_filter"), 2),
+            (v4("promote_secondaries"), 1),
+            // No link-local address of its own, no router's advice, no detection of duplicates.
+            (v6("addr_gen_mode"), 1),
+            (v6("accept_ra"), 0),
+            (v6("autoconf"), 0),
+            (v6("accept_dad"), 0),
+        ];
+        if self.ipv6 {
+            // The kernel's answers have the R flag (RFC 9568 §6.4.3, 8.2.2). It forwards no packet by this alone.
+            all.push((v6("forwarding"), 1));
+        } else {
+            all.push((v6("disable_ipv6"), 1));
+        }
+        all
+    }
+}
+
+/// Why an interface is not as it should be.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum SeatError {
+    /// The interface.
+    Macvlan(#[from] MacvlanError),
+    /// A sysctl.
+    Sysctl(#[from] SysctlError),
+}
+
+/// The interfaces that were made, by their names. Dropping it removes them, and gives the sysctls back.
+#[derive(Debug)]
+pub(super) struct Seats {
+    macvlans: Macvlans,
+    sysctls: Sysctls,
+    made: BTreeMap<String, Macvlan>,
+}
+
+impl Seats {
+    /// Removes what an earlier run has left: interfaces, and sysctls that none of `seats` needs any more. `state` is the directory
+    /// that remembers what sysctls were.
+    ///
+    /// # Errors
+    /// No netlink socket can be had, or the memory can't be read. What could not be removed is logged.
+    pub(super) fn open<'a>(
+        seats: impl Iterator<Item = &'a Seat>,
+        state: &Path,
+    ) -> Result<Self, SeatError> {
+        let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state)?);
+        for left in macvlans.list()? {
+            tracing::info!(interface = %left.interface, "the interface of a virtual MAC address that an earlier run has left is removed");
+            log(macvlans.delete(&left.interface).map_err(SeatError::from));
+        }
+        let needed = seats.flat_map(Seat::below).map(|(sysctl, _)| sysctl).collect();
+        for error in sysctls.keep_only(&needed) {
+            log(Err(error.into()));
+        }
+        Ok(Self { macvlans, sysctls, made: BTreeMap::new() })
+    }
+
+    /// Sees to it that the interface of `seat` is there, if the one below it, `below`, is, and up if it is `held`. What is there now has
+    /// to be added to what is known of the host.
+    ///
+    /// # Errors
+    /// Something was refused; the next call tries again.
+    pub(super) fn prepare(
+        &mut self,
+        seat: &Seat,
+        below: Option<&Interface>,
+        held: bool,
+        host: &Inventory,
+    ) -> Result<Option<Device>, SeatError> {
+        let Some(below) = below else {
+            self.made.remove(&seat.name);
+            return Ok(None);
+        };
+        for (sysctl, least) in seat.below() {
+            self.sysctls.raise(&sysctl, least)?;
+        }
+        let is_there = |index: IfIndex| host.device_by_index(index);
+        let known = self.made.get(&seat.name).filter(|made| {
+            made.parent == Some(below.index) && is_there(made.interface.index).is_some()
+        });
+        let macvlan = match known {
+            Some(known) => known.clone(),
+            None => self.make(seat, below)?,
+        };
+        let is_up = macvlan.up && is_there(macvlan.interface.index).is_some_and(|one| one.up);
+        if held && !is_up {
+            self.macvlans.set_up(&macvlan.interface, true)?;
+            self.made.insert(seat.name.clone(), Macvlan { up: true, ..macvlan.clone() });
+        }
+        let is_known = is_there(macvlan.interface.index).is_some_and(|one| one.up || !held);
+        let device =
+            || Device { interface: macvlan.interface.clone(), mac: Some(macvlan.mac), up: held };
+        Ok((!is_known).then(device))
+    }
+
+    /// Makes the interface anew, down, with the sysctls that it needs.
+    fn make(&mut self, seat: &Seat, below: &Interface) -> Result<Macvlan, SeatError> {
+        let left = self.macvlans.list()?.into_iter().find(|one| one.interface.name == seat.name);
+        if let Some(left) = left {
+            self.macvlans.delete(&left.interface)?;
+        }
+        let macvlan = self.macvlans.create(&seat.name, below, seat.mac)?;
+        for (sysctl, value) in seat.own() {
+            // A kernel without IPv6 has none of its sysctls.
+            match sysctl.write(value) {
+                Err(SysctlError::Write { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound && !seat.ipv6 => {}
+                written => written?,
+            }
+        }
+        self.made.insert(seat.name.clone(), macvlan.clone());
+        Ok(macvlan)
+    }
+
+    /// Sets the interface of `seat` down: its addresses are gone.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub(super) fn rest(&mut self, seat: &Seat, host: &Inventory) -> Result<(), SeatError> {
+        let Some(made) = self.made.get_mut(&seat.name) else { return Ok(()) };
+        let is_up = host.device_by_index(made.interface.index).is_some_and(|one| one.up);
+        if made.up || is_up {
+            made.up = false;
+            self.macvlans.set_up(&made.interface, false)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Seats {
+    fn drop(&mut self) {
+        for made in self.made.values() {
+            log(self.macvlans.delete(&made.interface).map_err(SeatError::from));
+        }
+        for error in self.sysctls.keep_only(&BTreeSet::new()) {
+            log(Err(error.into()));
+        }
+    }
+}
+
+fn log(result: Result<(), SeatError>) {
+    if let Err(error) = result.map_err(|error| told(&error)) {
+        tracing::error!(error, "something of a virtual MAC address was left behind");
+    }
+}

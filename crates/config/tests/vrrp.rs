@@ -186,6 +186,78 @@ fn every_kind_of_tracker_is_what_the_types_say() {
     assert_eq!((peer.min_tx.as_millis(), peer.multiplier.get(), peer.passive), (50, 3, false));
 }
 
+/// The codes that a file of two nodes has, each with 100 or what `nodes` says.
+fn codes(instance: &str, nodes: &str, more: &str) -> Vec<&'static str> {
+    let text = format!(
+        "node: lb1
+vrrp:
+  instances:
+    a:
+      interface: eth0
+      vrid: 51
+      addresses: [192.0.2.10/24]
+      per_node: {{{nodes}}}
+{instance}
+    b: {{interface: eth1, vrid: 52, addresses: [198.51.100.10/24]}}
+{more}
+"
+    );
+    let outcome = parse("f", &text, &Environment::new("lb1"));
+    outcome.diagnostics.iter().map(|found| found.code.as_str()).collect()
+}
+
+#[test]
+fn weights_that_can_change_who_is_active_are_not_warned_of() {
+    let nodes = "lb1: {priority: 150}, lb2: {priority: 100}";
+    let up = "  trackers: {up: {interface: eth1}, down: {interface: eth2}}";
+    let track = |list: &str| codes(&format!("      track: [{list}]"), nodes, up);
+    let too_small = ["HF0440"];
+    assert_eq!(track("{tracker: up, weight: -51}, down"), [""; 0]);
+    assert_eq!(track("{tracker: up, weight: -50}, down"), too_small, "equal: the Active stays");
+    assert_eq!(track("{tracker: up, weight: 51}, down"), [""; 0], "up on the other node only");
+    assert_eq!(track("{tracker: up, weight: -30}, {tracker: down, weight: -30}"), [""; 0], "both");
+    assert_eq!(track("{tracker: up, weight: -30}, {tracker: down, weight: 21}"), [""; 0], "both");
+    assert_eq!(track("{tracker: up, weight: -30}, {tracker: down, weight: 20}"), too_small);
+    assert_eq!(track("up, down"), [""; 0], "faults");
+    let file = "  trackers: {up: {file: {path: /run/x}}}";
+    let one = "      track: [{tracker: up, weight: -1}]";
+    assert_eq!(codes(one, nodes, file), [""; 0], "a file's number has no limit");
+    let one = "      track: [{tracker: up, weight: -100}]";
+    let group = "  trackers: {up: {interface: eth1}}\n  groups: {pair: {instances: [a, b]}}";
+    assert_eq!(codes(one, nodes, group), [""; 0]);
+    let group = "  trackers: {up: {interface: eth1}}\n  groups: {pair: {instances: [a, b], track: [{tracker: up, weight: -5}]}}";
+    assert_eq!(codes("", nodes, group), too_small, "the group's count for its instances");
+}
+
+#[test]
+fn priorities_and_preemption_are_looked_at_on_the_nodes_that_the_file_names() {
+    assert_eq!(codes("", "lb1: {priority: 110}, lb2: {priority: 100}", ""), [""; 0]);
+    assert_eq!(codes("", "lb1: {priority: 109}, lb2: {priority: 100}", ""), ["HF0439"]);
+    assert_eq!(codes("", "lb2: {priority: 91}", ""), ["HF0439"], "this node by the common keys");
+    assert_eq!(codes("", "lb1: {priority: 255}, lb2: {priority: 254}", ""), [""; 0], "an owner");
+    let up = "  trackers: {up: {interface: eth1}}";
+    let weight = "      track: [{tracker: up, weight: -60}]";
+    let nodes = "lb1: {priority: 150}, lb2: {priority: 100, preempt: false}";
+    assert_eq!(codes(weight, nodes, up), ["HF0441"]);
+    assert_eq!(codes("      track: up", nodes, up), [""; 0], "a fault");
+    let group = "  trackers: {up: {interface: eth1}}\n  groups: {pair: {instances: [a, b], track: [{tracker: up, weight: -60}]}}";
+    assert_eq!(codes("", nodes, group), ["HF0441"]);
+}
+
+#[test]
+fn a_route_of_another_table_or_metric_is_another_route() {
+    let routes = |second: &str| {
+        let list = format!(
+            "      routes: [{{to: default, via: 192.0.2.1}}, {{to: default, via: 192.0.2.2{second}}}]"
+        );
+        codes(&list, "", "")
+    };
+    assert_eq!(routes(""), ["HF0424"]);
+    assert_eq!(routes(", table: 100"), [""; 0]);
+    assert_eq!(routes(", metric: 5"), [""; 0]);
+    assert_eq!(routes(", table: main"), ["HF0424"]);
+}
+
 /// A password that no diagnostic may show, in every place and form.
 #[test]
 fn no_diagnostic_shows_a_password() {

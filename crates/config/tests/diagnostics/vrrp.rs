@@ -50,7 +50,11 @@ pub(crate) const CASES: &[Case] = &[
         "another interface",
         edge!("excluded: [{address: 192.0.2.11/24, label: 'eth1:web'}]"),
     ),
-    ("HF0421", "too long", edge!("excluded: [{address: 192.0.2.11/24, label: 'eth0:application'}]")),
+    (
+        "HF0421",
+        "too long",
+        edge!("excluded: [{address: 192.0.2.11/24, label: 'eth0:application'}]"),
+    ),
     ("HF0421", "ipv6", edge!("excluded: [{address: '2001:db8::1/64', label: 'eth0:web'}]")),
     ("HF0408", "excluded", edge!("excluded: [192.0.2.10/32]")),
     ("HF0422", "nowhere", edge!("routes: [{to: 198.51.100.0/24}]")),

@@ -44,6 +44,7 @@ fn example() -> Status {
         }],
         groups: vec![],
         trackers: vec![],
+        bfd: vec![],
         timing: Timing::default(),
         services: vec![Service {
             name: "web".into(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vrrp::{Group, Instance, Timing, Tracker};
+use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Status {
     pub groups: Vec<Group>,
     /// What VRRP watches, by name.
     pub trackers: Vec<Tracker>,
+    /// Its BFD sessions by peer.
+    pub bfd: Vec<BfdSession>,
     /// How punctual the VRRP thread is.
     pub timing: Timing,
     /// Its services by name.

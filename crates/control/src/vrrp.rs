@@ -124,6 +124,39 @@ pub struct Tracker {
     pub since_s: u64,
 }
 
+/// A BFD session (RFC 5880).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BfdSession {
+    /// The trackers that it is for.
+    pub trackers: Vec<String>,
+    /// The other side.
+    pub peer: IpAddr,
+    /// `admin_down`, `down`, `init` or `up` (§4.1).
+    pub state: String,
+    /// Seconds in this state.
+    pub since_s: u64,
+    /// Why this side's state changed last (§4.1 Diag).
+    pub diagnostic: String,
+    /// What the other side says that its state is.
+    pub remote_state: String,
+    /// What the other side says why.
+    pub remote_diagnostic: String,
+    /// The negotiated interval of sending in microseconds, before the jitter; none while nothing is sent.
+    pub transmit_interval_us: Option<u64>,
+    /// How long the other side may be silent, in microseconds; none while that is not known.
+    pub detection_time_us: Option<u64>,
+    /// Why it went down last.
+    pub last_down: Option<String>,
+    /// Why the last packet could not be sent.
+    pub fault: Option<String>,
+    /// Packets that were taken.
+    pub received: u64,
+    /// Packets that were sent.
+    pub sent: u64,
+    /// Packets that broke a rule, by rule.
+    pub discarded: BTreeMap<String, u64>,
+}
+
 /// How punctual the VRRP thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {

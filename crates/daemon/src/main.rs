@@ -4,13 +4,11 @@ mod api;
 mod capabilities;
 mod director;
 mod failure;
-#[allow(dead_code, unused_imports, reason = "the VRRP thread is connected to it next")]
 mod hooks;
 mod host;
 mod options;
 mod rate;
 mod signals;
-#[allow(dead_code, reason = "the VRRP thread is connected to it next")]
 mod trackers;
 mod vrrp;
 
@@ -31,8 +29,10 @@ use tokio::time::timeout;
 use crate::api::socket::ControlSocket;
 use crate::director::{Director, Kernel, KernelGone, Released};
 use crate::failure::Failure;
+use crate::hooks::Hooks;
 use crate::options::Options;
 use crate::signals::Signals;
+use crate::trackers::Trackers;
 use crate::vrrp::VrrpHandle;
 
 /// How long a stop waits for the addresses to be gone.
@@ -79,8 +79,12 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch()?;
     let released = Released::read(&config.daemon.state);
-    let mut vrrp = VrrpHandle::start(&config, released.names())
+    let (hooks, tell_hooks) = Hooks::start(&config);
+    let mut vrrp = VrrpHandle::start(&config, released.names(), tell_hooks)
         .map_err(|error| Failure::new("start", error))?;
+    let remote = vrrp.remote();
+    let trackers = Trackers::start(&config, move |tracker, reading| remote.track(tracker, reading));
+    let trackers = trackers.await.map_err(|error| Failure::new("start", error))?;
 
     let path = path.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
@@ -103,6 +107,8 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     holdfast_telemetry::service_manager::stopping();
     // A second signal means: now.
     vrrp.stop(STOP_PATIENCE, signals.stop()).await;
+    trackers.stop().await;
+    hooks.stop().await;
     drop(halt);
     if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
         tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");

@@ -187,7 +187,7 @@ fn table(registry: &mut Registry, ipvs: &Ipvs) {
 
 /// Whether a counter of an instance counts something else than packets.
 fn is_event(counter: &str) -> bool {
-    matches!(counter, "became_active" | "stalls")
+    matches!(counter, "became_active" | "stalls" | "near_takeovers" | "put_back" | "dual_actives")
 }
 
 fn signed(value: u64) -> i64 {
@@ -239,6 +239,7 @@ mod tests {
             vrrp: vec![instance],
             groups: vec![],
             trackers: vec![tracker],
+            bfd: vec![],
             timing,
             services: vec![],
             ipvs: None,

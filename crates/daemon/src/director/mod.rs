@@ -151,9 +151,8 @@ impl Director {
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
                 tokio::spawn(async move {
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
-                        let Snapshot { instances, groups, trackers, timing } = vrrp;
-                        let vrrp = instances;
-                        drop(answer.send(Status { vrrp, groups, trackers, timing, ..status }));
+                        let Snapshot { instances: vrrp, groups, trackers, bfd, timing } = vrrp;
+                        drop(answer.send(Status { vrrp, groups, trackers, bfd, timing, ..status }));
                     }
                 });
             }

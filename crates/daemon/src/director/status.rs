@@ -21,6 +21,7 @@ impl Director {
             vrrp: Vec::new(),
             groups: Vec::new(),
             trackers: Vec::new(),
+            bfd: Vec::new(),
             timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),

@@ -1,9 +1,10 @@
 //! The sync groups of the thread: what their members are goes in, and their orders are carried out at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
 
-use holdfast_config::{Group, Name};
+use holdfast_config::{Group, HookEvent, Name};
 use holdfast_control as control;
 use holdfast_engine::vrrp::{Order, SyncGroup};
 use holdfast_time::Instant;
@@ -11,12 +12,15 @@ use vrrp::Status;
 
 use super::instance::Means;
 use super::roster::Roster;
+use crate::hooks::{Notice, NoticeState, Subject};
 
 /// Every group, and which instance is in which.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     groups: Vec<SyncGroup>,
     of: BTreeMap<Name, usize>,
+    /// What hooks were told of each group last.
+    told: BTreeMap<Name, Status>,
 }
 
 impl Groups {
@@ -44,20 +48,34 @@ impl Groups {
         self.groups.iter().filter_map(SyncGroup::poll_timeout).min()
     }
 
-    /// Tells each group of its members that have something new, and does what it orders. Its members are those of one node: what one
-    /// of them does makes no news of another, so that this ends.
-    pub(super) fn settle(&mut self, now: Instant, roster: &mut Roster, means: Means<'_>) {
+    /// Tells the groups of their members that have something new, of all before any is asked, and does what they order. What one
+    /// member does makes no news of another, so that this ends.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        stops: bool,
+        roster: &mut Roster,
+        means: Means<'_>,
+    ) {
+        let mut touched = BTreeSet::new();
         while let Some(name) = roster.pop_news() {
-            let Some(group) = self.of.get(&name).and_then(|at| self.groups.get_mut(*at)) else {
-                continue;
-            };
-            observe(group, now, &name, roster);
-            carry_out(group, now, roster, means);
+            let Some(at) = self.of.get(&name) else { continue };
+            if let Some(group) = self.groups.get_mut(*at) {
+                observe(group, now, &name, roster);
+                touched.insert(*at);
+            }
         }
-        for group in &mut self.groups {
-            if group.poll_timeout().is_some_and(|at| at <= now) {
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            let due = group.poll_timeout().is_some_and(|due| due <= now);
+            if due {
                 group.handle_timeout(now);
+            }
+            if due || touched.contains(&at) {
                 carry_out(group, now, roster, means);
+                let status = group.status();
+                if self.told.insert(group.name().clone(), status) != Some(status) {
+                    notify(group.name(), status, stops, means);
+                }
             }
         }
     }
@@ -92,6 +110,25 @@ fn carry_out(group: &mut SyncGroup, now: Instant, roster: &mut Roster, means: Me
         roster.take_news(&name);
         observe(group, now, &name, roster);
     }
+}
+
+/// Tells the hooks of a group's state, and the log.
+fn notify(group: &Name, status: Status, stops: bool, means: Means<'_>) {
+    let (event, state) = match status {
+        Status::Active => (HookEvent::Active, NoticeState::Active),
+        Status::Initialize if stops => (HookEvent::Stop, NoticeState::Stop),
+        Status::Initialize => (HookEvent::Fault, NoticeState::Fault),
+        Status::Backup | Status::Releasing => (HookEvent::Backup, NoticeState::Backup),
+    };
+    tracing::info!(%group, state = ?state, "the sync group's state changed");
+    means.hooks.tell(Notice {
+        subject: Subject::Group(group.clone()),
+        event,
+        state,
+        priority: 0,
+        reason: "its instances have changed their states".to_owned(),
+        at: SystemTime::now(),
+    });
 }
 
 fn view(group: &SyncGroup) -> control::Group {

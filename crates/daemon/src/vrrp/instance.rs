@@ -6,9 +6,9 @@ mod status;
 mod transmit;
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use holdfast_config::{Checksum, Instance as InstanceConfig, Name, Password};
+use holdfast_config::{Checksum, HookEvent, Instance as InstanceConfig, Name, Password};
 use holdfast_engine::vrrp::{Member, Succession};
 use holdfast_net::{Datagram, Interface, VrrpSocketError};
 use holdfast_time::Instant;
@@ -22,6 +22,7 @@ pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
+use crate::hooks::{HookSender, Notice, NoticeState, Subject};
 use crate::rate::RateLimit;
 
 /// A VRRP instance at work.
@@ -49,12 +50,16 @@ pub(super) struct Instance {
     discards: RateLimit,
 }
 
-/// What an instance needs to act: the sockets that it sends on, and the thread that moves its addresses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Means<'a> {
-    pub(super) sockets: &'a Sockets,
-    pub(super) addresses: &'a AddressThread,
+/// What an instance needs to act: the sockets that it sends on, the thread that moves its addresses, the commands that want to know.
+#[derive(Debug)]
+pub(super) struct Outside {
+    pub(super) sockets: Sockets,
+    pub(super) addresses: AddressThread,
+    pub(super) hooks: HookSender,
 }
+
+/// The way there.
+pub(super) type Means<'a> = &'a Outside;
 
 impl Instance {
     /// The instance of `config`, which takes part as `role` says, as soon as its interface can be used and [`Instance::apply`] was
@@ -208,19 +213,19 @@ impl Instance {
     fn act(&mut self, means: Means<'_>) {
         while let Some(action) = self.router.poll_action() {
             match action {
-                Action::SendAdvertisement { priority } => self.advertise(priority, means.sockets),
+                Action::SendAdvertisement { priority } => self.advertise(priority, &means.sockets),
                 Action::InstallAddresses => self.wanted.held = true,
                 Action::RemoveAddresses => self.wanted.held = false,
                 Action::Announce => self.wanted.announcements += 1,
-                Action::Report(transition) => self.report(transition),
-                Action::Observe(observation) => self.observe(observation),
+                Action::Report(transition) => self.report(transition, means),
+                Action::Observe(observation) => self.observe(observation, means),
                 // Only other parameters bring the first about, and they don't change while the daemon runs.
                 action @ Action::UpdateAddresses { .. } | action => {
                     tracing::error!(?action, "an action that this daemon does not know")
                 }
             }
         }
-        self.tell(means.addresses);
+        self.tell(&means.addresses);
     }
 
     /// Tells the address thread what is wanted now, if that has changed.
@@ -232,7 +237,7 @@ impl Instance {
         }
     }
 
-    fn report(&mut self, transition: Transition) {
+    fn report(&mut self, transition: Transition, means: Means<'_>) {
         self.transitions = self.transitions.saturating_add(1);
         self.last = Some(transition);
         self.succession.forget();
@@ -248,10 +253,47 @@ impl Instance {
             reason = transition.reason.label(),
             "the VRRP state changed"
         );
+        let event = match transition.to {
+            Status::Active => HookEvent::Active,
+            Status::Backup => HookEvent::Backup,
+            Status::Initialize if self.role.stops() => HookEvent::Stop,
+            Status::Initialize => HookEvent::Fault,
+            // It has the addresses still, and soon it is something else.
+            Status::Releasing => return,
+        };
+        self.notify(event, transition.reason.label(), means);
     }
 
-    fn observe(&mut self, observation: Observation) {
+    /// Tells the hooks.
+    fn notify(&self, event: HookEvent, reason: &str, means: Means<'_>) {
+        let fault = || self.fault.clone().or_else(|| self.role.fault());
+        let reason = Some(event == HookEvent::Fault)
+            .filter(|fault| *fault)
+            .and_then(|_| fault())
+            .unwrap_or_else(|| reason.to_owned());
+        means.hooks.tell(Notice {
+            subject: Subject::Instance(self.config.name.clone()),
+            event,
+            state: match self.router.status() {
+                Status::Active | Status::Releasing => NoticeState::Active,
+                Status::Backup => NoticeState::Backup,
+                Status::Initialize if self.role.stops() => NoticeState::Stop,
+                Status::Initialize => NoticeState::Fault,
+            },
+            priority: self.router.priority().value(),
+            reason,
+            at: SystemTime::now(),
+        });
+    }
+
+    fn observe(&mut self, observation: Observation, means: Means<'_>) {
         let instance = &self.config.name;
+        if matches!(
+            observation,
+            Observation::LowerRankHeard { .. } | Observation::DualActiveBegan { .. }
+        ) {
+            self.notify(HookEvent::LowerPriority, "a router of lower priority advertises", means);
+        }
         match observation {
             // Each comes once for what it tells of.
             Observation::DualActiveBegan { source, priority } => {

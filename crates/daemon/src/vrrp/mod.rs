@@ -25,11 +25,13 @@ use holdfast_engine::vrrp::Reading;
 use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
+use self::bfd::{BfdError, BfdHandle, BfdRemote, Change};
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
+use crate::hooks::HookSender;
 
 /// So many commands wait for the thread; it takes them all each time that it wakes.
 const COMMANDS_MAX: usize = 64;
@@ -59,6 +61,7 @@ pub(crate) struct Snapshot {
     pub(crate) instances: Vec<control::Instance>,
     pub(crate) groups: Vec<control::Group>,
     pub(crate) trackers: Vec<control::Tracker>,
+    pub(crate) bfd: Vec<control::BfdSession>,
     pub(crate) timing: control::Timing,
 }
 
@@ -77,16 +80,22 @@ struct Plan {
     released: BTreeSet<Name>,
     node: String,
     readings: Readings,
+    hooks: HookSender,
     /// The directory of what outlives the daemon.
     state: PathBuf,
 }
 
 impl Plan {
-    fn new(config: &Config, released: &BTreeSet<Name>, readings: Readings) -> Self {
+    fn new(
+        config: &Config,
+        released: &BTreeSet<Name>,
+        readings: Readings,
+        hooks: HookSender,
+    ) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
         let (released, state) = (released.clone(), config.daemon.state.clone());
-        Self { instances, settings, released, node, readings, state }
+        Self { instances, settings, released, node, readings, hooks, state }
     }
 }
 
@@ -95,8 +104,9 @@ impl Plan {
 pub(crate) struct VrrpHandle {
     remote: VrrpRemote,
     thread: JoinHandle<()>,
-    /// Closed when the thread ends, by a panic too.
-    gone: oneshot::Receiver<()>,
+    /// Closed when the thread ends, by a panic too; none when that was noticed.
+    gone: Option<oneshot::Receiver<()>>,
+    bfd: Option<BfdHandle>,
 }
 
 /// The way to the VRRP thread.
@@ -105,6 +115,7 @@ pub(crate) struct VrrpRemote {
     commands: SyncSender<Command>,
     readings: Readings,
     waker: Waker,
+    bfd: Option<BfdRemote>,
 }
 
 /// Why there is no VRRP.
@@ -120,6 +131,9 @@ pub(crate) enum VrrpError {
     /// No way to wake the thread.
     #[error("start the VRRP thread")]
     Waker(#[source] WakeError),
+    /// No BFD.
+    #[error(transparent)]
+    Bfd(BfdError),
     /// The thread could not open what it needs.
     #[error("start VRRP instance `{instance}`")]
     Instance {
@@ -136,12 +150,16 @@ impl VrrpHandle {
     ///
     /// # Errors
     /// The thread, a socket or the link monitor could not be had: a capability is missing, say.
-    pub(crate) fn start(config: &Config, released: &BTreeSet<Name>) -> Result<Self, VrrpError> {
+    pub(crate) fn start(
+        config: &Config,
+        released: &BTreeSet<Name>,
+        hooks: HookSender,
+    ) -> Result<Self, VrrpError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
-        let plan = Plan::new(config, released, readings.clone());
+        let plan = Plan::new(config, released, readings.clone(), hooks);
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
@@ -161,12 +179,18 @@ impl VrrpHandle {
             })
             .map_err(VrrpError::Spawn)?;
         match is_ready.recv() {
-            Ok(Ok(())) => {
-                Ok(Self { remote: VrrpRemote { commands, readings, waker }, thread, gone })
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                return Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start")));
             }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
+        let mut remote = VrrpRemote { commands, readings, waker, bfd: None };
+        let told = remote.clone();
+        let bfd = BfdHandle::start(&config.vrrp, move |change| told.follow_session(change));
+        let bfd = bfd.map_err(VrrpError::Bfd)?;
+        remote.bfd = bfd.as_ref().map(BfdHandle::remote);
+        Ok(Self { remote, thread, gone: Some(gone), bfd })
     }
 
     /// A way to the thread that can be kept elsewhere.
@@ -176,21 +200,29 @@ impl VrrpHandle {
 
     /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
     pub(crate) async fn gone(&mut self) {
-        // Nothing is ever sent: the channel closes.
-        drop((&mut self.gone).await);
+        if let Some(gone) = &mut self.gone {
+            // Nothing is ever sent: the channel closes.
+            drop(gone.await);
+        }
+        self.gone = None;
     }
 
     /// Steps back everywhere: priority-0 advertisements; the addresses go when another router has them, or after four intervals.
     /// Returns when that is done. When `hurry` comes it is done at once; `patience` is for what can't wait for a router.
-    pub(crate) async fn stop(self, patience: Duration, hurry: impl Future<Output = ()>) {
+    pub(crate) async fn stop(mut self, patience: Duration, hurry: impl Future<Output = ()>) {
         self.remote.send(Command::Stop);
-        let Self { thread, remote, mut gone } = self;
+        let remote = self.remote.clone();
         tokio::select! {
-            _closed = &mut gone => {}
+            () = self.gone() => {}
             () = hurry => remote.send(Command::StopNow),
             () = tokio::time::sleep(HANDOVER_MAX) => remote.send(Command::StopNow),
         }
+        let Self { thread, bfd, .. } = self;
+        // The peers' sessions end when this node is no longer their Active, and by intent.
         let joined = tokio::task::spawn_blocking(move || {
+            if let Some(bfd) = bfd {
+                bfd.stop();
+            }
             if thread.join().is_err() {
                 // The address thread ended with it, and removed what it held.
                 tracing::error!("the VRRP thread had panicked");
@@ -210,7 +242,12 @@ impl VrrpRemote {
     pub(crate) async fn status(&self) -> Option<Snapshot> {
         let (answer, status) = oneshot::channel();
         self.send(Command::Status(answer));
-        status.await.ok()
+        let snapshot = status.await.ok()?;
+        let bfd = match &self.bfd {
+            Some(bfd) => bfd.status().await.map(|status| bfd::view(&status)).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        Some(Snapshot { bfd, ..snapshot })
     }
 
     /// Changes the roles of `instances`: of all or, when one refuses, of none. None when the thread has gone or takes no commands.
@@ -228,6 +265,15 @@ impl VrrpRemote {
     pub(crate) fn track(&self, tracker: Name, reading: Reading) {
         self.readings.put(tracker, reading);
         self.wake();
+    }
+
+    /// Tells what has become of a BFD session.
+    fn follow_session(&self, change: Change) {
+        let Change { tracker, reading, lost } = change;
+        if let Some(peer) = lost {
+            self.readings.lose(peer);
+        }
+        self.track(tracker, reading);
     }
 
     fn send(&self, command: Command) {

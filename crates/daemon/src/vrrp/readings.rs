@@ -1,23 +1,41 @@
-//! What watchers say, on its way to the VRRP thread: one slot a tracker, so that nothing can be dropped and nothing grows.
+//! What watchers say, on its way to the VRRP thread: one slot a tracker and a peer, so that nothing can be dropped and nothing grows.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_config::Name;
 use holdfast_engine::vrrp::Reading;
 
-/// The newest reading of each tracker that the thread has not taken yet.
+/// What the thread has not taken yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Readings(Arc<Mutex<BTreeMap<Name, Reading>>>);
+pub(super) struct Readings(Arc<Mutex<News>>);
+
+/// The newest reading of each tracker, and the peers that BFD has lost.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) readings: BTreeMap<Name, Reading>,
+    pub(super) lost: BTreeSet<IpAddr>,
+}
 
 impl Readings {
     /// Puts a reading in the place of an older one.
     pub(super) fn put(&self, tracker: Name, reading: Reading) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tracker, reading);
+        self.lock().readings.insert(tracker, reading);
+    }
+
+    /// Notes that BFD has lost `peer`.
+    pub(super) fn lose(&self, peer: IpAddr) {
+        self.lock().lost.insert(peer);
     }
 
     /// Takes what is new.
-    pub(super) fn take(&self) -> BTreeMap<Name, Reading> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn take(&self) -> News {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// No change is made in parts, so what a thread that panicked has left is whole.
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ use vrrp::receive;
 
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
-use super::instance::{Instance, Means, Role, identify};
+use super::instance::{Instance, Means, Outside, Role, identify};
 use super::lateness::Lateness;
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
@@ -34,9 +34,8 @@ const SUSPENSION: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct VrrpThread {
     roster: Roster,
-    sockets: Sockets,
+    outside: Outside,
     links: LinkMonitor,
-    addresses: AddressThread,
     commands: Receiver<Command>,
     waker: Waker,
     /// Packets that no instance was there for, of each socket, by reason.
@@ -118,9 +117,8 @@ impl VrrpThread {
             .map_err(|error| VrrpError::Thread(error.into()))?;
         Ok(Self {
             roster: Roster::new(instances),
-            sockets,
+            outside: Outside { sockets, addresses, hooks: plan.hooks },
             links,
-            addresses,
             commands,
             waker,
             strays: BTreeMap::new(),
@@ -149,6 +147,9 @@ impl VrrpThread {
             if news.links {
                 self.follow_links();
             }
+            if self.tracking.links_timeout(now()) {
+                self.see_interfaces();
+            }
             let read_until = self.read_packets(&news.sockets);
             self.fire_timers(&read_until, news.idle_at);
             self.settle();
@@ -159,21 +160,20 @@ impl VrrpThread {
             news = self.sleep();
         }
         // Waits until the addresses are gone.
-        drop(self.addresses);
+        drop(self.outside);
     }
 
     /// Lets every instance take part that shall.
     fn enter(&mut self) {
-        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
-        self.roster.each(|instance| instance.apply(now(), means));
+        let Self { roster, outside, .. } = self;
+        roster.each(|instance| instance.apply(now(), outside));
     }
 
     /// Lets trackers and groups say what follows from all that is new.
     fn settle(&mut self) {
-        let Self { roster, sockets, addresses, tracking, groups, .. } = self;
-        let means = Means { sockets, addresses };
-        tracking.settle(now(), roster, means);
-        groups.settle(now(), roster, means);
+        let Self { roster, outside, tracking, groups, stop, .. } = self;
+        tracking.settle(now(), roster, outside);
+        groups.settle(now(), *stop != Stop::No, roster, outside);
     }
 
     fn is_over(&self) -> bool {
@@ -187,7 +187,7 @@ impl VrrpThread {
     /// Takes every command that waits.
     fn take_commands(&mut self) {
         self.waker.drain();
-        if !self.addresses.works() {
+        if !self.outside.addresses.works() {
             tracing::error!("the address thread ended by a fault of the daemon: VRRP stops");
             self.step_back(Stop::Now);
             return;
@@ -212,14 +212,13 @@ impl VrrpThread {
 
     fn step_back(&mut self, stop: Stop) {
         self.stop = stop;
-        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
-        self.roster.each(|instance| instance.shut_down(now(), means));
+        let Self { roster, outside, .. } = self;
+        roster.each(|instance| instance.shut_down(now(), outside));
     }
 
     /// What the operator wants of `names`, of all or, when one of them can't, of none.
     fn change_roles(&mut self, names: &[Name], verb: RoleVerb) -> Result<Roles, RoleError> {
-        let Self { roster, sockets, addresses, .. } = self;
-        let means = Means { sockets, addresses };
+        let Self { roster, outside, .. } = self;
         for name in names {
             roster.with(name, |instance| instance.may(verb)).transpose()?;
         }
@@ -227,9 +226,9 @@ impl VrrpThread {
         let mut changed = false;
         for name in names {
             let new = roster.with(name, |instance| match verb {
-                RoleVerb::Release { .. } => instance.release(at, means),
-                RoleVerb::Resume => instance.take_part_again(at, means),
-                RoleVerb::Failover => instance.fail_over(at, means),
+                RoleVerb::Release { .. } => instance.release(at, outside),
+                RoleVerb::Resume => instance.take_part_again(at, outside),
+                RoleVerb::Failover => instance.fail_over(at, outside),
             });
             changed |= new.unwrap_or(false);
         }
@@ -243,13 +242,14 @@ impl VrrpThread {
             instances: self.roster.iter().map(|one| self.view(at, one)).collect(),
             groups: self.groups.view(),
             trackers: self.tracking.view(at),
+            bfd: Vec::new(),
             timing: self.lateness.view(self.timing.clone()),
         }
     }
 
     fn view(&self, at: Instant, instance: &Instance) -> control::Instance {
         let strays = instance.socket().and_then(|key| self.strays.get(&key));
-        instance.status(at, strays, &self.addresses.outcome(instance.name()))
+        instance.status(at, strays, &self.outside.addresses.outcome(instance.name()))
     }
 
     /// After a sleep of the whole machine the queues have lost what peers sent meanwhile (C5).
@@ -261,8 +261,8 @@ impl VrrpThread {
         }
         self.suspended = suspended;
         tracing::warn!(?slept, "the machine was suspended: Backups listen anew");
-        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
-        self.roster.each(|instance| instance.resume(now(), means));
+        let Self { roster, outside, .. } = self;
+        roster.each(|instance| instance.resume(now(), outside));
     }
 
     /// Takes the changes of interfaces that have been heard of, and lets every instance see what its interface is now.
@@ -287,52 +287,46 @@ impl VrrpThread {
     }
 
     fn see_interfaces(&mut self) {
-        let Self { roster, sockets, links, addresses, tracking, .. } = self;
-        tracking.follow_links(now(), links.interfaces());
+        let Self { roster, outside, links, tracking, .. } = self;
+        let at = now();
+        tracking.follow_links(at, links.interfaces());
         roster.each(|instance| {
-            if let Err(error) = instance.see_interface(now(), links, sockets, addresses) {
+            let opened = instance.open_socket(links, &mut outside.sockets);
+            if let Err(error) = &opened {
                 tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
             }
+            let up = tracking.is_up(instance.interface_name());
+            instance.see_interface(at, links, up, &opened, outside);
         });
         roster.find_sockets();
     }
 
     /// What is gone takes its part of every instance's state along, even if something that looks the same is there already.
     fn lose_what_is_gone(&mut self, event: &LinkEvent) {
-        let means = Means { sockets: &self.sockets, addresses: &self.addresses };
-        match event {
-            LinkEvent::LinkRemoved(interface) => {
-                self.roster.each(|instance| instance.interface_removed(now(), interface, means));
-                self.sockets.close(interface.index);
-                self.strays.retain(|(index, _), _| *index != interface.index);
-            }
-            LinkEvent::AddressRemoved { interface, address } => {
-                self.roster.each(|instance| {
-                    instance.address_removed(interface, address, means.addresses);
-                });
-            }
-            LinkEvent::Link(_) | LinkEvent::Address { .. } => {}
+        if let LinkEvent::LinkRemoved(interface) = event {
+            let Self { roster, outside, .. } = self;
+            roster.each(|instance| instance.interface_removed(now(), interface, outside));
+            outside.sockets.close(interface.index);
+            self.strays.retain(|(index, _), _| *index != interface.index);
         }
     }
 
     /// Gives every packet that has arrived to the instance that it is for.
     fn read_packets(&mut self, readable: &[SocketKey]) -> Vec<(SocketKey, Instant)> {
-        let Self { roster, sockets, addresses, strays, .. } = self;
-        let means = Means { sockets, addresses };
-        sockets.drain(readable, |key, datagram, payload| {
-            if let Err(reason) = dispatch(roster, means, key, datagram, payload) {
+        let Self { roster, outside, strays, .. } = self;
+        outside.sockets.drain(readable, |key, datagram, payload| {
+            if let Err(reason) = dispatch(roster, outside, key, datagram, payload) {
                 strays.entry(key).or_default().count(reason);
             }
         })
     }
 
     fn fire_timers(&mut self, read_until: &[(SocketKey, Instant)], idle_at: Instant) {
-        let Self { roster, sockets, addresses, lateness, .. } = self;
-        let means = Means { sockets, addresses };
+        let Self { roster, outside, lateness, .. } = self;
         roster.due(now(), |instance| {
             let read = read_until.iter().find(|(key, _)| instance.socket() == Some(*key));
             let read = read.map_or(idle_at, |(_, until)| *until);
-            if let Some(late) = instance.fire(now(), read, means) {
+            if let Some(late) = instance.fire(now(), read, outside) {
                 lateness.count(late);
             }
         });
@@ -343,7 +337,7 @@ impl VrrpThread {
         let deadline = deadlines.into_iter().flatten().min();
         let descriptors: Vec<BorrowedFd<'_>> = [self.waker.as_fd(), self.links.as_fd()]
             .into_iter()
-            .chain(self.sockets.descriptors())
+            .chain(self.outside.sockets.descriptors())
             .collect();
         let before = now();
         match wait_until(&descriptors, deadline) {
@@ -352,7 +346,7 @@ impl VrrpThread {
                 let idle = deadline.filter(|_| !ready.contains(&true));
                 let mut ready = ready.into_iter().skip(1);
                 let links = ready.next().unwrap_or(true);
-                let sockets = self.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
+                let sockets = self.outside.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
                 let sockets = sockets.map(|(key, _)| key).collect();
                 News { links, sockets, idle_at: idle.map_or(before, |at| at.max(before)) }
             }
@@ -360,7 +354,11 @@ impl VrrpThread {
                 // The timers still have to be served; without this pause a kernel out of memory would be asked in a busy loop.
                 tracing::error!(%error, "the VRRP thread could not sleep");
                 std::thread::sleep(Duration::from_millis(1));
-                News { links: true, sockets: self.sockets.keys().collect(), idle_at: before }
+                News {
+                    links: true,
+                    sockets: self.outside.sockets.keys().collect(),
+                    idle_at: before,
+                }
             }
         }
     }

@@ -1,16 +1,15 @@
 //! Tracking in the VRRP thread: readings and links go in, and instances stand otherwise.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use holdfast_config::{Instance as InstanceConfig, Name, TrackerKind, Vrrp};
 use holdfast_control as control;
-use holdfast_engine::vrrp::{Level, Reading, Standings, TrackerState};
+use holdfast_engine::vrrp::{Debounce, Level, Reading, Standings, TrackerState};
 use holdfast_net::Interfaces;
 use holdfast_time::Instant;
 
 use super::instance::Means;
-use super::readings::Readings;
+use super::readings::{News, Readings};
 use super::roster::Roster;
 
 /// The trackers and what they make of the instances.
@@ -19,8 +18,8 @@ pub(super) struct Tracking {
     standings: Standings,
     readings: Readings,
     kinds: BTreeMap<Name, &'static str>,
-    /// The other side of each BFD session, and whether it was up.
-    sessions: BTreeMap<Name, (IpAddr, bool)>,
+    /// The interfaces of instances that have delays: what counts of each.
+    links: BTreeMap<String, Debounce>,
 }
 
 impl Tracking {
@@ -32,13 +31,16 @@ impl Tracking {
         readings: Readings,
     ) -> Self {
         let trackers = config.trackers.iter();
-        let kinds = trackers.clone().map(|(name, one)| (name.clone(), kind(&one.kind))).collect();
-        let sessions = trackers.filter_map(|(name, one)| match &one.kind {
-            TrackerKind::Bfd(session) => Some((name.clone(), (session.peer, false))),
-            _ => None,
+        let kinds = trackers.map(|(name, one)| (name.clone(), kind(&one.kind))).collect();
+        let delayed = config.interfaces.iter().filter(|(name, settings)| {
+            let delays = settings.up_delay.max(settings.down_delay);
+            !delays.is_zero() && instances.iter().any(|one| one.interface == **name)
         });
-        let sessions = sessions.collect();
-        Self { standings: Standings::new(now, config, instances), readings, kinds, sessions }
+        let links = delayed.map(|(name, settings)| {
+            (name.clone(), Debounce::new(now, settings.up_delay, settings.down_delay))
+        });
+        let links = links.collect();
+        Self { standings: Standings::new(now, config, instances), readings, kinds, links }
     }
 
     /// Takes what has become of the interfaces that are watched.
@@ -46,26 +48,31 @@ impl Tracking {
         let watched = self.standings.trackers().interfaces();
         let watched: Vec<String> = watched.into_iter().map(str::to_owned).collect();
         for name in watched {
-            let reading = match interfaces.by_name(&name) {
-                None => Reading::down(format!("there is no interface {name}")),
-                Some(state) if state.link.up => Reading::up(format!("{name} is up")),
-                Some(_) => Reading::down(format!("{name} is down")),
-            };
-            self.standings.link(now, &name, &reading);
+            self.standings.link(now, &name, &read(&name, interfaces));
+        }
+        for (name, link) in &mut self.links {
+            link.handle(now, read(name, interfaces));
         }
     }
 
-    /// Takes what watchers have read, and lets the instances stand as that makes them. A BFD session that goes down says that its other
-    /// side is gone: whoever has it for its Active takes that for its goodbye.
+    /// Whether an instance's interface counts as up; none where it has no delay.
+    pub(super) fn is_up(&self, interface: &str) -> Option<bool> {
+        self.links.get(interface)?.counts().level().is_up()
+    }
+
+    /// Lets interfaces count that have been up or down for long enough; true when one has.
+    pub(super) fn links_timeout(&mut self, now: Instant) -> bool {
+        self.links.values_mut().fold(false, |changed, link| link.handle_timeout(now) || changed)
+    }
+
+    /// Takes what watchers have read, and lets the instances stand as that makes them. Whoever has a peer that BFD lost for its Active
+    /// takes that for its goodbye.
     pub(super) fn settle(&mut self, now: Instant, roster: &mut Roster, means: Means<'_>) {
-        for (tracker, reading) in self.readings.take() {
-            if let Some((peer, was_up)) = self.sessions.get_mut(&tracker) {
-                let up = reading.level() == Level::Up;
-                if std::mem::replace(was_up, up) && !up {
-                    let peer = *peer;
-                    roster.each(|instance| instance.lose_active(now, peer, means));
-                }
-            }
+        let News { readings, lost } = self.readings.take();
+        for peer in lost {
+            roster.each(|instance| instance.lose_active(now, peer, means));
+        }
+        for (tracker, reading) in readings {
             self.standings.handle(now, &tracker, reading);
         }
         self.standings.handle_timeout(now);
@@ -77,7 +84,8 @@ impl Tracking {
 
     /// When a delay is over.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.standings.poll_timeout()
+        let links = self.links.values().filter_map(Debounce::poll_timeout);
+        self.standings.poll_timeout().into_iter().chain(links).min()
     }
 
     /// The trackers as the API shows them.
@@ -100,6 +108,15 @@ impl Tracking {
             reason: format!("{}{}", tracker.sentence, doubt.unwrap_or_default()),
             since_s: now.saturating_since(tracker.since).as_secs(),
         }
+    }
+}
+
+/// What an interface is now.
+fn read(name: &str, interfaces: &Interfaces) -> Reading {
+    match interfaces.by_name(name) {
+        None => Reading::down(format!("there is no interface {name}")),
+        Some(state) if state.link.up => Reading::up(format!("{name} is up")),
+        Some(_) => Reading::down(format!("{name} is down")),
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use holdfast_bfd::{Counters, Diagnostic, Discards, State};
 use holdfast_config::{BfdSession, Name, TrackerKind, Vrrp};
+use holdfast_control as control;
 use holdfast_engine::vrrp::Reading;
 use holdfast_net::{BfdSocketError, WakeError, Waker};
 use tokio::sync::oneshot;
@@ -73,6 +74,33 @@ pub(crate) struct BfdStatus {
     pub(crate) sessions: Vec<SessionStatus>,
     /// Packets that were for no session.
     pub(crate) strays: Discards,
+}
+
+/// The sessions as the API shows them.
+pub(super) fn view(status: &BfdStatus) -> Vec<control::BfdSession> {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let view = |session: &SessionStatus| control::BfdSession {
+        trackers: session.trackers.iter().map(ToString::to_string).collect(),
+        peer: session.peer,
+        state: session.state.label().to_owned(),
+        since_s: session.since.as_secs(),
+        diagnostic: session.diagnostic.label().to_owned(),
+        remote_state: session.remote_state.label().to_owned(),
+        remote_diagnostic: session.remote_diagnostic.label().to_owned(),
+        transmit_interval_us: session.transmit_interval.map(micros),
+        detection_time_us: session.detection_time.map(micros),
+        last_down: session.last_down.clone(),
+        fault: session.fault.clone(),
+        received: session.counters.received,
+        sent: session.counters.sent,
+        discarded: session
+            .discarded
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| (reason.label().to_owned(), count))
+            .collect(),
+    };
+    status.sessions.iter().map(view).collect()
 }
 
 /// What is asked of the thread.

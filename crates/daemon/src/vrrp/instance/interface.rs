@@ -4,14 +4,17 @@ use std::net::IpAddr;
 
 use holdfast_net::{Interface, InterfaceAddress, InterfaceState, LinkMonitor, VrrpSocketError};
 use holdfast_time::Instant;
-use ipnet::IpNet;
 use vrrp::{AddressFamily, Event, Peer, Priority};
 
-use super::super::addresses::AddressThread;
 use super::super::sockets::Sockets;
 use super::{Instance, Means};
 
 impl Instance {
+    /// The interface's name.
+    pub(in super::super) fn interface_name(&self) -> &str {
+        &self.config.interface
+    }
+
     /// Opens the socket on the interface, where there is one.
     ///
     /// # Errors
@@ -29,28 +32,25 @@ impl Instance {
         }
     }
 
-    /// Takes note of what the interface is now: there or not, up or not, with which address. Opens the socket for one that is new.
-    ///
-    /// # Errors
-    /// The socket can't be opened; the instance stays in Initialize and says so.
+    /// Takes note of what the interface is now: there or not, up or not, with which address. `up` is what counts of it after the
+    /// delays of `vrrp.interfaces`. The socket for one that is new was opened, or could not be.
     pub(in super::super) fn see_interface(
         &mut self,
         now: Instant,
         links: &LinkMonitor,
-        sockets: &mut Sockets,
-        addresses: &AddressThread,
-    ) -> Result<(), VrrpSocketError> {
-        let opened = self.open_socket(links, sockets);
-        let means = Means { sockets, addresses };
+        up: Option<bool>,
+        opened: &Result<(), VrrpSocketError>,
+        means: Means<'_>,
+    ) {
         let found = links.interfaces().by_name(&self.config.interface);
         if let Some(state) = found {
             self.on = Some(state.link.interface.clone());
             self.wanted.mac = self.virtual_mac().or(state.link.mac);
         }
-        let fault = match (&opened, found) {
+        let fault = match (opened, found) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => Err(self.no_interface()),
-            (Ok(()), Some(state)) => self.usable(state),
+            (Ok(()), Some(state)) => self.usable(state, up.unwrap_or(state.link.up)),
         };
         match fault {
             Ok(primary) => {
@@ -63,17 +63,16 @@ impl Instance {
         if found.is_none() {
             self.on = None;
         }
-        self.tell(addresses);
-        opened
+        self.tell(&means.addresses);
     }
 
     /// The address to advertise from.
     ///
     /// # Errors
     /// The interface can't be used, and why.
-    fn usable(&self, state: &InterfaceState) -> Result<IpAddr, String> {
+    fn usable(&self, state: &InterfaceState, up: bool) -> Result<IpAddr, String> {
         let name = &self.config.interface;
-        if !state.link.up {
+        if !up {
             return Err(format!("interface {name} is down"));
         }
         let kind = match self.config.family {
@@ -99,22 +98,7 @@ impl Instance {
             self.lose_interface(now, self.no_interface(), means);
             self.on = None;
             self.wanted.losses += 1;
-            self.tell(means.addresses);
-        }
-    }
-
-    /// Takes note that an address has gone from an interface. What somebody has taken from an Active is put back: the kernel itself
-    /// takes IPv6 ones when the interface goes down for a moment.
-    pub(in super::super) fn address_removed(
-        &mut self,
-        interface: &Interface,
-        address: &IpNet,
-        addresses: &AddressThread,
-    ) {
-        let here = self.wanted.held && self.on.as_ref() == Some(interface);
-        if here && self.config.held().any(|one| one.net.addr() == address.addr()) {
-            self.wanted.looks += 1;
-            self.tell(addresses);
+            self.tell(&means.addresses);
         }
     }
 

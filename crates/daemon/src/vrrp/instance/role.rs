@@ -3,6 +3,7 @@
 //! Three things decide whether it takes part: the interface (S4), its faults, and the daemon (which starts later or stops). Its rank is
 //! what tracking makes of the priority; a released one is the last choice of all and takes no role from anybody who lives.
 
+use holdfast_config::HookEvent;
 use holdfast_engine::vrrp::Standing;
 use holdfast_time::Instant;
 use vrrp::{Event, Params, Priority, Status};
@@ -59,6 +60,11 @@ impl Role {
     /// Whether it was told to step back until it is told to resume.
     pub(super) const fn is_released(&self) -> bool {
         self.released
+    }
+
+    /// Whether the daemon stops.
+    pub(super) const fn stops(&self) -> bool {
+        self.stops
     }
 
     /// When it begins to take part.
@@ -120,8 +126,12 @@ impl Instance {
         if self.role.standing.priority != standing.priority {
             tracing::info!(instance = %self.config.name, from = %self.role.standing.priority, to = %standing.priority, "tracking has changed the priority");
         }
+        let changed = self.role.standing.priority != standing.priority;
         self.role.standing = standing;
         self.apply(now, means);
+        if changed {
+            self.notify(HookEvent::Priority, "tracking has changed the priority", means);
+        }
     }
 
     /// Its sync group keeps it out, for a reason, or lets it in again.

@@ -61,7 +61,7 @@ impl Instance {
             }),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions,
-            counters: counters(self.router.counters(), strays),
+            counters: counters(self.router.counters(), strays, outcome.put_back),
         }
     }
 
@@ -92,7 +92,11 @@ fn view_peer(now: Instant, peer: &SeenPeer) -> control::Peer {
 }
 
 /// `discarded_…` were for this instance; `stray_…` were for none, so that every instance of the socket has the same.
-fn counters(counters: &vrrp::Counters, strays: Option<&vrrp::Discards>) -> BTreeMap<String, u64> {
+fn counters(
+    counters: &vrrp::Counters,
+    strays: Option<&vrrp::Discards>,
+    put_back: u64,
+) -> BTreeMap<String, u64> {
     let discarded = counters.discarded.iter().map(|(reason, count)| ("discarded", reason, count));
     let strays = strays.into_iter().flat_map(vrrp::Discards::iter);
     let strays = strays.map(|(reason, count)| ("stray", reason, count));
@@ -106,6 +110,9 @@ fn counters(counters: &vrrp::Counters, strays: Option<&vrrp::Discards>) -> BTree
         ("lower_priority_heard", counters.lower_priority_heard),
         ("duplicate_source", counters.duplicate_source),
         ("stalls", counters.stalls),
+        ("dual_actives", counters.dual_actives),
+        ("near_takeovers", counters.near_takeovers),
+        ("put_back", put_back),
     ]
     .map(|(name, count)| (name.to_owned(), count))
     .into_iter()

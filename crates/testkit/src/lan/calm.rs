@@ -97,7 +97,8 @@ impl Lan {
             let all_preempt = circle.iter().all(|&one| self.router(one).params().preempts());
             assert!(!all_preempt || Some(rank(active)) == best, "I2: {active:?} is not the best");
             let node = self.node(id);
-            if node.learned_at > node.missed_at && node.learned_at > self.blurred {
+            let one_of_us = node.learned.is_some_and(|learned| circle.contains(&learned));
+            if one_of_us && node.learned_at > node.missed_at && node.learned_at > self.blurred {
                 assert_eq!(node.learned, Some(active), "I11: where {id:?} believes the address");
             }
         }

@@ -13,6 +13,9 @@ impl Lan {
     /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
     pub fn start(&mut self, id: NodeId) {
         self.disturb(format_args!("{id:?} starts"));
+        if self.node(id).holds_the_addresses() {
+            self.leaves(id);
+        }
         let now = self.now;
         let node = self.node_mut(id);
         let (address, clock, peers) = (node.address, node.clock, std::mem::take(&mut node.peers));
@@ -73,7 +76,7 @@ impl Lan {
     pub fn crash(&mut self, id: NodeId) {
         self.disturb(format_args!("{id:?} crashes"));
         self.nodes_changed();
-        if self.node(id).installed {
+        if self.node(id).holds_the_addresses() {
             self.leaves(id);
         }
         let node = self.node_mut(id);

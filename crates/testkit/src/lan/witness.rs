@@ -47,10 +47,7 @@ impl Witness {
     ) {
         let params = router.params();
         let own = params.advertisement_interval();
-        let heard = match event {
-            Event::Advertisement(heard) => Some(*heard),
-            _ => None,
-        };
+        let heard = if let Event::Advertisement(heard) = event { Some(*heard) } else { None };
         let interval = match (heard, params.version()) {
             (Some(heard), Version::V3) => heard.interval,
             (Some(_), Version::V2) | (None, _) => own,
@@ -97,10 +94,12 @@ impl Witness {
         let nanos = u64::try_from(unit.as_nanos()).unwrap_or(u64::MAX);
         let skew = Duration::from_nanos((256 - u64::from(params.priority().value())) * nanos / 256);
         let down = interval.duration() * u32::from(params.down_adverts().get()) + skew;
-        let (began, due) = match reason {
-            Reason::ActiveSilent | Reason::Preempt => (Some(since), down),
-            Reason::ActiveReleased => (self.released, skew),
-            _ => return,
+        let (began, due) = if matches!(reason, Reason::ActiveSilent | Reason::Preempt) {
+            (Some(since), down)
+        } else if reason == Reason::ActiveReleased {
+            (self.released, skew)
+        } else {
+            return;
         };
         if reason == Reason::Preempt {
             assert!(params.preempts(), "I3: a living Active was displaced without Preempt_Mode");

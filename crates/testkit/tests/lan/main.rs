@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod election;
+mod handover;
 mod hostile;
 mod standstill;
 mod storm;

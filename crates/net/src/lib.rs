@@ -8,7 +8,7 @@
 //!  VRRP thread ────┼─ Announcer      gratuitous ARP, unsolicited neighbour advertisements
 //!                  └─ Waker          commands and link events from other threads
 //!                  ┌─ LinkMonitor    links and addresses as they change
-//!  other threads ──┴─ AddressSocket  adds and removes virtual addresses
+//!  other threads ──┴─ Network        addresses, routes and rules: follows and changes them
 //! ```
 //!
 //! What is used by the VRRP thread never waits for the kernel. The other two do when they list or change something, for
@@ -17,7 +17,6 @@
 //! A socket belongs to the network namespace of the thread that opened it, wherever it is used later. All descriptors are
 //! close-on-exec: a health check's child inherits none.
 
-mod address;
 mod announce;
 mod answer;
 mod bfd_socket;
@@ -46,7 +45,6 @@ mod sysctl;
 mod vrrp_socket;
 mod wake;
 
-pub use address::{Addition, AddressError, AddressSocket, Removal};
 pub use announce::{AnnounceError, Announcer};
 pub use answer::Answer;
 pub use bfd_socket::{BfdDatagram, BfdReceiver, BfdSender, BfdSocketError, MAX_BFD_DATAGRAM};

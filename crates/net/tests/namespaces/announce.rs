@@ -3,10 +3,13 @@
 use std::io::Read;
 use std::net::IpAddr;
 
-use holdfast_net::{AddressSocket, Announcer, gratuitous_arp, unsolicited_neighbour_advertisement};
+use holdfast_net::{
+    Announcer, Network, Watched, gratuitous_arp, unsolicited_neighbour_advertisement,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::lab::{LEFT_MAC, Namespace, Pair, await_some, await_true};
+use crate::network::{add, items};
 
 /// `ETH_P_ALL` of linux/if_ether.h.
 const ALL_PROTOCOLS: u16 = 3;
@@ -63,8 +66,8 @@ fn a_neighbour_that_knew_another_mac_learns_the_announced_one() {
     let eth0 = pair.left.interface("eth0");
     let vips: Vec<_> =
         [VIP4, VIP6].iter().map(|vip| format!("{vip}/32").parse().unwrap()).collect();
-    let mut addresses = pair.left.enter(|| AddressSocket::open().unwrap());
-    assert!(addresses.add(&eth0, &vips).iter().all(Result::is_ok));
+    let mut network = pair.left.enter(|| Network::open(Watched::default()).unwrap());
+    assert!(add(&mut network, &items(&eth0, &vips)).iter().all(Result::is_ok));
     let announcer = announcer(&pair.left);
     for vip in [VIP4, VIP6] {
         pair.right.ip(&format!("neigh replace {vip} lladdr 02:00:00:00:00:99 dev eth0 nud stale"));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use holdfast_net::{
-    AddressSocket, IfIndex, Interface, InterfaceState, LinkEvent, LinkMonitor, MacAddress,
+    IfIndex, Interface, InterfaceState, LinkEvent, LinkMonitor, MacAddress, Network, Watched,
 };
 use ipnet::IpNet;
 use nix::sys::socket::{
@@ -13,6 +13,7 @@ use nix::sys::socket::{
 };
 
 use crate::lab::{LEFT_MAC, Namespace, Pair, await_some};
+use crate::network::{add, items, remove};
 
 /// A monitor whose first events have been read.
 fn monitor(namespace: &Namespace) -> LinkMonitor {
@@ -161,12 +162,12 @@ fn after_a_flood_that_the_queue_could_not_hold_everything_is_known_again() {
     let pair = Pair::new();
     let mut monitor = pair.left.enter(|| LinkMonitor::open_with_receive_buffer(1).unwrap());
     drain(&mut monitor);
-    let mut addresses = pair.left.enter(|| AddressSocket::open().unwrap());
-    let interface = pair.left.interface("eth0");
+    let mut network = pair.left.enter(|| Network::open(Watched::default()).unwrap());
     let net = |number: u32| IpNet::from(IpAddr::V4((0xc633_6400 + number).into()));
     let flood: Vec<IpNet> = (0..400).map(net).collect();
-    assert!(addresses.add(&interface, &flood).iter().all(Result::is_ok));
-    assert!(addresses.remove(&interface, &flood[..399]).iter().all(Result::is_ok));
+    let flood = items(&pair.left.interface("eth0"), &flood);
+    assert!(add(&mut network, &flood).iter().all(Result::is_ok));
+    assert!(remove(&mut network, &flood[..399]).iter().all(Result::is_ok));
     pair.left.ip("address del 192.0.2.1/24 dev eth0");
 
     let events = drain(&mut monitor);

@@ -17,7 +17,6 @@
     reason = "a failing test panics and so do its helpers, which clippy.toml's exemption leaves out; one event is awaited among any others"
 )]
 
-mod address;
 mod announce;
 mod bfd;
 mod firewall;

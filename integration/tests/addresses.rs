@@ -93,6 +93,154 @@ fn a_leftover_of_another_prefix_is_removed() {
     drop(lb1);
 }
 
+/// What an Active of `instance` has on lb1 beside its address: other attributes, the other family, another interface, routes, rules.
+const FULL: &str = "    full: {interface: eth0, vrid: 9, interval: 200ms, priority: 200,
+      addresses: [{address: 10.77.0.10/24, label: 'eth0:vip'}, {address: 10.77.0.41/32, scope: link}],
+      excluded: ['fd00:77::10/64', {address: 10.99.0.1/24, device: side0}],
+      routes: [{to: 10.5.0.0/16, via: 10.77.0.4, table: 100, source: 10.77.0.10}, {to: 10.6.0.0/16, type: blackhole},
+               {to: 'fd00:5::/48', via: 'fd00:77::4', mtu: 1400}, {to: 10.7.0.0/16, device: side0, metric: 7}],
+      rules: [{from: 10.77.0.10/32, table: 100, priority: 50}, {from: 'fd00:77::10/128', table: 101, priority: 51}]}
+";
+
+/// What FULL comes to, by the command that shows it and a part of what it then says.
+const SHOWN: [(&str, &str); 10] = [
+    ("ip -4 address show dev eth0", "inet 10.77.0.10/24 scope global secondary eth0:vip"),
+    ("ip -4 address show dev eth0", "inet 10.77.0.41/32 scope link eth0"),
+    ("ip -6 address show dev eth0", "inet6 fd00:77::10/64 scope global nodad deprecated"),
+    ("ip -4 address show dev side0", "inet 10.99.0.1/24"),
+    ("ip route show table 100 proto 233", "10.5.0.0/16 via 10.77.0.4 dev eth0 src 10.77.0.10"),
+    ("ip route show proto 233", "blackhole 10.6.0.0/16"),
+    ("ip -6 route show proto 233", "fd00:5::/48 via fd00:77::4 dev eth0 metric 1024 mtu 1400"),
+    ("ip route show proto 233", "10.7.0.0/16 dev side0 scope link metric 7"),
+    ("ip rule show priority 50", "from 10.77.0.10 lookup 100 proto 233"),
+    ("ip -6 rule show priority 51", "from fd00:77::10 lookup 101 proto 233"),
+];
+
+/// A second interface, `side0`.
+fn add_side(node: &Node) {
+    node.sh(
+        "ip link add side0 type veth peer name far0 && ip link set side0 up && ip link set far0 up",
+    )
+    .unwrap();
+}
+
+fn shows(node: &Node, (command, part): (&str, &str)) -> bool {
+    node.sh(command).is_ok_and(|shown| shown.stdout.contains(part))
+}
+
+fn wait_shown(node: &Node) {
+    for shown in SHOWN {
+        wait_until(LIMIT, shown.1, || shows(node, shown).then_some(())).unwrap();
+    }
+}
+
+fn wait_not_shown(node: &Node) {
+    for shown in SHOWN {
+        wait_until(LIMIT, &format!("no {}", shown.1), || (!shows(node, shown)).then_some(()))
+            .unwrap();
+    }
+}
+
+/// Everything comes with the Active, with its attributes, and goes with it.
+#[test]
+fn addresses_of_all_kinds_routes_and_rules_come_and_go_with_the_active() {
+    let lab = lab().unwrap();
+    add_side(lab.lb1());
+    let mut lb1 = Director::start(lab.lb1(), &config(FULL, "")).unwrap();
+    wait_shown(lab.lb1());
+    wait_held(&lb1);
+    assert_eq!(lb1.instance("full").unwrap().fault, None);
+    lb1.stop().unwrap();
+    assert!(SHOWN.iter().all(|shown| !shows(lab.lb1(), *shown)));
+}
+
+/// Whatever somebody takes away is put back, and the instance stays Active.
+#[test]
+fn addresses_routes_and_rules_that_somebody_deletes_are_put_back() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    add_side(node);
+    let lb1 = Director::start(node, &config(FULL, "")).unwrap();
+    wait_shown(node);
+    wait_held(&lb1);
+    let transitions = lb1.instance("full").unwrap().transitions;
+    for delete in [
+        "ip address del 10.77.0.10/24 dev eth0",
+        "ip address del fd00:77::10/64 dev eth0",
+        "ip address flush dev side0 || true",
+        "ip route del 10.5.0.0/16 table 100 proto 233",
+        "ip route flush proto 233",
+        "ip -6 route del fd00:5::/48 proto 233",
+        "ip rule del priority 50",
+        "ip -6 rule del priority 51",
+        "ip link set side0 down && ip link set side0 up",
+        "ip link del side0 && ip link add side0 type veth peer name far0 && ip link set side0 up && ip link set far0 up",
+    ] {
+        node.sh(delete).unwrap();
+        wait_shown(node);
+    }
+    wait_held(&lb1);
+    assert_eq!(lb1.instance("full").unwrap().transitions, transitions);
+}
+
+/// A killed daemon leaves everything; the next one may have quite another configuration.
+#[test]
+fn leftovers_of_another_configuration_are_removed_after_a_kill() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    add_side(node);
+    node.sh("ip address add 10.98.0.1/24 dev side0").unwrap();
+    node.sh("ip route add 10.8.0.0/16 dev side0 && ip rule add priority 52 table 100").unwrap();
+    let mut lb1 = Director::start(node, &config(FULL, "")).unwrap();
+    wait_shown(node);
+    lb1.kill().unwrap();
+    assert!(shows(node, SHOWN[0]), "a killed daemon removes nothing");
+    let other =
+        "    other: {interface: eth0, vrid: 10, interval: 200ms, addresses: [10.77.0.77/24]}\n";
+    let lb1 = Director::start(node, &config(other, "")).unwrap();
+    wait_not_shown(node);
+    wait_held(&lb1);
+    assert!(shows(node, ("ip address show dev side0", "10.98.0.1/24")), "what others have stays");
+    assert!(shows(node, ("ip route show", "10.8.0.0/16")));
+    assert!(shows(node, ("ip rule show", "52:")));
+}
+
+/// A route in the way that is somebody else's is left alone and told of, until it is gone.
+#[test]
+fn a_route_of_somebody_else_is_left_alone_and_is_a_fault() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    node.sh("ip route add 10.5.0.0/16 via 10.77.0.3").unwrap();
+    let vrrp = "    edge: {interface: eth0, vrid: 9, interval: 200ms, addresses: [10.77.0.10/24], routes: [{to: 10.5.0.0/16, via: 10.77.0.4}]}\n";
+    let lb1 = Director::start(node, &config(vrrp, "")).unwrap();
+    let fault = wait_until(LIMIT, "the fault", || lb1.instance("edge").ok()?.fault).unwrap();
+    assert!(fault.contains("10.5.0.0/16") && fault.contains("left alone"), "{fault}");
+    assert!(shows(node, ("ip route show", "10.5.0.0/16 via 10.77.0.3")));
+    node.sh("ip route del 10.5.0.0/16 via 10.77.0.3").unwrap();
+    wait_until(LIMIT, "our route", || {
+        shows(node, ("ip route show proto 233", "10.5.0.0/16 via 10.77.0.4")).then_some(())
+    })
+    .unwrap();
+    wait_until(LIMIT, "no fault", || lb1.instance("edge").ok()?.fault.is_none().then_some(()))
+        .unwrap();
+}
+
+/// What an owner has by itself is put back as it was, and is not the daemon's for that.
+#[test]
+fn an_owners_own_address_that_somebody_deletes_is_put_back_and_stays() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    node.sh("ip address add 10.77.0.66/28 dev eth0").unwrap();
+    let vrrp = "    own: {interface: eth0, vrid: 7, priority: 255, interval: 200ms, addresses: [10.77.0.66/24]}\n";
+    let mut lb1 = Director::start(node, &config(vrrp, "")).unwrap();
+    wait_held(&lb1);
+    node.sh("ip address del 10.77.0.66/28 dev eth0").unwrap();
+    let there = ("ip address show dev eth0", "10.77.0.66/28");
+    wait_until(LIMIT, "the owner's address", || shows(node, there).then_some(())).unwrap();
+    lb1.stop().unwrap();
+    assert!(shows(node, there), "its own");
+}
+
 /// How many instances: as many as an allowed configuration may have, 1000; in the guest, which is ten times slower, 300.
 fn instances() -> usize {
     let is_guest = std::fs::read_to_string("/proc/cpuinfo").unwrap().contains("User Mode Linux");

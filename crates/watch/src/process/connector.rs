@@ -78,7 +78,9 @@ impl Connector {
         let connector = Self(Readable::new(socket)?);
         connector.ask(LISTEN)?;
         timeout(PATIENCE, connector.acknowledged()).await.map_err(|_elapsed| {
-            io::Error::other("the kernel does not answer: this is not the host's first namespace")
+            io::Error::other(
+                "the kernel does not answer: it has no CONFIG_PROC_EVENTS, or this is not the host's first namespace",
+            )
         })??;
         Ok(connector)
     }

@@ -55,15 +55,18 @@ pub fn steal_ticks() -> u64 {
     cpu.split_ascii_whitespace().nth(8).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
 }
 
-/// Packets that a process's `eth0` has sent and received; a process of that namespace tells which.
+/// Packets that a namespace has sent and received, over all its interfaces but `lo`; a process of that namespace tells which.
 pub fn packets(pid: u32) -> (u64, u64) {
     let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
-    let line = table.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
-    let column = |number: usize| {
-        let word = line.and_then(|line| line.split_ascii_whitespace().nth(number));
-        word.and_then(|word| word.parse().ok()).unwrap_or_default()
-    };
-    (column(9), column(1))
+    let links = table.lines().filter_map(|line| line.split_once(':'));
+    let links = links.filter(|(name, _)| name.trim() != "lo");
+    links.fold((0, 0), |(sent, received), (_, counters)| {
+        let column = |number: usize| {
+            let word = counters.split_ascii_whitespace().nth(number);
+            word.and_then(|word| word.parse::<u64>().ok()).unwrap_or_default()
+        };
+        (sent + column(9), received + column(1))
+    })
 }
 
 /// Whether `node` is the one that an IPv4 source belongs to: its own address on `eth0`.

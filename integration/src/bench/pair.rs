@@ -200,7 +200,7 @@ impl Pair {
     /// # Errors
     /// The other one doesn't answer.
     pub fn fail(&mut self, failure: Failure, pace: Duration, permille: u32) -> Result<Seen> {
-        let vip = self.setup.routers.first().context("no virtual router")?.vip;
+        let vip = self.first_router()?.vip;
         let prober = Prober::start(self.lab.client(), vip, pace)?;
         let old = u8::try_from(self.active)?;
         wait_until(LIMIT, "the active node to answer", || prober.first_of(old, Instant::ZERO))
@@ -238,14 +238,14 @@ impl Pair {
     }
 
     /// Brings it about; when it happened.
-    fn bring_about(&mut self, failure: Failure) -> Result<Instant> {
+    fn bring_about(&self, failure: Failure) -> Result<Instant> {
         match failure {
             Failure::Nothing => Ok(now()),
             Failure::Kill => self.active().kill(),
             Failure::Terminate => self.active().terminate(),
             Failure::Release => {
                 let at = now();
-                self.active().cli(&["vrrp", "release", "--all"])?;
+                self.active().cli(&["vrrp", "release", &self.first_router()?.name()])?;
                 Ok(at)
             }
             Failure::LinkDown => {
@@ -277,7 +277,9 @@ impl Pair {
                 let node = self.backup().node().clone();
                 self.lab.link_up(&node)?;
             }
-            Failure::Release => self.backup().cli(&["vrrp", "resume", "--all"])?,
+            Failure::Release => {
+                self.backup().cli(&["vrrp", "resume", &self.first_router()?.name()])?;
+            }
         }
         self.wait_settled()
     }
@@ -313,6 +315,10 @@ impl Pair {
         self.active_mut().wait_end()?;
         self.remove_addresses(&self.active().node().clone())?;
         self.active_mut().restart()
+    }
+
+    fn first_router(&self) -> Result<&Virtual> {
+        self.setup.routers.first().context("no virtual router")
     }
 
     /// Sleeps until so many thousandths of an interval have passed since the Active's latest advertisement, which it waits for.

@@ -116,7 +116,7 @@ impl Prober {
         threads.start(move || {
             // Nobody may be there; that is what is measured.
             drop(asking.send_to(b"?", target));
-            next = next + pace;
+            next += pace;
             std::thread::sleep(next.saturating_since(now()));
         });
         Ok(Self { replies, _threads: threads })

@@ -235,7 +235,7 @@ fn hundredths(value: u64) -> String {
 }
 
 fn tenths(permille: u64) -> String {
-    if permille % 10 == 0 {
+    if permille.is_multiple_of(10) {
         (permille / 10).to_string()
     } else {
         format!("{}.{}", permille / 10, permille % 10)

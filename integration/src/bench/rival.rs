@@ -1,6 +1,8 @@
 //! One router of a pair: this daemon or keepalived, told the same things.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,9 @@ use crate::Programs;
 
 /// How long a program may take to end.
 const END_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where keepalived's processes leave their numbers.
+const PID_FILES: [&str; 2] = ["keepalived.pid", "vrrp.pid"];
 
 /// Who plays a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +59,7 @@ pub struct Virtual {
 
 impl Virtual {
     /// Its name in both configurations.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{}-{}", self.interface.replace('.', "-"), self.vrid)
     }
 }
@@ -189,6 +194,15 @@ impl Router {
     /// It can't be started.
     pub fn restart(&mut self) -> Result<()> {
         self.remember();
+        // Those of a killed keepalived hold the number of a process that may not be reaped yet, and keep it from starting.
+        for pid in PID_FILES {
+            match fs::remove_file(self.node.folder().join(pid)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).context("remove keepalived's process number");
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
         let config = self.node.folder().join(file(self.software));
         self.process = spawn(&self.node, self.software, config)?;
         Ok(())
@@ -285,6 +299,7 @@ const fn file(software: Software) -> &'static str {
 /// Both in the foreground, with what they log by default, into a file.
 fn spawn(node: &Node, software: Software, config: PathBuf) -> Result<Process> {
     let place = |name: &str| OsString::from(node.folder().join(name));
+    let [parent, child] = PID_FILES;
     let argv: Vec<OsString> = match software {
         Software::Holdfast => vec![
             Programs::find()?.holdfastd.into(),
@@ -303,9 +318,9 @@ fn spawn(node: &Node, software: Software, config: PathBuf) -> Result<Process> {
             "--use-file".into(),
             config.into(),
             "--pid".into(),
-            place("keepalived.pid"),
+            place(parent),
             "--vrrp_pid".into(),
-            place("vrrp.pid"),
+            place(child),
         ],
     };
     let name = if software == Software::Holdfast { "holdfastd" } else { "keepalived" };

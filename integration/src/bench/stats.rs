@@ -29,7 +29,7 @@ impl Summary {
         let (&min, &max) = (sorted.first()?, sorted.last()?);
         let middle = sorted.len() / 2;
         let upper = *sorted.get(middle)?;
-        let lower = if sorted.len() % 2 == 0 { *sorted.get(middle - 1)? } else { upper };
+        let lower = if sorted.len().is_multiple_of(2) { *sorted.get(middle - 1)? } else { upper };
         let median = lower + (upper - lower) / 2;
         Some(Self { count: sorted.len(), min, median, p99: rank(&sorted, 990)?, max })
     }

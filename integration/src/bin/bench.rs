@@ -66,7 +66,7 @@ fn run(options: &Options) -> Result<bool> {
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time such as 30s or 10m");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let number: u64 = number.parse().map_err(|_not_a_number| wrong())?;
     match unit {
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),

@@ -115,7 +115,7 @@ fn meet(format: Format, how: u8, payload: &[u8]) -> Option<DiscardReason> {
     let expectation = ours.as_ref().filter(|_| how & 0x10 == 0).map(|params| Expectation {
         params,
         primary: Some(primary),
-        peers: &[],
+        peers: &peers,
     });
     match ladder::check(&identified, expectation) {
         Err(reason) => Some(reason),

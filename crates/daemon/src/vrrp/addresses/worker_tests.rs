@@ -14,6 +14,11 @@ use super::super::desk::Wanted;
 use super::super::tenant::RETRY_DELAY;
 use super::*;
 
+#[path = "worker_tests/announcements.rs"]
+mod announcements;
+#[path = "worker_tests/kinds.rs"]
+mod kinds;
+
 const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 const OTHER_MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 2]);
 /// The MAC address of the interface `eth2`.
@@ -69,9 +74,8 @@ impl Kernel for Fake {
             }
             state.changes.push(change.to_string());
             let mut item = change.item.clone();
-            match (&mut item, state.forgets_marks) {
-                (Item::Address(_, placed), true) => placed.marked = false,
-                _ => {}
+            if let (Item::Address(_, placed), true) = (&mut item, state.forgets_marks) {
+                placed.marked = false;
             }
             for inventory in [&mut state.present, &mut self.heard] {
                 match change.verb {
@@ -408,210 +412,11 @@ fn what_is_taken_away_all_the_time_is_put_back_so_many_times_a_second() {
         bench.turn();
     }
     let outcome = bench.outcome();
-    assert_eq!((outcome.put_back, outcome.holds), (16, false));
+    assert_eq!((outcome.put_back, outcome.holds), (64, false));
     assert!(outcome.fault().unwrap().contains("others take away"), "{outcome:?}");
     bench.after(RETRY_DELAY);
     assert_eq!(bench.outcome().fault(), None);
     assert!(bench.outcome().holds);
-}
-
-/// A label, a scope or a prefix length of somebody else's choice is replaced; what this process has put there never is.
-#[test]
-fn an_address_in_another_form_is_replaced() {
-    let keys = "addresses: [{address: 10.0.0.1/24, label: \"eth1:vip\", scope: link}]";
-    let mut placed = Placed::virtual_address(net("10.0.0.1/24"));
-    placed.label = Some("eth1".to_owned());
-    for marked in [true, false] {
-        placed.marked = marked;
-        let mut bench = Bench::with(keys, vec![placed.clone()], Paces::new());
-        bench.want(|wanted| wanted.held = true);
-        assert_eq!(bench.changes(), ["remove 10.0.0.1/24 from eth1", "add 10.0.0.1/24 to eth1"]);
-        let [there] = bench.placed(1).try_into().unwrap();
-        assert_eq!(there.label.as_deref(), Some("eth1:vip"));
-        assert_eq!(there.scope, holdfast_net::Scope::LINK);
-        bench.after(COMPARE_EVERY);
-        assert_eq!(bench.changes(), [""; 0]);
-    }
-    let mut bench = Bench::new(PLAIN, &["10.0.0.1/32"]);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(bench.present(1), BOTH);
-}
-
-#[test]
-fn excluded_addresses_move_along_and_are_announced() {
-    let keys = "addresses: [10.0.0.1/24], excluded: [2001:db8::1/64]";
-    let mut bench = Bench::new(keys, &[]);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(bench.present(1), ["10.0.0.1/24", "2001:db8::1/64"]);
-    assert!(bench.outcome().holds);
-    assert_eq!(bench.announcements(), 10);
-    bench.want(|wanted| wanted.held = false);
-    assert_eq!(bench.present(1), [""; 0]);
-}
-
-#[test]
-fn another_device_is_found_by_its_name_whenever_it_comes() {
-    let keys = "addresses: [10.0.0.1/24, {address: 10.2.0.1/24, device: eth2}, {address: 10.3.0.1/24, device: eth3}]";
-    let mut bench = Bench::new(keys, &[]);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(
-        (bench.present(1), bench.present(2)),
-        (vec!["10.0.0.1/24".to_owned()], vec!["10.2.0.1/24".to_owned()])
-    );
-    let outcome = bench.outcome();
-    assert!(!outcome.holds);
-    assert_eq!(outcome.fault().unwrap(), "there is no interface eth3 for 10.3.0.1/24");
-    assert_eq!(bench.announced()[..2], [MAC, MAC_2], "each at its interface's address");
-
-    let device = Device { interface: interface(3), mac: Some(OTHER_MAC), up: false };
-    bench.state.borrow_mut().present.add_device(device.clone());
-    bench.state.borrow_mut().losses.others = true;
-    bench.announcements();
-    bench.turn();
-    assert_eq!(bench.present(3), ["10.3.0.1/24"]);
-    assert!(bench.outcome().holds);
-    assert!(!bench.announced().contains(&OTHER_MAC), "it is down");
-    bench.state.borrow_mut().present.add_device(Device { up: true, ..device });
-    bench.state.borrow_mut().losses.others = true;
-    bench.turn();
-    assert!(bench.announced().contains(&OTHER_MAC), "it is up");
-
-    bench.want(|wanted| wanted.held = false);
-    assert!([1, 2, 3].iter().all(|index| bench.present(*index).is_empty()));
-}
-
-const ROUTED: &str = "addresses: [10.0.0.1/24], routes: [{to: 10.5.0.0/16, via: 10.0.0.254, table: 100}, {to: \"2001:db8:5::/48\", device: eth2}], rules: [{from: 10.0.0.1/32, table: 100, priority: 50}]";
-
-/// Addresses before the routes that need them, and after them on the way out.
-#[test]
-fn routes_and_rules_come_after_the_addresses_and_go_before_them() {
-    let mut bench = Bench::new(ROUTED, &[]);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(
-        bench.changes(),
-        [
-            "add 10.0.0.1/24 to eth1",
-            "add the route 10.5.0.0/16 table 100 metric 0",
-            "add the route 2001:db8:5::/48 table 254 metric 1024",
-            "add the rule 50 to table 100",
-        ]
-    );
-    assert!(bench.outcome().holds);
-    bench.want(|wanted| wanted.held = false);
-    assert_eq!(
-        bench.changes(),
-        [
-            "remove the rule 50 to table 100",
-            "remove the route 10.5.0.0/16 table 100 metric 0",
-            "remove the route 2001:db8:5::/48 table 254 metric 1024",
-            "remove 10.0.0.1/24 from eth1",
-        ]
-    );
-}
-
-#[test]
-fn routes_and_rules_that_others_take_away_are_put_back_and_counted() {
-    let mut bench = Bench::new(ROUTED, &[]);
-    bench.want(|wanted| wanted.held = true);
-    let (route, rule) = {
-        let state = bench.state.borrow();
-        let route = state.present.routes().next().cloned().unwrap();
-        (Item::Route(route), Item::Rule(state.present.rules().next().cloned().unwrap()))
-    };
-    bench.changes();
-    for item in [route, rule] {
-        bench.state.borrow_mut().present.remove(&item);
-        bench.state.borrow_mut().losses.others = true;
-        bench.turn();
-        assert_eq!(bench.changes(), [Change::add(item).to_string()]);
-    }
-    assert_eq!(bench.outcome().put_back, 2);
-}
-
-#[test]
-fn a_route_of_ours_in_another_form_is_replaced() {
-    let mut bench = Bench::new(ROUTED, &[]);
-    bench.want(|wanted| wanted.held = true);
-    let (mut route, outcome) = {
-        let state = bench.state.borrow();
-        (state.present.routes().next().cloned().unwrap(), bench.outcome())
-    };
-    assert_eq!(outcome.problems, [""; 0]);
-    // The next process finds what this one has left with another next hop.
-    let mut next = Bench::new(ROUTED, &[]);
-    route.via = Some("10.0.0.99".parse().unwrap());
-    next.state.borrow_mut().present.add(&Item::Route(route));
-    next.want(|wanted| wanted.held = true);
-    let changes = next.changes();
-    assert_eq!(changes[0], "remove the route 10.5.0.0/16 table 100 metric 0");
-    assert!(changes.contains(&"add the route 10.5.0.0/16 table 100 metric 0".to_owned()));
-}
-
-#[test]
-fn an_announcement_is_repeated_once_and_made_again_for_a_wish_or_another_mac() {
-    let mut bench = Bench::new("addresses: [10.0.0.1/24]", &[]);
-    bench.want(|wanted| (wanted.held, wanted.announcements) = (true, 1));
-    assert_eq!(bench.announcements(), 5);
-    bench.after(REPEAT_DELAY);
-    assert_eq!(bench.announcements(), 5);
-    bench.after(REPEAT_DELAY);
-    assert_eq!(bench.announcements(), 0);
-    bench.want(|wanted| wanted.announcements = 7);
-    assert_eq!(bench.announcements(), 5);
-    bench.want(|wanted| wanted.mac = Some(OTHER_MAC));
-    assert_eq!(bench.announced(), [OTHER_MAC; 5]);
-    bench.announcements();
-    bench.want(|wanted| wanted.held = false);
-    bench.after(REPEAT_DELAY);
-    assert_eq!(bench.announcements(), 0, "nothing is announced that is not held");
-}
-
-#[test]
-fn announcements_are_as_the_configuration_has_them() {
-    let keys = "addresses: [10.0.0.1/24], announce: {count: 2, repeat_after: 1s, refresh: 30s, refresh_count: 3}";
-    let mut bench = Bench::new(keys, &[]);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(bench.announcements(), 2);
-    bench.after(Duration::from_secs(1));
-    assert_eq!(bench.announcements(), 2);
-    for _ in 0..3 {
-        bench.after(Duration::from_secs(30));
-        assert_eq!(bench.announcements(), 3);
-    }
-    let mut once =
-        Bench::new("addresses: [10.0.0.1/24], announce: {count: 1, repeat_after: 0s}", &[]);
-    once.want(|wanted| wanted.held = true);
-    once.after(REPEAT_DELAY);
-    assert_eq!(once.announcements(), 1);
-}
-
-/// `vrrp.interfaces.NAME.announce_interval`: one at a time, and no other interface waits for it.
-#[test]
-fn announcements_keep_their_interfaces_pace() {
-    let keys = "addresses: [10.0.0.1/24, {address: 10.2.0.1/24, device: eth2}], announce: {count: 2, repeat_after: 0s}";
-    let pace = Duration::from_millis(100);
-    let paces = Paces::from([("eth1".to_owned(), pace)]);
-    let mut bench = Bench::with(keys, Vec::new(), paces);
-    bench.want(|wanted| wanted.held = true);
-    assert_eq!(bench.announced(), [MAC, MAC_2], "the next one of eth1 has to wait");
-    bench.after(pace - Duration::from_millis(1));
-    assert_eq!(bench.announcements(), 2);
-    bench.after(Duration::from_millis(1));
-    assert_eq!(bench.announced(), [MAC, MAC_2]);
-}
-
-#[test]
-fn a_burst_of_thousands_lets_others_have_their_turn() {
-    let many: Vec<String> = (1..200).map(|last| format!("10.0.0.{last}/24")).collect();
-    let keys = format!("addresses: [{}]", many.join(", "));
-    let mut bench = Bench::new(&keys, &[]);
-    bench.wanted.held = true;
-    bench.desk.want(&name(), bench.wanted.clone());
-    bench.worker.turn(bench.now);
-    assert!(bench.worker.announce_one(bench.now));
-    assert!(bench.announcements() < 100);
-    while bench.worker.announce_one(bench.now) {}
-    assert!(bench.announcements() > 900);
 }
 
 #[test]
@@ -633,16 +438,4 @@ fn what_was_added_to_an_interface_that_is_gone_is_not_ours_on_the_next() {
     bench.want(|wanted| wanted.held = true);
     bench.want(|wanted| (wanted.losses, wanted.held) = (1, false));
     assert_eq!(bench.present(1).len(), 2);
-}
-
-#[test]
-fn an_announcement_that_was_not_sent_is_tried_again_and_then_repeated() {
-    let mut bench = Bench::new("addresses: [10.0.0.1/24]", &[]);
-    bench.state.borrow_mut().is_full = true;
-    bench.want(|wanted| wanted.held = true);
-    bench.state.borrow_mut().is_full = false;
-    bench.after(RETRY_DELAY);
-    assert_eq!(bench.announcements(), 5);
-    bench.after(REPEAT_DELAY);
-    assert_eq!(bench.announcements(), 5);
 }

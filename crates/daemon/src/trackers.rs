@@ -373,7 +373,7 @@ mod tests {
     async fn a_tracker_that_can_t_begin_is_an_error_that_names_it_and_what_to_do() {
         let config = config(&file(Path::new("/no-such-folder/weight")));
         let error = Trackers::start(&config, |_, _| ()).await.unwrap_err();
-        let said = holdfast_control::chain(&error).to_string();
+        let said = holdfast_control::chain(&error);
         assert!(
             said.starts_with(
                 "watch the tracker `weight`: watch the directory /no-such-folder: no such file"

@@ -265,7 +265,8 @@ mod tests {
     #[test]
     fn a_route_that_leads_nowhere_does_not_count() {
         let all = net("0.0.0.0/0");
-        let changes: [(&str, fn(&mut RouteMessage)); 7] = [
+        type Change = fn(&mut RouteMessage);
+        let changes: [(&str, Change); 7] = [
             ("blackhole", |route| route.header.kind = RouteType::BlackHole),
             ("unreachable", |route| route.header.kind = RouteType::Unreachable),
             ("another table", |route| route.header.table = 100),

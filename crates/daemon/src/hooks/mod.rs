@@ -21,7 +21,7 @@ use holdfast_config::{Config, Hook};
 use holdfast_health::{Code, Outcome, Verdict};
 use holdfast_probe::Exec;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{self, JoinHandle, JoinSet};
+use tokio::task::{self, AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::lane::{Command, Lane, Orders};
@@ -36,6 +36,9 @@ const RUNS_MAX: usize = 64;
 
 /// At the daemon's stop, hooks that run or wait have this long.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A hook that runs at the stop and keeps another one waiting has this long, so that the last word is said.
+const STOP_PATIENCE_BEFORE_OTHERS: Duration = Duration::from_secs(2);
 
 /// What hooks have done since the daemon started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +155,7 @@ struct Runner {
     /// Lanes that have something to run, in the order of their turn.
     ready: VecDeque<Subject>,
     runs: JoinSet<()>,
-    subjects: HashMap<task::Id, Subject>,
+    subjects: HashMap<task::Id, (Subject, AbortHandle)>,
     user: Arc<str>,
     counters: Arc<Counters>,
 }
@@ -177,6 +180,7 @@ impl Runner {
     /// Runs what is the last word for each lane, and nothing after [`STOP_PATIENCE`].
     async fn finish(mut self) {
         let deadline = Instant::now() + STOP_PATIENCE;
+        let mut give_way = Some(Instant::now() + STOP_PATIENCE_BEFORE_OTHERS);
         let superseded: usize = self.lanes.values_mut().map(Lane::keep_the_last).sum();
         self.count_dropped(superseded);
         loop {
@@ -186,6 +190,10 @@ impl Runner {
             }
             tokio::select! {
                 Some(ended) = self.runs.join_next_with_id() => self.ended(ended.map(|(id, ())| id)),
+                () = sleep_until(give_way.unwrap_or(deadline)), if give_way.is_some() => {
+                    give_way = None;
+                    self.end_those_before_others();
+                }
                 () = sleep_until(deadline) => break,
             }
         }
@@ -193,6 +201,16 @@ impl Runner {
         tracing::warn!(killed = self.runs.len(), left_out = waiting, patience = ?STOP_PATIENCE, "hooks did not end in time: the daemon stops without them");
         // Waits until each is gone with its process group.
         self.runs.shutdown().await;
+    }
+
+    /// Kills the runs that keep others of their lane waiting.
+    fn end_those_before_others(&self) {
+        for (subject, run) in self.subjects.values() {
+            if self.lanes.get(subject).is_some_and(|lane| lane.waiting() > 0) {
+                tracing::warn!(kind = subject.kind(), name = %subject.name(), patience = ?STOP_PATIENCE_BEFORE_OTHERS, "a hook is killed so that the next can run before the daemon stops");
+                run.abort();
+            }
+        }
     }
 
     fn take(&mut self, notice: Notice) {
@@ -226,17 +244,19 @@ impl Runner {
             let run = self.runs.spawn(async move {
                 run(&notice, &orders, &user, &counters).await;
             });
-            self.subjects.insert(run.id(), subject);
+            self.subjects.insert(run.id(), (subject, run));
         }
     }
 
     /// A run is over: what waits behind it has its turn.
     fn ended(&mut self, run: Result<task::Id, task::JoinError>) {
         let id = run.unwrap_or_else(|error| {
-            tracing::error!(%error, "a hook ended by a fault of the daemon");
+            if !error.is_cancelled() {
+                tracing::error!(%error, "a hook ended by a fault of the daemon");
+            }
             error.id()
         });
-        let Some(subject) = self.subjects.remove(&id) else { return };
+        let Some((subject, _)) = self.subjects.remove(&id) else { return };
         let Some(lane) = self.lanes.get_mut(&subject) else { return };
         lane.busy = lane.waiting() > 0;
         if lane.busy {

@@ -152,16 +152,21 @@ async fn a_hook_that_does_not_end_is_killed_with_its_whole_group_and_the_next_ha
     let child = scripts.wait_for("child").await;
     sender.tell(notice("edge", HookEvent::Backup, 150));
     scripts.wait_for("next").await;
-    assert!(is_gone(child.trim()), "{child}");
+    gone(&child).await;
     hooks.stop().await;
     let expected = HookCounts { passed: 1, timed_out: 1, ..HookCounts::default() };
     assert_eq!(sender.counts(), expected);
 }
 
-/// Whether a process has gone or is about to be reaped.
-fn is_gone(process: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.is_empty() || stat.contains(") Z ")
+/// Waits until a process that was killed has gone, or is about to be reaped.
+async fn gone(process: &str) {
+    let stat = format!("/proc/{}/stat", process.trim());
+    let wait = async {
+        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.unwrap_or_else(|_elapsed| panic!("{process} is still there"));
 }
 
 #[tokio::test]
@@ -196,7 +201,7 @@ async fn at_the_stop_only_the_last_word_is_told_and_nothing_outlives_the_daemon(
     hooks.stop().await;
     let log = fs::read_to_string(scripts.said("log")).unwrap();
     assert!(log.starts_with("MASTER 1\n") && log.ends_with("STOP 20\n"), "{log}");
-    assert!(is_gone(hung.trim()));
+    gone(&hung).await;
     let dropped = sender.counts().dropped;
     assert_eq!(u64::try_from(log.lines().count()).unwrap() + dropped, 20, "{log}");
 }
@@ -225,4 +230,20 @@ async fn a_user_that_does_not_exist_is_counted_and_not_taken_for_a_failure_of_th
     sender.tell(notice("edge", HookEvent::Active, 1));
     hooks.stop().await;
     assert_eq!(sender.counts(), HookCounts { not_started: 2, ..HookCounts::default() });
+}
+
+#[tokio::test]
+async fn at_the_stop_a_hook_that_hangs_gives_way_to_the_last_word() {
+    let scripts = Scripts::new();
+    let command = scripts.shell(
+        r#"[ $4 = STOP ] && { echo stopped >$said/stop; exit 0; }
+        echo $$ >$said/hung.new; mv $said/hung.new $said/hung; sleep 1000"#,
+    );
+    let (hooks, sender) = hooks(&["edge"], &command, PATIENCE);
+    sender.tell(notice("edge", HookEvent::Active, 1));
+    let hung = scripts.wait_for("hung").await;
+    sender.tell(notice("edge", HookEvent::Stop, 1));
+    hooks.stop().await;
+    gone(&hung).await;
+    assert_eq!(fs::read_to_string(scripts.said("stop")).unwrap(), "stopped\n");
 }

@@ -299,22 +299,19 @@ impl Pair {
         node.sh(&script).map(drop)
     }
 
-    /// Kills the Active, whose role stays its own; when.
+    /// Kills the Active and waits, by `wait`, until the other one has taken over; when it was killed, and what `wait` has found. The
+    /// roles are exchanged then: call [`Self::mend`].
     ///
     /// # Errors
-    /// It had ended before.
-    pub fn kill_active(&self) -> Result<Instant> {
-        self.active().kill()
-    }
-
-    /// Starts the killed Active again, without the addresses that it had left.
-    ///
-    /// # Errors
-    /// It can't be started.
-    pub fn restart_killed(&mut self) -> Result<()> {
-        self.active_mut().wait_end()?;
-        self.remove_addresses(&self.active().node().clone())?;
-        self.active_mut().restart()
+    /// It had ended before, or `wait` fails.
+    pub fn kill<T>(
+        &mut self,
+        wait: impl FnOnce(&Self, Instant) -> Result<T>,
+    ) -> Result<(Instant, T)> {
+        let at = self.active().kill()?;
+        let found = wait(self, at)?;
+        self.active = 1 - self.active;
+        Ok((at, found))
     }
 
     fn first_router(&self) -> Result<&Virtual> {

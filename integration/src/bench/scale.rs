@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use holdfast_net::now;
 use holdfast_testkit::lab::{Lab, wait_until};
 use holdfast_time::Instant;
 
@@ -13,7 +12,7 @@ use super::Plan;
 use super::cost::{self, Cost};
 use super::events::What;
 use super::machine::{packets, progress};
-use super::pair::Pair;
+use super::pair::{Failure, Pair};
 use super::report::{Goal, Line, Report, Unit, ns};
 use super::rival::{Setup, Software, Virtual};
 
@@ -26,8 +25,8 @@ const VRIDS: u8 = 255;
 const CABLES: u8 = 4;
 const PER_CABLE: u8 = 250;
 
-/// The priorities: lb1 takes over again when it comes back.
-const PRIORITIES: [u8; 2] = [150, 100];
+/// Neither is better, and neither preempts: the roles are exchanged at each failure.
+const PRIORITIES: [u8; 2] = [100, 100];
 
 /// How long it is counted at a time.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -50,7 +49,7 @@ struct Used {
 pub(super) fn scale(plan: &Plan, report: &mut Report) -> Result<()> {
     for interval in [Duration::from_secs(1), Duration::from_millis(100)] {
         let routers = (1..=VRIDS).map(|vrid| router(1, vrid)).collect();
-        let setup = Setup { interval, preempt: true, routers };
+        let setup = Setup { interval, preempt: false, routers };
         let pairs = start(&setup, 1)?;
         let [ours, theirs] = windows(plan, &pairs);
         let what = format!("255 instances, {} ms", interval.as_millis());
@@ -65,7 +64,7 @@ pub(super) fn thousand(plan: &Plan, report: &mut Report) -> Result<()> {
     let numbers = (1..=CABLES).flat_map(|cable| (1..=PER_CABLE).map(move |vrid| (cable, vrid)));
     let routers = numbers.map(|(cable, vrid)| router(cable, vrid));
     let setup =
-        Setup { interval: Duration::from_secs(1), preempt: true, routers: routers.collect() };
+        Setup { interval: Duration::from_secs(1), preempt: false, routers: routers.collect() };
     let mut pairs = start(&setup, CABLES)?;
     let [ours, theirs] = windows(plan, &pairs);
     let what = "1000 instances, 1000 ms";
@@ -217,14 +216,11 @@ fn threads(what: &str, pairs: &[Pair; 2], report: &mut Report) {
     report.note(format!("{what}: threads of holdfastd on the Active since its start: {all}"));
 }
 
-/// Kills the Active; from then until the first and the last address are on the other node. Afterwards lb1 has them all again.
+/// Kills the Active; from then until the first and the last address are on the other node, which keeps them.
 fn kill(pair: &mut Pair) -> Result<(u64, u64)> {
-    let at = pair.kill_active()?;
-    let moved = wait_all(pair, at, false)?;
-    pair.restart_killed()?;
-    let since = now();
-    wait_all(pair, since, true)?;
-    // Its announcements shall not be part of the next measurement.
+    let (at, moved) = pair.kill(|pair, at| wait_all(pair, at, false))?;
+    pair.mend(Failure::Kill)?;
+    // The second burst of announcements shall not be part of the next measurement.
     std::thread::sleep(Duration::from_secs(8));
     let (first, last) = (moved.first().context("no address")?, moved.last().context("none")?);
     Ok((ns(first.saturating_since(at)), ns(last.saturating_since(at))))

@@ -28,9 +28,9 @@ struct Options {
     /// How long each program is watched on a busy machine, in seconds or minutes: `30s`, `10m`.
     #[arg(long, value_parser = duration, default_value = "1m", value_name = "DURATION")]
     soak: Duration,
-    /// Where every sample goes, as JSON.
-    #[arg(long, value_name = "FILE", default_value = "bench-vrrp.json")]
-    json: PathBuf,
+    /// Where every sample goes, as JSON [default: bench-vrrp.json beside this program].
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -53,13 +53,18 @@ fn run(options: &Options) -> Result<bool> {
     let runs = options.runs.unwrap_or(if options.quick { 3 } else { 10 }).max(1);
     let plan = Plan { rows, runs, soak: options.soak };
     plan.check()?;
+    let json = match &options.json {
+        Some(json) => json.clone(),
+        None => std::env::current_exe()
+            .context("where is this program?")?
+            .with_file_name("bench-vrrp.json"),
+    };
     let report = bench::run(&plan, |report| {
         let text = serde_json::to_string_pretty(&report.json())?;
-        fs::write(&options.json, text)
-            .with_context(|| format!("cannot write {}", options.json.display()))
+        fs::write(&json, text).with_context(|| format!("cannot write {}", json.display()))
     })?;
     println!("{}", report.markdown());
-    eprintln!("bench: every sample is in {}", options.json.display());
+    eprintln!("bench: every sample is in {}", json.display());
     Ok(report.is_whole())
 }
 

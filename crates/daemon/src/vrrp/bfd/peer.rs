@@ -43,7 +43,9 @@ pub(super) struct Peer {
     last_down: Option<String>,
     discarded: Discards,
     fault: Option<String>,
-    said: RateLimit,
+    /// How often it is said that it is up, and that it is down.
+    said_up: RateLimit,
+    said_down: RateLimit,
 }
 
 impl Peer {
@@ -69,7 +71,8 @@ impl Peer {
             last_down: None,
             discarded: Discards::default(),
             fault: None,
-            said: RateLimit::default(),
+            said_up: RateLimit::default(),
+            said_down: RateLimit::default(),
         }
     }
 
@@ -198,7 +201,7 @@ impl Peer {
         let remote = self.session.remote_diagnostic();
         let (was_up, is_up) = (transition.from == State::Up, transition.to == State::Up);
         if is_up {
-            if self.said.allows(now) {
+            if self.said_up.allows(now) {
                 tracing::info!(%peer, trackers = ?self.trackers, "a BFD session is up");
             }
             self.tell(Reading::up("the session is up"), false, tell);
@@ -206,7 +209,7 @@ impl Peer {
         }
         let Some(why) = why(transition.reason, remote, silence) else { return };
         if was_up {
-            if self.said.allows(now) {
+            if self.said_down.allows(now) {
                 tracing::warn!(%peer, trackers = ?self.trackers, reason = %why, "a BFD session is down");
             }
             self.last_down = Some(why.clone());

@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::options::Options;
 use crate::signals::Signals;
-use crate::trackers::Trackers;
+use crate::trackers::Watchers;
 use crate::vrrp::VrrpHandle;
 
 /// How long a stop waits for the addresses to be gone.
@@ -79,12 +79,13 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch()?;
     let released = Released::read(&config.daemon.state);
+    // Before VRRP, so that a start which fails leaves no address behind.
+    let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
     let mut vrrp = VrrpHandle::start(&config, released.names(), tell_hooks)
         .map_err(|error| Failure::new("start", error))?;
     let remote = vrrp.remote();
-    let trackers = Trackers::start(&config, move |tracker, reading| remote.track(tracker, reading));
-    let trackers = trackers.await.map_err(|error| Failure::new("start", error))?;
+    let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
     let path = path.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);

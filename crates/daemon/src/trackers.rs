@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Where readings go. It must not wait.
 type Tell = Arc<dyn Fn(Name, Reading) + Send + Sync>;
 
-/// The running watchers, which end when this is stopped or dropped.
+/// The running watchers, which end when this is stopped.
 #[derive(Debug)]
 pub(crate) struct Trackers {
     supervisor: JoinHandle<()>,
@@ -54,38 +54,57 @@ pub(crate) enum WatchError {
     Route(#[from] RouteError),
 }
 
-impl Trackers {
-    /// Starts the watchers of `config`; `tell` is called with every reading, from tokio's threads. Needs a tokio runtime.
+/// The watchers of a configuration, which listen already and tell nobody yet.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    each: Vec<(Name, Plan, Watcher)>,
+    processes: Option<(BTreeMap<Name, Counted>, ProcessWatcher)>,
+}
+
+impl Watchers {
+    /// Opens the watchers of `config`. Needs a tokio runtime.
     ///
     /// # Errors
     /// A watcher can't begin.
-    pub(crate) async fn start(
-        config: &Config,
-        tell: impl Fn(Name, Reading) + Send + Sync + 'static,
-    ) -> Result<Self, TrackerError> {
-        let tell: Tell = Arc::new(tell);
-        let mut tasks = JoinSet::new();
-        let mut names = HashMap::new();
+    pub(crate) async fn open(config: &Config) -> Result<Self, TrackerError> {
+        let mut each = Vec::new();
         for tracker in config.vrrp.trackers.values() {
             let Some(plan) = Plan::of(config, tracker) else { continue };
             let tracker = tracker.name.clone();
-            let watcher = Watcher::open(&plan);
-            let failed = |source| TrackerError { tracker: tracker.clone(), source };
-            let watcher = watcher.map_err(failed)?;
+            match Watcher::open(&plan) {
+                Ok(watcher) => each.push((tracker, plan, watcher)),
+                Err(source) => return Err(TrackerError { tracker, source }),
+            }
+        }
+        let counted = Counted::of(config);
+        let processes = match counted.keys().next().cloned() {
+            None => None,
+            Some(tracker) => match open_processes(&counted).await {
+                Ok(watcher) => Some((counted, watcher)),
+                Err(error) => return Err(TrackerError { tracker, source: error.into() }),
+            },
+        };
+        Ok(Self { each, processes })
+    }
+
+    /// Begins to tell: `tell` is called with every reading, from tokio's threads.
+    pub(crate) fn start(self, tell: impl Fn(Name, Reading) + Send + Sync + 'static) -> Trackers {
+        let tell: Tell = Arc::new(tell);
+        let mut tasks = JoinSet::new();
+        let mut names = HashMap::new();
+        for (tracker, plan, watcher) in self.each {
             let task = tasks.spawn(follow(tracker.clone(), plan, watcher, Arc::clone(&tell)));
             names.insert(task.id(), tracker.to_string());
         }
-        let counted = Counted::of(config);
-        if let Some(first) = counted.keys().next() {
-            let failed =
-                |error: ProcessError| TrackerError { tracker: first.clone(), source: error.into() };
-            let watcher = open_processes(&counted).await.map_err(failed)?;
+        if let Some((counted, watcher)) = self.processes {
             let task = tasks.spawn(count(counted, watcher, tell));
             names.insert(task.id(), "processes".to_owned());
         }
-        Ok(Self { supervisor: tokio::spawn(supervise(tasks, names)) })
+        Trackers { supervisor: tokio::spawn(supervise(tasks, names)) }
     }
+}
 
+impl Trackers {
     /// Ends the watchers and what they have started.
     pub(crate) async fn stop(self) {
         self.supervisor.abort();
@@ -322,10 +341,11 @@ mod tests {
 
     async fn start(config: &Config) -> (Trackers, mpsc::Receiver<(Name, Reading)>) {
         let (sender, receiver) = mpsc::channel(64);
-        let trackers = Trackers::start(config, move |name, reading| {
+        let watchers = Watchers::open(config).await.expect("everything can be watched");
+        let trackers = watchers.start(move |name, reading| {
             drop(sender.try_send((name, reading)));
         });
-        (trackers.await.expect("everything can be watched"), receiver)
+        (trackers, receiver)
     }
 
     /// The next reading of a tracker, those of others being passed over.
@@ -372,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn a_tracker_that_can_t_begin_is_an_error_that_names_it_and_what_to_do() {
         let config = config(&file(Path::new("/no-such-folder/weight")));
-        let error = Trackers::start(&config, |_, _| ()).await.unwrap_err();
+        let error = Watchers::open(&config).await.unwrap_err();
         let said = holdfast_control::chain(&error);
         assert!(
             said.starts_with(

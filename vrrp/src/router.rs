@@ -1,19 +1,23 @@
 //! One virtual router's machine (RFC 9568 §6.4 with errata 8298 to 8301; RFC 3768 §6.4 for version 2).
 //!
 //! ```text
-//!                     Startup, not the owner                    active-down timer
+//!                     Startup, not the owner                    active-down timer, TakeOver
 //!   ┌────────────┐ ─────────────────────────► ┌────────────┐ ─────────────────────► ┌────────────┐
 //!   │ Initialize │                            │   Backup   │                        │   Active   │
 //!   └────────────┘ ◄───────────────────────── └────────────┘ ◄───────────────────── └────────────┘
-//!         │  ▲        Shutdown, interface down                 better advertisement     ▲     │
-//!         │  └────────────────────────── Shutdown, interface down ──────────────────────┼─────┘
-//!         └──────────────────────────────── Startup of the owner ───────────────────────┘
+//!       ▲  ▲  │         Shutdown, interface down                 better advertisement     ▲  │  ▲  │
+//!       │  │  └─────────────────────────────── Startup of the owner ──────────────────────┘  │  │  │
+//!       │  └────────────────────────────────── interface down ───────────────────────────────┘  │  │ Shutdown, StepDown
+//!       │                                                               nobody after StepDown   │  ▼
+//!       │    another router, or nobody in time, after Shutdown                           ┌─────────────┐
+//!       └─────────────────────────────────────────────────────────────────────────────── │  Releasing  │ ──► Backup: another
+//!                                                                                        └─────────────┘     after StepDown
 //! ```
 //!
 //! It does no IO and reads no clock. After every input drain [`VirtualRouter::poll_action`] and look at
-//! [`VirtualRouter::poll_timeout`] again. Instants must not go back. Its invariants: Initialize has no timer, Backup has the
-//! active-down timer and Active the adver timer; the addresses are installed exactly while it is Active; an advertisement that
-//! is not accepted moves no timer.
+//! [`VirtualRouter::poll_timeout`] again. Instants must not go back; they count while the host sleeps. Its invariants: Initialize
+//! has no timer, Backup has the active-down timer, Active the adver timer and Releasing its own; the addresses are installed exactly
+//! while it is Active or Releasing; an advertisement that is not accepted moves no timer.
 //!
 //! The driver drains every receive queue before it calls [`VirtualRouter::handle_timeout`], so that being woken late is not
 //! mistaken for an advertisement that was not sent. Where the RFC is silent, or this machine deviates, it does as follows:
@@ -32,6 +36,10 @@
 //! * **Stall.** When the adver timer fires and the last advertisement is older than Active_Down_Interval, another router may
 //!   have taken over. The machine then does what it would do as a Backup that hears of a lower-ranking Active: with Preempt_Mode
 //!   it stays, advertises and announces (a better router answers at once); without, it goes to Backup and listens.
+//! * **Make before break.** Who stops or steps down sends priority 0 and keeps the addresses until another router advertises, four
+//!   of its own intervals at most (`release`).
+//! * **Preempt delay.** A lower-ranking Active is accepted until the delay has passed since the first one was heard.
+//! * **A second Active** is another one of lower rank that advertises half an interval after it was answered (`rival`).
 //! * **Priority 0 in Backup** sets the timer to Skew_Time by the letter (§6.4.2), whoever sent it. Believing only the known
 //!   Active would cost a full Active_Down_Interval when that one has just changed its address, and never waiting longer than
 //!   before would gain less than one Skew_Time.

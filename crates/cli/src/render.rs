@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use holdfast_control::{Change, Group, Instance, RoleChange, Server, Service, Status, Tracker};
+use holdfast_control::{
+    BfdSession, Change, Group, Instance, RoleChange, Server, Service, Status, Tracker,
+};
 
 use crate::table::Table;
 
@@ -27,6 +29,10 @@ pub(crate) fn status(status: &Status) -> String {
     if !status.trackers.is_empty() {
         text.push('\n');
         text.push_str(&trackers(&status.trackers));
+    }
+    if !status.bfd.is_empty() {
+        text.push('\n');
+        text.push_str(&sessions(&status.bfd));
     }
     for service in &status.services {
         text.push('\n');
@@ -71,6 +77,58 @@ pub(crate) fn instances(instances: &[Instance]) -> String {
     for instance in instances {
         for remark in remarks(instance) {
             let _ = writeln!(text, "! {}: {remark}", instance.name);
+        }
+    }
+    text
+}
+
+/// The VRRP instances, and whom each has heard.
+pub(crate) fn instances_and_peers(instances: &[Instance]) -> String {
+    let mut text = self::instances(instances);
+    let mut table =
+        Table::new(["PEER OF", "ADDRESS", "PRIO", "INTERVAL", "CHECKSUM", "HEARD", "COUNT"]);
+    let mut any = false;
+    for instance in instances {
+        for peer in &instance.peers {
+            any = true;
+            table.row([
+                instance.name.clone(),
+                peer.address.to_string(),
+                peer.priority.to_string(),
+                format!("{}ms", peer.interval_ms),
+                peer.checksum.clone(),
+                format!("{} ago", age(peer.heard_ms_ago / 1000)),
+                peer.advertisements.to_string(),
+            ]);
+        }
+    }
+    if any {
+        text.push('\n');
+        text.push_str(&table.render(0));
+    }
+    text
+}
+
+/// The BFD sessions, a line each.
+fn sessions(sessions: &[BfdSession]) -> String {
+    let mut table =
+        Table::new(["BFD", "PEER", "STATE", "SINCE", "THERE", "DETECTION", "LAST DOWN"]);
+    for session in sessions {
+        let detection = session.detection_time_us.map(|us| format!("{}ms", us / 1000));
+        table.row([
+            session.trackers.join(" "),
+            session.peer.to_string(),
+            session.state.to_uppercase(),
+            age(session.since_s),
+            session.remote_state.to_uppercase(),
+            detection.unwrap_or_else(|| "-".to_owned()),
+            session.last_down.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    let mut text = table.render(0);
+    for session in sessions {
+        if let Some(fault) = &session.fault {
+            let _ = writeln!(text, "! {}: {fault}", session.peer);
         }
     }
     text

@@ -1,4 +1,4 @@
-use holdfast_control::{CheckReason, DaemonInfo, Ipvs};
+use holdfast_control::{CheckReason, DaemonInfo, DualActive, Ipvs, Peer, Timing, Weight};
 
 use super::*;
 
@@ -100,4 +100,53 @@ fn an_age_has_its_two_largest_units() {
     let ages = [0, 59, 60, 130, 3599, 3600, 86_399, 86_400, 266_400].map(age);
     let wanted = ["0s", "59s", "1m00s", "2m10s", "59m59s", "1h00m", "23h59m", "1d00h", "3d02h"];
     assert_eq!(ages, wanted);
+}
+
+fn backup() -> Instance {
+    Instance {
+        name: "edge".into(),
+        state: "backup".into(),
+        priority: 130,
+        base_priority: 150,
+        weights: vec![
+            Weight { tracker: "haproxy".into(), weight: -20 },
+            Weight { tracker: "uplink".into(), weight: 0 },
+        ],
+        released: true,
+        peers: vec![Peer {
+            address: "192.0.2.2".parse().unwrap(),
+            priority: 100,
+            interval_ms: 1000,
+            checksum: "rfc9568".into(),
+            heard_ms_ago: 2400,
+            advertisements: 7,
+        }],
+        dual_active: Some(DualActive {
+            other: "192.0.2.2".parse().unwrap(),
+            other_priority: 100,
+            own: Some("192.0.2.1".parse().unwrap()),
+            since_s: 12,
+        }),
+        ..Instance::default()
+    }
+}
+
+#[test]
+fn what_is_not_as_usual_is_said_below_the_instances() {
+    let text = instances(&[backup()]);
+    for part in [
+        "130 (150)",
+        "two nodes are active for 12s: 192.0.2.2 with priority 100 does not hear 192.0.2.1",
+        "! edge: released: `holdfast vrrp resume` takes it back",
+        "! edge: priority 150 by haproxy -20\n",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+}
+
+#[test]
+fn who_was_heard_is_listed_with_the_form_of_its_checksum() {
+    let text = instances_and_peers(&[backup()]);
+    assert!(text.contains("192.0.2.2  100   1000ms    rfc9568"), "{text}");
+    assert!(!instances_and_peers(&[Instance::default()]).contains("PEER OF"));
 }

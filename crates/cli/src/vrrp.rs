@@ -17,7 +17,7 @@ pub(crate) async fn run(client: &Client, verb: args::Vrrp) -> Result<Answer, Fai
     let backup = |instance: &Instance| instance.state == "backup" && instance.active.is_some();
     match verb {
         args::Vrrp::Status => {
-            to_answer(&client.vrrp().await?, |instances| render::instances(instances))
+            to_answer(&client.vrrp().await?, |instances| render::instances_and_peers(instances))
         }
         args::Vrrp::Release { role, keep } => {
             let change = client.release(&role.name, &Release { keep }).await?;

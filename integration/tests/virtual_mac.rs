@@ -1,7 +1,11 @@
 //! Virtual MAC addresses and Accept_Mode on a real kernel. The network is [`holdfast_integration::pair`]'s; each instance has an
 //! interface of its own on eth0, `vrrp4.51` and `vrrp6.51`, that is up while the node is the Active.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the failure, and says where"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};

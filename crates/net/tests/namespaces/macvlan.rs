@@ -1,10 +1,14 @@
 //! Macvlans for virtual MAC addresses.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
 use holdfast_net::{Interface, MacAddress, Macvlan, Macvlans, Packet};
 use nix::errno::Errno;
 use vrrp::AddressFamily;
 
-use crate::lab::{Namespace, Pair};
+use crate::lab::{Namespace, Pair, await_true};
 use crate::vrrp::{ADVERTISEMENT, open as open_socket, packet, receive, source};
 
 const VIRTUAL_MAC: MacAddress = MacAddress::new([0, 0, 0x5e, 0, 1, 10]);
@@ -105,5 +109,54 @@ fn the_parent_of_one_that_is_up_hears_another_active_with_the_same_address() {
         sender.send_from_mac(VIRTUAL_MAC, &packet).unwrap();
         let (datagram, payload) = receive(&mut receiver);
         assert_eq!((datagram.source, &payload[..]), (source(family, 2), &ADVERTISEMENT[..]));
+    }
+}
+
+/// RFC 9568 §6.4.2: a Backup "MUST discard packets with a destination link-layer MAC address equal to the Virtual Router MAC
+/// address", and §6.4.3: the Active "MUST forward" them.
+#[test]
+fn frames_to_its_address_are_taken_and_forwarded_while_it_is_up_and_dropped_while_it_is_down() {
+    let pair = Pair::new();
+    let far = Namespace::new();
+    pair.left.cable("eth1", &far);
+    pair.left.ip("address add 203.0.113.1/24 dev eth1");
+    pair.left.ip("address add 2001:db8:1::1/64 dev eth1 nodad");
+    far.ip("address add 203.0.113.2/24 dev eth1");
+    far.ip("address add 2001:db8:1::2/64 dev eth1 nodad");
+    far.ip("route add default via 203.0.113.1");
+    far.ip("route add default via 2001:db8:1::1");
+    pair.right.ip("route add default via 192.0.2.1");
+    pair.right.ip("route add default via 2001:db8::1");
+    for family in ["ipv4", "ipv6"] {
+        pair.left.sysctl(&format!("{family}/conf/all/forwarding"), "1");
+    }
+    let (mut macvlans, eth0) = open(&pair.left);
+    let made = macvlans.create("vrrp", &eth0, VIRTUAL_MAC).unwrap();
+    pair.left.ip("address add 192.0.2.10/32 dev vrrp");
+    // The loose filter of the daemon: the way back to the client leads by the interface below.
+    pair.left.sysctl("ipv4/conf/vrrp/rp_filter", "2");
+    for own in ["192.0.2.1", "2001:db8::1"] {
+        pair.right.ip(&format!("neigh replace {own} lladdr {VIRTUAL_MAC} dev eth0 nud permanent"));
+    }
+    // What the client tells of itself would come to the virtual address, where nobody has asked.
+    for client in ["192.0.2.2", "2001:db8::2"] {
+        pair.left
+            .ip(&format!("neigh replace {client} lladdr 02:00:00:00:00:02 dev eth0 nud permanent"));
+    }
+    let answers = |to: &str| {
+        let at = SocketAddr::new(to.parse().unwrap(), 9);
+        let patience = Duration::from_millis(300);
+        let error = pair.right.enter(|| TcpStream::connect_timeout(&at, patience)).unwrap_err();
+        error.kind() == ErrorKind::ConnectionRefused
+    };
+    for up in [false, true, false] {
+        macvlans.set_up(&made.interface, up).unwrap();
+        for to in ["192.0.2.1", "2001:db8::1", "203.0.113.2", "2001:db8:1::2"] {
+            if up {
+                await_true(to, || answers(to));
+            } else {
+                assert!(!answers(to), "{to}");
+            }
+        }
     }
 }

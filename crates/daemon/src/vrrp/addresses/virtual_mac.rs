@@ -175,6 +175,11 @@ impl Seats {
                 written => written?,
             }
         }
+        if seat.ipv4 {
+            // A new interface has what is the default; whether this host forwards is said of the interface below, or of all.
+            let forwards = Sysctl::ipv4(&seat.below, "forwarding").read()?;
+            Sysctl::ipv4(&seat.name, "forwarding").write(forwards)?;
+        }
         self.made.insert(seat.name.clone(), macvlan.clone());
         Ok(macvlan)
     }

@@ -45,6 +45,8 @@ fn example() -> Status {
         groups: vec![],
         trackers: vec![],
         bfd: vec![],
+        bfd_strays: [].into(),
+        hooks: [("failed".to_owned(), 2)].into(),
         timing: Timing::default(),
         services: vec![Service {
             name: "web".into(),

@@ -1,5 +1,7 @@
 //! What travels over the control socket. Durations are milliseconds or seconds, as the name's end says.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
@@ -17,6 +19,10 @@ pub struct Status {
     pub trackers: Vec<Tracker>,
     /// Its BFD sessions by peer.
     pub bfd: Vec<BfdSession>,
+    /// BFD packets that were for no session, by the rule that they broke.
+    pub bfd_strays: BTreeMap<String, u64>,
+    /// Runs of hooks by result: `passed`, `failed`, `timed_out`, `not_started`; `dropped` are notices that found no place.
+    pub hooks: BTreeMap<String, u64>,
     /// How punctual the VRRP thread is.
     pub timing: Timing,
     /// Its services by name.

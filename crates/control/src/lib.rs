@@ -28,4 +28,6 @@ pub use api::{
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};
-pub use vrrp::{BfdSession, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker, Weight};
+pub use vrrp::{
+    BfdSession, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker, Weight,
+};

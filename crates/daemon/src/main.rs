@@ -82,7 +82,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    let mut vrrp = VrrpHandle::start(&config, released.names(), tell_hooks)
+    let mut vrrp = VrrpHandle::start(&config, released.names(), tell_hooks.clone())
         .map_err(|error| Failure::new("start", error))?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
@@ -90,7 +90,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let path = path.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
     let node = config.node.clone();
-    let director = Director::new(config, path, kernel, vrrp.remote(), released);
+    let director = Director::new(config, path, kernel, vrrp.remote(), released, tell_hooks);
     tokio::spawn(api::server::serve(listener, api::control(requests.clone())));
     if let Some(http) = http {
         tokio::spawn(api::server::serve(http, api::read_only(requests)));
@@ -102,7 +102,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let mut work = tokio::spawn(director.run(receiver, halted));
     let fault = tokio::select! {
         () = signals.stop() => None,
-        () = vrrp.gone() => Some("the VRRP thread ended by a fault of the daemon".to_owned()),
+        () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
         ended = &mut work => Some(ended_early(ended)),
     };
     holdfast_telemetry::service_manager::stopping();

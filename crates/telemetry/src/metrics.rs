@@ -1,10 +1,11 @@
 //! The daemon's state in Prometheus' text format, made anew from a [`Status`] at each scrape: what is gone leaves no series behind.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use holdfast_control::{Instance, Ipvs, Server, Service, Status, Timing, Tracker};
+use holdfast_control::{BfdSession, Instance, Ipvs, Server, Service, Status, Timing, Tracker};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -43,6 +44,16 @@ struct TrackerLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    result: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ServiceLabels {
     service: String,
 }
@@ -69,6 +80,8 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     registry.register_with_unit("uptime", "Time since the daemon started", Unit::Seconds, uptime);
     vrrp(&mut registry, &status.vrrp);
     trackers(&mut registry, &status.trackers);
+    bfd(&mut registry, &status.bfd);
+    hooks(&mut registry, &status.hooks);
     registry.register_with_unit(
         "vrrp_timer_lateness",
         "How late the VRRP thread's timers fired",
@@ -130,6 +143,23 @@ fn trackers(registry: &mut Registry, trackers: &[Tracker]) {
         up.get_or_create(&labels).set(matches!(tracker.state.as_str(), "up" | "0").into());
     }
     registry.register("tracker_up", "1 while what is watched is up", up);
+}
+
+fn bfd(registry: &mut Registry, sessions: &[BfdSession]) {
+    let up = Numbers::default();
+    for session in sessions {
+        let labels = PeerLabels { peer: session.peer.to_string() };
+        up.get_or_create(&labels).set((session.state == "up").into());
+    }
+    registry.register("bfd_up", "1 while the BFD session is up", up);
+}
+
+fn hooks(registry: &mut Registry, runs: &BTreeMap<String, u64>) {
+    let total = Totals::default();
+    for (result, count) in runs {
+        total.get_or_create(&ResultLabels { result: result.clone() }).inc_by(*count);
+    }
+    registry.register("hook_runs", "Runs of hooks by result", total);
 }
 
 /// The VRRP thread's own histogram; the registry only writes it down.
@@ -240,6 +270,8 @@ mod tests {
             groups: vec![],
             trackers: vec![tracker],
             bfd: vec![],
+            bfd_strays: [].into(),
+            hooks: [("failed".to_owned(), 2)].into(),
             timing,
             services: vec![],
             ipvs: None,
@@ -251,6 +283,7 @@ mod tests {
             r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
             r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
+            r#"holdfast_hook_runs_total{result="failed"} 2"#,
             r#"holdfast_tracker_up{tracker="haproxy"} 1"#,
             r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.001"} 3"#,
             r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.005"} 4"#,

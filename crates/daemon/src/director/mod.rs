@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::api::Request;
+use crate::hooks::HookSender;
 use crate::vrrp::{Snapshot, VrrpRemote};
 
 pub(crate) use self::kernel::Kernel;
@@ -50,6 +51,7 @@ pub(crate) struct Director {
     vrrp: VrrpRemote,
     /// Which instances were released for longer than this daemon lives.
     released: Arc<Mutex<Released>>,
+    hooks: HookSender,
     runner: checks::Runner,
 }
 
@@ -61,6 +63,7 @@ impl Director {
         kernel: Option<(Kernel, Table)>,
         vrrp: VrrpRemote,
         released: Released,
+        hooks: HookSender,
     ) -> Self {
         let (kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
@@ -75,7 +78,7 @@ impl Director {
         }
         let released = Arc::new(Mutex::new(released));
         let runner = checks::Runner::new(&config.daemon.script_user);
-        Self { started: now(), config, config_path, engine, kernel, vrrp, released, runner }
+        Self { started: now(), config, config_path, engine, kernel, vrrp, released, hooks, runner }
     }
 
     /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
@@ -151,8 +154,17 @@ impl Director {
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
                 tokio::spawn(async move {
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
-                        let Snapshot { instances: vrrp, groups, trackers, bfd, timing } = vrrp;
-                        drop(answer.send(Status { vrrp, groups, trackers, bfd, timing, ..status }));
+                        let Snapshot { instances, groups, trackers, bfd, bfd_strays, timing } =
+                            vrrp;
+                        drop(answer.send(Status {
+                            vrrp: instances,
+                            groups,
+                            trackers,
+                            bfd,
+                            bfd_strays,
+                            timing,
+                            ..status
+                        }));
                     }
                 });
             }

@@ -1,11 +1,14 @@
 //! The state of everything, for the control API.
 
+use std::collections::BTreeMap;
+
 use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status, Timing};
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence};
 use holdfast_health::Reason;
 use ipvs_ctl::model::{Forwarding, ServiceFlags};
 
 use super::Director;
+use crate::hooks::HookCounts;
 
 impl Director {
     /// Everything at a glance but VRRP, which its own thread tells.
@@ -22,10 +25,25 @@ impl Director {
             groups: Vec::new(),
             trackers: Vec::new(),
             bfd: Vec::new(),
+            bfd_strays: BTreeMap::new(),
+            hooks: self.hook_runs(),
             timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
         }
+    }
+
+    fn hook_runs(&self) -> BTreeMap<String, u64> {
+        let HookCounts { passed, failed, timed_out, not_started, dropped } = self.hooks.counts();
+        [
+            ("passed", passed),
+            ("failed", failed),
+            ("timed_out", timed_out),
+            ("not_started", not_started),
+            ("dropped", dropped),
+        ]
+        .map(|(result, count)| (result.to_owned(), count))
+        .into()
     }
 
     fn service(&self, pool: &Pool) -> Service {

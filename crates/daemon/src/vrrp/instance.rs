@@ -153,7 +153,8 @@ impl Instance {
         let (deadline, timer) = self.router.poll_timeout()?;
         let may = match timer {
             Timer::ActiveDown => self.group.is_none() && deadline <= self.read_until,
-            Timer::Adver | Timer::Release => true,
+            Timer::Release => deadline <= self.read_until,
+            Timer::Adver => true,
         };
         (deadline <= now && may).then(|| {
             self.router.handle_timeout(now);
@@ -305,7 +306,12 @@ impl Instance {
             Observation::ReleaseUnanswered { waited } => {
                 tracing::warn!(%instance, ?waited, "nobody took over: this node is active again");
             }
-            other => {
+            other @ (Observation::LowerRankHeard { .. }
+            | Observation::DuplicateSource { .. }
+            | Observation::OwnerConflict { .. }
+            | Observation::Stalled { .. }
+            | Observation::ReconfigureRefused
+            | _) => {
                 if self.chatter.allows(holdfast_net::now()) {
                     tracing::warn!(%instance, observation = ?other, "something is odd on the LAN");
                 }

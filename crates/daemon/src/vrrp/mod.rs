@@ -1,7 +1,6 @@
 //! VRRP: a thread of its own for the protocol, and one for the addresses that it moves.
 
 mod addresses;
-#[cfg_attr(not(test), expect(dead_code, reason = "the VRRP thread is connected to it next"))]
 mod bfd;
 mod groups;
 mod instance;
@@ -12,7 +11,7 @@ mod sockets;
 mod thread;
 mod tracking;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -25,7 +24,7 @@ use holdfast_engine::vrrp::Reading;
 use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
-use self::bfd::{BfdError, BfdHandle, BfdRemote, Change};
+use self::bfd::{BfdError, BfdHandle, BfdRemote, BfdStatus, Change};
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
@@ -62,6 +61,7 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<control::Group>,
     pub(crate) trackers: Vec<control::Tracker>,
     pub(crate) bfd: Vec<control::BfdSession>,
+    pub(crate) bfd_strays: BTreeMap<String, u64>,
     pub(crate) timing: control::Timing,
 }
 
@@ -198,13 +198,21 @@ impl VrrpHandle {
         self.remote.clone()
     }
 
-    /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
+    /// Comes when the thread, or BFD's, has ended though nobody told it to, which only a fault of the daemon can cause.
     pub(crate) async fn gone(&mut self) {
-        if let Some(gone) = &mut self.gone {
-            // Nothing is ever sent: the channel closes.
-            drop(gone.await);
+        let Self { gone, bfd, .. } = self;
+        let bfd = async {
+            match bfd {
+                Some(bfd) => bfd.gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        let Some(vrrp) = gone else { return };
+        // Nothing is ever sent: the channel closes.
+        tokio::select! {
+            _closed = vrrp => *gone = None,
+            () = bfd => {}
         }
-        self.gone = None;
     }
 
     /// Steps back everywhere: priority-0 advertisements; the addresses go when another router has them, or after four intervals.
@@ -244,10 +252,11 @@ impl VrrpRemote {
         self.send(Command::Status(answer));
         let snapshot = status.await.ok()?;
         let bfd = match &self.bfd {
-            Some(bfd) => bfd.status().await.map(|status| bfd::view(&status)).unwrap_or_default(),
-            None => Vec::new(),
+            Some(bfd) => bfd.status().await.unwrap_or_default(),
+            None => BfdStatus::default(),
         };
-        Some(Snapshot { bfd, ..snapshot })
+        let bfd_strays = bfd::discarded(&bfd.strays);
+        Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, ..snapshot })
     }
 
     /// Changes the roles of `instances`: of all or, when one refuses, of none. None when the thread has gone or takes no commands.
@@ -270,8 +279,8 @@ impl VrrpRemote {
     /// Tells what has become of a BFD session.
     fn follow_session(&self, change: Change) {
         let Change { tracker, reading, lost } = change;
-        if let Some(peer) = lost {
-            self.readings.lose(peer);
+        if lost.is_some() {
+            self.readings.lose(tracker.clone());
         }
         self.track(tracker, reading);
     }

@@ -1,7 +1,6 @@
-//! What watchers say, on its way to the VRRP thread: one slot a tracker and a peer, so that nothing can be dropped and nothing grows.
+//! What watchers say, on its way to the VRRP thread: one slot a tracker, so that nothing can be dropped and nothing grows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_config::Name;
@@ -11,11 +10,11 @@ use holdfast_engine::vrrp::Reading;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readings(Arc<Mutex<News>>);
 
-/// The newest reading of each tracker, and the peers that BFD has lost.
+/// The newest reading of each tracker, and the BFD sessions whose peer fell silent.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) readings: BTreeMap<Name, Reading>,
-    pub(super) lost: BTreeSet<IpAddr>,
+    pub(super) lost: BTreeSet<Name>,
 }
 
 impl Readings {
@@ -24,9 +23,9 @@ impl Readings {
         self.lock().readings.insert(tracker, reading);
     }
 
-    /// Notes that BFD has lost `peer`.
-    pub(super) fn lose(&self, peer: IpAddr) {
-        self.lock().lost.insert(peer);
+    /// Notes that the peer of a BFD session fell silent.
+    pub(super) fn lose(&self, tracker: Name) {
+        self.lock().lost.insert(tracker);
     }
 
     /// Takes what is new.

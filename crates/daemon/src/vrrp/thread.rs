@@ -243,6 +243,7 @@ impl VrrpThread {
             groups: self.groups.view(),
             trackers: self.tracking.view(at),
             bfd: Vec::new(),
+            bfd_strays: BTreeMap::new(),
             timing: self.lateness.view(self.timing.clone()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_config::{Instance as InstanceConfig, Name, TrackerKind, Vrrp};
+use holdfast_config::{BfdSession, Instance as InstanceConfig, Name, TrackerKind, Vrrp};
 use holdfast_control as control;
 use holdfast_engine::vrrp::{Debounce, Level, Reading, Standings, TrackerState};
 use holdfast_net::Interfaces;
@@ -18,6 +18,7 @@ pub(super) struct Tracking {
     standings: Standings,
     readings: Readings,
     kinds: BTreeMap<Name, &'static str>,
+    sessions: BTreeMap<Name, BfdSession>,
     /// The interfaces of instances that have delays: what counts of each.
     links: BTreeMap<String, Debounce>,
 }
@@ -31,6 +32,11 @@ impl Tracking {
         readings: Readings,
     ) -> Self {
         let trackers = config.trackers.iter();
+        let sessions = trackers.clone().filter_map(|(name, one)| {
+            let TrackerKind::Bfd(session) = &one.kind else { return None };
+            Some((name.clone(), session.clone()))
+        });
+        let sessions = sessions.collect();
         let kinds = trackers.map(|(name, one)| (name.clone(), kind(&one.kind))).collect();
         let delayed = config.interfaces.iter().filter(|(name, settings)| {
             let delays = settings.up_delay.max(settings.down_delay);
@@ -40,7 +46,7 @@ impl Tracking {
             (name.clone(), Debounce::new(now, settings.up_delay, settings.down_delay))
         });
         let links = links.collect();
-        Self { standings: Standings::new(now, config, instances), readings, kinds, links }
+        Self { standings: Standings::new(now, config, instances), readings, kinds, sessions, links }
     }
 
     /// Takes what has become of the interfaces that are watched.
@@ -62,15 +68,25 @@ impl Tracking {
 
     /// Lets interfaces count that have been up or down for long enough; true when one has.
     pub(super) fn links_timeout(&mut self, now: Instant) -> bool {
-        self.links.values_mut().fold(false, |changed, link| link.handle_timeout(now) || changed)
+        let mut changed = false;
+        for link in self.links.values_mut() {
+            changed |= link.handle_timeout(now);
+        }
+        changed
     }
 
     /// Takes what watchers have read, and lets the instances stand as that makes them. Whoever has a peer that BFD lost for its Active
     /// takes that for its goodbye.
     pub(super) fn settle(&mut self, now: Instant, roster: &mut Roster, means: Means<'_>) {
         let News { readings, lost } = self.readings.take();
-        for peer in lost {
-            roster.each(|instance| instance.lose_active(now, peer, means));
+        for session in lost.iter().filter_map(|tracker| self.sessions.get(tracker)) {
+            let BfdSession { peer, interface, .. } = session;
+            roster.each(|instance| {
+                // A link-local address is somebody else on another link.
+                if interface.as_deref().is_none_or(|on| on == instance.interface_name()) {
+                    instance.lose_active(now, *peer, means);
+                }
+            });
         }
         for (tracker, reading) in readings {
             self.standings.handle(now, &tracker, reading);

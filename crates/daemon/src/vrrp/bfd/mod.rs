@@ -6,6 +6,7 @@
 mod peer;
 mod thread;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -93,14 +94,15 @@ pub(super) fn view(status: &BfdStatus) -> Vec<control::BfdSession> {
         fault: session.fault.clone(),
         received: session.counters.received,
         sent: session.counters.sent,
-        discarded: session
-            .discarded
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(reason, count)| (reason.label().to_owned(), count))
-            .collect(),
+        discarded: discarded(&session.discarded),
     };
     status.sessions.iter().map(view).collect()
+}
+
+/// The discards that are not 0, by the name of the rule.
+pub(super) fn discarded(discards: &Discards) -> BTreeMap<String, u64> {
+    let broken = discards.iter().filter(|(_, count)| *count > 0);
+    broken.map(|(reason, count)| (reason.label().to_owned(), count)).collect()
 }
 
 /// What is asked of the thread.
@@ -115,6 +117,8 @@ enum Command {
 pub(crate) struct BfdHandle {
     remote: BfdRemote,
     thread: JoinHandle<()>,
+    /// Closed when the thread ends, by a panic too; none when that was noticed.
+    gone: Option<oneshot::Receiver<()>>,
 }
 
 /// The way to the BFD thread.
@@ -157,20 +161,27 @@ impl BfdHandle {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(BfdError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
+        let (alive, gone) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("bfd".to_owned()).spawn({
             let waker = waker.clone();
-            move || match BfdThread::open(sessions, receiver, waker) {
-                Ok(thread) => {
-                    // The starter waits for this word.
-                    drop(ready.send(Ok(())));
-                    thread.run(&tell);
+            move || {
+                let _alive: oneshot::Sender<()> = alive;
+                match BfdThread::open(sessions, receiver, waker) {
+                    Ok(thread) => {
+                        // The starter waits for this word.
+                        drop(ready.send(Ok(())));
+                        thread.run(&tell);
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
                 }
-                Err(error) => drop(ready.send(Err(error))),
             }
         });
         let thread = spawned.map_err(BfdError::Spawn)?;
         match is_ready.recv() {
-            Ok(Ok(())) => Ok(Some(Self { remote: BfdRemote { commands, waker }, thread })),
+            Ok(Ok(())) => {
+                let remote = BfdRemote { commands, waker };
+                Ok(Some(Self { remote, thread, gone: Some(gone) }))
+            }
             Ok(Err(error)) => Err(BfdError::Socket(error)),
             Err(_) => Err(BfdError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
@@ -181,15 +192,19 @@ impl BfdHandle {
         self.remote.clone()
     }
 
-    /// Whether the thread still works; it ends by itself only by a fault of the daemon.
-    pub(crate) fn works(&self) -> bool {
-        !self.thread.is_finished()
+    /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
+    pub(super) async fn gone(&mut self) {
+        if let Some(gone) = &mut self.gone {
+            // Nothing is ever sent: the channel closes.
+            drop(gone.await);
+        }
+        self.gone = None;
     }
 
     /// Tells every peer that its session ends by intent, so that none takes the silence for a failure, and waits until they know it
     /// or a second is over.
     pub(crate) fn stop(self) {
-        let Self { remote, thread } = self;
+        let Self { remote, thread, .. } = self;
         remote.send(Command::Stop);
         if thread.join().is_err() {
             tracing::error!("the BFD thread had panicked");

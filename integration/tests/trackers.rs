@@ -4,11 +4,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_integration::Director;
-use holdfast_testkit::lab::{Lab, wait_until};
+use holdfast_testkit::lab::{Lab, Node, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -20,19 +20,21 @@ fn wait_told(log: &Path, lines: &[&str]) {
     wait.unwrap_or_else(|error| panic!("{error}: {:?}, not {expected:?}", told()));
 }
 
-#[test]
-fn a_number_in_a_file_and_an_address_that_answers_move_an_instance_and_its_hooks_are_told() {
-    let lab = Lab::new().unwrap();
-    let lb1 = lab.lb1();
-    let said = lb1.folder().join("said");
+/// A folder that hooks may write into, and a hook that writes its arguments to a file there, named for the instance.
+fn hook(node: &Node) -> (PathBuf, PathBuf) {
+    let said = node.folder().join("said");
     fs::create_dir(&said).unwrap();
     fs::set_permissions(&said, Permissions::from_mode(0o777)).unwrap();
-    let maintenance = lb1.folder().join("maintenance");
     let script = format!("#!/bin/sh\necho \"$@\" >>{}/$2\n", said.display());
-    let hook = lb1.write("hook", &script).unwrap();
+    let hook = node.write("hook", &script).unwrap();
     fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
+    (said, hook)
+}
+
+/// Three instances, of which each tracks something of its own.
+fn config(lab: &Lab, hook: &Path, maintenance: &Path) -> String {
     let (web4, web6) = (lab.web(1).ip4(), lab.web(2).ip6());
-    let config = format!(
+    format!(
         "daemon: {{scripts: {{user: nobody}}}}
 vrrp:
   hooks: [{{command: [{hook}]}}]
@@ -47,7 +49,16 @@ vrrp:
 ",
         hook = hook.display(),
         maintenance = maintenance.display(),
-    );
+    )
+}
+
+#[test]
+fn a_number_in_a_file_and_an_address_that_answers_move_an_instance_and_its_hooks_are_told() {
+    let lab = Lab::new().unwrap();
+    let lb1 = lab.lb1();
+    let (said, hook) = hook(lb1);
+    let maintenance = lb1.folder().join("maintenance");
+    let config = config(&lab, &hook, &maintenance);
     let mut director = Director::start(lb1, &config).unwrap();
     let told = |instance: &str, states: &[&str]| {
         let lines: Vec<String> =

@@ -118,10 +118,21 @@ impl Network {
         if self.stale && is_empty {
             self.list()?;
             losses.everything = true;
-        } else if self.routes_in_doubt && self.watched.routes && is_empty {
-            self.list_routes()?;
         }
         Ok(losses)
+    }
+
+    /// Lists the daemon's routes again if some may have gone without a word; whether it did. It takes its time on a host with many
+    /// routes, so that what was heard of is better dealt with before.
+    ///
+    /// # Errors
+    /// The kernel failed to answer. The next call tries again.
+    pub fn recheck(&mut self) -> Result<bool, NetworkError> {
+        let is_due = self.routes_in_doubt && self.watched.routes;
+        if is_due {
+            self.list_routes()?;
+        }
+        Ok(is_due)
     }
 
     /// Lists everything again.

@@ -352,9 +352,12 @@ fn a_route_that_goes_without_a_word_is_missed() {
     assert_eq!(add(&mut network, &all), vec![Ok(Effect::Done); 3]);
     pair.left.ip("address del 192.0.2.10/24 dev eth0");
     network.follow().unwrap();
+    assert!(network.recheck().unwrap());
     assert_eq!(network.inventory().routes().count(), 1, "the preferred source went");
+    assert!(!network.recheck().unwrap(), "once");
     pair.left.ip("link set eth0 down");
     network.follow().unwrap();
+    assert!(network.recheck().unwrap());
     assert_eq!(network.inventory().routes().count(), 0, "the interface went down");
 }
 

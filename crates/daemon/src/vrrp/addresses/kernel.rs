@@ -29,6 +29,11 @@ pub(super) trait Kernel {
     /// Hears of what has changed, and says what has gone.
     fn follow(&mut self) -> Result<Losses, Self::Error>;
 
+    /// Looks for what may have gone without a word; whether it did.
+    fn recheck(&mut self) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// Lists everything again.
     fn refresh(&mut self) -> Result<(), Self::Error>;
 
@@ -128,6 +133,10 @@ impl Kernel for Host {
             self.announcers.retain(|index, _| inventory.device_by_index(*index).is_some());
         }
         Ok(losses)
+    }
+
+    fn recheck(&mut self) -> Result<bool, NetworkError> {
+        self.network.recheck()
     }
 
     fn refresh(&mut self) -> Result<(), NetworkError> {

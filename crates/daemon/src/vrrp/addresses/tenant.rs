@@ -172,10 +172,6 @@ impl Tenant {
                     .to_owned(),
             );
         } else {
-            if !back.is_empty() {
-                let items: Vec<String> = missing.values().map(describe).collect();
-                tracing::warn!(instance = %self.name(), ?items, "what was taken away is put back");
-            }
             changes.extend(missing.into_values().map(Change::add));
         }
         self.in_place.extend(claimed.items.keys().filter(|key| !absent.contains(key)).cloned());
@@ -192,12 +188,14 @@ impl Tenant {
     ) {
         let Plan { changes, wishes, mut problems, mut absent, back } = plan;
         let mut remain = false;
+        let mut restored = Vec::new();
         for (change, result) in changes.into_iter().zip(results) {
             let key = Key::of(&change.item);
             let is_address = matches!(key, Key::Address(..));
             match (change.verb, result) {
                 (Verb::Add, Ok(effect)) => {
                     if back.contains(&key) {
+                        restored.push(describe(&change.item));
                         self.outcome.put_back = self.outcome.put_back.saturating_add(1);
                     }
                     if effect == Effect::Done {
@@ -214,6 +212,9 @@ impl Tenant {
                     problems.push(error.to_string());
                 }
             }
+        }
+        if !restored.is_empty() {
+            tracing::warn!(instance = %self.name(), items = ?restored, "what was taken away was put back");
         }
         self.outcome.holds = if self.wanted.held {
             let lacks = absent.iter().any(|key| matches!(key, Key::Address(..)));

@@ -93,7 +93,12 @@ impl<K: Kernel> Worker<K> {
                 tenant.want(wanted);
             }
         }
-        match self.hear(now) {
+        // What was heard of comes first: to look for what went without a word takes longer.
+        let heard = self.hear(now).and_then(|()| {
+            self.compare(now);
+            self.recheck()
+        });
+        match heard {
             Ok(()) => self.compare(now),
             Err(problem) => {
                 for tenant in self.tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
@@ -118,15 +123,20 @@ impl<K: Kernel> Worker<K> {
         } else if others {
             let concerned = self.tenants.values_mut().filter(|one| one.claim().looks_beyond());
             concerned.for_each(Tenant::doubt);
-        } else if !addresses.is_empty() {
-            // A route goes with its preferred source.
-            let concerned = self.tenants.values_mut().filter(|one| !one.claim().routes.is_empty());
-            concerned.for_each(Tenant::doubt);
         }
         for name in addresses.iter().filter_map(|one| self.claimants.get(one)).flatten() {
             if let Some(tenant) = self.tenants.get_mut(name) {
                 tenant.doubt();
             }
+        }
+        Ok(())
+    }
+
+    /// Looks for routes that went with an address or an interface, and doubts whom that concerns.
+    fn recheck(&mut self) -> Result<(), String> {
+        if self.kernel.recheck().map_err(|error| error.to_string())? {
+            let concerned = self.tenants.values_mut().filter(|one| !one.claim().routes.is_empty());
+            concerned.for_each(Tenant::doubt);
         }
         Ok(())
     }

@@ -68,6 +68,8 @@ pub struct Seen {
     pub moved: Duration,
     /// The longest time without an answer of anybody.
     pub gap: Duration,
+    /// From the last answer of anybody before the other node's first one to that.
+    pub change: Duration,
     /// From the last advertisement of the one to the first one of the other.
     pub silence: Option<Duration>,
     /// From the loss of the carrier to the moment when the node itself has given the address up.
@@ -221,7 +223,10 @@ impl Pair {
         if failure == Failure::Terminate {
             self.active_mut().wait_end()?;
         }
-        let gap = longest_gap(&prober.replies(), began - BEFORE / 2, until);
+        let replies = prober.replies();
+        let before = replies.iter().rfind(|reply| reply.at < moved);
+        let change = before.map_or(Duration::MAX, |reply| moved.saturating_since(reply.at));
+        let gap = longest_gap(&replies, began - BEFORE / 2, until);
         let given_up = match failure {
             Failure::LinkDown => {
                 let removed = self.active_events().first(What::Removed(IpAddr::V4(vip)), at);
@@ -229,8 +234,8 @@ impl Pair {
             }
             Failure::Kill | Failure::Terminate | Failure::Release | Failure::Nothing => None,
         };
-        let seen =
-            Seen { moved: moved.saturating_since(at), gap, silence: self.silence(at), given_up };
+        let moved = moved.saturating_since(at);
+        let seen = Seen { moved, gap, change, silence: self.silence(at), given_up };
         if failure != Failure::Nothing {
             self.active = 1 - self.active;
         }

@@ -258,6 +258,7 @@ impl VirtualRouter {
             Event::Advertisement(_)
             | Event::StepDown
             | Event::TakeOver
+            | Event::ActiveFallen
             | Event::ActiveLost { .. }
             | Event::Resumed => {}
         }
@@ -274,6 +275,7 @@ impl VirtualRouter {
             Event::Advertisement(heard) => self.hear_as_backup(now, heard),
             Event::ActiveLost { address } => self.lose_active(now, address),
             Event::TakeOver => self.promote(now, Reason::Group),
+            Event::ActiveFallen => self.promote(now, Reason::ActiveFallen),
             Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
                 self.primary = Some(primary);
             }
@@ -303,7 +305,11 @@ impl VirtualRouter {
             Event::InterfaceDown => self.lose_interface(now),
             Event::Reconfigure(params) => self.reconfigure(now, params),
             // C5 after a sleep: the timer is due, or will be, and decides after the queue has been drained.
-            Event::Resumed | Event::Startup | Event::TakeOver | Event::ActiveLost { .. } => {}
+            Event::Resumed
+            | Event::Startup
+            | Event::TakeOver
+            | Event::ActiveFallen
+            | Event::ActiveLost { .. } => {}
         }
     }
 
@@ -321,6 +327,7 @@ impl VirtualRouter {
             | Event::Shutdown
             | Event::StepDown
             | Event::TakeOver
+            | Event::ActiveFallen
             | Event::ActiveLost { .. }
             | Event::Advertisement(_)
             | Event::InterfaceUp { .. }

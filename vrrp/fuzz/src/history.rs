@@ -129,6 +129,7 @@ impl World {
                 1 => Event::Resumed,
                 2 | 6 => Event::StepDown,
                 3 => Event::TakeOver,
+                4 => Event::ActiveFallen,
                 5 => Event::ActiveLost { address: self.host(tape.byte()) },
                 _ => Event::Shutdown,
             },
@@ -193,7 +194,8 @@ impl World {
         let promoted = before.status() != Status::Active && self.router.status() == Status::Active;
         let owner = self.router.priority() == Priority::OWNER;
         let may = (owner && before.status() == Status::Initialize)
-            || (before.status() == Status::Backup && event == Event::TakeOver);
+            || (before.status() == Status::Backup
+                && matches!(event, Event::TakeOver | Event::ActiveFallen));
         assert!(!promoted || may, "{event:?}");
         // Make before break: who had the addresses and was told to leave them still has them, unless it was told twice.
         if before.status() == Status::Active && matches!(event, Event::Shutdown | Event::StepDown) {
@@ -262,6 +264,7 @@ impl World {
             | Event::Shutdown
             | Event::StepDown
             | Event::TakeOver
+            | Event::ActiveFallen
             | Event::ActiveLost { .. }
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown
@@ -403,6 +406,7 @@ fn reason_fits(from: Status, to: Status, reason: Reason) -> bool {
         | Reason::ActiveReleased
         | Reason::ActiveLost
         | Reason::Group
+        | Reason::ActiveFallen
         | Reason::Preempt => (from, to) == (Status::Backup, Status::Active),
         Reason::HigherPriority | Reason::HigherAddress => {
             (from, to) == (Status::Active, Status::Backup)

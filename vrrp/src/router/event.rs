@@ -29,6 +29,8 @@ pub enum Event {
     },
     /// A Backup shall become Active now: another router of its sync group did. Nobody else is concerned.
     TakeOver,
+    /// A Backup shall become Active now: the Active has become worse than it is, though nobody preempts. Nobody else is concerned.
+    ActiveFallen,
     /// A valid advertisement of this virtual router came in ([`crate::receive::check`]).
     Advertisement(Advertisement),
     /// The interface can be used and has this primary address of the router's family: of IPv4 the first one, of IPv6 a
@@ -140,6 +142,8 @@ pub enum Reason {
     ActiveLost,
     /// Another router of the sync group took over: to Active.
     Group,
+    /// The Active has become worse than this router, which took over though Preempt_Mode is false: to Active.
+    ActiveFallen,
     /// The Active has a lower priority, and Preempt_Mode is true: to Active. RFC 6527 `preempted`.
     Preempt,
     /// Another router has a higher priority: to Backup.
@@ -153,7 +157,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Startup,
         Self::Owner,
         Self::Shutdown,
@@ -165,6 +169,7 @@ impl Reason {
         Self::ActiveReleased,
         Self::ActiveLost,
         Self::Group,
+        Self::ActiveFallen,
         Self::Preempt,
         Self::HigherPriority,
         Self::HigherAddress,
@@ -185,6 +190,7 @@ impl Reason {
             Self::ActiveReleased => "active_released",
             Self::ActiveLost => "active_lost",
             Self::Group => "group",
+            Self::ActiveFallen => "active_fallen",
             Self::Preempt => "preempt",
             Self::HigherPriority => "higher_priority",
             Self::HigherAddress => "higher_address",

@@ -148,7 +148,8 @@ impl Instance {
             self.begin(now, means);
         }
         if self.group.is_none() && self.has_fallen() {
-            self.take_over(now, means);
+            self.router.handle(now, Event::ActiveFallen);
+            self.act(means);
         }
         let (deadline, timer) = self.router.poll_timeout()?;
         let may = match timer {

@@ -47,7 +47,7 @@ impl Succession {
         self.reign = Some(Reign { active: source, highest, last: priority, due });
     }
 
-    /// When the router takes over (`vrrp::Event::TakeOver`), if it hears nothing else until then. It is a deadline like
+    /// When the router takes over (`vrrp::Event::ActiveFallen`), if it hears nothing else until then. It is a deadline like
     /// Active_Down_Timer: what arrived before must have been read. For a member of a group it is [`super::Member::due`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.reign.and_then(|reign| reign.due)

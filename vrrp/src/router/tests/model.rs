@@ -35,6 +35,7 @@ enum Step {
     Resumed,
     GiveUp,
     TakeOver,
+    ActiveFallen,
     ActiveLost(u8),
 }
 
@@ -93,7 +94,8 @@ impl Model {
         match (self.state, step) {
             (_, Step::Wait(_)) | ('I', Step::Timeout | Step::Fire | Step::Resumed) => {}
             ('A', Step::Resumed) | ('A' | 'B', Step::Startup) => {}
-            ('I' | 'B' | 'R', Step::GiveUp) | ('I' | 'A' | 'R', Step::TakeOver) => {}
+            ('I' | 'B' | 'R', Step::GiveUp)
+            | ('I' | 'A' | 'R', Step::TakeOver | Step::ActiveFallen) => {}
             ('I' | 'A' | 'R', Step::ActiveLost(_)) => {}
             ('R', Step::Startup) => self.wanted = true,
             ('R', Step::Shutdown) if self.wanted => self.wanted = false,
@@ -140,6 +142,9 @@ impl Model {
                 (self.why, self.lower) = ("active_silent", None);
             }
             ('B', Step::TakeOver) => self.takeover(now, "group", "backup", &mut out),
+            ('B', Step::ActiveFallen) => {
+                self.takeover(now, "active_fallen", "backup", &mut out);
+            }
             ('B', Step::ActiveLost(host)) => self.b1(now, *host),
             ('R', Step::Timeout | Step::Fire | Step::Resumed | Step::Heard { .. }) => {
                 self.giving_up(now, step, &mut out);

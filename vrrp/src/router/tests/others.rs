@@ -97,7 +97,7 @@ fn b1_one_that_is_lost_and_heard_again_is_active_again() {
 #[test]
 fn b1_g1_concern_a_backup_only() {
     let others = || [Bench::initialize(rank(100)).after(600), Bench::active(rank(100)).after(600)];
-    for event in [lost(MINE), lost(LOWER), Event::TakeOver] {
+    for event in [lost(MINE), lost(LOWER), Event::TakeOver, Event::ActiveFallen] {
         let said = others().map(|mut bench| bench.give(event.clone()));
         assert_eq!(said, [" | initialize", " | active 400ms"]);
     }
@@ -108,6 +108,10 @@ fn g1_a_backup_takes_over_with_its_group() {
     assert_eq!(
         Bench::started(rank(100)).after(600).give(Event::TakeOver),
         "adv 100, install, announce, backup>active group | active 1s"
+    );
+    assert_eq!(
+        Bench::started(rank(100)).after(600).give(Event::ActiveFallen),
+        "adv 100, install, announce, backup>active active_fallen | active 1s"
     );
 }
 

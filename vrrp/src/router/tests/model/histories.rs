@@ -78,6 +78,7 @@ impl Pair {
             Step::Resumed => Event::Resumed,
             Step::GiveUp => Event::StepDown,
             Step::TakeOver => Event::TakeOver,
+            Step::ActiveFallen => Event::ActiveFallen,
             Step::ActiveLost(host) => Event::ActiveLost { address: address(host) },
         })
     }
@@ -94,7 +95,7 @@ impl Pair {
             }
             Step::Timeout | Step::Startup | Step::Shutdown | Step::Up(_) | Step::Down => {}
             Step::Primary(_) | Step::Heard { .. } | Step::Reconfigure { .. } | Step::Resumed => {}
-            Step::GiveUp | Step::TakeOver | Step::ActiveLost(_) => {}
+            Step::GiveUp | Step::TakeOver | Step::ActiveFallen | Step::ActiveLost(_) => {}
         }
         match self.event(step) {
             Some(event) => self.bench.router.handle(self.bench.now, event),
@@ -194,6 +195,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Resumed),
         1 => Just(Step::GiveUp),
         1 => Just(Step::TakeOver),
+        1 => Just(Step::ActiveFallen),
         1 => host().prop_map(Step::ActiveLost),
     ];
     // The same one again and again, in time or late: who does not hear us, and who is hardly heard.

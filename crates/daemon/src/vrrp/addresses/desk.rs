@@ -23,8 +23,6 @@ pub(in super::super) struct Wanted {
     pub(in super::super) held: bool,
     /// Counts requests to announce the addresses.
     pub(in super::super) announcements: u64,
-    /// Counts reasons to compare with the kernel again.
-    pub(in super::super) looks: u64,
     /// Counts the interfaces that have gone: what was put on one went with it, even if the next has the same number.
     pub(in super::super) losses: u64,
 }

@@ -165,6 +165,29 @@ fn direct_routing_carries_ipv6() -> Result<()> {
     one_arm("direct", 'g', Family::V6, |_| Ok(()))
 }
 
+/// What comes to the virtual MAC address is forwarded as what comes to the interface's own.
+#[test]
+fn services_are_forwarded_on_a_virtual_mac_address() -> Result<()> {
+    for (family, mac) in [(Family::V4, "00:00:5e:00:01:33"), (Family::V6, "00:00:5e:00:02:33")] {
+        let lab = Lab::with(Topology::one_arm().webs(2))?;
+        lab.webs().try_for_each(|web| web.hold_vip(family.vip()))?;
+        let _webs = start_webs(&lab, 80)?;
+        let vrrp = vrrp(family, false).replace("vrid: 51", "vrid: 51, virtual_mac: true");
+        let target = SocketAddr::new(family.vip(), 80);
+        let services = format!(
+            "services:\n  web: {{listen: 'tcp {target}', scheduler: rr, forward: direct, {CHECK}, \
+             real_servers: {}}}\n",
+            real_servers(&lab, family, 80)
+        );
+        let director = Director::start(lab.lb1(), &(vrrp + &services))?;
+        wait_serving(&director, "web", 2).with_context(|| director.process().log_tail())?;
+        ensure!(spread(lab.client(), target, 8)? == evenly(&["web1", "web2"], 4));
+        let known = holdfast_integration::pair::believed_mac(lab.client(), family.vip())?;
+        ensure!(known.as_deref() == Some(mac), "the client believes in {known:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_tunnel_carries_ipv4() -> Result<()> {
     let loaded = Command::new("modprobe").arg("ipip").status()?;

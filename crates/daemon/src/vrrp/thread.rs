@@ -392,7 +392,11 @@ fn dispatch(
     payload: &[u8],
 ) -> Result<(), vrrp::DiscardReason> {
     let packet = identify(datagram, payload)?;
-    match roster.addressee(key, &packet, |instance| instance.receive(now(), &packet, means)) {
+    let heard = roster.addressee(key, &packet, |instance| {
+        let hears = instance.hears(datagram.destination);
+        hears.then(|| instance.receive(now(), &packet, means))
+    });
+    match heard.flatten() {
         Some(()) => Ok(()),
         None => receive::check(&packet, None).map(|_| ()),
     }

@@ -46,6 +46,11 @@ impl Instance {
         }
     }
 
+    /// Whether a packet to `destination` is for it: instances of one interface share a socket, and have groups of their own.
+    pub(in super::super) fn hears(&self, destination: IpAddr) -> bool {
+        !destination.is_multicast() || destination == self.group()
+    }
+
     /// The group that it speaks to.
     pub(super) fn group(&self) -> IpAddr {
         let usual = match self.config.family {

@@ -1,7 +1,7 @@
 //! The interfaces of this host and their addresses as a value: what the kernel's messages mean, what has changed by one, and
 //! what differs between two moments. No sockets: bytes and lists go in, events come out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -75,7 +75,7 @@ pub struct InterfaceState {
 impl InterfaceState {
     /// The primary IPv4 address, the source of advertisements (RFC 9568 §1.7): the first that is none of `virtual_addresses`,
     /// and not a secondary one unless there are only such.
-    pub fn primary_ipv4(&self, virtual_addresses: &[IpAddr]) -> Option<Ipv4Addr> {
+    pub fn primary_ipv4(&self, virtual_addresses: &BTreeSet<IpAddr>) -> Option<Ipv4Addr> {
         let candidates = || {
             self.addresses.iter().filter_map(|one| match one.address.addr() {
                 IpAddr::V4(v4) if !virtual_addresses.contains(&IpAddr::V4(v4)) => {
@@ -90,7 +90,7 @@ impl InterfaceState {
 
     /// An IPv6 address that routers forward: the first that packets can be sent from, is not deprecated and is none of
     /// `virtual_addresses`. The source of advertisements to unicast peers that are not on the link.
-    pub fn global_ipv6(&self, virtual_addresses: &[IpAddr]) -> Option<Ipv6Addr> {
+    pub fn global_ipv6(&self, virtual_addresses: &BTreeSet<IpAddr>) -> Option<Ipv6Addr> {
         let usable = self.addresses.iter().filter(|one| one.is_usable() && !one.deprecated);
         usable.map(|one| one.address.addr()).find_map(|address| match address {
             IpAddr::V6(v6)
@@ -106,7 +106,7 @@ impl InterfaceState {
 
     /// The link-local IPv6 address, the source of advertisements (RFC 9568 §5.1.2.1): the first that packets can be sent from
     /// and that is none of `virtual_addresses`.
-    pub fn link_local(&self, virtual_addresses: &[IpAddr]) -> Option<Ipv6Addr> {
+    pub fn link_local(&self, virtual_addresses: &BTreeSet<IpAddr>) -> Option<Ipv6Addr> {
         self.addresses.iter().filter(|one| one.is_usable()).find_map(|one| {
             match one.address.addr() {
                 IpAddr::V6(v6)

@@ -145,10 +145,10 @@ fn the_primary_address_is_no_virtual_one_and_no_secondary_one() {
     secondary.secondary = true;
     let state = state(vec![plain("192.0.2.10/24"), secondary, plain("198.51.100.1/24")]);
     let vip: IpAddr = "192.0.2.10".parse().unwrap();
-    assert_eq!(state.primary_ipv4(&[]), Some(Ipv4Addr::new(192, 0, 2, 10)));
-    assert_eq!(state.primary_ipv4(&[vip]), Some(Ipv4Addr::new(198, 51, 100, 1)));
+    assert_eq!(state.primary_ipv4(&[].into()), Some(Ipv4Addr::new(192, 0, 2, 10)));
+    assert_eq!(state.primary_ipv4(&[vip].into()), Some(Ipv4Addr::new(198, 51, 100, 1)));
     let others = [vip, "198.51.100.1".parse().unwrap()];
-    assert_eq!(state.primary_ipv4(&others), Some(Ipv4Addr::new(192, 0, 2, 3)));
+    assert_eq!(state.primary_ipv4(&others.into()), Some(Ipv4Addr::new(192, 0, 2, 3)));
 }
 
 #[test]
@@ -158,8 +158,8 @@ fn the_link_local_address_is_no_virtual_one_and_no_tentative_one() {
     let state =
         state(vec![plain("2001:db8::1/64"), tentative, plain("fe80::10/64"), plain("fe80::2/64")]);
     let vip: IpAddr = "fe80::10".parse().unwrap();
-    assert_eq!(state.link_local(&[vip]), Some("fe80::2".parse().unwrap()));
-    assert_eq!(state.link_local(&[vip, "fe80::2".parse().unwrap()]), None);
+    assert_eq!(state.link_local(&[vip].into()), Some("fe80::2".parse().unwrap()));
+    assert_eq!(state.link_local(&[vip, "fe80::2".parse().unwrap()].into()), None);
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub fn enter(priority: u8) -> Result<(), RealtimeError> {
     })
 }
 
-/// Keeps the memory of this process from being paged out: what it has is read in and locked now, what it gets later is locked as it
-/// is touched (so that a thread's stack costs no more than it uses).
+/// Keeps the memory of this process from being paged out: what is touched is locked, what it has now and what it gets later, and
+/// what is never touched costs nothing, such as the unused part of a thread's stack. What the heap has to spare is given back first.
 ///
 /// Where a limit on locked memory applies nothing is locked, since allocations would fail later, once the limit is reached.
 ///
@@ -46,12 +46,25 @@ pub fn lock_memory() -> Result<(), RealtimeError> {
     if !may_lock() {
         return Err(lock_refused(Errno::EPERM));
     }
+    give_back();
     // By hand, because nix lacks this one: MCL_ONFAULT of linux/mman.h.
     let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
-    mlockall(MlockAllFlags::MCL_CURRENT)
-        .and_then(|()| mlockall(MlockAllFlags::MCL_FUTURE | on_fault))
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault)
         .map_err(lock_refused)
 }
+
+/// Gives back to the kernel what the allocator has to spare: a large configuration leaves several times its size behind.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "no crate has malloc_trim")]
+fn give_back() {
+    // JUSTIFICATION: it is an extension of the GNU C library that no safe crate offers.
+    // SAFETY: it takes a number, locks the allocator's arenas itself, and may be called by any thread at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators give back by themselves.
+#[cfg(not(target_env = "gnu"))]
+const fn give_back() {}
 
 fn lock_refused(errno: Errno) -> RealtimeError {
     let advice =

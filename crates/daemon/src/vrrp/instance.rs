@@ -5,6 +5,7 @@ mod role;
 mod status;
 mod transmit;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,7 @@ use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
     Action, AddressList, ChecksumChoice, Event, InvalidAddresses, InvalidParams, Observation,
-    Params, Peer, Status, Timer, Transition, VirtualRouter, Vrid,
+    Params, Peer, Reason, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
 pub(super) use self::role::Role;
@@ -24,6 +25,9 @@ use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
 use crate::hooks::{HookSender, Notice, NoticeState, Subject};
 use crate::rate::RateLimit;
+
+/// How long a node that was relieved keeps the addresses: the other one advertises first and installs them then.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// A VRRP instance at work.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub(super) struct Instance {
     /// What the address thread is told to do, and what it was told last.
     wanted: Wanted,
     told: Wanted,
+    /// When it lets the addresses go that another router has taken over.
+    lets_go_at: Option<Instant>,
     fault: Option<String>,
     chatter: RateLimit,
     discards: RateLimit,
@@ -56,6 +62,8 @@ pub(super) struct Outside {
     pub(super) sockets: Sockets,
     pub(super) addresses: AddressThread,
     pub(super) hooks: HookSender,
+    /// The addresses that instances bring along: none of them is an interface's own. Those of an owner are.
+    pub(super) virtual_addresses: BTreeSet<IpAddr>,
 }
 
 /// The way there.
@@ -87,6 +95,7 @@ impl Instance {
             transitions: 0,
             wanted: Wanted::default(),
             told: Wanted::default(),
+            lets_go_at: None,
             fault: None,
             chatter: RateLimit::default(),
             discards: RateLimit::default(),
@@ -147,6 +156,11 @@ impl Instance {
         if self.role.starts_at().is_some_and(|at| at <= now) {
             self.begin(now, means);
         }
+        if self.lets_go_at.is_some_and(|at| at <= now) {
+            self.lets_go_at = None;
+            self.wanted.held = false;
+            self.tell(&means.addresses);
+        }
         if self.group.is_none() && self.has_fallen() {
             self.router.handle(now, Event::ActiveFallen);
             self.act(means);
@@ -198,7 +212,7 @@ impl Instance {
         let fallen = self.succession.poll_timeout().map(|at| (at, true));
         let waits = |at: Instant, down: bool| down && self.group.is_some() && at <= self.read_until;
         let timers = timer.into_iter().chain(fallen).filter(|(at, down)| !waits(*at, *down));
-        timers.map(|(at, _)| at).chain(self.role.starts_at()).min()
+        timers.map(|(at, _)| at).chain(self.role.starts_at()).chain(self.lets_go_at).min()
     }
 
     /// Which socket is this instance's.
@@ -213,11 +227,22 @@ impl Instance {
 
     /// Does what the machine wants, in its order.
     fn act(&mut self, means: Means<'_>) {
-        while let Some(action) = self.router.poll_action() {
+        let actions: Vec<Action> = std::iter::from_fn(|| self.router.poll_action()).collect();
+        let relieved = actions.iter().any(is_relief);
+        for action in actions {
             match action {
                 Action::SendAdvertisement { priority } => self.advertise(priority, &means.sockets),
-                Action::InstallAddresses => self.wanted.held = true,
-                Action::RemoveAddresses => self.wanted.held = false,
+                Action::InstallAddresses => {
+                    self.wanted.held = true;
+                    self.lets_go_at = None;
+                }
+                Action::RemoveAddresses if relieved => {
+                    self.lets_go_at = Some(holdfast_net::now() + LINGER);
+                }
+                Action::RemoveAddresses => {
+                    self.wanted.held = false;
+                    self.lets_go_at = None;
+                }
                 Action::Announce => self.wanted.announcements += 1,
                 Action::Report(transition) => self.report(transition, means),
                 Action::Observe(observation) => self.observe(observation, means),
@@ -319,6 +344,11 @@ impl Instance {
             }
         }
     }
+}
+
+/// Whether another router has taken the addresses over.
+fn is_relief(action: &Action) -> bool {
+    matches!(action, Action::Report(Transition { reason: Reason::TakenOver, .. }))
 }
 
 /// What an instance lacks at its start.

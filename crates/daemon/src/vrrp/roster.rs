@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_config::Name;
+use holdfast_net::IfIndex;
 use holdfast_time::Instant;
 use vrrp::Vrid;
 use vrrp::receive::Identified;
@@ -15,6 +16,7 @@ use super::sockets::SocketKey;
 pub(super) struct Roster {
     instances: Vec<Instance>,
     names: BTreeMap<Name, usize>,
+    interfaces: BTreeMap<String, Vec<usize>>,
     /// Which instance a packet is for.
     routers: BTreeMap<(SocketKey, Vrid), usize>,
     /// The deadlines, earliest first, and of each instance the one that stands there.
@@ -30,7 +32,11 @@ impl Roster {
         let names = instances.iter().enumerate().map(|(at, one)| (one.name().clone(), at));
         let names = names.collect();
         let noted = vec![None; instances.len()];
-        Self { instances, names, noted, ..Self::default() }
+        let mut interfaces: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, one) in instances.iter().enumerate() {
+            interfaces.entry(one.interface_name().to_owned()).or_default().push(at);
+        }
+        Self { instances, names, interfaces, noted, ..Self::default() }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Instance> {
@@ -46,6 +52,24 @@ impl Roster {
         for at in 0..self.instances.len() {
             self.at(at, &mut change);
         }
+    }
+
+    /// Lets `change` do something to every instance on the interface that is called so.
+    pub(super) fn on(&mut self, interface: &str, mut change: impl FnMut(&mut Instance)) {
+        for at in self.interfaces.get(interface).cloned().unwrap_or_default() {
+            self.at(at, &mut change);
+        }
+    }
+
+    /// The names of the interfaces that instances have for the one with this number.
+    pub(super) fn on_index(&self, index: IfIndex) -> BTreeSet<String> {
+        let there = self.iter().filter(|one| one.socket().is_some_and(|(on, _)| on == index));
+        there.map(|one| one.interface_name().to_owned()).collect()
+    }
+
+    /// The interfaces that instances are on.
+    pub(super) fn interfaces(&self) -> BTreeSet<String> {
+        self.interfaces.keys().cloned().collect()
     }
 
     /// Lets `change` do something to the instance that is called so; none when there is no such.

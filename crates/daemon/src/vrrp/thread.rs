@@ -1,7 +1,7 @@
 //! The VRRP thread's loop: commands, links, packets, timers, in this order, then sleep until one of them has something new. Only
 //! what has something new is asked, so that a turn costs the same with one instance as with a thousand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use holdfast_net::{
     Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
 };
 use holdfast_time::Instant;
-use vrrp::receive;
+use vrrp::{Priority, receive};
 
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
@@ -97,6 +97,9 @@ impl VrrpThread {
         let at = now();
         let tracking = Tracking::new(at, &plan.settings, &plan.instances, plan.readings);
         let groups = Groups::new(&plan.node, plan.settings.groups.values());
+        let brought = plan.instances.iter().filter(|one| one.priority != Priority::OWNER);
+        let virtual_addresses =
+            brought.flat_map(|one| one.held().map(|address| address.net.addr())).collect();
         let claims = plan.instances.iter().map(Instance::claim).collect();
         let delay = Some(plan.settings.startup_delay).filter(|delay| !delay.is_zero());
         let starts_at = delay.map(|delay| at + delay);
@@ -117,7 +120,7 @@ impl VrrpThread {
             .map_err(|error| VrrpError::Thread(error.into()))?;
         Ok(Self {
             roster: Roster::new(instances),
-            outside: Outside { sockets, addresses, hooks: plan.hooks },
+            outside: Outside { sockets, addresses, hooks: plan.hooks, virtual_addresses },
             links,
             commands,
             waker,
@@ -134,7 +137,7 @@ impl VrrpThread {
     /// Works until it is told to stop and the addresses have another keeper, or nobody is left to tell it.
     pub(super) fn run(mut self) {
         self.timing = be_on_time();
-        self.see_interfaces();
+        self.see_all_interfaces();
         self.settle();
         self.enter();
         let mut news = News { links: true, sockets: Vec::new(), idle_at: now() };
@@ -148,7 +151,7 @@ impl VrrpThread {
                 self.follow_links();
             }
             if self.tracking.links_timeout(now()) {
-                self.see_interfaces();
+                self.see_all_interfaces();
             }
             let read_until = self.read_packets(&news.sockets);
             self.fire_timers(&read_until, news.idle_at);
@@ -266,14 +269,19 @@ impl VrrpThread {
         roster.each(|instance| instance.resume(now(), outside));
     }
 
-    /// Takes the changes of interfaces that have been heard of, and lets every instance see what its interface is now.
+    /// Takes the changes of interfaces that have been heard of, and lets the instances there see what their interface is now. The
+    /// virtual addresses, which come and go by the thousand, change nothing of that.
     fn follow_links(&mut self) {
-        let mut changed = false;
+        let mut changed = BTreeSet::new();
         loop {
             match self.links.recv() {
                 Ok(Some(event)) => {
                     self.lose_what_is_gone(&event);
-                    changed = true;
+                    if let LinkEvent::Link(link) = &event {
+                        // One that was renamed is gone under its old name.
+                        changed.extend(self.roster.on_index(link.interface.index));
+                    }
+                    changed.extend(self.concerned(event));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -282,23 +290,43 @@ impl VrrpThread {
                 }
             }
         }
-        if changed {
-            self.see_interfaces();
-        }
+        self.see_interfaces(changed);
     }
 
-    fn see_interfaces(&mut self) {
+    /// The interface that an event changes something of, for VRRP.
+    fn concerned(&self, event: LinkEvent) -> Option<String> {
+        let (interface, address) = match event {
+            LinkEvent::Link(link) => (link.interface, None),
+            LinkEvent::LinkRemoved(interface) => (interface, None),
+            LinkEvent::Address { interface, address } => (interface, Some(address.address)),
+            LinkEvent::AddressRemoved { interface, address } => (interface, Some(address)),
+        };
+        let brought =
+            address.is_some_and(|one| self.outside.virtual_addresses.contains(&one.addr()));
+        (!brought).then_some(interface.name)
+    }
+
+    fn see_all_interfaces(&mut self) {
+        self.see_interfaces(self.roster.interfaces());
+    }
+
+    fn see_interfaces(&mut self, changed: BTreeSet<String>) {
+        if changed.is_empty() {
+            return;
+        }
         let Self { roster, outside, links, tracking, .. } = self;
         let at = now();
         tracking.follow_links(at, links.interfaces());
-        roster.each(|instance| {
-            let opened = instance.open_socket(links, &mut outside.sockets);
-            if let Err(error) = &opened {
-                tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
-            }
-            let up = tracking.is_up(instance.interface_name());
-            instance.see_interface(at, links, up, &opened, outside);
-        });
+        for name in changed {
+            roster.on(&name, |instance| {
+                let opened = instance.open_socket(links, &mut outside.sockets);
+                if let Err(error) = &opened {
+                    tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
+                }
+                let up = tracking.is_up(instance.interface_name());
+                instance.see_interface(at, links, up, &opened, outside);
+            });
+        }
         roster.find_sockets();
     }
 

@@ -60,11 +60,11 @@ fn what_is_there_is_told_first() {
     assert_eq!(state.link.interface, pair.left.interface("eth0"));
     assert_eq!((state.link.mac, state.link.mtu), (Some(LEFT_MAC), 1500));
     assert!(state.link.admin_up && state.link.up);
-    assert_eq!(state.primary_ipv4(&[]), Some([192, 0, 2, 1].into()));
-    assert_eq!(state.link_local(&[]), Some("fe80::1".parse().unwrap()));
+    assert_eq!(state.primary_ipv4(&[].into()), Some([192, 0, 2, 1].into()));
+    assert_eq!(state.link_local(&[].into()), Some("fe80::1".parse().unwrap()));
     let virtual_addresses: [IpAddr; 2] = ["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()];
-    assert_eq!(state.primary_ipv4(&virtual_addresses), None);
-    assert_eq!(state.link_local(&virtual_addresses), None);
+    assert_eq!(state.primary_ipv4(&virtual_addresses.into()), None);
+    assert_eq!(state.link_local(&virtual_addresses.into()), None);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn after_a_flood_that_the_queue_could_not_hold_everything_is_known_again() {
         assert_eq!(known.addresses.len(), actual.addresses.len());
         assert!(known.addresses.iter().all(|one| actual.addresses.contains(one)));
     }
-    assert_eq!(eth0(&monitor).primary_ipv4(&[]), Some([198, 51, 101, 143].into()));
+    assert_eq!(eth0(&monitor).primary_ipv4(&[].into()), Some([198, 51, 101, 143].into()));
     let base: IpNet = "192.0.2.1/24".parse().unwrap();
     assert!(events.iter().any(
         |event| matches!(event, LinkEvent::AddressRemoved { address, .. } if *address == base)

@@ -1,10 +1,11 @@
 //! What an instance makes of its interface: there or not, usable or not, with which address.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use holdfast_net::{Interface, InterfaceAddress, InterfaceState, LinkMonitor, VrrpSocketError};
 use holdfast_time::Instant;
-use vrrp::{AddressFamily, Event, Peer, Priority};
+use vrrp::{AddressFamily, Event, Peer};
 
 use super::super::sockets::Sockets;
 use super::{Instance, Means};
@@ -50,7 +51,9 @@ impl Instance {
         let fault = match (opened, found) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => Err(self.no_interface()),
-            (Ok(()), Some(state)) => self.usable(state, up.unwrap_or(state.link.up)),
+            (Ok(()), Some(state)) => {
+                self.usable(state, up.unwrap_or(state.link.up), &means.virtual_addresses)
+            }
         };
         match fault {
             Ok(primary) => {
@@ -70,7 +73,12 @@ impl Instance {
     ///
     /// # Errors
     /// The interface can't be used, and why.
-    fn usable(&self, state: &InterfaceState, up: bool) -> Result<IpAddr, String> {
+    fn usable(
+        &self,
+        state: &InterfaceState,
+        up: bool,
+        virtual_addresses: &BTreeSet<IpAddr>,
+    ) -> Result<IpAddr, String> {
         let name = &self.config.interface;
         if !up {
             return Err(format!("interface {name} is down"));
@@ -83,7 +91,7 @@ impl Instance {
             AddressFamily::Ipv6 => "usable link-local IPv6 address",
         };
         let none = || format!("interface {name} has no {kind} of its own to advertise from");
-        self.primary(state).ok_or_else(none)
+        self.primary(state, virtual_addresses).ok_or_else(none)
     }
 
     /// Takes note that an interface is gone. One that has its name now, and even its number, has nothing of what this instance had
@@ -116,22 +124,22 @@ impl Instance {
     }
 
     /// The address that advertisements come from: one of the interface's own.
-    fn primary(&self, state: &InterfaceState) -> Option<IpAddr> {
+    fn primary(
+        &self,
+        state: &InterfaceState,
+        virtual_addresses: &BTreeSet<IpAddr>,
+    ) -> Option<IpAddr> {
         if let Some(source) = self.config.unicast.as_ref().and_then(|unicast| unicast.source) {
             let there = |one: &&InterfaceAddress| one.is_usable() && one.address.addr() == source;
             return state.addresses.iter().find(there).map(|one| one.address.addr());
         }
-        let virtual_addresses: Vec<IpAddr> = match self.config.priority {
-            Priority::OWNER => Vec::new(),
-            _ => self.config.held().map(|address| address.net.addr()).collect(),
-        };
         match self.config.family {
-            AddressFamily::Ipv4 => state.primary_ipv4(&virtual_addresses).map(IpAddr::V4),
+            AddressFamily::Ipv4 => state.primary_ipv4(virtual_addresses).map(IpAddr::V4),
             // A peer beyond the link can't answer to a link-local address.
             AddressFamily::Ipv6 if self.has_global_peers() => {
-                state.global_ipv6(&virtual_addresses).map(IpAddr::V6)
+                state.global_ipv6(virtual_addresses).map(IpAddr::V6)
             }
-            AddressFamily::Ipv6 => state.link_local(&virtual_addresses).map(IpAddr::V6),
+            AddressFamily::Ipv6 => state.link_local(virtual_addresses).map(IpAddr::V6),
         }
     }
 

@@ -222,7 +222,7 @@ impl Instance {
 
     /// Whether it takes no part any more and holds nothing.
     pub(in super::super) fn is_out(&self) -> bool {
-        self.router.status() == Status::Initialize
+        self.router.status() == Status::Initialize && self.lets_go_at.is_none()
     }
 
     /// The startup delay is over.

@@ -1,7 +1,8 @@
 //! The whole path on a real kernel: what the demo and the tests in `tests/` share.
 //!
 //! [`Director`] is a node that runs `holdfastd`; [`Load`] is a client that asks for the virtual address at a steady pace;
-//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses. The network is [`holdfast_testkit::lab`]'s.
+//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses, [`duo`] two with any configuration. The
+//! network is [`holdfast_testkit::lab`]'s.
 
 #![expect(
     clippy::expect_used,
@@ -11,8 +12,10 @@
 pub mod bench;
 mod director;
 mod downloads;
+pub mod duo;
 mod load;
 pub mod pair;
+pub mod probes;
 mod table;
 pub mod watch;
 

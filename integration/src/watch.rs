@@ -35,15 +35,26 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Listens on `node`'s `eth0` for one family.
+    /// Listens on `node`'s `eth0` for one family: to what goes to VRRP's group, and to this node itself.
     ///
     /// # Errors
     /// The raw socket can't be opened.
     pub fn start(node: &Node, family: AddressFamily) -> Result<Self> {
+        Self::start_in(node, family, None)
+    }
+
+    /// As [`Watch::start`], in another group, too.
+    ///
+    /// # Errors
+    /// The raw socket can't be opened.
+    pub fn start_in(node: &Node, family: AddressFamily, group: Option<IpAddr>) -> Result<Self> {
         let socket = node
             .enter(|| {
                 let interface = Interface::by_name("eth0").context("find eth0")?;
-                VrrpSocket::open(&interface, family).context("open a socket to listen")
+                let socket = VrrpSocket::open(&interface, family);
+                let socket = socket.context("open a socket to listen")?;
+                group.map_or(Ok(()), |group| socket.join(group)).context("join the group")?;
+                anyhow::Ok(socket)
             })
             .context("listen to advertisements")??;
         let (heard, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_integration::pair::{LIMIT, believed_mac, lab, wait_count};
+use holdfast_integration::probes::look_for;
 use holdfast_integration::watch::{Watch, longest_overlap};
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Frr, Node, VIP4, wait_until};
@@ -74,7 +75,7 @@ fn wait_believed(client: &Node, mac: &str) {
 
 /// Has the client ask for the address, so that it has an entry.
 fn ask(client: &Node) {
-    client.run(["ping", "-c1", "-W5", &VIP4.to_string()]).unwrap();
+    look_for(client, VIP4.into()).unwrap();
 }
 
 fn claimed(watch: &Watch, node: &Node) -> bool {

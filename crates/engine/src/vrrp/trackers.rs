@@ -99,7 +99,7 @@ impl Trackers {
     /// Takes what the watcher of the tracker `name` has read.
     pub fn handle(&mut self, now: Instant, name: &Name, reading: Reading) {
         if let Some((_, debounce)) = self.trackers.get_mut(name)
-            && debounce.handle(now, reading)
+            && counts_otherwise(debounce, now, reading)
         {
             self.changed.insert(name.clone());
         }
@@ -110,7 +110,7 @@ impl Trackers {
     pub fn link(&mut self, now: Instant, interface: &str, reading: &Reading) {
         for (name, (watch, debounce)) in &mut self.trackers {
             if watch.interface.as_deref() == Some(interface)
-                && debounce.handle(now, reading.clone())
+                && counts_otherwise(debounce, now, reading.clone())
             {
                 self.changed.insert(name.clone());
             }
@@ -131,7 +131,7 @@ impl Trackers {
         self.trackers.values().filter_map(|(_, debounce)| debounce.poll_timeout()).min()
     }
 
-    /// The next tracker that counts otherwise than when it was last polled. At most all of them wait.
+    /// The next tracker that counts otherwise than when it was last polled, or for another reason. At most all of them wait.
     pub fn poll_changed(&mut self) -> Option<Name> {
         self.changed.pop_first()
     }
@@ -163,4 +163,10 @@ impl Trackers {
     pub(super) fn is_file(&self, name: &Name) -> bool {
         self.trackers.get(name).is_some_and(|(watch, _)| watch.file)
     }
+}
+
+/// Gives a reading to `debounce`; true when what counts has another level or another sentence now.
+fn counts_otherwise(debounce: &mut Debounce, now: Instant, reading: Reading) -> bool {
+    let before = debounce.counts().sentence().to_owned();
+    debounce.handle(now, reading) || debounce.counts().sentence() != before
 }

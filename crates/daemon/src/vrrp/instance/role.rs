@@ -3,7 +3,7 @@
 //! Three things decide whether it takes part: the interface (S4), its faults, and the daemon (which starts later or stops). Its rank is
 //! what tracking makes of the priority; a released one is the last choice of all and takes no role from anybody who lives.
 
-use holdfast_config::HookEvent;
+use holdfast_config::{HookEvent, Name};
 use holdfast_engine::vrrp::Standing;
 use holdfast_time::Instant;
 use vrrp::{Event, Params, Priority, Status};
@@ -112,9 +112,12 @@ pub(crate) enum RoleError {
 impl Instance {
     /// What tracking makes of it: another rank, or faults.
     pub(in super::super) fn stand(&mut self, now: Instant, standing: Standing, means: Means<'_>) {
-        let (old, new) = (self.role.standing.fault(), standing.fault());
-        if old != new {
-            match new {
+        // The same trackers for other reasons are no news: a script may have new words every time.
+        let by = |standing: &Standing| -> Vec<Name> {
+            standing.faults.iter().map(|fault| fault.tracker.clone()).collect()
+        };
+        if by(&self.role.standing) != by(&standing) {
+            match standing.fault() {
                 Some(fault) => {
                     tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
                 }

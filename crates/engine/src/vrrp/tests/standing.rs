@@ -303,3 +303,29 @@ proptest! {
         prop_assert!(up.faults.len() <= down.faults.len());
     }
 }
+
+/// The operator reads why it is so now, not why it was so first.
+#[test]
+fn a_fault_says_the_newest_reason_and_one_that_waits_says_why_nothing_is_known() {
+    let mut trackers = Trackers::default();
+    trackers.add(at(0), name("x"), Watch::default());
+    let track = vec![effect("x", None, false)];
+    let subject = Subject { priority: Priority::DEFAULT, track };
+    let mut standings = Standings::of(trackers, [(name("edge"), subject)].into(), []);
+    let said = |standings: &mut Standings| {
+        assert_eq!(standings.poll_changed(), Some(name("edge")));
+        standings.standing(&name("edge")).unwrap().fault().unwrap()
+    };
+    said(&mut standings);
+    for (reading, expected) in [
+        (Reading::unknown("no such user"), "no such user"),
+        (Reading::down("eth1 is down"), "eth1 is down"),
+        (Reading::down("there is no interface eth1"), "there is no interface eth1"),
+    ] {
+        standings.handle(at(1), &name("x"), reading.clone());
+        let fault = said(&mut standings);
+        assert!(fault.ends_with(expected), "{fault}");
+        standings.handle(at(2), &name("x"), reading);
+        assert_eq!(standings.poll_changed(), None, "the same again");
+    }
+}

@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use holdfast_integration::Director;
-use holdfast_integration::pair::{LIMIT, counter, lab, wait_count};
-use holdfast_testkit::lab::wait_until;
+use holdfast_integration::pair::{lab, wait_count};
 use nix::sys::signal::Signal;
 
 use super::speech::{Dialect, PASSWORD, Speech, VERSION_2, VERSION_3, wait_advertised};
@@ -30,7 +29,7 @@ fn keeps_secret(ours: &Director, passwords: &[&str]) {
     let told = [
         ("log", ours.process().log()),
         ("metrics", metrics(ours)),
-        ("status as JSON", ours.cli(&["status", "--json"]).unwrap()),
+        ("status as JSON", ours.cli(&["status", "-o", "json"]).unwrap()),
         ("status", ours.cli(&["status"]).unwrap()),
         ("VRRP status", ours.cli(&["vrrp", "status"]).unwrap()),
     ];

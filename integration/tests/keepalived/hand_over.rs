@@ -19,11 +19,8 @@ const PACE: Duration = Duration::from_millis(5);
 /// Ours is Active on lb1 with 150 and keepalived its Backup with 100, `give_up` is called, and the client asks all the while. The
 /// largest gap of each address is told.
 fn gives_up(speech: &Speech, lab: &Lab, ears: &[Ear], give_up: impl FnOnce()) {
-    let questions: Vec<Questions> = speech
-        .vips
-        .iter()
-        .map(|vip| Questions::start(lab.client(), *vip, PACE).unwrap())
-        .collect();
+    let questions: Vec<Questions> =
+        speech.vips.iter().map(|vip| Questions::start(lab.client(), *vip, PACE).unwrap()).collect();
     let keepers = Keepers::start([lab.lb1(), lab.lb2()], speech.vips);
     give_up();
     speech.wait_moved(lab, lab.lb2(), true);
@@ -43,7 +40,11 @@ fn gives_up(speech: &Speech, lab: &Lab, ears: &[Ear], give_up: impl FnOnce()) {
 }
 
 /// Starts the pair, and waits until keepalived is the Backup of an Active that it hears.
-fn start(speech: &Speech, lab: &Lab, ears: &[Ear]) -> (Director, holdfast_testkit::lab::Keepalived) {
+fn start(
+    speech: &Speech,
+    lab: &Lab,
+    ears: &[Ear],
+) -> (Director, holdfast_testkit::lab::Keepalived) {
     let ours = speech.holdfast(lab, lab.lb1(), 150);
     speech.wait_state(&ours, "active");
     let peer = speech.keepalived(lab, lab.lb2(), 100);

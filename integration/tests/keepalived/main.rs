@@ -24,8 +24,7 @@ use holdfast_testkit::lab::wait_until;
 use nix::sys::signal::Signal;
 
 use self::speech::{
-    Dialect, PASSWORD, Speech, VERSION_2, VERSION_3, never_claimed, released,
-    wait_advertised,
+    Dialect, PASSWORD, Speech, VERSION_2, VERSION_3, never_claimed, released, wait_advertised,
 };
 
 fn ours_is_better(speech: &Speech) {

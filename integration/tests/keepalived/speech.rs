@@ -175,9 +175,9 @@ impl Speech {
             (Dialect::Unicast | Dialect::UnicastGlobal, _) => format!(
                 "    unicast_src_ip {own}\n    unicast_ttl 255\n    unicast_peer {{\n        {peer}\n    }}\n"
             ),
-            (Dialect::UsualHopLimit(_), _) => format!(
-                "    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}\n"
-            ),
+            (Dialect::UsualHopLimit(_), _) => {
+                format!("    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}\n")
+            }
             (Dialect::DownAdverts(number), _) => format!("    down_timer_adverts {number}\n"),
         }
     }

@@ -132,6 +132,10 @@ impl Keepalived {
         installed("/usr/sbin/keepalived", "keepalived")?;
         let config = node.write("keepalived.conf", config)?;
         let file = |name: &str| node.folder().join(name);
+        // One that was killed left them, and whoever has its number now is taken for it: "daemon is already running".
+        for name in ["keepalived.pid", "keepalived-vrrp.pid", "keepalived-checkers.pid"] {
+            drop(fs::remove_file(file(name)));
+        }
         let mut command = node.command("keepalived");
         command
             .args(["--dont-fork", "--log-console", "--log-detail", "--dump-conf"])

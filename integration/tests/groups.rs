@@ -66,12 +66,10 @@ fn cable(lab: &Lab, node: &Node, inner: bool, state: &str) {
 
 fn group_state(director: &Director) -> String {
     let groups = director.status().unwrap().groups;
-    assert_eq!(groups.len(), 1);
-    assert_eq!(
-        (groups[0].name.as_str(), &groups[0].instances[..]),
-        ("gateway", &MEMBERS.map(str::to_owned)[..])
-    );
-    groups[0].state.clone()
+    let [group] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!(group.name, "gateway");
+    assert_eq!(group.instances, MEMBERS);
+    group.state.clone()
 }
 
 fn wait_group(director: &Director, state: &str) {

@@ -1,0 +1,208 @@
+//! What the operator does to the roles of two healthy nodes: a later start, release, resume and failover, also over a restart. And two
+//! nodes that are active at once because one does not hear the other.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+
+use std::net::IpAddr;
+
+use holdfast_control::Instance;
+use holdfast_integration::Director;
+use holdfast_integration::duo::{Duo, wait_all, wait_fault, wait_status};
+use holdfast_integration::pair::{INSTANCES, Roles, counter, lab, wait_counted};
+use holdfast_testkit::lab::{Lab, Node};
+
+/// The configuration of a node with a state directory of its own, and further keys of `vrrp`.
+fn config(node: &Node, roles: &Roles<'_>, vrrp: &str) -> String {
+    let state = node.folder().join("state");
+    let vrrp = roles.config().replacen("vrrp:\n", &format!("vrrp:\n{vrrp}"), 1);
+    format!("daemon: {{state: {}}}\n{vrrp}", state.display())
+}
+
+fn start(lab: Lab, roles: &Roles<'_>) -> Duo {
+    let lb1 = Director::start(lab.lb1(), &config(lab.lb1(), roles, "")).unwrap();
+    let lb2 = Director::start(lab.lb2(), &config(lab.lb2(), roles, "")).unwrap();
+    Duo { lb1, lb2, lab }
+}
+
+fn all_released(director: &Director) -> bool {
+    director.status().unwrap().vrrp.iter().all(|instance| instance.released)
+}
+
+#[test]
+fn a_startup_delay_leaves_the_role_to_who_has_it_until_it_is_over() {
+    let lab = lab().unwrap();
+    let roles = Roles::LB1_FIRST;
+    let lb2 = Director::start(lab.lb2(), &config(lab.lb2(), &roles, "")).unwrap();
+    wait_all(&lb2, "active").unwrap();
+    let late = config(lab.lb1(), &roles, "  startup_delay: 8s\n");
+    let lb1 = Director::start(lab.lb1(), &late).unwrap();
+    wait_fault(&lb1, "startup_delay").unwrap();
+    // Two seconds: three times what a takeover would have needed.
+    wait_counted(&lb2, "advertisements_sent", 10).unwrap();
+    for name in INSTANCES {
+        assert_eq!(counter(&lb1, name, "became_active").unwrap(), 0, "{name}");
+    }
+    let duo = Duo { lb1, lb2, lab };
+    duo.wait_lb1().unwrap();
+}
+
+#[test]
+fn a_preempt_delay_leaves_a_lower_ranking_active_alone_for_so_long() {
+    let lab = lab().unwrap();
+    let roles = Roles { lb1: "priority: 150, preempt_delay: 8s", ..Roles::LB1_FIRST };
+    let lb2 = Director::start(lab.lb2(), &config(lab.lb2(), &roles, "")).unwrap();
+    wait_all(&lb2, "active").unwrap();
+    let lb1 = Director::start(lab.lb1(), &config(lab.lb1(), &roles, "")).unwrap();
+    wait_all(&lb1, "backup").unwrap();
+    wait_counted(&lb1, "advertisements_received", 10).unwrap();
+    for name in INSTANCES {
+        assert_eq!(counter(&lb1, name, "became_active").unwrap(), 0, "{name}");
+    }
+    let duo = Duo { lb1, lb2, lab };
+    duo.wait_lb1().unwrap();
+    for name in INSTANCES {
+        assert_eq!(duo.lb1.instance(name).unwrap().reason, "preempt", "{name}");
+    }
+}
+
+#[test]
+fn a_release_that_is_kept_outlives_the_daemon_until_it_is_resumed() {
+    let mut duo = start(lab().unwrap(), &Roles::LB1_FIRST);
+    duo.wait_lb1().unwrap();
+    for name in INSTANCES {
+        duo.lb1.cli(&["vrrp", "release", name, "--keep", "--wait", "20s"]).unwrap();
+    }
+    duo.wait_lb2().unwrap();
+    assert!(all_released(&duo.lb1));
+    duo.ensure_at_rest(&duo.lb2).unwrap();
+    for killed in [false, true] {
+        if killed {
+            duo.lb1.kill().unwrap()
+        } else {
+            duo.lb1.stop().unwrap()
+        }
+        duo.lb1.restart().unwrap();
+        duo.wait_lb2().unwrap();
+        assert!(all_released(&duo.lb1));
+        duo.ensure_at_rest(&duo.lb2).unwrap();
+    }
+    // It takes no role from anybody who lives, and is there when nobody does.
+    duo.lb2.stop().unwrap();
+    wait_all(&duo.lb1, "active").unwrap();
+    duo.lb2.restart().unwrap();
+    duo.wait_lb2().unwrap();
+    for name in INSTANCES {
+        duo.lb1.cli(&["vrrp", "resume", name]).unwrap();
+    }
+    duo.wait_lb1().unwrap();
+    duo.lb1.stop().unwrap();
+    duo.lb1.restart().unwrap();
+    duo.wait_lb1().unwrap();
+    assert!(!all_released(&duo.lb1), "resumed for good");
+}
+
+#[test]
+fn a_release_that_is_not_kept_ends_with_the_daemon_and_says_so() {
+    let mut duo = start(lab().unwrap(), &Roles::LB1_FIRST);
+    duo.wait_lb1().unwrap();
+    for name in INSTANCES {
+        let said = duo.lb1.cli(&["vrrp", "release", name]).unwrap();
+        assert!(said.contains("--keep"), "{said}");
+    }
+    duo.wait_lb2().unwrap();
+    duo.lb1.stop().unwrap();
+    duo.lb1.restart().unwrap();
+    duo.wait_lb1().unwrap();
+}
+
+/// Whoever has been given the role keeps it, though the other node has the higher priority.
+#[test]
+fn a_failover_gives_the_role_to_the_other_node_for_as_long_as_that_lives() {
+    let mut duo = start(lab().unwrap(), &Roles::LB1_FIRST);
+    duo.wait_lb1().unwrap();
+    for name in INSTANCES {
+        duo.lb1.cli(&["vrrp", "failover", name, "--wait", "20s"]).unwrap();
+    }
+    duo.wait_lb2().unwrap();
+    duo.ensure_at_rest(&duo.lb2).unwrap();
+    assert!(!all_released(&duo.lb1));
+    duo.lb2.stop().unwrap();
+    wait_all(&duo.lb1, "active").unwrap();
+    // Everything is as configured again.
+    duo.lb2.restart().unwrap();
+    duo.wait_lb1().unwrap();
+    duo.ensure_at_rest(&duo.lb1).unwrap();
+}
+
+#[test]
+fn a_failover_on_a_backup_is_refused_and_names_the_active() {
+    let duo = start(lab().unwrap(), &Roles::LB1_FIRST);
+    duo.wait_lb1().unwrap();
+    for name in INSTANCES {
+        let active = duo.lb2.instance(name).unwrap().active.unwrap();
+        let (code, _, said) = duo.lb2.try_cli(&["vrrp", "failover", name]).unwrap();
+        assert_eq!(code, 1, "{said}");
+        let sentence =
+            format!("instance `{name}` is not active here: say that on the node of {active}");
+        assert!(said.contains(&sentence), "{said}");
+    }
+    let (code, _, said) = duo.lb2.try_cli(&["vrrp", "release", "edge"]).unwrap();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("no VRRP instance or group `edge`; there are: v4, v6"), "{said}");
+    duo.ensure_at_rest(&duo.lb1).unwrap();
+}
+
+/// lb2 does not hear lb1 any more, and lb1 hears lb2: both are active, and lb1 knows.
+#[test]
+fn two_actives_are_seen_counted_logged_and_heal() {
+    let lab = lab().unwrap();
+    let http = format!("daemon: {{http: {{listen: '{}:9100'}}}}\n", lab.lb1().ip4());
+    let text = Roles::LB1_FIRST.config();
+    let lb1 = Director::start(lab.lb1(), &format!("{http}{text}")).unwrap();
+    let lb2 = Director::start(lab.lb2(), &text).unwrap();
+    let duo = Duo { lb1, lb2, lab };
+    duo.wait_lb1().unwrap();
+    let own: Vec<IpAddr> =
+        INSTANCES.iter().map(|name| duo.lb2.instance(name).unwrap().active.unwrap()).collect();
+    duo.lab
+        .lb2()
+        .sh("nft 'add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in meta l4proto 112 drop'")
+        .unwrap();
+    wait_all(&duo.lb2, "active").unwrap();
+    let status = wait_status(&duo.lb1, "another one is active", |status| {
+        status.vrrp.iter().all(|one| one.dual_active.is_some())
+    })
+    .unwrap();
+    for (instance, own) in status.vrrp.iter().zip(&own) {
+        let dual = instance.dual_active.clone().unwrap();
+        assert_eq!((dual.own, dual.other_priority), (Some(*own), 100), "{instance:?}");
+        let peers: Vec<IpAddr> = instance.peers.iter().map(|peer| peer.address).collect();
+        assert_eq!(peers, [dual.other], "nobody else is there");
+        assert!(dual.other.is_ipv6() || dual.other == duo.lab.lb2().ip4(), "{dual:?}");
+        assert_eq!(instance.counters.get("dual_actives"), Some(&1));
+        assert!(counter(&duo.lb1, &instance.name, "lower_priority_heard").unwrap() > 0);
+    }
+    let (log, event) = (duo.lb1.process().log(), "two nodes are active");
+    assert_eq!(log.matches(event).count(), 2, "once an instance: {log}");
+    let metrics = |line: &str| {
+        let url = format!("http://{}:9100/metrics", duo.lab.lb1().ip4());
+        let text = duo.lab.client().run(["curl", "-sS", &url]).unwrap().stdout;
+        let found = text.lines().filter(|found| found.starts_with("holdfast_vrrp_dual_active{"));
+        assert_eq!(found.filter(|found| found.ends_with(line)).count(), 2, "{text}");
+        assert!(text.contains("counter=\"dual_actives\""), "{text}");
+    };
+    metrics(" 1");
+    assert!(duo.lb1.cli(&["vrrp", "status"]).unwrap().contains("100"));
+
+    duo.lab.lb2().sh("nft delete table inet deaf").unwrap();
+    duo.wait_lb1().unwrap();
+    wait_status(&duo.lb1, "nobody else is active", |status| {
+        let none = |one: &Instance| one.dual_active.is_none();
+        status.vrrp.iter().all(none)
+    })
+    .unwrap();
+    metrics(" 0");
+    let log = duo.lb1.process().log();
+    assert_eq!(log.matches("there is one active node again").count(), 2, "{log}");
+    duo.ensure_at_rest(&duo.lb1).unwrap();
+}

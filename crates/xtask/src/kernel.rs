@@ -52,6 +52,12 @@ impl Choice {
         Ok(place)
     }
 
+    /// The kernel for tests that need root and namespaces and no IPVS: this machine's, wherever it can.
+    pub(crate) fn decide_for_networks(self) -> Place {
+        let Facts { root, namespaces, .. } = Facts::gather();
+        if !self.guest && root && namespaces { Place::Host } else { Place::Guest }
+    }
+
     fn judge(self, obstacle: Option<&'static str>) -> Result<(Place, &'static str)> {
         match (self.guest, self.host, obstacle) {
             (true, ..) => Ok((Place::Guest, "--guest")),

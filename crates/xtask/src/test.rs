@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every test of the workspace.
 //!
 //! One build makes them all. Those that only compute run on the host; those whose target requires the feature
-//! `kernel-tests` run on a kernel with IPVS, each binary in a guest of its own where this machine has none; those that
-//! require `guest-tests` start guests themselves.
+//! `kernel-tests` run on a kernel with IPVS, each binary in a guest of its own where this machine has none; of these, the
+//! ones that their package's `metadata.holdfast.network-tests` names need no IPVS and run in this machine's namespaces,
+//! where it lets root make some; those that require `guest-tests` start guests themselves.
 
 use std::{
     collections::VecDeque,
@@ -49,14 +50,17 @@ enum Kind {
     Unit,
     /// A kernel with IPVS, and root.
     Kernel,
+    /// Root and network namespaces.
+    Network,
     /// The host, to start guests on.
     Guest,
 }
 
 impl Kind {
-    fn of(required_features: &[String]) -> Self {
+    fn of(required_features: &[String], without_ipvs: bool) -> Self {
         let requires = |feature: &str| required_features.iter().any(|name| name == feature);
         match (requires(KERNEL_TESTS), requires(GUEST_TESTS)) {
+            (true, _) if without_ipvs => Self::Network,
             (true, _) => Self::Kernel,
             (false, true) => Self::Guest,
             (false, false) => Self::Unit,
@@ -74,7 +78,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let binaries = cargo::debug_folder(&metadata);
 
     println!("Building");
-    let (units, kernels) = build(&metadata, arguments, place)?;
+    let places = Places { kernel: place, network: arguments.kernel.decide_for_networks() };
+    let (units, kernels) = build(&metadata, arguments, places)?;
 
     let mut sum = Tally::default();
     println!("Testing on the host: {} binaries, then the documentation's examples", units.len());
@@ -84,7 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Place::Host => ("this machine's kernel", 1),
         Place::Guest => ("the guest's kernel", AT_ONCE),
     };
-    println!("Testing on {on}: {} binaries, {many} at a time", kernels.len());
+    let here = kernels.iter().filter(|job| job.place == Place::Host).count();
+    println!(
+        "Testing on {on}: {} binaries, {many} at a time ({here} of them in this machine's namespaces)",
+        kernels.len()
+    );
     sum += run_at_once(kernels, many, &logs, &binaries);
 
     println!("Logs: {}", logs.display());
@@ -98,7 +107,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Builds the tests and the programs that they start; the jobs for the host, and those for a kernel with IPVS.
-fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Vec<Job>, Vec<Job>)> {
+fn build(
+    metadata: &Metadata,
+    arguments: &Arguments,
+    places: Places,
+) -> Result<(Vec<Job>, Vec<Job>)> {
     let features = cargo::test_features(metadata);
     let artifacts = cargo::build(&["test", "--workspace", "--no-run", "--features", &features])?;
     // Without xtask, which would replace itself.
@@ -113,7 +126,7 @@ fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Ve
     ])?;
     let (mut units, mut kernels) = (Vec::new(), Vec::new());
     for artifact in artifacts.into_iter().filter(|artifact| artifact.profile.test) {
-        let Some((name, kind, job_place)) = identify(metadata, &artifact, place) else { continue };
+        let Some((name, kind, job_place)) = identify(metadata, &artifact, places) else { continue };
         let Some(program) = artifact.executable else { continue };
         let mut words = Vec::new();
         if kind != Kind::Unit {
@@ -133,7 +146,7 @@ fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Ve
         };
         match kind {
             Kind::Unit => units.push(job),
-            Kind::Kernel | Kind::Guest => kernels.push(job),
+            Kind::Kernel | Kind::Network | Kind::Guest => kernels.push(job),
         }
     }
     units.sort_by(|a, b| a.name.cmp(&b.name));
@@ -141,24 +154,38 @@ fn build(metadata: &Metadata, arguments: &Arguments, place: Place) -> Result<(Ve
     Ok((units, kernels))
 }
 
+/// Where tests run that can't run anywhere.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    kernel: Place,
+    network: Place,
+}
+
 /// The name, kind and place of a test binary.
 fn identify(
     metadata: &Metadata,
     artifact: &Artifact,
-    place: Place,
+    places: Places,
 ) -> Option<(String, Kind, Place)> {
     let package = metadata.packages.iter().find(|package| package.id == artifact.package_id)?;
     let is_it = |target: &&Target| {
         target.name == artifact.target.name && target.kind == artifact.target.kind
     };
-    let kind = Kind::of(&package.targets.iter().find(is_it)?.required_features);
     let target = &artifact.target;
+    let networks = package.metadata.pointer("/holdfast/network-tests");
+    let networks = networks.and_then(|names| names.as_array());
+    let without_ipvs = networks.is_some_and(|names| names.iter().any(|name| *name == *target.name));
+    let kind = Kind::of(&package.targets.iter().find(is_it)?.required_features, without_ipvs);
     let what = match (target.is_lib(), target.is_bin()) {
         (true, _) => "unit".to_owned(),
         (false, true) => format!("bin {}", target.name),
         (false, false) => target.name.clone(),
     };
-    let place = if kind == Kind::Kernel { place } else { Place::Host };
+    let place = match kind {
+        Kind::Kernel => places.kernel,
+        Kind::Network => places.network,
+        Kind::Unit | Kind::Guest => Place::Host,
+    };
     Some((format!("{} {what}", package.name), kind, place))
 }
 
@@ -234,9 +261,13 @@ mod tests {
 
     #[test]
     fn required_features_say_where_a_test_runs() {
-        let kind = |features: &[&str]| {
-            Kind::of(&features.iter().map(|&feature| feature.to_owned()).collect::<Vec<_>>())
+        let of = |features: &[&str], without_ipvs| {
+            let features: Vec<_> = features.iter().map(|&feature| feature.to_owned()).collect();
+            Kind::of(&features, without_ipvs)
         };
+        let kind = |features: &[&str]| of(features, false);
+        assert_eq!(of(&["kernel-tests"], true), Kind::Network);
+        assert_eq!(of(&[], true), Kind::Unit);
         assert_eq!(kind(&[]), Kind::Unit);
         assert_eq!(kind(&["client"]), Kind::Unit);
         assert_eq!(kind(&["client", "kernel-tests"]), Kind::Kernel);

@@ -1,5 +1,5 @@
-//! FRR's vrrpd 8.4.4 as the other half of the pair over IPv4, in both roles: whoever of the two is better has the address, and
-//! whoever is left takes over.
+//! FRR's vrrpd 8.4.4 as the other half of the pair, in both roles: whoever of the two is better has the address, and whoever is left
+//! takes over.
 //!
 //! ```text
 //!  ┌────────┐   ┌────────────┐   ┌────────────┐
@@ -11,42 +11,118 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use holdfast_integration::pair::{LIMIT, believed_mac, lab, wait_count};
-use holdfast_integration::probes::look_for;
+use holdfast_integration::probes::{Echo, Questions, look_for};
 use holdfast_integration::watch::{Watch, longest_overlap};
 use holdfast_integration::{Director, config};
-use holdfast_testkit::lab::{Frr, Node, VIP4, wait_until};
+use holdfast_testkit::lab::{Frr, Node, VIP4, VIP6, wait_until};
 use vrrp::AddressFamily;
 
-/// The virtual MAC addresses of VRID 51, which FRR announces.
-const VIRTUAL_MAC4: &str = "00:00:5e:00:01:33";
+/// The address that advertisements and IPv6 addresses of a virtual router begin with.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x33);
 
-/// FRR's version and interval, and ours.
+/// FRR's version, interval and address, and ours.
 #[derive(Clone, Copy, Debug)]
 struct Speech {
     version: u8,
     interval: Duration,
+    preempt: bool,
+    vip: IpAddr,
 }
 
-const VERSION_3: Speech = Speech { version: 3, interval: Duration::from_millis(500) };
-const VERSION_2: Speech = Speech { version: 2, interval: Duration::from_secs(1) };
+const VERSION_3: Speech = Speech {
+    version: 3,
+    interval: Duration::from_millis(500),
+    preempt: true,
+    vip: IpAddr::V4(VIP4),
+};
+const VERSION_3_IPV6: Speech = Speech { vip: IpAddr::V6(VIP6), ..VERSION_3 };
+const VERSION_2: Speech = Speech { version: 2, interval: Duration::from_secs(1), ..VERSION_3 };
 
 impl Speech {
+    const fn family(&self) -> u8 {
+        if self.vip.is_ipv4() { 4 } else { 6 }
+    }
+
+    /// The virtual MAC address of VRID 51, which FRR announces.
+    const fn virtual_mac(&self) -> &'static str {
+        if self.vip.is_ipv4() { "00:00:5e:00:01:33" } else { "00:00:5e:00:02:33" }
+    }
+
+    /// What FRR advertises from: over IPv6 the link-local address that the virtual MAC address makes (RFC 4291, appendix A).
+    fn frr_source(&self, node: &Node) -> IpAddr {
+        match self.vip {
+            IpAddr::V4(_) => node.ip4().into(),
+            IpAddr::V6(_) => "fe80::200:5eff:fe00:233".parse().unwrap(),
+        }
+    }
+
+    /// What ours advertises from.
+    fn our_source(&self, node: &Node) -> IpAddr {
+        match (self.vip, node.name()) {
+            (IpAddr::V4(_), _) => node.ip4().into(),
+            (IpAddr::V6(_), "lb1") => "fe80::ff:fe77:11".parse().unwrap(),
+            (IpAddr::V6(_), _) => "fe80::ff:fe77:12".parse().unwrap(),
+        }
+    }
+
+    fn watch(&self, node: &Node) -> Watch {
+        let family = if self.vip.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
+        Watch::start(node, family).unwrap()
+    }
+
     fn holdfast(&self, node: &Node, priority: u8) -> Director {
-        let Self { version, interval } = self;
+        let Self { version, interval, preempt, vip } = self;
+        let addresses = match vip {
+            IpAddr::V4(_) => format!("'{vip}/24'"),
+            IpAddr::V6(_) => format!("'{LINK_LOCAL}/64', '{vip}/64'"),
+        };
         let instance = format!(
-            "    v4: {{interface: eth0, vrid: 51, version: {version}, interval: {}ms, \
-             priority: {priority}, addresses: ['{VIP4}/24']}}\n",
+            "    edge: {{interface: eth0, vrid: 51, version: {version}, interval: {}ms, \
+             priority: {priority}, preempt: {preempt}, addresses: [{addresses}]}}\n",
             interval.as_millis()
         );
         Director::start(node, &config(&instance, "")).unwrap()
     }
 
     fn frr(&self, node: &Node, priority: u8) -> Frr {
-        start_frr(*self, node, priority, &[VIP4.into()])
+        match self.vip {
+            IpAddr::V4(_) => start_frr(*self, node, priority, &[self.vip]),
+            IpAddr::V6(_) => start_frr(*self, node, priority, &[LINK_LOCAL.into(), self.vip]),
+        }
+    }
+
+    /// Waits until FRR is `Master`, `Backup`.
+    fn wait_frr(&self, frr: &Frr, state: &str) {
+        wait_until(LIMIT, &format!("FRR to be {state}"), || {
+            (frr.state(self.family()).ok()? == state).then_some(())
+        })
+        .map_err(|error| format!("{error:#}\n{:?}\n{}", frr.show(), frr.log_tail()))
+        .unwrap();
+    }
+
+    /// Waits until the client believes the address to be at `mac`. It has an entry, which announcements change.
+    fn wait_believed(&self, client: &Node, mac: &str) {
+        wait_until(LIMIT, &format!("the client to believe in {mac}"), || {
+            (believed_mac(client, self.vip).ok().flatten().as_deref() == Some(mac)).then_some(())
+        })
+        .unwrap();
+    }
+
+    /// Has the client ask for the address, so that it has an entry.
+    fn ask(&self, client: &Node) {
+        look_for(client, self.vip).unwrap();
+    }
+
+    /// Nobody claimed the address beside the other one for longer than one interval, and both did at times.
+    fn never_both(&self, watch: &Watch, sources: [IpAddr; 2]) {
+        assert!(sources.into_iter().all(|source| claimed(watch, source)));
+        let heard = watch.heard();
+        let overlap = longest_overlap(&heard, self.interval);
+        assert!(overlap <= self.interval, "both were active for {overlap:?}: {heard:#?}");
     }
 }
 
@@ -54,108 +130,82 @@ fn start_frr(speech: Speech, node: &Node, priority: u8, addresses: &[IpAddr]) ->
     let version = format!("version {}", speech.version);
     let priority = format!("priority {priority}");
     let interval = format!("advertisement-interval {}", speech.interval.as_millis());
-    Frr::start(node, 51, &[&version, &priority, &interval], addresses).unwrap()
+    let preempt = if speech.preempt { "preempt" } else { "no preempt" };
+    Frr::start(node, 51, &[&version, &priority, &interval, preempt], addresses).unwrap()
 }
 
-fn wait_frr(frr: &Frr, family: u8, state: &str) {
-    wait_until(LIMIT, &format!("FRR to be {state}"), || {
-        (frr.state(family).ok()? == state).then_some(())
-    })
-    .map_err(|error| format!("{error:#}\n{}", frr.log_tail()))
-    .unwrap();
-}
-
-/// Waits until the client believes the address to be at `mac`. It has an entry, which announcements change.
-fn wait_believed(client: &Node, mac: &str) {
-    wait_until(LIMIT, &format!("the client to believe in {mac}"), || {
-        (believed_mac(client, VIP4.into()).ok().flatten().as_deref() == Some(mac)).then_some(())
-    })
-    .unwrap();
-}
-
-/// Has the client ask for the address, so that it has an entry.
-fn ask(client: &Node) {
-    look_for(client, VIP4.into()).unwrap();
-}
-
-fn claimed(watch: &Watch, node: &Node) -> bool {
-    watch.heard().iter().any(|one| one.source == node.ip4())
-}
-
-/// Nobody claimed the address beside the other one for longer than one interval, and both did at times.
-fn never_both(watch: &Watch, speech: Speech, nodes: [&Node; 2]) {
-    assert!(nodes.into_iter().all(|node| claimed(watch, node)));
-    let heard = watch.heard();
-    let overlap = longest_overlap(&heard, speech.interval);
-    assert!(overlap <= speech.interval, "both were active for {overlap:?}: {heard:#?}");
+fn claimed(watch: &Watch, source: IpAddr) -> bool {
+    watch.heard().iter().any(|one| one.source == source)
 }
 
 fn ours_is_better(speech: Speech) {
     let lab = lab().unwrap();
-    let watch = Watch::start(lab.client(), AddressFamily::Ipv4).unwrap();
+    let watch = speech.watch(lab.client());
     let mut ours = speech.holdfast(lab.lb1(), 150);
-    ours.wait_instance("v4", "active", LIMIT).unwrap();
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
     let frr = speech.frr(lab.lb2(), 100);
-    wait_frr(&frr, 4, "Backup");
+    speech.wait_frr(&frr, "Backup");
     // Ten intervals are three times what a takeover would have needed.
-    wait_count(&ours, "v4", "advertisements_sent", 10).unwrap();
-    wait_frr(&frr, 4, "Backup");
-    assert!(!claimed(&watch, lab.lb2()), "FRR is backup and advertises");
-    ask(lab.client());
-    wait_believed(lab.client(), lab.lb1().mac());
+    wait_count(&ours, "edge", "advertisements_sent", 10).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    assert!(!claimed(&watch, speech.frr_source(lab.lb2())), "FRR is backup and advertises");
+    speech.ask(lab.client());
+    speech.wait_believed(lab.client(), lab.lb1().mac());
 
     // Without a word, and back with preemption.
     ours.kill().unwrap();
-    wait_frr(&frr, 4, "Master");
-    wait_believed(lab.client(), VIRTUAL_MAC4);
+    speech.wait_frr(&frr, "Master");
+    speech.wait_believed(lab.client(), speech.virtual_mac());
     ours.restart().unwrap();
-    ours.wait_instance("v4", "active", LIMIT).unwrap();
-    wait_frr(&frr, 4, "Backup");
-    wait_believed(lab.client(), lab.lb1().mac());
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    speech.wait_believed(lab.client(), lab.lb1().mac());
 
     // With a goodbye, and back.
     ours.stop().unwrap();
-    assert!(watch.has_released(lab.lb1().ip4().into()));
-    wait_frr(&frr, 4, "Master");
-    wait_believed(lab.client(), VIRTUAL_MAC4);
+    assert!(watch.has_released(speech.our_source(lab.lb1())));
+    speech.wait_frr(&frr, "Master");
+    speech.wait_believed(lab.client(), speech.virtual_mac());
     ours.restart().unwrap();
-    ours.wait_instance("v4", "active", LIMIT).unwrap();
-    wait_frr(&frr, 4, "Backup");
-    wait_believed(lab.client(), lab.lb1().mac());
-    never_both(&watch, speech, [lab.lb1(), lab.lb2()]);
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+    let sources = [speech.our_source(lab.lb1()), speech.frr_source(lab.lb2())];
+    speech.never_both(&watch, sources);
 }
 
 fn frr_is_better(speech: Speech) {
     let lab = lab().unwrap();
-    let watch = Watch::start(lab.client(), AddressFamily::Ipv4).unwrap();
+    let watch = speech.watch(lab.client());
     let mut frr = speech.frr(lab.lb1(), 150);
-    wait_frr(&frr, 4, "Master");
+    speech.wait_frr(&frr, "Master");
     let ours = speech.holdfast(lab.lb2(), 100);
-    wait_count(&ours, "v4", "advertisements_received", 10).unwrap();
-    let instance = ours.instance("v4").unwrap();
+    wait_count(&ours, "edge", "advertisements_received", 10).unwrap();
+    let instance = ours.instance("edge").unwrap();
     assert_eq!((instance.state.as_str(), instance.fault), ("backup", None));
-    assert_eq!(instance.active, Some(lab.lb1().ip4().into()));
+    assert_eq!(instance.active, Some(speech.frr_source(lab.lb1())));
     let discarded = instance.counters.iter().find(|(name, _)| name.starts_with("discarded"));
     assert_eq!(discarded, None);
-    assert!(!claimed(&watch, lab.lb2()), "ours is backup and advertises");
-    ask(lab.client());
-    wait_believed(lab.client(), VIRTUAL_MAC4);
+    assert!(!claimed(&watch, speech.our_source(lab.lb2())), "ours is backup and advertises");
+    speech.ask(lab.client());
+    speech.wait_believed(lab.client(), speech.virtual_mac());
 
     // Without a word, and back with preemption.
     frr.kill().unwrap();
-    ours.wait_instance("v4", "active", LIMIT).unwrap();
-    wait_believed(lab.client(), lab.lb2().mac());
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_believed(lab.client(), lab.lb2().mac());
     frr.restart().unwrap();
-    ours.wait_instance("v4", "backup", LIMIT).unwrap();
-    wait_frr(&frr, 4, "Master");
-    wait_believed(lab.client(), VIRTUAL_MAC4);
+    ours.wait_instance("edge", "backup", LIMIT).unwrap();
+    speech.wait_frr(&frr, "Master");
+    speech.wait_believed(lab.client(), speech.virtual_mac());
 
     // With a goodbye.
     frr.stop().unwrap();
-    let instance = ours.wait_instance("v4", "active", LIMIT).unwrap();
+    let instance = ours.wait_instance("edge", "active", LIMIT).unwrap();
     assert_eq!(instance.reason, "active_released");
-    wait_believed(lab.client(), lab.lb2().mac());
-    never_both(&watch, speech, [lab.lb1(), lab.lb2()]);
+    speech.wait_believed(lab.client(), lab.lb2().mac());
+    let sources = [speech.frr_source(lab.lb1()), speech.our_source(lab.lb2())];
+    speech.never_both(&watch, sources);
 }
 
 #[test]
@@ -169,6 +219,16 @@ fn version_3_frr_is_better() {
 }
 
 #[test]
+fn version_3_ipv6_ours_is_better() {
+    ours_is_better(VERSION_3_IPV6);
+}
+
+#[test]
+fn version_3_ipv6_frr_is_better() {
+    frr_is_better(VERSION_3_IPV6);
+}
+
+#[test]
 fn version_2_ours_is_better() {
     ours_is_better(VERSION_2);
 }
@@ -176,4 +236,80 @@ fn version_2_ours_is_better() {
 #[test]
 fn version_2_frr_is_better() {
     frr_is_better(VERSION_2);
+}
+
+/// Who comes back is Backup of whoever has the address, though it is the better one: in both roles.
+fn nobody_takes_over_from_the_living(speech: Speech) {
+    let lab = lab().unwrap();
+    let watch = speech.watch(lab.client());
+    let mut ours = speech.holdfast(lab.lb1(), 150);
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    let mut frr = speech.frr(lab.lb2(), 200);
+    wait_count(&ours, "edge", "advertisements_sent", 10).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    assert!(!claimed(&watch, speech.frr_source(lab.lb2())), "FRR is backup and advertises");
+    ours.kill().unwrap();
+    speech.wait_frr(&frr, "Master");
+    frr.kill().unwrap();
+    drop(frr);
+    ours.restart().unwrap();
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    ours.stop().unwrap();
+
+    let lab = self::lab().unwrap();
+    let frr = speech.frr(lab.lb2(), 100);
+    speech.wait_frr(&frr, "Master");
+    let ours = speech.holdfast(lab.lb1(), 150);
+    wait_count(&ours, "edge", "advertisements_received", 10).unwrap();
+    assert_eq!(ours.instance("edge").unwrap().state, "backup");
+    speech.wait_frr(&frr, "Master");
+}
+
+#[test]
+fn version_3_without_preemption_who_is_active_stays_so() {
+    nobody_takes_over_from_the_living(Speech { preempt: false, ..VERSION_3 });
+}
+
+#[test]
+fn version_3_ipv6_without_preemption_who_is_active_stays_so() {
+    nobody_takes_over_from_the_living(Speech { preempt: false, ..VERSION_3_IPV6 });
+}
+
+#[test]
+fn version_2_without_preemption_who_is_active_stays_so() {
+    nobody_takes_over_from_the_living(Speech { preempt: false, ..VERSION_2 });
+}
+
+/// Make before break: the client asks all the while that ours stops.
+fn keeps_answering(speech: Speech) {
+    let speech = Speech { interval: Duration::from_secs(1), ..speech };
+    let lab = lab().unwrap();
+    let mut ours = speech.holdfast(lab.lb1(), 150);
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    let frr = speech.frr(lab.lb2(), 100);
+    speech.wait_frr(&frr, "Backup");
+    wait_count(&ours, "edge", "advertisements_sent", 5).unwrap();
+    let _echoes = [lab.lb1(), lab.lb2()].map(|node| Echo::start(node).unwrap());
+    let pace = Duration::from_millis(5);
+    let questions = Questions::start(lab.client(), speech.vip, pace).unwrap();
+    ours.stop().unwrap();
+    speech.wait_frr(&frr, "Master");
+    speech.wait_believed(lab.client(), speech.virtual_mac());
+    questions.wait_answered(200).unwrap();
+    let answers = questions.end();
+    let (lost, gap) = (answers.lost(), answers.longest_gap());
+    eprintln!("{} of {} lost, the largest gap {gap:?}", lost.len(), answers.asked());
+    assert!(answers.by(lab.lb1()) > 0 && answers.by(lab.lb2()) > 0);
+    // Skew_Time alone is 0.6 s. What may be lost is what is on its way while FRR takes its device up.
+    assert!(gap < speech.interval / 4, "{gap:?}, lost {lost:?}");
+}
+
+#[test]
+fn d1_d2_a_stop_keeps_answering_until_frr_does() {
+    keeps_answering(VERSION_3);
+}
+
+#[test]
+fn d1_d2_a_stop_keeps_answering_over_ipv6_until_frr_does() {
+    keeps_answering(VERSION_3_IPV6);
 }

@@ -179,7 +179,8 @@ pub struct Frr {
 }
 
 impl Frr {
-    /// Starts it on `node` with `keys` (`priority 100`, without `vrrp VRID`) and these addresses, and waits until it can be asked.
+    /// Starts it on `node` with `keys` (`priority 100`, `no preempt`; without `vrrp VRID`) and these addresses, and waits until it can
+    /// be asked.
     ///
     /// # Errors
     /// The package is not installed (by name), the kernel has no macvlan, or a program doesn't start.
@@ -211,12 +212,20 @@ impl Frr {
     /// # Errors
     /// It doesn't answer, or has no virtual router.
     pub fn state(&self, family: u8) -> Result<String> {
-        let folder = self.folder.as_os_str();
-        let ask = ["vtysh".as_ref(), "--vty_socket".as_ref(), folder, "-c".as_ref()];
-        let shown = self.node.run(ask.into_iter().chain(["show vrrp".as_ref()]))?.stdout;
+        let shown = self.show()?;
         let key = format!("Status (v{family})");
         let state = shown.lines().find_map(|line| line.trim().strip_prefix(&key));
         Ok(state.with_context(|| format!("no {key} in {shown:?}"))?.trim().to_owned())
+    }
+
+    /// All that it says of its virtual router (`show vrrp`).
+    ///
+    /// # Errors
+    /// It doesn't answer.
+    pub fn show(&self) -> Result<String> {
+        let folder = self.folder.as_os_str();
+        let ask = ["vtysh".as_ref(), "--vty_socket".as_ref(), folder, "-c".as_ref()];
+        Ok(self.node.run(ask.into_iter().chain(["show vrrp".as_ref()]))?.stdout)
     }
 
     /// Kills vrrpd without a word. Its device stays as it was, with the addresses.
@@ -275,7 +284,10 @@ pub(super) fn spawn_frr(
 }
 
 fn frr_config(vrid: u8, keys: &[&str], addresses: &[IpAddr]) -> String {
-    let keys = keys.iter().map(|key| format!(" vrrp {vrid} {key}\n"));
+    let keys = keys.iter().map(|key| match key.strip_prefix("no ") {
+        Some(key) => format!(" no vrrp {vrid} {key}\n"),
+        None => format!(" vrrp {vrid} {key}\n"),
+    });
     let addresses = addresses.iter().map(|address| {
         let family = if address.is_ipv4() { "ip" } else { "ipv6" };
         format!(" vrrp {vrid} {family} {address}\n")

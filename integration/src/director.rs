@@ -51,6 +51,8 @@ pub struct Director {
     process: Process,
     socket: PathBuf,
     config: PathBuf,
+    /// A program and arguments to run it by.
+    before: Vec<OsString>,
 }
 
 impl Director {
@@ -60,11 +62,20 @@ impl Director {
     /// # Errors
     /// It doesn't start: with the end of its log.
     pub fn start(node: &Node, config: &str) -> Result<Self> {
+        Self::start_by(node, config, &[])
+    }
+
+    /// As [`Self::start`], by a program and arguments that run it, such as `nsenter`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_by(node: &Node, config: &str, before: &[OsString]) -> Result<Self> {
         let programs = Programs::find()?;
         let config = node.write("holdfast.yaml", config)?;
         let socket = node.folder().join("control.sock");
-        let process = spawn(node, &programs, &config, &socket)?;
-        let mut director = Self { node: node.clone(), programs, process, socket, config };
+        let before = before.to_vec();
+        let process = spawn(node, &programs, &config, &socket, &before)?;
+        let mut director = Self { node: node.clone(), programs, process, socket, config, before };
         director.wait_answers()?;
         Ok(director)
     }
@@ -87,7 +98,8 @@ impl Director {
     /// # Errors
     /// As [`Self::start`].
     pub fn restart(&mut self) -> Result<()> {
-        self.process = spawn(&self.node, &self.programs, &self.config, &self.socket)?;
+        let Self { node, programs, config, socket, before, .. } = &*self;
+        self.process = spawn(node, programs, config, socket, before)?;
         self.wait_answers()
     }
 
@@ -245,8 +257,15 @@ impl Director {
     }
 }
 
-fn spawn(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Result<Process> {
-    node.spawn("holdfastd", arguments(node, programs, config, socket))
+fn spawn(
+    node: &Node,
+    programs: &Programs,
+    config: &Path,
+    socket: &Path,
+    before: &[OsString],
+) -> Result<Process> {
+    let argv = before.iter().cloned().chain(arguments(node, programs, config, socket));
+    node.spawn("holdfastd", argv)
 }
 
 fn arguments(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Vec<OsString> {

@@ -36,6 +36,7 @@ const PACKAGES: &[Package] = &[
     package("mount", &["/usr/bin/mount"], "the guest's root", None),
     package("procps", &["/usr/bin/pgrep"], "looking for processes", None),
     package("nginx-light", &["/usr/sbin/nginx"], "real servers", Some("nginx")),
+    package("haproxy", &["/usr/sbin/haproxy"], "what a pair stands before", Some("haproxy")),
     package("keepalived", &["/usr/sbin/keepalived"], "the other director", Some("keepalived")),
     package("frr", &["/usr/lib/frr/vrrpd"], "the other director, of another make", Some("frr")),
     package("bird2", &["/usr/sbin/bird"], "the other end of a BFD session", Some("bird")),

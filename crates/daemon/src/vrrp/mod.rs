@@ -160,21 +160,24 @@ impl VrrpHandle {
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
         let plan = Plan::new(config, released, readings.clone(), hooks);
+        let mut remote = VrrpRemote { commands, readings, waker: waker.clone(), bfd: None };
+        // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
+        let told = remote.clone();
+        let bfd = BfdHandle::start(&config.vrrp, move |change| told.follow_session(change));
+        let bfd = bfd.map_err(VrrpError::Bfd)?;
+        remote.bfd = bfd.as_ref().map(BfdHandle::remote);
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
-            .spawn({
-                let waker = waker.clone();
-                move || {
-                    let _alive: oneshot::Sender<()> = alive;
-                    match VrrpThread::open(plan, receiver, waker) {
-                        Ok(thread) => {
-                            // The starter waits for this word.
-                            drop(ready.send(Ok(())));
-                            thread.run();
-                        }
-                        Err(error) => drop(ready.send(Err(error))),
+            .spawn(move || {
+                let _alive: oneshot::Sender<()> = alive;
+                match VrrpThread::open(plan, receiver, waker) {
+                    Ok(thread) => {
+                        // The starter waits for this word.
+                        drop(ready.send(Ok(())));
+                        thread.run();
                     }
+                    Err(error) => drop(ready.send(Err(error))),
                 }
             })
             .map_err(VrrpError::Spawn)?;
@@ -185,11 +188,6 @@ impl VrrpHandle {
                 return Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start")));
             }
         }
-        let mut remote = VrrpRemote { commands, readings, waker, bfd: None };
-        let told = remote.clone();
-        let bfd = BfdHandle::start(&config.vrrp, move |change| told.follow_session(change));
-        let bfd = bfd.map_err(VrrpError::Bfd)?;
-        remote.bfd = bfd.as_ref().map(BfdHandle::remote);
         Ok(Self { remote, thread, gone: Some(gone), bfd })
     }
 

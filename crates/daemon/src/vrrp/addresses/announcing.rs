@@ -49,6 +49,8 @@ impl Pacing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) on: Interface,
+    /// The interface whose pace it keeps to: below that of a virtual MAC address is the link.
+    pub(super) link: String,
     pub(super) mac: MacAddress,
     pub(super) address: IpAddr,
 }
@@ -140,7 +142,7 @@ impl Announcing {
             let Some(target) = next.filter(|_| round < usize::from(self.rounds)) else {
                 return self.finish(now);
             };
-            let slot = self.slot.take().unwrap_or_else(|| pacing.reserve(now, &target.on.name));
+            let slot = self.slot.take().unwrap_or_else(|| pacing.reserve(now, &target.link));
             if slot > now {
                 self.slot = Some(slot);
                 self.at = Some(slot);

@@ -36,6 +36,8 @@ pub(in super::super) struct Outcome {
     pub(in super::super) problems: Vec<String>,
     /// How many addresses, routes and rules were put back that somebody had taken away.
     pub(in super::super) put_back: u64,
+    /// Why the interface of its virtual MAC address is missing: no address can be there.
+    pub(super) unseated: Option<String>,
     /// What this process has put there and may take away.
     pub(super) ours: BTreeMap<Key, Item>,
 }
@@ -56,6 +58,8 @@ impl Outcome {
 pub(super) struct Desk {
     state: Mutex<State>,
     waker: Waker,
+    /// Wakes the VRRP thread.
+    listener: Waker,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +68,8 @@ struct State {
     /// Whose wishes the address thread has not taken yet.
     fresh: BTreeSet<Name>,
     outcomes: BTreeMap<Name, Outcome>,
+    /// Whose [`Outcome::unseated`] the VRRP thread has not taken yet.
+    seats: BTreeSet<Name>,
     /// No more wishes will come.
     closed: bool,
     /// The address thread works no more.
@@ -78,12 +84,12 @@ pub(super) struct News {
 }
 
 impl Desk {
-    /// An empty desk.
+    /// An empty desk. `listener` wakes the VRRP thread.
     ///
     /// # Errors
     /// The process has no file descriptor left.
-    pub(super) fn new() -> Result<Self, WakeError> {
-        Ok(Self { state: Mutex::default(), waker: Waker::new()? })
+    pub(super) fn new(listener: Waker) -> Result<Self, WakeError> {
+        Ok(Self { state: Mutex::default(), waker: Waker::new()?, listener })
     }
 
     /// What wakes the address thread when there is news. It has to be drained before the news is taken.
@@ -134,7 +140,28 @@ impl Desk {
     }
 
     pub(super) fn report(&self, instance: &Name, outcome: Outcome) {
-        self.lock().outcomes.insert(instance.clone(), outcome);
+        let mut state = self.lock();
+        let unseated = outcome.unseated.clone();
+        let before = state.outcomes.insert(instance.clone(), outcome);
+        if before.and_then(|before| before.unseated) == unseated {
+            return;
+        }
+        state.seats.insert(instance.clone());
+        drop(state);
+        if let Err(error) = self.listener.wake() {
+            tracing::error!(%error, "the VRRP thread could not be woken");
+        }
+    }
+
+    /// The instances for which the interface of a virtual MAC address has gone, and why, or has come back, since the last call.
+    pub(super) fn seats(&self) -> Vec<(Name, Option<String>)> {
+        let mut state = self.lock();
+        let State { seats, outcomes, .. } = &mut *state;
+        let unseated = |name: Name| {
+            let why = outcomes.get(&name).and_then(|outcome| outcome.unseated.clone());
+            (name, why)
+        };
+        std::mem::take(seats).into_iter().map(unseated).collect()
     }
 
     pub(super) fn outcome(&self, instance: &Name) -> Outcome {
@@ -166,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_newest_wish_counts_and_none_is_lost() {
-        let desk = Desk::new().unwrap();
+        let desk = Desk::new(Waker::new().unwrap()).unwrap();
         for round in 1..=5 {
             for instance in 0..1000 {
                 let wanted = Wanted { held: round == 5, announcements: round, ..Wanted::default() };
@@ -181,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_closed_desk_wants_no_address() {
-        let desk = Desk::new().unwrap();
+        let desk = Desk::new(Waker::new().unwrap()).unwrap();
         desk.want(&name("a"), Wanted { held: true, ..Wanted::default() });
         desk.news();
         desk.close();

@@ -18,6 +18,15 @@ use super::acceptance::Acceptance;
 use super::claim::Claim;
 use super::virtual_mac::{SeatError, Seats};
 
+/// What stands in the way of an instance's addresses.
+#[derive(Debug, Default)]
+pub(super) struct Hindrances {
+    /// What is not as it should be, though the addresses can be there.
+    pub(super) problems: Vec<String>,
+    /// Why the interface of the virtual MAC address is not there: the addresses have no place.
+    pub(super) unseated: Option<String>,
+}
+
 /// What the address thread asks of the kernel; in tests another one.
 pub(super) trait Kernel {
     /// Why the kernel did not do it.
@@ -50,15 +59,15 @@ pub(super) trait Kernel {
     fn begin(&mut self, _now: Instant) {}
 
     /// Makes ready what an instance's addresses need, when it is on the interface `below` and `held` or not: the interface of its
-    /// virtual MAC address, and what keeps packets from being accepted. The answer is what stands in the way.
+    /// virtual MAC address, and what keeps packets from being accepted.
     fn prepare(
         &mut self,
         _now: Instant,
         _claim: &Claim,
         _below: Option<&Interface>,
         _held: bool,
-    ) -> Vec<String> {
-        Vec::new()
+    ) -> Hindrances {
+        Hindrances::default()
     }
 
     /// Silences the interface of an instance's virtual MAC address, now that its addresses have gone. The answer is what stands in the way.
@@ -167,18 +176,18 @@ impl Kernel for Host {
         claim: &Claim,
         below: Option<&Interface>,
         held: bool,
-    ) -> Vec<String> {
-        let mut problems = Vec::new();
+    ) -> Hindrances {
+        let mut hindrances = Hindrances::default();
         if !claim.closed.is_empty() {
-            problems.extend(self.acceptance.enforce(now).err());
+            hindrances.problems.extend(self.acceptance.enforce(now).err());
         }
         if let Some(seat) = &claim.seat {
             match self.seats.prepare(seat, below, held, self.network.inventory()) {
                 Ok(device) => device.into_iter().for_each(|device| self.network.note(device)),
-                Err(error) => problems.push(told(&error)),
+                Err(error) => hindrances.unseated = Some(told(&error)),
             }
         }
-        problems
+        hindrances
     }
 
     fn rest(&mut self, claim: &Claim) -> Vec<String> {

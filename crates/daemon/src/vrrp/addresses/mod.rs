@@ -45,7 +45,7 @@ pub(super) struct AddressThread {
 
 impl AddressThread {
     /// Starts the thread for the instances of `claims`; announcements keep to the pace of their interface in `settings`. What outlives
-    /// the daemon is kept in the directory `state`. It wakes `waker` when it ends.
+    /// the daemon is kept in the directory `state`. It wakes `waker` when it ends, and when [`Self::seats`] has something new.
     ///
     /// # Errors
     /// No thread or no netlink socket can be had.
@@ -69,7 +69,7 @@ impl AddressThread {
         state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
-        let desk = Arc::new(Desk::new().map_err(AddressThreadError::Waker)?);
+        let desk = Arc::new(Desk::new(waker.clone()).map_err(AddressThreadError::Waker)?);
         let farewell = Farewell { desk: Arc::clone(&desk), waker };
         let worker = Worker::new(Arc::clone(&desk), kernel, &claims, paces);
         let thread = std::thread::Builder::new()
@@ -94,6 +94,11 @@ impl AddressThread {
     /// What has become of the addresses of `instance`.
     pub(super) fn outcome(&self, instance: &Name) -> Outcome {
         self.desk.outcome(instance)
+    }
+
+    /// The instances for which the interface of a virtual MAC address has gone, and why, or has come back, since the last call.
+    pub(super) fn seats(&self) -> Vec<(Name, Option<String>)> {
+        self.desk.seats()
     }
 
     /// Whether the thread still works; it ends by a fault only, until this is dropped.

@@ -139,18 +139,29 @@ impl Tenant {
     }
 
     /// What makes the kernel, which has `host`, as it is wanted.
-    pub(super) fn plan(&mut self, now: Instant, host: &Inventory) -> Plan {
+    ///
+    /// Where the interface of its virtual MAC address is missing, `unseated` says why: nothing is put anywhere else then.
+    pub(super) fn plan(
+        &mut self,
+        now: Instant,
+        host: &Inventory,
+        unseated: Option<String>,
+    ) -> Plan {
+        let held = self.wanted.held && unseated.is_none();
         let on = self.wanted.interface.as_ref();
         let claimed = self.claim.wishes(on, host);
         self.outcome.ours.retain(|_, item| is_there(host, item));
         self.note_own(&claimed, host);
         let mut changes = self.surplus(&claimed, host);
-        if !self.wanted.held {
+        if !held {
             self.in_place.clear();
-            let (wishes, problems) = (Wishes::default(), Vec::new());
+            let wishes = Wishes { lacks_address: true, ..Wishes::default() };
+            let problems = unseated.iter().cloned().collect();
+            self.outcome.unseated = unseated;
             let (absent, back) = (BTreeSet::new(), BTreeSet::new());
             return Plan { changes, wishes, problems, absent, back };
         }
+        self.outcome.unseated = None;
         let own = self.wanted.interface.as_ref().map(|on| on.index);
         self.in_place.retain(|key| match key {
             Key::Address(on, _) => host.device_by_index(*on).is_some() || own == Some(*on),
@@ -334,8 +345,10 @@ impl Tenant {
                 let is_seat = self.claim.device.as_ref() == Some(&on.name);
                 host.device_by_index(on.index).filter(|device| device.up || is_seat)?.mac
             };
+            let seat = self.claim.seat.as_ref().filter(|seat| seat.name == on.name);
+            let link = seat.map_or(&on.name, |seat| &seat.below).clone();
             let (on, address) = (on.clone(), placed.net.addr());
-            Some(Target { on, mac: mac.filter(|mac| *mac != NO_MAC)?, address })
+            Some(Target { on, link, mac: mac.filter(|mac| *mac != NO_MAC)?, address })
         };
         there.filter_map(|(_, item)| target(item)).collect()
     }

@@ -28,7 +28,7 @@ pub(super) const METRIC: u32 = 4096;
 pub(super) struct Seat {
     pub(super) name: String,
     pub(super) mac: MacAddress,
-    below: String,
+    pub(super) below: String,
     ipv4: bool,
     ipv6: bool,
 }
@@ -143,7 +143,10 @@ impl Seats {
         }
         let is_there = |index: IfIndex| host.device_by_index(index);
         let known = self.made.get(&seat.name).filter(|made| {
-            made.parent == Some(below.index) && is_there(made.interface.index).is_some()
+            let same = |device: &Device| {
+                device.interface.name == seat.name && device.mac == Some(seat.mac)
+            };
+            made.parent == Some(below.index) && is_there(made.interface.index).is_some_and(same)
         });
         let macvlan = match known {
             Some(known) => known.clone(),
@@ -162,8 +165,12 @@ impl Seats {
 
     /// Makes the interface anew, down, with the sysctls that it needs.
     fn make(&mut self, seat: &Seat, below: &Interface) -> Result<Macvlan, SeatError> {
-        let left = self.macvlans.list()?.into_iter().find(|one| one.interface.name == seat.name);
-        if let Some(left) = left {
+        // One that somebody has renamed or given another MAC address is in the way.
+        let made = self.made.remove(&seat.name).map(|made| made.interface.index);
+        let lefts = self.macvlans.list()?.into_iter();
+        for left in lefts
+            .filter(|one| one.interface.name == seat.name || Some(one.interface.index) == made)
+        {
             self.macvlans.delete(&left.interface)?;
         }
         let macvlan = self.macvlans.create(&seat.name, below, seat.mac)?;

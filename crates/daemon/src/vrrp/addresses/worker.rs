@@ -13,7 +13,7 @@ use holdfast_time::Instant;
 use super::announcing::{Paces, Pacing};
 use super::claim::{Claim, Key};
 use super::desk::Desk;
-use super::kernel::Kernel;
+use super::kernel::{Hindrances, Kernel};
 use super::tenant::{self, Plan, RETRY_DELAY, Tenant, describe};
 
 /// How often everything is listed and compared though nothing was heard of: a change whose message was lost does not stay for ever.
@@ -147,9 +147,10 @@ impl<K: Kernel> Worker<K> {
         let mut plans: Vec<(Name, Plan)> = Vec::new();
         for tenant in tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
             let (below, held) = (tenant.wanted().interface.as_ref(), tenant.wanted().held);
-            let hindrances = kernel.prepare(now, tenant.claim(), below, held);
-            let mut plan = tenant.plan(now, kernel.inventory());
-            plan.hinder(hindrances);
+            let Hindrances { problems, unseated } =
+                kernel.prepare(now, tenant.claim(), below, held);
+            let mut plan = tenant.plan(now, kernel.inventory(), unseated);
+            plan.hinder(problems);
             plans.push((tenant.name().clone(), plan));
         }
         let changes = plans.iter().map(|(_, plan)| plan.changes.as_slice());

@@ -157,7 +157,7 @@ impl Bench {
         for placed in left {
             state.borrow_mut().present.add(&Item::Address(interface(1), placed));
         }
-        let desk = Arc::new(Desk::new().unwrap());
+        let desk = Arc::new(Desk::new(Waker::new().unwrap()).unwrap());
         let fake = Fake { heard: Inventory::default(), state: Rc::clone(&state) };
         let worker = Worker::new(Arc::clone(&desk), fake, &[claim(keys)], paces);
         let wanted = Wanted { interface: Some(interface(1)), mac: Some(MAC), ..Wanted::default() };

@@ -55,6 +55,18 @@ fn announcements_keep_their_interfaces_pace() {
     assert_eq!(bench.announced(), [MAC, MAC_2]);
 }
 
+/// The interface of a virtual MAC address has a name of its own and the same link.
+#[test]
+fn announcements_of_a_virtual_mac_address_keep_the_pace_of_the_interface_below() {
+    let keys = "addresses: [10.0.0.1/24], virtual_mac: {name: eth2}, announce: {count: 2, repeat_after: 0s}";
+    let pace = Duration::from_millis(100);
+    let mut bench = Bench::with(keys, Vec::new(), Paces::from([("eth1".to_owned(), pace)]));
+    bench.want(|wanted| wanted.held = true);
+    assert_eq!(bench.announced(), [MAC_2]);
+    bench.after(pace);
+    assert_eq!(bench.announcements(), 2);
+}
+
 #[test]
 fn a_burst_of_thousands_lets_others_have_their_turn() {
     let many: Vec<String> = (1..200).map(|last| format!("10.0.0.{last}/24")).collect();

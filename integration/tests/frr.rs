@@ -10,6 +10,7 @@
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+#![expect(clippy::print_stderr, reason = "what a client lost is a figure worth reading")]
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

@@ -144,10 +144,20 @@ fn priority(instance: &Instance) -> String {
     }
 }
 
+/// A packet that was discarded is worth a line for so long.
+const RECENT_MS: u64 = 10_000;
+
 /// What is not as usual: faults, two Actives, a release, weights.
 fn remarks(instance: &Instance) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(instance.fault.clone());
+    remarks.extend(instance.problems.iter().skip(1).cloned());
+    if let Some(last) = instance.discarded.as_ref().filter(|last| last.ms_ago <= RECENT_MS) {
+        remarks.push(format!(
+            "advertisements of {} are discarded: {} (docs/vrrp.md, Counters)",
+            last.source, last.reason
+        ));
+    }
     if let Some(dual) = &instance.dual_active {
         let own = dual.own.map_or_else(|| "this node".to_owned(), |own| own.to_string());
         remarks.push(format!(
@@ -159,6 +169,12 @@ fn remarks(instance: &Instance) -> Vec<String> {
     }
     if instance.released {
         remarks.push("released: `holdfast vrrp resume` takes it back".to_owned());
+    }
+    if instance.yields {
+        remarks.push(
+            "gave its role away: it preempts nobody until it has been active again, or `holdfast vrrp resume`"
+                .to_owned(),
+        );
     }
     let weights = instance.weights.iter().filter(|weight| weight.weight != 0);
     let weights: Vec<String> =

@@ -1,4 +1,6 @@
-use holdfast_control::{CheckReason, DaemonInfo, DualActive, Ipvs, Peer, Timing, Weight};
+use holdfast_control::{
+    CheckReason, DaemonInfo, Discarded, DualActive, Ipvs, Peer, Timing, Weight,
+};
 
 use super::*;
 
@@ -115,6 +117,12 @@ fn backup() -> Instance {
             Weight { tracker: "uplink".into(), weight: 0 },
         ],
         released: true,
+        yields: true,
+        discarded: Some(Discarded {
+            reason: "password".into(),
+            source: "192.0.2.3".parse().unwrap(),
+            ms_ago: 200,
+        }),
         peers: vec![Peer {
             address: "192.0.2.2".parse().unwrap(),
             priority: 100,
@@ -139,6 +147,8 @@ fn what_is_not_as_usual_is_said_below_the_instances() {
     for part in [
         "130 (150)",
         "two nodes are active for 12s: 192.0.2.2 with priority 100 does not hear 192.0.2.1",
+        "! edge: advertisements of 192.0.2.3 are discarded: password",
+        "! edge: gave its role away: it preempts nobody",
         "! edge: released: `holdfast vrrp resume` takes it back",
         "! edge: priority 150 by haproxy -20\n",
     ] {

@@ -29,5 +29,6 @@ pub use api::{
 pub use chain::chain;
 pub use client::{Client, RequestError};
 pub use vrrp::{
-    BfdSession, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker, Weight,
+    BfdSession, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker,
+    Weight,
 };

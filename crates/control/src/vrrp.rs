@@ -35,6 +35,8 @@ pub struct Instance {
     pub group: Option<String>,
     /// Whether it was told to step back until `resume`.
     pub released: bool,
+    /// Whether it gave its role away (`failover`) and preempts nobody until it has been Active again, or `resume`.
+    pub yields: bool,
     /// Advertisement_Interval in milliseconds.
     pub interval_ms: u64,
     /// Whether a higher priority takes over from a working Active.
@@ -53,10 +55,25 @@ pub struct Instance {
     pub dual_active: Option<DualActive>,
     /// What keeps the instance from taking part: interface down, no address, a tracker. None when nothing does.
     pub fault: Option<String>,
+    /// What of the addresses, routes and rules is missing, and why, sentence by sentence.
+    pub problems: Vec<String>,
+    /// The last packet for this instance that broke a rule.
+    pub discarded: Option<Discarded>,
     /// Changes of state since the daemon started.
     pub transitions: u64,
     /// Counters of packets, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// A packet that broke a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// Which rule, as in the counters: `password`, `hop_limit`.
+    pub reason: String,
+    /// Who sent it.
+    pub source: IpAddr,
+    /// Milliseconds since then.
+    pub ms_ago: u64,
 }
 
 /// What a tracker does to a priority.

@@ -120,7 +120,7 @@ fn notify(group: &Name, status: Status, stops: bool, means: Means<'_>) {
         Status::Initialize => (HookEvent::Fault, NoticeState::Fault),
         Status::Backup | Status::Releasing => (HookEvent::Backup, NoticeState::Backup),
     };
-    tracing::info!(%group, state = ?state, "the sync group's state changed");
+    tracing::info!(%group, state = status.label(), "the sync group's state changed");
     means.hooks.tell(Notice {
         subject: Subject::Group(group.clone()),
         event,

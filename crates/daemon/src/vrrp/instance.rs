@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use holdfast_config::{Checksum, HookEvent, Instance as InstanceConfig, Name, Password};
 use holdfast_engine::vrrp::{Member, Succession};
-use holdfast_net::{Datagram, Interface, VrrpSocketError};
+use holdfast_net::{Datagram, Interface, VrrpSocketError, now};
 use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
-    Action, AddressList, ChecksumChoice, Event, InvalidAddresses, InvalidParams, Observation,
-    Params, Peer, Reason, Status, Timer, Transition, VirtualRouter, Vrid,
+    Action, AddressList, ChecksumChoice, DiscardReason, Event, InvalidAddresses, InvalidParams,
+    Observation, Params, Peer, Reason, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
 pub(super) use self::role::Role;
@@ -54,6 +54,15 @@ pub(super) struct Instance {
     fault: Option<String>,
     chatter: RateLimit,
     discards: RateLimit,
+    discarded: Option<Discarded>,
+}
+
+/// The last packet for an instance that broke a rule.
+#[derive(Clone, Copy, Debug)]
+struct Discarded {
+    reason: DiscardReason,
+    source: IpAddr,
+    at: Instant,
 }
 
 /// What an instance needs to act: the sockets that it sends on, the thread that moves its addresses, the commands that want to know.
@@ -99,6 +108,7 @@ impl Instance {
             fault: None,
             chatter: RateLimit::default(),
             discards: RateLimit::default(),
+            discarded: None,
         })
     }
 
@@ -116,6 +126,7 @@ impl Instance {
         match receive::check(packet, Some(self.router.expectation().with_peers(&self.peers))) {
             Err(reason) => {
                 self.router.count_discard(reason);
+                self.discarded = Some(Discarded { reason, source: packet.source(), at: now });
                 // RFC 9568 §7.1: "SHOULD log the event (subject to rate-limiting)".
                 if self.discards.allows(now) {
                     tracing::warn!(
@@ -237,7 +248,7 @@ impl Instance {
                     self.lets_go_at = None;
                 }
                 Action::RemoveAddresses if relieved => {
-                    self.lets_go_at = Some(holdfast_net::now() + LINGER);
+                    self.lets_go_at = Some(now() + LINGER);
                 }
                 Action::RemoveAddresses => {
                     self.wanted.held = false;
@@ -332,15 +343,21 @@ impl Instance {
             Observation::ReleaseUnanswered { waited } => {
                 tracing::warn!(%instance, ?waited, "nobody took over: this node is active again");
             }
-            other @ (Observation::LowerRankHeard { .. }
-            | Observation::DuplicateSource { .. }
-            | Observation::OwnerConflict { .. }
-            | Observation::Stalled { .. }
-            | Observation::ReconfigureRefused
-            | _) => {
-                if self.chatter.allows(holdfast_net::now()) {
-                    tracing::warn!(%instance, observation = ?other, "something is odd on the LAN");
-                }
+            Observation::Stalled { silent } => {
+                tracing::warn!(%instance, ?silent, "nothing was advertised for longer than a backup waits: this host was busy or stood still");
+            }
+            Observation::LowerRankHeard { source, priority } => {
+                tracing::warn!(%instance, other = %source, other_priority = %priority, "another node of lower priority advertised: a split has healed, or it has just been told");
+            }
+            Observation::DuplicateSource { source } if self.chatter.allows(now()) => {
+                tracing::warn!(%instance, %source, "somebody advertises with this node's own address and priority: a clone, or a loop");
+            }
+            Observation::OwnerConflict { source } if self.chatter.allows(now()) => {
+                tracing::warn!(%instance, other = %source, "two nodes have priority 255 and claim to own the addresses: one of them is configured wrong");
+            }
+            Observation::DuplicateSource { .. } | Observation::OwnerConflict { .. } => {}
+            other @ (Observation::ReconfigureRefused | _) => {
+                tracing::error!(%instance, observation = ?other, "an observation that this daemon does not know");
             }
         }
     }
@@ -396,7 +413,7 @@ fn peers(config: &InstanceConfig) -> Vec<Peer> {
 pub(super) fn identify<'a>(
     datagram: &Datagram,
     payload: &'a [u8],
-) -> Result<Identified<'a>, vrrp::DiscardReason> {
+) -> Result<Identified<'a>, DiscardReason> {
     receive::identify(receive::Datagram {
         source: datagram.source,
         destination: datagram.destination,

@@ -175,6 +175,9 @@ impl VrrpThread {
     /// Lets trackers and groups say what follows from all that is new.
     fn settle(&mut self) {
         let Self { roster, outside, tracking, groups, stop, .. } = self;
+        for (name, unseated) in outside.addresses.seats() {
+            roster.with(&name, |instance| instance.see_seat(now(), unseated, outside));
+        }
         tracking.settle(now(), roster, outside);
         groups.settle(now(), *stop != Stop::No, roster, outside);
     }

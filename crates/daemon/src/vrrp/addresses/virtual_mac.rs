@@ -168,8 +168,8 @@ impl Seats {
         // One that somebody has renamed or given another MAC address is in the way.
         let made = self.made.remove(&seat.name).map(|made| made.interface.index);
         let lefts = self.macvlans.list()?.into_iter();
-        for left in lefts
-            .filter(|one| one.interface.name == seat.name || Some(one.interface.index) == made)
+        for left in
+            lefts.filter(|one| one.interface.name == seat.name || Some(one.interface.index) == made)
         {
             self.macvlans.delete(&left.interface)?;
         }

@@ -83,10 +83,12 @@ impl Instance {
         if !up {
             return Err(format!("interface {name} is down"));
         }
+        if let Some(source) = self.config.unicast.as_ref().and_then(|unicast| unicast.source) {
+            let none = || format!("interface {name} does not have {source} (`unicast.source`)");
+            return self.primary(state, virtual_addresses).ok_or_else(none);
+        }
         let kind = match self.config.family {
-            AddressFamily::Ipv4 | AddressFamily::Ipv6 if self.config.unicast.is_some() => {
-                "address of the kind of its peers"
-            }
+            AddressFamily::Ipv6 if self.has_global_peers() => "usable global IPv6 address",
             AddressFamily::Ipv4 => "IPv4 address",
             AddressFamily::Ipv6 => "usable link-local IPv6 address",
         };

@@ -19,6 +19,8 @@ const LAST: Priority = Priority::new(1);
 pub(in super::super) struct Role {
     /// What tracking makes of it.
     standing: Standing,
+    /// Why the interface of its virtual MAC address is missing.
+    unseated: Option<String>,
     /// Its sync group keeps it out, and why.
     excluded: Option<String>,
     /// It does not take part before.
@@ -41,6 +43,7 @@ impl Role {
     ) -> Self {
         Self {
             standing: Standing::untracked(priority),
+            unseated: None,
             excluded: None,
             starts_at,
             stops: false,
@@ -54,12 +57,18 @@ impl Role {
         !self.stops
             && self.starts_at.is_none()
             && self.standing.faults.is_empty()
+            && self.unseated.is_none()
             && self.excluded.is_none()
     }
 
     /// Whether it was told to step back until it is told to resume.
     pub(super) const fn is_released(&self) -> bool {
         self.released
+    }
+
+    /// Whether it has given its role away and leaves it to others.
+    pub(super) const fn yields(&self) -> bool {
+        self.yields
     }
 
     /// Whether the daemon stops.
@@ -81,7 +90,8 @@ impl Role {
     pub(super) fn own_fault(&self) -> Option<String> {
         let stops = self.stops.then(|| "the daemon stops".to_owned());
         let waits = || self.starts_at.map(|_| "waits for `vrrp.startup_delay`".to_owned());
-        stops.or_else(|| self.standing.fault()).or_else(waits)
+        let unseated = || self.unseated.clone();
+        stops.or_else(unseated).or_else(|| self.standing.fault()).or_else(waits)
     }
 
     /// What tracking makes of it.
@@ -135,6 +145,20 @@ impl Instance {
         if changed {
             self.notify(HookEvent::Priority, "tracking has changed the priority", means);
         }
+    }
+
+    /// The interface of its virtual MAC address is missing, for a reason, or has come back.
+    pub(in super::super) fn see_seat(
+        &mut self,
+        now: Instant,
+        unseated: Option<String>,
+        means: Means<'_>,
+    ) {
+        if let Some(fault) = unseated.as_ref().filter(|_| self.role.unseated.is_none()) {
+            tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
+        }
+        self.role.unseated = unseated;
+        self.apply(now, means);
     }
 
     /// Its sync group keeps it out, for a reason, or lets it in again.

@@ -43,6 +43,12 @@ impl Instance {
             weights: self.weights(),
             group: self.group.as_ref().map(ToString::to_string),
             released: self.role.is_released(),
+            yields: self.role.yields(),
+            discarded: self.discarded.map(|last| control::Discarded {
+                reason: last.reason.label().to_owned(),
+                source: last.source,
+                ms_ago: millis(now.saturating_since(last.at)),
+            }),
             interval_ms: u64::try_from(config.interval.duration().as_millis()).unwrap_or(u64::MAX),
             preempt: config.preempt,
             addresses: config.addresses.iter().map(ToString::to_string).collect(),
@@ -59,6 +65,7 @@ impl Instance {
                 own: self.router.primary(),
                 since_s: now.saturating_since(dual.since).as_secs(),
             }),
+            problems: outcome.problems.clone(),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions,
             counters: counters(self.router.counters(), strays, outcome.put_back),
@@ -75,8 +82,11 @@ impl Instance {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn view_peer(now: Instant, peer: &SeenPeer) -> control::Peer {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     control::Peer {
         address: peer.address,
         priority: peer.priority.value(),

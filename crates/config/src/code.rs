@@ -300,6 +300,10 @@ codes! {
         why "A weight makes another node the better one. With `preempt: false` that node takes over only from an Active that it has seen fall: \
              not when it starts later, and not when it is keepalived, which with `nopreempt` never takes over from a weight.",
         fix "Leave `weight` out, so that a tracker that is down is a fault, or remove `preempt: false`.";
+    PeerIsFault "HF0442" Warning "a BFD session with the other node that is a fault when it is lost",
+        why "When the other node dies, this one would take no part either, and nobody had the addresses. The loss of an Active makes its \
+             Backup take over without any entry.",
+        fix "Remove the entry of `track`; the tracker itself is enough.";
     UnknownScheduler "HF0501" Error "an unknown scheduler",
         why "The kernel would look for a module of that name and refuse the service.",
         fix "Choose one of those that the message lists; `wlc` is the usual one.";

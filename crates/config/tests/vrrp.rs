@@ -293,3 +293,23 @@ fn no_diagnostic_shows_a_password() {
         assert!(!json.contains("unter"), "{json}");
     }
 }
+
+/// The session serves whoever has its peer for an Active; what else it is for can't be known.
+#[test]
+fn a_bfd_session_needs_no_entry_and_is_a_dangerous_one_only_of_a_unicast_peer() {
+    let codes = |keys: &str| {
+        let text = format!(
+            "vrrp:\n  instances:\n    edge: {{interface: eth0, vrid: 51, addresses: [192.0.2.10/24]{keys}}}\n  \
+             trackers: {{peer: {{bfd: {{peer: 192.0.2.2}}}}}}\n"
+        );
+        let outcome = parse("f", &text, &Environment::new("lb1"));
+        outcome.diagnostics.iter().map(|found| found.code.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(""), [""; 0]);
+    assert_eq!(codes(", track: [peer]"), [""; 0], "a router, for all that is known");
+    let unicast =
+        |track: &str| codes(&format!(", unicast: {{peers: [192.0.2.2]}}, track: [{track}]"));
+    assert_eq!(unicast("peer"), ["HF0442"]);
+    assert_eq!(unicast("{tracker: peer, weight: -5}"), [""; 0]);
+    assert_eq!(unicast("{tracker: peer, reverse: true}"), [""; 0]);
+}

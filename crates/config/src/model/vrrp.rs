@@ -364,7 +364,7 @@ pub enum ReachBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BfdSession {
-    /// The other side's address. When it is the Active of an instance that tracks this, its loss counts as priority 0 from it.
+    /// The other side's address. When it is the Active of an instance, its loss counts as priority 0 from it.
     pub peer: IpAddr,
     /// The address to send from; none = chosen by the kernel.
     pub source: Option<IpAddr>,

@@ -36,7 +36,8 @@ section! {
         "Where to. A route counts that is the same or covers it. `default` is IPv4's, `::/0` IPv6's.", source "";
     "vrrp.trackers.NAME.route.interface" "text", default "any", range "1 to 15 characters", "Only routes by this interface.", source "";
     "vrrp.trackers.NAME.bfd" "mapping", default "", range "",
-        "A BFD session. When the peer is the active node of an instance that tracks it, its loss also counts as priority 0 from it.",
+        "A BFD session. The loss of a peer that is an instance's active node counts as priority 0 from it, without any entry of `track`. Of the \
+         other node of a pair, don't track it without a weight: a node whose peer has died would take no part.",
         source "RFC 5880, RFC 5881; keepalived: `bfd_instance`";
     "vrrp.trackers.NAME.bfd.peer" "address", default "required", range "", "The other side, on the same link.", source "keepalived: `neighbor_ip`";
     "vrrp.trackers.NAME.bfd.source" "address", default "by the routes", range "", "The address to send from.", source "keepalived: `source_ip`";

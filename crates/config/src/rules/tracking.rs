@@ -42,6 +42,11 @@ pub(super) fn check(document: &Document, source: &Source, problems: &mut Problem
         }
     }
     for name in known.difference(&used) {
+        // Its session serves whoever has its peer for an Active, without being named.
+        let kind = document.vrrp.trackers.get(name).map(|tracker| &tracker.kind);
+        if matches!(kind, Some(TrackerKind::Bfd(_))) {
+            continue;
+        }
         let problem =
             Problem::new(Code::UnusedTracker, format!("nobody uses the tracker `{name}`"))
                 .at(Spot::Key(Path::of(&["vrrp", "trackers", name.as_str()])), "")
@@ -52,6 +57,7 @@ pub(super) fn check(document: &Document, source: &Source, problems: &mut Problem
         for draft in &view.instances {
             owner(draft, source, problems);
             slow_interface(document, draft, source, problems);
+            depends_on_peer(document, draft, source, problems);
         }
     }
     sessions(document, problems);
@@ -124,6 +130,39 @@ fn slow_interface(
         )
         .help(format!("choose less than {limit}, so that this node gives up first"));
     problems.push(problem);
+}
+
+/// A BFD session with the other node whose loss is a fault: when that node dies, this one takes no part. Only unicast peers are known
+/// to be the other node.
+fn depends_on_peer(
+    document: &Document,
+    draft: &InstanceDraft,
+    source: &Source,
+    problems: &mut Problems,
+) {
+    let peers = draft.unicast.iter().flat_map(|unicast| &unicast.peers);
+    let peers: BTreeSet<_> = peers.map(|(_, peer)| peer.address).collect();
+    for (index, entry) in &draft.track {
+        let tracker = document.vrrp.trackers.get(&entry.tracker);
+        let Some(TrackerKind::Bfd(session)) = tracker.map(|tracker| &tracker.kind) else {
+            continue;
+        };
+        if entry.weight.is_some() || entry.reverse || !peers.contains(&session.peer) {
+            continue;
+        }
+        let message = format!(
+            "instance `{}` takes no part when its peer {} is dead",
+            draft.name, session.peer
+        );
+        let problem = Problem::new(Code::PeerIsFault, message)
+            .at(Spot::Value(draft.at(source, "track").item(*index)), "without a weight: a fault")
+            .also(
+                Spot::Key(draft.at(source, "unicast")),
+                "the peer is another node of this instance",
+            )
+            .help("remove the entry: the session works for this instance without it");
+        problems.push(problem);
+    }
 }
 
 /// RFC 5881 §3: one session between two systems over an interface.

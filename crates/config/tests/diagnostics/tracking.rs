@@ -53,6 +53,11 @@ pub(crate) const CASES: &[Case] = &[
         pair!(", preempt: false, track: [{tracker: up, weight: 20}]"; "trackers: {up: {interface: eth1}}"),
     ),
     (
+        "HF0442",
+        "peer",
+        pair!(", unicast: {peers: [192.0.2.2]}, track: [peer]"; "trackers: {peer: {bfd: {peer: 192.0.2.2}}}"),
+    ),
+    (
         "HF0301",
         "weight of a tracker",
         pair!(", track: [{tracker: up, weight: 0}, {tracker: up, weight: 254}]"; "trackers: {up: {interface: eth1}}"),

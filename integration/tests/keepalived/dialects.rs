@@ -125,7 +125,8 @@ fn a_checksum_that_keepalived_does_not_take_makes_two_actives_and_is_reported() 
     assert_eq!((peer.address, peer.priority), (lab.lb2().ip4().into(), 100));
     assert_eq!(peer.checksum, "pseudo-header");
     let log = ours.process().log();
-    assert!(log.contains("LowerRankHeard { source: 10.77.0.12"), "{log}");
+    let said = "another node of lower priority advertised";
+    assert!(log.contains(said) && log.contains("other=10.77.0.12 other_priority=100"), "{log}");
 
     ours.stop().unwrap();
     let ours = speech.with(Dialect::Checksum("auto")).holdfast(&lab, lab.lb1(), 150);

@@ -31,13 +31,12 @@ fn link_local(node: &Node) -> IpAddr {
     address.unwrap().parse().unwrap()
 }
 
-/// `ends` are the link-local addresses, its own and the peer's.
+/// No `track` names the sessions: they serve the instances all the same. `ends` are the link-local addresses, its own and the peer's.
 fn start(node: &Node, peer: &Node, ends: [IpAddr; 2], priority: u8) -> Director {
     let instance = |name: &str, addresses: &str| {
         format!(
             "    {name}: {{interface: eth0, vrid: 51, interval: 1s, priority: {priority}, \
-             addresses: [{addresses}], track: [{{tracker: peer{}, weight: 1}}]}}\n",
-            &name[1..]
+             addresses: [{addresses}]}}\n"
         )
     };
     let [v4, v6] = INSTANCES;
@@ -84,6 +83,15 @@ fn pair(lab: &Lab) -> (Director, Director) {
     (lb1, lb2)
 }
 
+/// The two sessions as `holdfast status -o json` has them.
+fn sessions(director: &Director) -> Vec<serde_json::Value> {
+    let status = director.cli(&["status", "-o", "json"]).unwrap();
+    let mut status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let sessions: Vec<_> = std::mem::take(status.get_mut("bfd").unwrap().as_array_mut().unwrap());
+    assert_eq!(sessions.len(), TRACKERS.len(), "{sessions:#?}");
+    sessions
+}
+
 fn reasons(director: &Director) -> Vec<(String, String)> {
     let instances = director.status().unwrap().vrrp;
     instances.into_iter().map(|one| (one.state, one.reason)).collect()
@@ -98,11 +106,19 @@ fn transitions(director: &Director) -> Vec<u64> {
 fn an_active_that_was_killed_is_lost_before_its_advertisements_are_missed() {
     let lab = lab().unwrap();
     let (mut lb1, lb2) = pair(&lab);
+    for session in sessions(&lb2) {
+        assert_eq!((&session["state"], &session["remote_state"]), (&"up".into(), &"up".into()));
+        assert!(session["detection_time_us"].as_u64().is_some_and(|time| time > 0), "{session:#}");
+    }
     lb1.kill().unwrap();
     wait_active(&lb2).unwrap();
     let lost = ("active".to_owned(), "active_lost".to_owned());
     assert_eq!(reasons(&lb2), [lost.clone(), lost], "{}", lb2.process().log_tail());
     wait_trackers(&lb2, "down");
+    for session in sessions(&lb2) {
+        assert_eq!(session["state"], "down", "{session:#}");
+        assert!(session["last_down"].is_string(), "{session:#}");
+    }
     // Back again, with preemption, as if nothing had been.
     lb1.restart().unwrap();
     wait_active(&lb1).unwrap();

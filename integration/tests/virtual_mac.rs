@@ -391,6 +391,19 @@ fn the_table_that_a_killed_daemon_has_left_is_removed_at_the_next_start() {
     assert!(!has_table(lab.lb1()));
 }
 
+/// A firewall that is loaded anew takes the table away, and nobody tells the daemon.
+#[test]
+fn the_table_that_somebody_flushes_is_made_again() {
+    let lab = lab().unwrap();
+    let closed = Roles { lb1: "priority: 150, accept: false", ..PLAIN };
+    let lb1 = Director::start(lab.lb1(), &closed.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    wait_until(LIMIT, "the table", || has_table(lab.lb1()).then_some(())).unwrap();
+    lab.lb1().run(["nft", "flush", "ruleset"]).unwrap();
+    wait_until(LIMIT, "the table to be back", || has_table(lab.lb1()).then_some(())).unwrap();
+    faultless(&lb1).unwrap();
+}
+
 /// The owner is always in Accept_Mode (RFC 9568 §6.1), and its addresses are at the virtual MAC address, too.
 #[test]
 fn an_owner_has_the_virtual_mac_address_and_accepts() {

@@ -10,6 +10,9 @@ use holdfast_time::Instant;
 use super::kernel::told;
 use super::tenant::RETRY_DELAY;
 
+/// How often it is looked for: whoever loads a firewall anew (`nft flush ruleset`) takes it away, and nobody says so.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
 /// The firewall's table. Dropping it removes the table.
 #[derive(Debug)]
 pub(super) struct Acceptance {
@@ -20,7 +23,8 @@ pub(super) struct Acceptance {
 #[derive(Debug)]
 enum State {
     Open,
-    InForce,
+    /// And when it is looked for again.
+    InForce(Instant),
     /// The last attempt failed, and when the next one may come.
     Refused(String, Instant),
 }
@@ -53,19 +57,23 @@ impl Acceptance {
         }
     }
 
-    /// Sees to it that the table is there; after a refusal it is tried again every second.
+    /// Sees to it that the table is there, also if somebody has taken it away; after a refusal it is tried again every second.
     ///
     /// # Errors
     /// What the last attempt came to.
     pub(super) fn enforce(&mut self, now: Instant) -> Result<(), String> {
         match &self.state {
-            State::InForce => return Ok(()),
+            State::InForce(look_at) if *look_at > now => return Ok(()),
+            State::InForce(_) if is_there() => {
+                self.state = State::InForce(now + LOOK_EVERY);
+                return Ok(());
+            }
             State::Refused(problem, again_at) if *again_at > now => return Err(problem.clone()),
-            State::Open | State::Refused(..) => {}
+            State::Open | State::InForce(_) | State::Refused(..) => {}
         }
         match firewall::close(&self.closed) {
             Ok(()) => {
-                self.state = State::InForce;
+                self.state = State::InForce(now + LOOK_EVERY);
                 Ok(())
             }
             Err(error) => {
@@ -79,9 +87,21 @@ impl Acceptance {
     }
 }
 
+/// Whether the table is still there, as far as that can be found out.
+fn is_there() -> bool {
+    let there = !matches!(firewall::is_closed(), Ok(false));
+    if !there {
+        tracing::warn!(
+            table = firewall::TABLE,
+            "the table that somebody has taken away is made again"
+        );
+    }
+    there
+}
+
 impl Drop for Acceptance {
     fn drop(&mut self) {
-        if matches!(self.state, State::InForce) {
+        if matches!(self.state, State::InForce(_)) {
             log(firewall::close(&BTreeSet::new()));
         }
     }

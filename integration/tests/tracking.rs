@@ -153,8 +153,8 @@ fn a_script_without_a_weight_is_a_fault_and_one_failure_of_two_is_none() {
 fn an_entry_without_a_weight_waits_for_the_first_result() {
     let lab = lab().unwrap();
     let gate = lab.lb1().folder().join("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
-    let script = program(lab.lb1(), "check", &format!("read line <{}", gate.display()));
+    let wait = format!("while ! [ -e {} ]; do sleep 0.1; done", gate.display());
+    let script = program(lab.lb1(), "check", &wait);
     let tracker = format!(
         "    check: {{script: {{command: [{}]}}, interval: 60s, timeout: 59s}}",
         script.display()
@@ -166,8 +166,7 @@ fn an_entry_without_a_weight_waits_for_the_first_result() {
     wait_fault(&duo.lb1, "check").unwrap();
     wait_tracker(&duo.lb1, "check", "unknown").unwrap();
     wait_all(&duo.lb2, "active").unwrap();
-    // The script that was started first reads the line.
-    fs::write(&gate, "go\n").unwrap();
+    fs::write(&gate, "").unwrap();
     duo.wait_lb1().unwrap();
 }
 

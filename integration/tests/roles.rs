@@ -10,6 +10,7 @@ use holdfast_integration::Director;
 use holdfast_integration::duo::{Duo, wait_all, wait_fault, wait_status};
 use holdfast_integration::pair::{INSTANCES, Roles, counter, lab, wait_counted};
 use holdfast_testkit::lab::{Lab, Node};
+use nix::sys::signal::Signal;
 
 /// The configuration of a node with a state directory of its own, and further keys of `vrrp`.
 fn config(node: &Node, roles: &Roles<'_>, vrrp: &str) -> String {
@@ -128,10 +129,14 @@ fn a_failover_gives_the_role_to_the_other_node_for_as_long_as_that_lives() {
     assert!(!all_released(&duo.lb1));
     duo.lb2.stop().unwrap();
     wait_all(&duo.lb1, "active").unwrap();
-    // Everything is as configured again.
+    // Everything is as configured again, and whoever loses the role takes it back.
     duo.lb2.restart().unwrap();
     duo.wait_lb1().unwrap();
     duo.ensure_at_rest(&duo.lb1).unwrap();
+    duo.lb1.process().kill(Signal::SIGSTOP).unwrap();
+    wait_all(&duo.lb2, "active").unwrap();
+    duo.lb1.process().kill(Signal::SIGCONT).unwrap();
+    duo.wait_lb1().unwrap();
 }
 
 #[test]

@@ -176,7 +176,8 @@ fn remarks(instance: &Instance) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let weights = instance.weights.iter().filter(|weight| weight.weight != 0);
+    // What is added while all is well is nothing to look at.
+    let weights = instance.weights.iter().filter(|weight| weight.weight < 0);
     let weights: Vec<String> =
         weights.map(|one| format!("{} {:+}", one.tracker, one.weight)).collect();
     if !weights.is_empty() {

@@ -240,6 +240,7 @@ impl Instance {
     fn act(&mut self, means: Means<'_>) {
         let actions: Vec<Action> = std::iter::from_fn(|| self.router.poll_action()).collect();
         let relieved = actions.iter().any(is_relief);
+        let yielded = self.role.yields();
         for action in actions {
             match action {
                 Action::SendAdvertisement { priority } => self.advertise(priority, &means.sockets),
@@ -264,6 +265,10 @@ impl Instance {
             }
         }
         self.tell(&means.addresses);
+        if yielded && !self.role.yields() {
+            // What it left to others is its own again, and so is its right to preempt.
+            self.apply(now(), means);
+        }
     }
 
     /// Tells the address thread what is wanted now, if that has changed.

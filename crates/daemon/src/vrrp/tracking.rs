@@ -89,12 +89,23 @@ impl Tracking {
             });
         }
         for (tracker, reading) in readings {
+            self.doubt(&tracker, &reading);
             self.standings.handle(now, &tracker, reading);
         }
         self.standings.handle_timeout(now);
         while let Some(name) = self.standings.poll_changed() {
             let Some(standing) = self.standings.standing(&name).cloned() else { continue };
             roster.with(&name, |instance| instance.stand(now, standing, means));
+        }
+    }
+
+    /// Says once that a tracker can't be read.
+    fn doubt(&self, tracker: &Name, reading: &Reading) {
+        let known = self.standings.trackers().get(tracker);
+        let old = known.is_some_and(|known| known.doubt == Some(reading.sentence()));
+        if reading.level() == Level::Unknown && !old {
+            let why = reading.sentence();
+            tracing::warn!(%tracker, why, "a tracker can't be read: what was known of it holds");
         }
     }
 

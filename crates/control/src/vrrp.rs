@@ -188,6 +188,10 @@ pub struct Timing {
     pub late_sum_us: u64,
     /// The worst, in microseconds.
     pub late_max_us: u64,
+    /// Packets that the kernel has dropped because they were not read in time.
+    pub lost_packets: u64,
+    /// How often links and addresses were listed anew because the kernel had dropped messages about them (ENOBUFS).
+    pub link_resynchronisations: u64,
 }
 
 /// How to step back: the body of `release`.

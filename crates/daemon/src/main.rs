@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn start(options: &Options) -> Result<(), Failure> {
     // What the daemon creates is for itself; the control socket's group gets its rights explicitly.
     umask(Mode::from_bits_truncate(0o077));
-    holdfast_telemetry::log::start(options.log_format.into(), &options.log)
+    let _log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
         .map_err(|error| Failure::new("start the log", error))?;
     let mut config = host::load(options)?;
     if let Some(socket) = &options.socket {

@@ -1,8 +1,12 @@
 //! The log: to standard error, a line an event, for people or as JSON.
+//!
+//! A thread of its own writes it: a reader that has stopped (a terminal, a full pipe) holds up nobody who has something to say, least
+//! of all the threads that advertise. So many lines wait for it at most; what is beyond is lost.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -32,16 +36,30 @@ impl std::error::Error for FilterError {
     }
 }
 
+/// So many lines wait to be written.
+const LINES_MAX: usize = 4096;
+
+/// The log's thread. Dropping it writes what still waits, for a second at most.
+#[derive(Debug)]
+pub struct Log {
+    _worker: WorkerGuard,
+}
+
 /// Starts the log, once in a process. `filter` is a level (`info`) or a list such as `info,holdfast_probe=debug`.
 ///
 /// # Errors
 /// The filter is not of that form.
-pub fn start(format: Format, filter: &str) -> Result<(), FilterError> {
+pub fn start(format: Format, filter: &str) -> Result<Log, FilterError> {
     let env_filter =
         EnvFilter::try_new(filter).map_err(|error| FilterError(filter.to_owned(), error))?;
+    let (writer, worker) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log")
+        .finish(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_target(false)
         // A line that can't be written (a full disk, a reader that went away) is lost. The crate would tell standard error of it,
         // which may be the very thing that is broken, and that ends the process.
@@ -51,7 +69,7 @@ pub fn start(format: Format, filter: &str) -> Result<(), FilterError> {
         Format::Text => builder.init(),
         Format::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(Log { _worker: worker })
 }
 
 #[cfg(test)]

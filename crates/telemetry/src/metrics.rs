@@ -92,6 +92,18 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     if let Some(ipvs) = &status.ipvs {
         table(&mut registry, ipvs);
     }
+    for (name, help, value) in [
+        ("vrrp_lost_packets", "Packets that were not read in time", status.timing.lost_packets),
+        (
+            "vrrp_link_resynchronisations",
+            "Listings of links after messages were lost",
+            status.timing.link_resynchronisations,
+        ),
+    ] {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

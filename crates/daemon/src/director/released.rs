@@ -83,7 +83,9 @@ fn write(path: &Path, names: &BTreeSet<Name>) -> io::Result<()> {
     let fresh = path.with_extension("new");
     std::fs::write(&fresh, serde_json::to_vec(names)?)?;
     std::fs::File::open(&fresh)?.sync_all()?;
-    std::fs::rename(&fresh, path)
+    std::fs::rename(&fresh, path)?;
+    // The new name has to be on the disk too.
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -411,7 +411,7 @@ fn peers(config: &InstanceConfig) -> Vec<Peer> {
     peers.map(|peer| Peer { address: peer.address, ttl: peer.ttl }).collect()
 }
 
-/// Takes a packet apart as far as its VRID, for [`Instance::is_for`].
+/// Takes a packet apart as far as its VRID.
 ///
 /// # Errors
 /// It is too short to have one.

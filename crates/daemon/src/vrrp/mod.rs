@@ -14,6 +14,8 @@ mod tracking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,10 +50,35 @@ enum Command {
         verb: RoleVerb,
         answer: oneshot::Sender<Result<Roles, RoleError>>,
     },
-    /// Step back everywhere, and wait for the other routers.
-    Stop,
-    /// Wait no longer.
-    StopNow,
+}
+
+/// How the thread is to end; said beside the commands, which may have no place for it.
+#[derive(Clone, Debug, Default)]
+struct StopSign(Arc<AtomicU8>);
+
+/// How the thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    /// Not yet.
+    No,
+    /// It steps back everywhere, and waits until every instance has been relieved.
+    Relieved,
+    /// Now.
+    Now,
+}
+
+impl StopSign {
+    fn raise(&self, stop: Stop) {
+        self.0.fetch_max(stop as u8, Ordering::AcqRel);
+    }
+
+    fn shows(&self) -> Stop {
+        match self.0.load(Ordering::Acquire) {
+            0 => Stop::No,
+            1 => Stop::Relieved,
+            _ => Stop::Now,
+        }
+    }
 }
 
 /// The state of VRRP at one moment.
@@ -80,6 +107,7 @@ struct Plan {
     released: BTreeSet<Name>,
     node: String,
     readings: Readings,
+    stop: StopSign,
     hooks: HookSender,
     /// The directory of what outlives the daemon.
     state: PathBuf,
@@ -90,12 +118,13 @@ impl Plan {
         config: &Config,
         released: &BTreeSet<Name>,
         readings: Readings,
+        stop: StopSign,
         hooks: HookSender,
     ) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
         let (released, state) = (released.clone(), config.daemon.state.clone());
-        Self { instances, settings, released, node, readings, hooks, state }
+        Self { instances, settings, released, node, readings, stop, hooks, state }
     }
 }
 
@@ -114,6 +143,7 @@ pub(crate) struct VrrpHandle {
 pub(crate) struct VrrpRemote {
     commands: SyncSender<Command>,
     readings: Readings,
+    stop: StopSign,
     waker: Waker,
     bfd: Option<BfdRemote>,
 }
@@ -159,8 +189,9 @@ impl VrrpHandle {
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
-        let plan = Plan::new(config, released, readings.clone(), hooks);
-        let mut remote = VrrpRemote { commands, readings, waker: waker.clone(), bfd: None };
+        let stop = StopSign::default();
+        let plan = Plan::new(config, released, readings.clone(), stop.clone(), hooks);
+        let mut remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd: None };
         // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
         let told = remote.clone();
         let bfd = BfdHandle::start(&config.vrrp, move |change| told.follow_session(change));
@@ -216,12 +247,12 @@ impl VrrpHandle {
     /// Steps back everywhere: priority-0 advertisements; the addresses go when another router has them, or after four intervals.
     /// Returns when that is done. When `hurry` comes it is done at once; `patience` is for what can't wait for a router.
     pub(crate) async fn stop(mut self, patience: Duration, hurry: impl Future<Output = ()>) {
-        self.remote.send(Command::Stop);
+        self.remote.end(Stop::Relieved);
         let remote = self.remote.clone();
         tokio::select! {
             () = self.gone() => {}
-            () = hurry => remote.send(Command::StopNow),
-            () = tokio::time::sleep(HANDOVER_MAX) => remote.send(Command::StopNow),
+            () = hurry => remote.end(Stop::Now),
+            () = tokio::time::sleep(HANDOVER_MAX) => remote.end(Stop::Now),
         }
         let Self { thread, bfd, .. } = self;
         // The peers' sessions end when this node is no longer their Active, and by intent.
@@ -281,6 +312,11 @@ impl VrrpRemote {
             self.readings.lose(tracker.clone());
         }
         self.track(tracker, reading);
+    }
+
+    fn end(&self, stop: Stop) {
+        self.stop.raise(stop);
+        self.wake();
     }
 
     fn send(&self, command: Command) {

@@ -49,6 +49,11 @@ impl Sockets {
         self.sockets.get(&key)
     }
 
+    /// How many packets the kernel has dropped because they were not read in time.
+    pub(super) fn dropped(&self) -> u64 {
+        self.sockets.values().map(|socket| u64::from(socket.dropped())).sum()
+    }
+
     /// What to wait for.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.values().map(AsFd::as_fd)

@@ -21,11 +21,14 @@ use super::lateness::Lateness;
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
 use super::tracking::Tracking;
-use super::{Command, Plan, RoleError, Roles, Snapshot, VrrpError};
+use super::{Command, Plan, RoleError, Roles, Snapshot, Stop, StopSign, VrrpError};
 use crate::api::RoleVerb;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
+
+/// A turn that has not come to its timers so long after it looked for packets looks again.
+const STANDSTILL: Duration = Duration::from_millis(5);
 
 /// A suspension of less is none: the two clocks are read one after the other.
 const SUSPENSION: Duration = Duration::from_millis(10);
@@ -48,17 +51,7 @@ pub(super) struct VrrpThread {
     /// What keeps the thread on time, as far as the kernel allows it.
     timing: control::Timing,
     stop: Stop,
-}
-
-/// How the thread ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// Not yet.
-    No,
-    /// When every instance has been relieved.
-    Relieved,
-    /// Now.
-    Now,
+    sign: StopSign,
 }
 
 /// What there is to read after a sleep.
@@ -68,6 +61,8 @@ struct News {
     sockets: Vec<SocketKey>,
     /// Sockets that are not named were empty at this moment.
     idle_at: Instant,
+    /// When the sleep ended.
+    at: Instant,
 }
 
 /// What the thread itself lacks at its start.
@@ -131,6 +126,7 @@ impl VrrpThread {
             suspended: suspended(),
             timing: control::Timing::default(),
             stop: Stop::No,
+            sign: plan.stop,
         })
     }
 
@@ -140,7 +136,8 @@ impl VrrpThread {
         self.see_all_interfaces();
         self.settle();
         self.enter();
-        let mut news = News { links: true, sockets: Vec::new(), idle_at: now() };
+        let mut news = News { links: true, sockets: Vec::new(), idle_at: now(), at: now() };
+        let mut looked_again = false;
         loop {
             self.take_commands();
             if self.is_over() {
@@ -154,6 +151,12 @@ impl VrrpThread {
                 self.see_all_interfaces();
             }
             let read_until = self.read_packets(&news.sockets);
+            // What came meanwhile is read before any timer fires; but a flood can't hold them up for ever.
+            looked_again = !looked_again && self.stood_still(&news);
+            if looked_again {
+                news = self.sleep();
+                continue;
+            }
             self.fire_timers(&read_until, news.idle_at);
             self.settle();
             // The last one may have come out of it by a timer, and then nothing wakes anybody any more.
@@ -164,6 +167,13 @@ impl VrrpThread {
         }
         // Waits until the addresses are gone.
         drop(self.outside);
+    }
+
+    /// Whether this thread was held up since it looked for packets, and a timer is due: what has come meanwhile was not seen.
+    fn stood_still(&self, news: &News) -> bool {
+        let at = now();
+        at.saturating_since(news.at) >= STANDSTILL
+            && self.roster.deadline().is_some_and(|deadline| deadline <= at)
     }
 
     /// Lets every instance take part that shall.
@@ -198,6 +208,11 @@ impl VrrpThread {
             self.step_back(Stop::Now);
             return;
         }
+        match self.sign.shows() {
+            Stop::Now => self.stop = Stop::Now,
+            Stop::Relieved if self.stop == Stop::No => self.step_back(Stop::Relieved),
+            Stop::Relieved | Stop::No => {}
+        }
         loop {
             match self.commands.try_recv() {
                 // Whoever asked may have gone away meanwhile, here and below.
@@ -205,13 +220,8 @@ impl VrrpThread {
                 Ok(Command::Role { instances, verb, answer }) => {
                     drop(answer.send(self.change_roles(&instances, verb)));
                 }
-                Ok(Command::Stop) => self.step_back(Stop::Relieved),
-                Ok(Command::StopNow) => self.stop = Stop::Now,
-                Err(TryRecvError::Disconnected) => self.step_back(Stop::Now),
+                Err(TryRecvError::Disconnected) => return self.step_back(Stop::Now),
                 Err(TryRecvError::Empty) => return,
-            }
-            if self.stop == Stop::Now {
-                return;
             }
         }
     }
@@ -250,7 +260,11 @@ impl VrrpThread {
             trackers: self.tracking.view(at),
             bfd: Vec::new(),
             bfd_strays: BTreeMap::new(),
-            timing: self.lateness.view(self.timing.clone()),
+            timing: control::Timing {
+                lost_packets: self.outside.sockets.dropped(),
+                link_resynchronisations: self.links.resynchronisations(),
+                ..self.lateness.view(self.timing.clone())
+            },
         }
     }
 
@@ -323,9 +337,6 @@ impl VrrpThread {
         for name in changed {
             roster.on(&name, |instance| {
                 let opened = instance.open_socket(links, &mut outside.sockets);
-                if let Err(error) = &opened {
-                    tracing::error!(instance = %instance.name(), %error, "the instance has no socket");
-                }
                 let up = tracking.is_up(instance.interface_name());
                 instance.see_interface(at, links, up, &opened, outside);
             });
@@ -380,7 +391,8 @@ impl VrrpThread {
                 let links = ready.next().unwrap_or(true);
                 let sockets = self.outside.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
                 let sockets = sockets.map(|(key, _)| key).collect();
-                News { links, sockets, idle_at: idle.map_or(before, |at| at.max(before)) }
+                let idle_at = idle.map_or(before, |at| at.max(before));
+                News { links, sockets, idle_at, at: now() }
             }
             Err(error) => {
                 // The timers still have to be served; without this pause a kernel out of memory would be asked in a busy loop.
@@ -390,6 +402,7 @@ impl VrrpThread {
                     links: true,
                     sockets: self.outside.sockets.keys().collect(),
                     idle_at: before,
+                    at: now(),
                 }
             }
         }

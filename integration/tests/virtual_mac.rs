@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use holdfast_integration::duo::wait_fault;
 use holdfast_integration::pair::{
-    LIMIT, Pair, Roles, VIPS, believed_mac, ensure_settled, faultless, holds_all, holds_none, lab,
-    wait_active, wait_backup, wait_counted, wait_roles, wait_served_by,
+    INSTANCES, LIMIT, Pair, Roles, VIPS, believed_mac, ensure_settled, faultless, holds_all,
+    holds_none, lab, wait_active, wait_backup, wait_counted, wait_roles, wait_served_by,
 };
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Keepalived, Lab, Node, VIP4, VIP6, wait_until};
@@ -241,6 +242,8 @@ fn an_interface_that_somebody_deletes_or_sets_down_comes_back_with_its_addresses
     let pair = Pair::start(&VIRTUAL).unwrap();
     pair.wait_lb1().unwrap();
     let lb1 = pair.lab.lb1();
+    let before: Vec<u64> =
+        INSTANCES.iter().map(|name| pair.lb1.instance(name).unwrap().transitions).collect();
     for action in [["set", "down"], ["delete", ""]] {
         for interface in INTERFACES {
             let [verb, further] = action;
@@ -252,6 +255,9 @@ fn an_interface_that_somebody_deletes_or_sets_down_comes_back_with_its_addresses
             .unwrap();
         wait_served_by(pair.lab.client(), lb1).unwrap();
     }
+    for (name, before) in INSTANCES.iter().zip(before) {
+        assert_eq!(pair.lb1.instance(name).unwrap().transitions, before, "{name}");
+    }
     lb1.run(["ip", "link", "set", "dev", "eth0", "down"]).unwrap();
     wait_active(&pair.lb2).unwrap();
     wait_interfaces(lb1, Some(false));
@@ -259,6 +265,25 @@ fn an_interface_that_somebody_deletes_or_sets_down_comes_back_with_its_addresses
     lb1.run(["ip", "link", "set", "dev", "eth0", "up"]).unwrap();
     pair.wait_lb1().unwrap();
     wait_served_by(pair.lab.client(), lb1).unwrap();
+}
+
+/// Addresses belong on no interface of somebody else's, and who can't have them leaves them to the other node.
+#[test]
+fn an_interface_of_somebody_else_with_the_name_is_a_fault_until_it_is_gone() {
+    let lab = lab().unwrap();
+    for (interface, other) in INTERFACES.iter().zip(["other4", "other6"]) {
+        let veth = ["ip", "link", "add", interface, "type", "veth", "peer", "name", other];
+        lab.lb1().run(veth).unwrap();
+    }
+    let lb1 = Director::start(lab.lb1(), &VIRTUAL.config()).unwrap();
+    let lb2 = Director::start(lab.lb2(), &VIRTUAL.config()).unwrap();
+    wait_active(&lb2).unwrap();
+    wait_fault(&lb1, "EEXIST").unwrap();
+    for interface in INTERFACES {
+        lab.lb1().run(["ip", "link", "delete", interface]).unwrap();
+    }
+    wait_active(&lb1).unwrap();
+    wait_backup(&lb2).unwrap();
 }
 
 const KEEPALIVED_INTERVAL: &str = "500ms";

@@ -293,7 +293,7 @@ impl Instance {
             vrid = %self.config.vrid,
             from = transition.from.label(),
             to = transition.to.label(),
-            reason = transition.reason.label(),
+            reason = self.reason(transition.reason),
             "the VRRP state changed"
         );
         let event = match transition.to {
@@ -304,7 +304,12 @@ impl Instance {
             // It has the addresses still, and soon it is something else.
             Status::Releasing => return,
         };
-        self.notify(event, transition.reason.label(), means);
+        self.notify(event, self.reason(transition.reason), means);
+    }
+
+    /// The reason for a change of state in a word. The machine is shut down for a fault as it is for the daemon's stop.
+    fn reason(&self, reason: Reason) -> &'static str {
+        if reason == Reason::Shutdown && !self.role.stops() { "fault" } else { reason.label() }
     }
 
     /// Tells the hooks.

@@ -11,7 +11,7 @@ use super::kernel::told;
 use super::tenant::RETRY_DELAY;
 
 /// How often it is looked for: whoever loads a firewall anew (`nft flush ruleset`) takes it away, and nobody says so.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The firewall's table. Dropping it removes the table.
 #[derive(Debug)]

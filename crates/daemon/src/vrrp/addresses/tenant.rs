@@ -24,6 +24,9 @@ use super::restraint::Restraint;
 /// How long after a refusal of the kernel the next attempt comes.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// A missing interface of a virtual MAC address is a fault after this: the second attempt to make it has failed, too.
+const UNSEATED_AFTER: Duration = Duration::from_millis(900);
+
 const NO_MAC: MacAddress = MacAddress::new([0; 6]);
 
 /// An instance as the address thread knows it.
@@ -40,6 +43,8 @@ pub(super) struct Tenant {
     /// What an owner's own addresses look like.
     own: BTreeMap<Key, Placed>,
     restraint: Restraint,
+    /// Since when the interface of its virtual MAC address has been missing.
+    unseated_at: Option<Instant>,
     announcing: Announcing,
 }
 
@@ -75,6 +80,7 @@ impl Tenant {
             in_place: BTreeSet::new(),
             own: BTreeMap::new(),
             restraint: Restraint::default(),
+            unseated_at: None,
         }
     }
 
@@ -148,6 +154,7 @@ impl Tenant {
         unseated: Option<String>,
     ) -> Plan {
         let held = self.wanted.held && unseated.is_none();
+        self.unseated_at = unseated.as_ref().map(|_| self.unseated_at.unwrap_or(now));
         let on = self.wanted.interface.as_ref();
         let claimed = self.claim.wishes(on, host);
         self.outcome.ours.retain(|_, item| is_there(host, item));
@@ -157,7 +164,9 @@ impl Tenant {
             self.in_place.clear();
             let wishes = Wishes { lacks_address: true, ..Wishes::default() };
             let problems = unseated.iter().cloned().collect();
-            self.outcome.unseated = unseated;
+            // One that was deleted is made anew at once; only one that can't be made again is a fault.
+            let lasts = |at| now.saturating_since(at) >= UNSEATED_AFTER;
+            self.outcome.unseated = unseated.filter(|_| self.unseated_at.is_some_and(lasts));
             let (absent, back) = (BTreeSet::new(), BTreeSet::new());
             return Plan { changes, wishes, problems, absent, back };
         }

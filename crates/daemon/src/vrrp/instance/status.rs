@@ -27,7 +27,7 @@ impl Instance {
             since_s: now.saturating_since(self.router.since()).as_secs(),
             reason: self
                 .last
-                .map_or_else(|| "start".to_owned(), |last| last.reason.label().to_owned()),
+                .map_or_else(|| "start".to_owned(), |last| self.reason(last.reason).to_owned()),
             interface: config.interface.clone(),
             vrid: config.vrid.value(),
             version: match config.version {

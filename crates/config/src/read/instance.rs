@@ -287,8 +287,9 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
     let routes = layers.get("routes").map(|cursor| route::routes(reader, &cursor, family));
     let rules = layers.get("rules").map(|cursor| route::rules(reader, &cursor, family));
     let tracked = layers.get("track").map(|cursor| track::tracks(reader, &cursor));
-    let hooks =
-        layers.get("hooks").map(|cursor| track::hooks(reader, &cursor, layers.script_timeout));
+    let hooks = layers
+        .get("hooks")
+        .map(|cursor| track::hooks(reader, &cursor, layers.script_timeout, track::INSTANCE_EVENTS));
     Draft {
         name,
         interface,

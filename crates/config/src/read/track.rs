@@ -15,13 +15,22 @@ use super::check;
 const TRACK: &str = "vrrp.instances.NAME.track";
 const HOOK: &str = "vrrp.hooks";
 
-const EVENTS: [(&str, HookEvent); 6] = [
+/// When an instance's hook may run.
+pub(super) const INSTANCE_EVENTS: &[(&str, HookEvent)] = &[
     ("active", HookEvent::Active),
     ("backup", HookEvent::Backup),
     ("fault", HookEvent::Fault),
     ("stop", HookEvent::Stop),
     ("priority", HookEvent::Priority),
     ("lower_priority", HookEvent::LowerPriority),
+];
+
+/// When a group's hook may run: it has no priority of its own, and hears nobody.
+pub(super) const GROUP_EVENTS: &[(&str, HookEvent)] = &[
+    ("active", HookEvent::Active),
+    ("backup", HookEvent::Backup),
+    ("fault", HookEvent::Fault),
+    ("stop", HookEvent::Stop),
 ];
 
 /// `track`: names of trackers, or mappings.
@@ -80,35 +89,45 @@ fn weight<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<i16> {
     None
 }
 
-/// `hooks`; `timeout` holds for those that have none of their own.
+/// `hooks`, which may run at `words`; `timeout` holds for those that have none of their own.
 pub(super) fn hooks<'a>(
     reader: &mut Reader<'a>,
     cursor: &Cursor<'a>,
     timeout: Duration,
+    words: &[(&str, HookEvent)],
 ) -> Vec<Hook> {
     let items = reader.list(cursor, defaults::HOOKS_MAX).unwrap_or_default();
-    items.iter().filter_map(|item| hook(reader, item, timeout)).collect()
+    items.iter().filter_map(|item| hook(reader, item, timeout, words)).collect()
 }
 
-fn hook<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, timeout: Duration) -> Option<Hook> {
+fn hook<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    timeout: Duration,
+    words: &[(&str, HookEvent)],
+) -> Option<Hook> {
     let fields = reader.fields(cursor, HOOK)?;
     let written =
         fields.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
     let on = match fields.get("on") {
-        Some(cursor) => events(reader, &cursor),
+        Some(cursor) => events(reader, &cursor, words),
         None => [HookEvent::Active, HookEvent::Backup, HookEvent::Fault, HookEvent::Stop].into(),
     };
     let command = check::command(reader, &fields)?;
     Some(Hook { command, on, timeout: written.unwrap_or(timeout) })
 }
 
-fn events<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> BTreeSet<HookEvent> {
-    let items = reader.one_or_list(cursor, EVENTS.len());
+fn events<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    words: &[(&str, HookEvent)],
+) -> BTreeSet<HookEvent> {
+    let items = reader.one_or_list(cursor, INSTANCE_EVENTS.len());
     if items.is_empty() && matches!(cursor.node, Node::List(_)) {
         let problem = Problem::new(Code::EmptyList, "the command would never run")
             .at(Spot::Value(cursor.path.clone()), "")
             .help("leave `on` out for every change of state");
         reader.problems.push(problem);
     }
-    items.iter().filter_map(|item| reader.word(item, &EVENTS)).collect()
+    items.iter().filter_map(|item| reader.word(item, words)).collect()
 }

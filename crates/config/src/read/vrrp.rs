@@ -83,7 +83,7 @@ pub(super) fn vrrp<'a>(
         draft.interfaces = interfaces(reader, &cursor);
     }
     if let Some(cursor) = fields.get("hooks") {
-        draft.hooks = track::hooks(reader, &cursor, script_timeout);
+        draft.hooks = track::hooks(reader, &cursor, script_timeout, track::INSTANCE_EVENTS);
     }
     draft
 }
@@ -106,7 +106,9 @@ fn group<'a>(
         }
     }
     let tracked = fields.get("track").map(|cursor| track::tracks(reader, &cursor));
-    let hooks = fields.get("hooks").map(|cursor| track::hooks(reader, &cursor, script_timeout));
+    let hooks = fields
+        .get("hooks")
+        .map(|cursor| track::hooks(reader, &cursor, script_timeout, track::GROUP_EVENTS));
     Some(GroupDraft {
         name,
         instances,

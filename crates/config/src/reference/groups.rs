@@ -10,7 +10,7 @@ section! {
         "Its instances.", source "keepalived: `group`";
     "vrrp.groups.NAME.track" "list", default "none", range "at most 64", "What changes the priority of each of its instances; as an instance's `track`.",
         source "keepalived: `track_script` in `vrrp_sync_group`";
-    "vrrp.groups.NAME.hooks" "list", default "none", range "at most 16", "Commands that run when the group as a whole changes; as `vrrp.hooks`.", source "";
+    "vrrp.groups.NAME.hooks" "list", default "none", range "at most 16", "Commands that run when the group as a whole changes; as `vrrp.hooks`, but a group has no events `priority` and `lower_priority`.", source "";
     "vrrp.interfaces" "mapping by interface", default "none", range "at most 1000", "What is special to an interface.", source "";
     "vrrp.interfaces.NAME" "mapping", default "", range "", "One interface of this node; the host need not have it.", source "";
     "vrrp.interfaces.NAME.up_delay" "duration", default "`0s`", range "0s to 1h", "How long it must be up before it counts as up.",

@@ -40,6 +40,11 @@ pub(crate) const CASES: &[Case] = &[
         "two groups",
         pair!(""; "groups:", "  x: {instances: [a, b]}", "  y: {instances: [b, a]}"),
     ),
+    (
+        "HF0206",
+        "group hook",
+        pair!(""; "groups: {pair: {instances: [a, b], hooks: [{command: [/bin/true], on: [active, priority]}]}}"),
+    ),
     ("HF0437", "one", pair!(""; "groups: {alone: {instances: [a]}}")),
     ("HF0438", "late", pair!(", interval: 500ms"; "interfaces: {eth0: {down_delay: 1s}}")),
     (

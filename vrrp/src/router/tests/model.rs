@@ -127,16 +127,11 @@ impl Model {
                     self.host = Some(*host);
                 }
             }
+            ('A' | 'B', Step::Timeout | Step::Fire) if now < self.timer => {}
             ('B', Step::Timeout | Step::Fire) => {
-                if now >= self.timer {
-                    self.takeover(now, self.why, "backup", &mut out);
-                }
+                self.takeover(now, self.why, "backup", &mut out);
             }
-            ('A', Step::Timeout | Step::Fire) => {
-                if now >= self.timer {
-                    self.s6_c5(now, &mut out);
-                }
-            }
+            ('A', Step::Timeout | Step::Fire) => self.s6_c5(now, &mut out),
             ('B', Step::Resumed) => {
                 self.timer = now + self.down(self.learned);
                 (self.why, self.lower) = ("active_silent", None);

@@ -329,7 +329,7 @@ pub enum TrackerKind {
     },
     /// An address answers (`reach: {address: 192.0.2.1}` with `interval`, `timeout`, `rise`, `fall` beside it).
     Reach {
-        /// The address; none with [`ReachBy::Route`].
+        /// The address.
         address: IpAddr,
         /// How it is asked.
         by: ReachBy,

@@ -35,8 +35,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     kernel: Choice,
 
-    /// How long one test binary may run in the guest, in seconds
-    #[arg(long, default_value_t = 900, value_name = "SECONDS")]
+    /// How long one test binary may run, in seconds
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     timeout: u64,
 
     /// Run only tests whose names contain this

@@ -55,7 +55,8 @@ impl Ours {
 
     /// The next thing that is told, which must be this.
     fn expect(&self, level: Level) -> Change {
-        let change = self.changes.recv_timeout(LIMIT).map_err(|_none| format!("{:?}", self.status()));
+        let change =
+            self.changes.recv_timeout(LIMIT).map_err(|_none| format!("{:?}", self.status()));
         let change = change.unwrap();
         assert_eq!(change.reading.level(), level, "{change:?} {:?}", self.status());
         change
@@ -63,7 +64,8 @@ impl Ours {
 
     /// The first thing that is told may be that the session has not come up, when the peer took long to start.
     fn expect_up(&self) {
-        let change = self.changes.recv_timeout(LIMIT).map_err(|_none| format!("{:?}", self.status()));
+        let change =
+            self.changes.recv_timeout(LIMIT).map_err(|_none| format!("{:?}", self.status()));
         if change.unwrap().reading.level() != Level::Up {
             self.expect(Level::Up);
         }

@@ -16,6 +16,7 @@
 mod code;
 mod defaults;
 mod diagnostic;
+pub mod diff;
 pub mod host;
 mod model;
 mod path;

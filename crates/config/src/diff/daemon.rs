@@ -1,0 +1,26 @@
+//! The keys `daemon` and `ipvs`.
+
+use super::{Found, Impact, Subject};
+use crate::model::{Daemon, Ipvs};
+
+pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
+    let Daemon { control_socket, control_group, http, script_user, state, script_timeout } = old;
+    found
+        .of(Subject::Daemon)
+        .put("control.socket", control_socket, &new.control_socket, Impact::Restart)
+        .put("control.group", control_group, &new.control_group, Impact::Restart)
+        .put("http.listen", http, &new.http, Impact::None)
+        .put("scripts.user", script_user, &new.script_user, Impact::None)
+        .put("state", state, &new.state, Impact::Restart)
+        .put("scripts.timeout", script_timeout, &new.script_timeout, Impact::None);
+}
+
+pub(super) fn compare_ipvs(old: &Ipvs, new: &Ipvs, found: &mut Found) {
+    let Ipvs { on_stop, poll } = old;
+    found.of(Subject::Ipvs).put("on_stop", on_stop, &new.on_stop, Impact::None).put(
+        "poll",
+        poll,
+        &new.poll,
+        Impact::None,
+    );
+}

@@ -1,0 +1,78 @@
+//! A VRRP instance.
+
+use super::{Found, Impact, Pair, Sign, Subject};
+use crate::model::Instance;
+
+pub(super) fn compare(pair: Pair<'_, Instance>, found: &mut Found) {
+    match pair {
+        Pair::Added(instance) => {
+            found.whole(Sign::Add, subject(instance), summary(instance), Impact::PeerMustMatch);
+        }
+        Pair::Removed(instance) => {
+            found.whole(Sign::Remove, subject(instance), summary(instance), Impact::Transition);
+        }
+        Pair::Changed(old, new) => settings(old, new, found),
+    }
+}
+
+fn settings(old: &Instance, new: &Instance, found: &mut Found) {
+    let Instance {
+        name: _,
+        interface,
+        vrid,
+        priority,
+        interval,
+        down_adverts,
+        version,
+        checksum,
+        password,
+        preempt,
+        preempt_delay,
+        accept,
+        family,
+        multicast_group,
+        unicast,
+        virtual_mac,
+        addresses,
+        excluded,
+        routes,
+        rules,
+        announce,
+        track,
+        hooks,
+    } = old;
+    found
+        .of(subject(new))
+        .put("interface", interface, &new.interface, Impact::Transition)
+        .put("vrid", vrid, &new.vrid, Impact::Transition)
+        .put("priority", priority, &new.priority, Impact::Transition)
+        .put("interval", interval, &new.interval, Impact::PeerMustMatch)
+        .put("down_adverts", down_adverts, &new.down_adverts, Impact::None)
+        .put("version", version, &new.version, Impact::Transition)
+        .put("checksum", checksum, &new.checksum, Impact::PeerMustMatch)
+        .put("authentication.password", password, &new.password, Impact::PeerMustMatch)
+        .put("preempt", preempt, &new.preempt, Impact::Transition)
+        .put("preempt_delay", preempt_delay, &new.preempt_delay, Impact::None)
+        .put("accept", accept, &new.accept, Impact::NewConnections)
+        .put("family", family, &new.family, Impact::Transition)
+        .put("multicast_group", multicast_group, &new.multicast_group, Impact::Transition)
+        .put("unicast", unicast, &new.unicast, Impact::PeerMustMatch)
+        .put("virtual_mac", virtual_mac, &new.virtual_mac, Impact::Transition)
+        .list("addresses", addresses, &new.addresses, Impact::PeerMustMatch)
+        .list("excluded", excluded, &new.excluded, Impact::PeerMustMatch)
+        .list("routes", routes, &new.routes, Impact::None)
+        .list("rules", rules, &new.rules, Impact::None)
+        .put("announce", announce, &new.announce, Impact::None)
+        .list("track", track, &new.track, Impact::Transition)
+        .list("hooks", hooks, &new.hooks, Impact::None);
+}
+
+fn subject(instance: &Instance) -> Subject {
+    Subject::Instance(instance.name.clone())
+}
+
+fn summary(instance: &Instance) -> String {
+    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+    let Instance { interface, vrid, priority, .. } = instance;
+    format!("{interface} vrid {vrid} priority {priority} {}", addresses.join(", "))
+}

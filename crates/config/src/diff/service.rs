@@ -1,0 +1,102 @@
+//! A service and its real servers.
+
+use super::shown::Shown;
+use super::{Found, Impact, Pair, Sign, Subject, servers};
+use crate::model::{RealServer, Service};
+
+pub(super) fn compare(pair: Pair<'_, Service>, found: &mut Found) {
+    match pair {
+        Pair::Added(service) => {
+            found.whole(Sign::Add, subject(service), summary(service), Impact::None);
+        }
+        Pair::Removed(service) => {
+            found.whole(Sign::Remove, subject(service), summary(service), Impact::Connections);
+        }
+        Pair::Changed(old, new) => {
+            settings(old, new, found);
+            for pair in servers(old, new) {
+                compare_servers(new, pair, found);
+            }
+        }
+    }
+}
+
+fn settings(old: &Service, new: &Service, found: &mut Found) {
+    let Service {
+        name: _,
+        listen,
+        scheduler,
+        flags,
+        persistence,
+        forwarding,
+        checks,
+        real_servers: _,
+    } = old;
+    let fewer = listen.iter().any(|one| !new.listen.contains(one));
+    let listens = if fewer { Impact::Connections } else { Impact::None };
+    found
+        .of(subject(new))
+        .list("listen", listen, &new.listen, listens)
+        .put("scheduler", scheduler, &new.scheduler, Impact::NewConnections)
+        .put("scheduler.flags", flags, &new.flags, Impact::NewConnections)
+        .put("persistence", persistence, &new.persistence, Impact::NewConnections)
+        .put("forward", forwarding, &new.forwarding, Impact::NewConnections)
+        .list("checks", checks, &new.checks, Impact::None);
+}
+
+fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Found) {
+    match pair {
+        Pair::Added(server) => {
+            let text = server_summary(server);
+            found.whole(Sign::Add, server_subject(service, server), text, Impact::None);
+        }
+        Pair::Removed(server) => {
+            let text = server_summary(server);
+            let impact = Impact::Connections;
+            found.whole(Sign::Remove, server_subject(service, server), text, impact);
+        }
+        Pair::Changed(old, new) => {
+            // The address is the same: it is what the two were paired by.
+            let RealServer { name, address: _, weight, checks } = old;
+            let mut settings = found.of(server_subject(service, new));
+            settings.put("name", name, &new.name, Impact::None).put(
+                "weight",
+                weight,
+                &new.weight,
+                Impact::NewConnections,
+            );
+            match (checks, &new.checks) {
+                (Some(old), Some(new)) => drop(settings.list("checks", old, new, Impact::None)),
+                (None, None) => {}
+                (Some(_), None) => settings.changed("checks", "the service's".into(), Impact::None),
+                (None, Some(new)) => {
+                    let own: Vec<String> = new.iter().map(Shown::shown).collect();
+                    settings.changed("checks", format!("its own: {}", own.join(" ")), Impact::None);
+                }
+            }
+        }
+    }
+}
+
+fn subject(service: &Service) -> Subject {
+    Subject::Service(service.name.clone())
+}
+
+fn server_subject(service: &Service, server: &RealServer) -> Subject {
+    Subject::Server {
+        service: service.name.clone(),
+        server: server.name.clone(),
+        address: server.address,
+    }
+}
+
+fn summary(service: &Service) -> String {
+    let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
+    let (scheduler, servers) = (&service.scheduler, service.real_servers.len());
+    let forward = service.forwarding.shown();
+    format!("{} {scheduler} {forward}, {servers} servers", listen.join(", "))
+}
+
+fn server_summary(server: &RealServer) -> String {
+    format!("{} weight {}", server.address, server.weight)
+}

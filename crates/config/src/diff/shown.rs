@@ -1,0 +1,255 @@
+//! Values in the words of the configuration, short: enough to tell the old from the new.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdfast_health::Policy;
+use ipnet::IpNet;
+use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Tunnel};
+use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
+
+use crate::model::{
+    Announce, BfdSession, Check, CheckKind, Checksum, Hook, HttpCheck, Listen, Name, OnStop,
+    Password, Peer, ReachBy, Route, Rule, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
+};
+
+/// A value as a line of a plan shows it.
+pub(super) trait Shown {
+    /// The value in a few words.
+    fn shown(&self) -> String;
+}
+
+macro_rules! as_displayed {
+    ($($kind:ty),* $(,)?) => {
+        $(impl Shown for $kind {
+            fn shown(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+as_displayed!(
+    String,
+    u8,
+    u32,
+    bool,
+    NonZeroU8,
+    IpAddr,
+    SocketAddr,
+    IpNet,
+    Name,
+    Listen,
+    Scheduler,
+    VirtualAddress,
+    Vrid,
+    Priority,
+    Interval,
+    Version,
+    AddressFamily,
+);
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map_or_else(|| "none".to_owned(), Shown::shown)
+    }
+}
+
+impl Shown for Duration {
+    fn shown(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Shown for PathBuf {
+    fn shown(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Shown for BTreeSet<Name> {
+    fn shown(&self) -> String {
+        let names: Vec<&str> = self.iter().map(Name::as_str).collect();
+        names.join(", ")
+    }
+}
+
+impl Shown for OnStop {
+    fn shown(&self) -> String {
+        match self {
+            Self::Keep => "keep".to_owned(),
+            Self::Remove => "remove".to_owned(),
+        }
+    }
+}
+
+impl Shown for ServiceFlags {
+    fn shown(&self) -> String {
+        let words = [
+            (Self::SCHEDULER_1, "fallback"),
+            (Self::SCHEDULER_2, "port"),
+            (Self::ONE_PACKET, "one_packet"),
+        ];
+        let set = words.iter().filter(|(flag, _)| self.contains(*flag));
+        let set: Vec<&str> = set.map(|(_, word)| *word).collect();
+        format!("[{}]", set.join(", "))
+    }
+}
+
+impl Shown for Persistence {
+    fn shown(&self) -> String {
+        format!("{}s/{}", self.timeout_s, self.prefix)
+    }
+}
+
+impl Shown for Forwarding {
+    fn shown(&self) -> String {
+        match self {
+            Self::Nat => "nat".to_owned(),
+            Self::Local => "local".to_owned(),
+            Self::Direct => "direct".to_owned(),
+            Self::Bypass => "bypass".to_owned(),
+            Self::Tunnel(Tunnel::Ipip) => "tunnel".to_owned(),
+            Self::Tunnel(Tunnel::Gue { port, checksum }) => {
+                format!("tunnel gue port {port} checksum {checksum:?}").to_lowercase()
+            }
+            Self::Tunnel(Tunnel::Gre { checksum }) => {
+                format!("tunnel gre checksum {checksum:?}").to_lowercase()
+            }
+        }
+    }
+}
+
+impl Shown for Policy {
+    fn shown(&self) -> String {
+        let Self { interval, timeout, rise, fall } = self;
+        format!("every {interval:?}, timeout {timeout:?}, rise {rise}, fall {fall}")
+    }
+}
+
+impl Shown for Check {
+    fn shown(&self) -> String {
+        let what = match &self.kind {
+            CheckKind::Tcp { port } => format!("tcp{}", port_of(*port)),
+            CheckKind::Http(HttpCheck { path, port, .. }) => {
+                format!("http{} {path}", port_of(*port))
+            }
+            CheckKind::Exec { command } => format!("exec {}", command.join(" ")),
+        };
+        format!("({what} {})", self.policy.shown())
+    }
+}
+
+fn port_of(port: Option<u16>) -> String {
+    port.map_or_else(String::new, |port| format!(" :{port}"))
+}
+
+impl Shown for Checksum {
+    fn shown(&self) -> String {
+        match self {
+            Self::Auto => "auto".to_owned(),
+            Self::Rfc9568 => "rfc9568".to_owned(),
+            Self::PseudoHeader => "pseudo-header".to_owned(),
+        }
+    }
+}
+
+/// Never shown: that it differs is all that a plan says.
+impl Shown for Password {
+    fn shown(&self) -> String {
+        "another".to_owned()
+    }
+}
+
+impl Shown for Peer {
+    fn shown(&self) -> String {
+        let (least, greatest) = self.ttl;
+        format!("{} (ttl {least}-{greatest})", self.address)
+    }
+}
+
+impl Shown for Unicast {
+    fn shown(&self) -> String {
+        let peers: Vec<String> = self.peers.iter().map(Shown::shown).collect();
+        format!("from {} ttl {} to {}", self.source.shown(), self.ttl, peers.join(", "))
+    }
+}
+
+impl Shown for VirtualMac {
+    fn shown(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Shown for Announce {
+    fn shown(&self) -> String {
+        let Self { count, repeat_after, refresh, refresh_count } = self;
+        format!("{count}×, again after {repeat_after:?}, every {refresh:?} {refresh_count}×")
+    }
+}
+
+impl Shown for Route {
+    fn shown(&self) -> String {
+        let via = self.via.map_or_else(String::new, |via| format!(" via {via}"));
+        format!("({}{via} table {})", self.to, self.table)
+    }
+}
+
+impl Shown for Rule {
+    fn shown(&self) -> String {
+        format!("({} priority {} table {})", self.family, self.priority, self.table)
+    }
+}
+
+impl Shown for Track {
+    fn shown(&self) -> String {
+        let weight = self.weight.map_or_else(String::new, |weight| format!(" {weight:+}"));
+        let reverse = if self.reverse { " reverse" } else { "" };
+        format!("({}{weight}{reverse})", self.tracker)
+    }
+}
+
+impl Shown for Hook {
+    fn shown(&self) -> String {
+        format!("({})", self.command.join(" "))
+    }
+}
+
+impl Shown for TrackerKind {
+    fn shown(&self) -> String {
+        match self {
+            Self::Interface(name) => format!("interface {name}"),
+            Self::Script { command, policy } => {
+                format!("script {} {}", command.join(" "), policy.shown())
+            }
+            Self::File { path } => format!("file {}", path.display()),
+            Self::Process { name, quorum, quorum_max, up_delay, down_delay } => {
+                let most = quorum_max.map_or_else(String::new, |most| format!("..{most}"));
+                format!("process {name} {quorum}{most}, after {up_delay:?}/{down_delay:?}")
+            }
+            Self::Reach { address, by, interface, policy } => {
+                let by = match by {
+                    ReachBy::Icmp => "icmp",
+                    ReachBy::Neighbour => "neighbour",
+                };
+                let on = interface.as_deref().map_or_else(String::new, |on| format!(" on {on}"));
+                format!("reach {address} by {by}{on} {}", policy.shown())
+            }
+            Self::Route { to, interface } => {
+                let on = interface.as_deref().map_or_else(String::new, |on| format!(" on {on}"));
+                format!("route {to}{on}")
+            }
+            Self::Bfd(session) => session.shown(),
+        }
+    }
+}
+
+impl Shown for BfdSession {
+    fn shown(&self) -> String {
+        let Self { peer, min_tx, min_rx, multiplier, .. } = self;
+        format!("bfd {peer} {min_tx:?}/{min_rx:?}×{multiplier}")
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+use crate::{Environment, parse};
+
+fn config(text: &str) -> Config {
+    let outcome = parse("test.yaml", text, &Environment::new("lb1"));
+    outcome.config.clone().unwrap_or_else(|| panic!("{}", outcome.render(false)))
+}
+
+const BASE: &str = "
+vrrp:
+  hooks: [{command: [/bin/true]}]
+  trackers: {up: {interface: eth1}}
+  instances:
+    edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24], track: [{tracker: up, weight: -10}]}
+services:
+  web:
+    listen: tcp 192.0.2.10:80
+    scheduler: wlc
+    forward: nat
+    check: {tcp: {}, interval: 2s, timeout: 1s}
+    real_servers: {web1: 10.0.0.11:80, web2: {address: 10.0.0.12:80, weight: 2}}
+";
+
+/// What becomes of [`BASE`] when `from` is replaced by `to`, a line each.
+fn lines(from: &str, to: &str) -> Vec<String> {
+    let old = config(BASE);
+    let text = BASE.replace(from, to);
+    assert_ne!(text, BASE, "{from} is not there");
+    let found = changes(&old, &config(&text));
+    found
+        .iter()
+        .map(|change| {
+            let Change { sign, subject, key, text, impact } = change;
+            let key = key.map_or_else(String::new, |key| format!(" {key}"));
+            format!("{sign:?} {subject}{key}: {text} ({})", impact.words())
+        })
+        .collect()
+}
+
+#[test]
+fn equal_configurations_have_no_difference() {
+    assert_eq!(changes(&config(BASE), &config(BASE)), []);
+}
+
+#[test]
+fn each_change_is_one_line_with_its_impact() {
+    for (from, to, expected) in [
+        ("wlc", "rr", "Change service web scheduler: wlc → rr (new connections only)"),
+        ("weight: 2}", "weight: 3}", "Change server web/web2 weight: 2 → 3 (new connections only)"),
+        ("web1: 10.0.0.11:80, ", "", "Remove server web/web1: 10.0.0.11:80 weight 1 (connections)"),
+        ("web1:", "www:", "Change server web/www name: web1 → www (none)"),
+        (
+            "forward: nat",
+            "forward: tunnel",
+            "Change service web forward: nat → tunnel (new connections only)",
+        ),
+        (
+            "listen: tcp 192.0.2.10:80",
+            "listen: [tcp 192.0.2.10:80, tcp 192.0.2.10:443]",
+            "Change service web listen: +tcp 192.0.2.10:443 (none)",
+        ),
+        (
+            "vrid: 51",
+            "vrid: 51, priority: 90",
+            "Change vrrp edge priority: 100 → 90 (VRRP transition)",
+        ),
+        (
+            "[192.0.2.10/24]",
+            "[192.0.2.10/24, 192.0.2.11/24]",
+            "Change vrrp edge addresses: +192.0.2.11/24 (peer must match)",
+        ),
+        (
+            "weight: -10",
+            "weight: -20",
+            "Change vrrp edge track: -(up -10) +(up -20) (VRRP transition)",
+        ),
+        (
+            "eth1",
+            "eth2",
+            "Change tracker up kind: interface eth1 → interface eth2 (VRRP transition)",
+        ),
+        ("/bin/true", "/bin/false", "Change vrrp hooks: -(/bin/true) +(/bin/false) (none)"),
+        (
+            "services:",
+            "daemon: {state: /var/lib/other}\nservices:",
+            "Change daemon state: /var/lib/holdfast → /var/lib/other (restart needed)",
+        ),
+    ] {
+        assert_eq!(lines(from, to), [expected], "{from} → {to}");
+    }
+}
+
+#[test]
+fn a_server_with_another_address_is_another() {
+    assert_eq!(
+        lines("web1: 10.0.0.11:80", "web1: 10.0.0.13:80"),
+        [
+            "Remove server web/web1: 10.0.0.11:80 weight 1 (connections)",
+            "Add server web/web1: 10.0.0.13:80 weight 1 (none)",
+        ]
+    );
+}
+
+#[test]
+fn servers_that_exchange_their_names_are_the_same_servers() {
+    let swapped = lines(
+        "{web1: 10.0.0.11:80, web2: {address: 10.0.0.12:80, weight: 2}}",
+        "{web2: 10.0.0.11:80, web1: {address: 10.0.0.12:80, weight: 2}}",
+    );
+    assert_eq!(
+        swapped,
+        [
+            "Change server web/web1 name: web2 → web1 (none)",
+            "Change server web/web2 name: web1 → web2 (none)",
+        ]
+    );
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let with = |password: &str| {
+        config(&BASE.replace(
+            "vrid: 51",
+            &format!("vrid: 51, version: 2, authentication: {{password: {password}}}"),
+        ))
+    };
+    let found = changes(&with("geheim"), &with("secret"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(!format!("{found:?}").contains("geheim") && !format!("{found:?}").contains("secret"));
+}

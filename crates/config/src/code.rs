@@ -337,6 +337,41 @@ codes! {
     NoInstanceHolds "HF0511" Warning "a service listens on an address that no instance holds",
         why "Addresses are moved between the nodes by VRRP. One that no instance has must reach this node in another way.",
         fix "Add it to the `addresses` of an instance, or ignore the warning where a route or another program brings it.";
+    PortZero "HF0520" Error "every port of an address without persistence",
+        why "The kernel schedules port 0 in persistent services only: a client's connections to several ports belong together, and \
+             without persistence it drops them (`ip_vs_schedule`).",
+        fix "Add `persistence: {}`, name the port, or mark a range of ports: `listen: {fwmark: 7, match: tcp 192.0.2.10:8000-8999}`.";
+    OnePacketTransport "HF0521" Error "`one_packet` in a service without UDP",
+        why "The kernel schedules datagrams of UDP by themselves and nothing else; connections of TCP and SCTP would be broken by it.",
+        fix "Remove `one_packet`, or listen on UDP.";
+    EngineTransport "HF0522" Error "`engine: sip` with another transport than UDP",
+        why "The engine reads the Call-ID of UDP datagrams. Packets of any other transport that come to such a service are dropped \
+             (`ip_vs_sip_fill_param`).",
+        fix "Make a service of its own for the other transport, without the engine.";
+    EngineWithoutOnePacket "HF0523" Warning "`engine: sip` without `one_packet`",
+        why "The kernel remembers a client's address and port, and sends what comes from there to the same server whatever its Call-ID \
+             is. A proxy that sends all its calls from one port would have one server.",
+        fix "Add `one_packet: true`.";
+    LowerThreshold "HF0524" Error "a lower threshold above the upper one",
+        why "A server is full at `upper_threshold` connections and takes new ones again below `lower_threshold`. The kernel refuses the \
+             other order (ERANGE).",
+        fix "Make the lower one the smaller one, or leave it out: three quarters of the upper one.";
+    BadMatch "HF0525" Error "not a range of packets",
+        why "Packets are told by transport, destination addresses and destination ports.",
+        fix "Write `tcp 192.0.2.10:8000-8999`, `udp 192.0.2.10-192.0.2.20:53`, `tcp 192.0.2.16/28` or `tcp [2001:db8::10]:80`.";
+    OverlappingMatch "HF0526" Error "packets that two services want",
+        why "A packet has one mark, and a mark comes before an address: one of the two services would never see these packets.",
+        fix "Choose ranges of addresses or ports that have nothing in common.";
+    KeptPort "HF0527" Error "a server's port that packets never get to",
+        why "In a persistent service of a mark or of every port the kernel keeps the port that the client chose, also under `nat` \
+             (`ip_vs_sched_persist`).",
+        fix "Leave the server's port out.";
+    CheckNeedsPort "HF0528" Error "a check of a server without a port",
+        why "Servers of a mark or of every port have no port of their own that a check could go to.",
+        fix "Name one in the check: `check: {tcp: {port: 8000}}`.";
+    BadNetmask "HF0529" Error "not a netmask",
+        why "The mask says which leading bits of clients' addresses are one client.",
+        fix "Write `netmask: 255.255.255.0` or `prefix: 24`; IPv6 has `prefix` only.";
     NoSuchInterface "HF0701" Error "an interface that this host does not have",
         why "VRRP can't run on it, and the other node would become active.",
         fix "Correct the name, set it by `per_node` where nodes differ, or check with `--offline`.";
@@ -367,8 +402,9 @@ codes! {
              belong to root and are writable by nobody else. It would refuse this one at every run.",
         fix "`chown root` and `chmod go-w` what the message names, or put the program where root alone writes, such as /usr/local/lib.";
     NoFirewall "HF0710" Error "the program `nft` is missing",
-        why "With `accept: false` the active node drops packets to the addresses, by rules of nftables.",
-        fix "Install the package nftables, or remove `accept: false`.";
+        why "With `accept: false` the active node drops packets to the addresses, and with `match` packets are marked for a service: \
+             both by rules of nftables.",
+        fix "Install the package nftables, or remove what needs it.";
     NoTrackedInterface "HF0711" Warning "a tracker of an interface that this host does not have",
         why "The tracker is down until there is an interface of this name.",
         fix "Correct the name, or ignore the warning where the interface comes later or is the other node's.";

@@ -16,6 +16,11 @@ pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A look at the table costs the kernel a dump of it, and others change it rarely: what they changed is undone within five
 /// seconds. Where that matters more than a few per cent of a processor, `250ms` is right.
 pub(crate) const IPVS_POLL: Duration = Duration::from_secs(5);
+/// As long as the longest wait of VRRP's for another router: the service manager waits no longer than 90 s for both.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The kernel multiplies by its tick rate, at most 1000, in a signed number of 32 bits: 24 days.
+pub(crate) const TIMEOUTS_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(24 * 24 * 3600));
 /// A server on the same network that needs a second to answer is in trouble, and half of the interval stays free.
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// HAProxy's `inter`: two failures of three are then seen within six seconds; its `rise`: one lucky pass is not enough; its
@@ -54,6 +59,11 @@ pub(crate) const NODES_MAX: usize = 64;
 pub(crate) const SERVICES_MAX: usize = 10_000;
 /// Listening addresses of one service.
 pub(crate) const LISTEN_MAX: usize = 256;
+/// Ranges of packets that are marked for one service, and for all: the kernel walks none of them for a packet, but `nft` loads and
+/// lists them all.
+pub(crate) const MATCH_MAX: usize = 256;
+/// The same for all services.
+pub(crate) const MATCHES_MAX: usize = 4096;
 /// Real servers of one service, at most: the kernel walks them for every new connection.
 pub const SERVERS_MAX: usize = 10_000;
 /// Checks of one server.

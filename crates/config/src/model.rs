@@ -1,19 +1,19 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
+mod service;
 mod vrrp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_health::Policy;
-use ipvs_ctl::model::{
-    Destination, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags, ServiceKey,
-};
+use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
 
+pub use self::service::*;
 pub use self::vrrp::*;
 
 /// A whole configuration as it applies to this node (`per_node` is resolved).
@@ -35,13 +35,32 @@ pub struct Config {
 }
 
 impl Config {
-    /// The addresses that no real server may have: those of this node's instances and those that services listen on.
+    /// The addresses that no real server may have: those of this node's instances and those that services listen on. Ranges of
+    /// packets that are marked are not told: [`Service::listens_on`] knows them.
     pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
         let held = self.instances.values().flat_map(Instance::held);
         let listens = self.services.values().flat_map(|service| &service.listen);
-        held.map(|address| address.net.addr())
-            .chain(listens.map(|listen| listen.address.ip()))
-            .collect()
+        held.map(|address| address.net.addr()).chain(listens.filter_map(Listen::ip)).collect()
+    }
+}
+
+impl Config {
+    /// Whether the daemon has to do with the kernel's IPVS at all.
+    pub fn uses_ipvs(&self) -> bool {
+        !self.services.is_empty()
+            || self.ipvs.foreign == ForeignServices::Remove
+            || !self.ipvs.timeouts.is_empty()
+    }
+
+    /// The packets that are marked for services, with the mark of each, in the order of services.
+    pub fn marks(&self) -> impl Iterator<Item = (&Match, NonZeroU32)> {
+        self.services.values().flat_map(|service| &service.listen).flat_map(|listen| {
+            let mark = match listen {
+                Listen::Fwmark { mark, .. } => Some(*mark),
+                Listen::Address { .. } => None,
+            };
+            mark.into_iter().flat_map(|mark| listen.matches().iter().map(move |one| (one, mark)))
+        })
     }
 }
 
@@ -118,8 +137,24 @@ pub struct Daemon {
 pub struct Ipvs {
     /// What happens to our services when the daemon stops (`ipvs.on_stop`).
     pub on_stop: OnStop,
+    /// How long a stop with [`OnStop::Drain`] waits for connections (`ipvs.drain_timeout`).
+    pub drain_timeout: Duration,
     /// How often the kernel's table is compared with what it should be (`ipvs.poll`).
     pub poll: Duration,
+    /// What becomes of services in the kernel that the configuration has not (`ipvs.foreign`).
+    pub foreign: ForeignServices,
+    /// How long the kernel keeps idle connections (`ipvs.timeouts`); 0 = as it is.
+    pub timeouts: Timeouts,
+}
+
+/// What becomes of services in the kernel that the configuration has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignServices {
+    /// They stay as they are, and are named.
+    #[default]
+    Keep,
+    /// They are deleted, at the start and whenever they turn up.
+    Remove,
 }
 
 /// What happens to our services when the daemon stops.
@@ -128,129 +163,8 @@ pub enum OnStop {
     /// They stay and forward: the data plane outlives the daemon.
     #[default]
     Keep,
+    /// They take no new connections, and are deleted when those that they have are over.
+    Drain,
     /// They are deleted.
     Remove,
-}
-
-/// A service: one pool of real servers behind one or more listening addresses (`services.NAME`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Service {
-    /// Its name.
-    pub name: Name,
-    /// Where it listens; at least one.
-    pub listen: Vec<Listen>,
-    /// How destinations are chosen.
-    pub scheduler: Scheduler,
-    /// The scheduler's flags.
-    pub flags: ServiceFlags,
-    /// Whether clients stay with their server.
-    pub persistence: Option<Persistence>,
-    /// How packets reach the servers.
-    pub forwarding: Forwarding,
-    /// The checks of every server that has none of its own; all must pass. Empty = servers are always up.
-    pub checks: Vec<Check>,
-    /// Its servers by name.
-    pub real_servers: BTreeMap<Name, RealServer>,
-}
-
-/// One listening address of a service: `tcp 192.0.2.10:80`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listen {
-    /// The transport.
-    pub protocol: Protocol,
-    /// The virtual address and port.
-    pub address: SocketAddr,
-}
-
-impl Listen {
-    /// The kernel's key of the service at this address.
-    pub const fn key(&self) -> ServiceKey {
-        ServiceKey::Address { protocol: self.protocol, address: self.address }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.protocol, self.address)
-    }
-}
-
-/// A real server (`services.NAME.real_servers.NAME`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RealServer {
-    /// Its name, unique in its service.
-    pub name: Name,
-    /// Its address and port.
-    pub address: SocketAddr,
-    /// Its configured weight, 0..=[`Destination::WEIGHT_MAX`].
-    pub weight: u32,
-    /// Its own checks; none = the service's.
-    pub checks: Option<Vec<Check>>,
-}
-
-/// A health check and when it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Check {
-    /// What is tried.
-    pub kind: CheckKind,
-    /// When, and how many outcomes decide.
-    pub policy: Policy,
-}
-
-/// What a check tries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// A TCP connection.
-    Tcp {
-        /// Another port than the server's.
-        port: Option<u16>,
-    },
-    /// An HTTP/1.1 request.
-    Http(HttpCheck),
-    /// A command, run without a shell: exit 0 passes.
-    Exec {
-        /// The program's absolute path and its arguments.
-        command: Vec<String>,
-    },
-}
-
-/// An HTTP/1.1 request and the answer that passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HttpCheck {
-    /// The request's path and query, `/` by default.
-    pub path: String,
-    /// The Host header; by default the server's address and port.
-    pub host: Option<String>,
-    /// Another port than the server's.
-    pub port: Option<u16>,
-    /// The statuses that pass, as inclusive ranges; by default 200-299.
-    pub expect: Vec<(u16, u16)>,
-}
-
-impl RealServer {
-    /// The kernel's destination of this server with `weight` in place of the configured one.
-    pub fn destination(&self, forwarding: Forwarding, weight: u32) -> Destination {
-        Destination {
-            address: self.address,
-            forwarding,
-            weight,
-            upper_threshold: 0,
-            lower_threshold: 0,
-        }
-    }
-}
-
-impl CheckKind {
-    /// The key that the configuration has for it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Tcp { .. } => "tcp",
-            Self::Http(_) => "http",
-            Self::Exec { .. } => "exec",
-        }
-    }
 }

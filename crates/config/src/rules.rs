@@ -1,9 +1,11 @@
 //! What must hold between the objects of a configuration. Each rule sees all that could be read, errors or not.
 
+mod marks;
 pub(crate) mod pool;
 mod priorities;
 mod services;
 mod tracking;
+mod transports;
 mod vrrp;
 
 use crate::diagnostic::Problems;

@@ -16,7 +16,7 @@ impl RealServer {
     ///
     /// - `name`: by default made of the address: `10.0.0.13-80`, `2001-db8--13-80`.
     /// - `address`: `10.0.0.13:80` or `[2001:db8::13]:80`. Under `direct` and `tunnel` the port may be left out when the
-    ///   service has one port: it can be no other.
+    ///   service has one port: it can be no other. A service of a mark or of every port has none, and packets keep theirs.
     /// - `weight`: 0..=[`Destination::WEIGHT_MAX`], by default 1.
     ///
     /// # Errors
@@ -55,14 +55,17 @@ impl RealServer {
             problems.push(problem.help("choose another name, or remove that one first"));
         }
         let server = match (name, address) {
-            (Some(name), Some(address)) => Some(Self { name, address, weight, checks: None }),
+            (Some(name), Some(address)) => {
+                Some(Self { name, address, weight, thresholds: None, checks: None })
+            }
             (None, _) | (_, None) => None,
         };
         if let Some(server) = &server {
             problems.extend(pool::check(service, server));
             let address = server.address.ip();
-            let own = service.listen.iter().any(|listen| listen.address.ip() == address);
-            if !own && config.virtual_addresses().contains(&address) {
+            let taken = config.virtual_addresses().contains(&address)
+                || config.services.values().any(|service| service.listens_on(address));
+            if !service.listens_on(address) && taken {
                 problems.push(pool::virtual_address(&service.name, server));
             }
             let same = service.real_servers.values().find(|other| other.address == server.address);
@@ -94,7 +97,7 @@ impl RealServer {
             .find(|name| !taken(name))?;
         let weight =
             if weight == 0 { defaults::WEIGHT } else { weight.min(Destination::WEIGHT_MAX) };
-        Some(Self { name, address, weight, checks: None })
+        Some(Self { name, address, weight, thresholds: None, checks: None })
     }
 }
 
@@ -109,5 +112,9 @@ fn default_name(address: SocketAddr) -> String {
         IpAddr::V6(address) => address.to_string().replace(':', "-"),
     };
     let zero = if host.starts_with('-') { "0" } else { "" };
-    format!("{zero}{host}-{}", address.port())
+    match address.port() {
+        // It has none of its own.
+        0 => format!("{zero}{host}"),
+        port => format!("{zero}{host}-{port}"),
+    }
 }

@@ -1,18 +1,18 @@
 //! The small languages within values: durations, addresses, listening addresses, HTTP statuses. Pure functions of text,
 //! which the file's reader and `holdfast server add` share.
 
+mod listen;
 mod routing;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use ipvs_ctl::model::Protocol;
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::Listen;
 
+pub(crate) use listen::{listen, matching, nonzero};
 pub(crate) use routing::{host, mark, multicast_group, network, ttls};
 
 /// What is wrong with a text, wherever it stands.
@@ -112,10 +112,11 @@ pub(crate) fn short(value: Duration) -> String {
     }
 }
 
-/// `192.0.2.10:80` or `[2001:db8::10]:80`; the port may be missing when there is a `default` one.
+/// `192.0.2.10:80` or `[2001:db8::10]:80`; the port may be missing when there is a `default` one, and 0 where that is 0.
 pub(crate) fn endpoint(text: &str, default: Option<u16>) -> Result<SocketAddr, Fault> {
     let (address, rest) = split(text)?;
     match (rest.strip_prefix(':'), default) {
+        (Some("0"), Some(0)) => Ok(SocketAddr::new(address, 0)),
         (Some(number), _) => Ok(SocketAddr::new(address, port(number)?)),
         (None, Some(port)) if rest.is_empty() => Ok(SocketAddr::new(address, port)),
         (None, _) if rest.is_empty() => {
@@ -176,34 +177,6 @@ fn port(text: &str) -> Result<u16, Fault> {
             Err(Fault::new(Code::OutOfRange, format!("a port must be 1 to 65535, got `{text}`")))
         }
     }
-}
-
-/// `tcp 192.0.2.10:80`.
-pub(crate) fn listen(text: &str) -> Result<Listen, Fault> {
-    let Some((word, rest)) = text.split_once(char::is_whitespace) else {
-        let fault = Fault::new(Code::BadListen, format!("`{text}` is not a listening address"));
-        return Err(match endpoint(text, None) {
-            Ok(_) => fault
-                .label("the transport is missing")
-                .help(format!("write `tcp {text}` or `udp {text}`")),
-            Err(_) => fault.help("write a transport and an address: `tcp 192.0.2.10:80`"),
-        });
-    };
-    let protocol = match word {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "sctp" => Protocol::Sctp,
-        _ => {
-            let fault = Fault::new(Code::BadListen, format!("unknown transport `{word}`"));
-            let meant = crate::suggest::nearest(word, ["tcp", "udp", "sctp"]);
-            return Err(fault
-                .label(meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`?")))
-                .help("known: `tcp`, `udp` and `sctp`"));
-        }
-    };
-    let address = endpoint(rest.trim_start(), None)?;
-    unusable(address.ip(), "a listening address").map_or(Ok(()), Err)?;
-    Ok(Listen { protocol, address })
 }
 
 /// `192.0.2.10/24`; without a prefix length the host's own.

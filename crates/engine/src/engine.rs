@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_config::{Check, Config, Name, RealServer, SERVERS_MAX, Service};
 use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Forwarding, ServiceKey, Table};
+use ipvs_ctl::model::{Family, Forwarding, ServiceKey, Table};
 
 use crate::pool::{Connections, Pool};
 use crate::report::Report;
@@ -445,7 +445,7 @@ fn serves(service: &Service, server: &RealServer, kernel: &Table) -> bool {
 /// Whether the kernel takes a destination of this address as `service` forwards now: the family of the service, but for a tunnel.
 fn fits(service: &Service, address: SocketAddr) -> bool {
     matches!(service.forwarding, Forwarding::Tunnel(_))
-        || service.listen.iter().all(|listen| listen.address.is_ipv4() == address.is_ipv4())
+        || service.listen.iter().all(|listen| listen.family() == Family::of(address.ip()))
 }
 
 fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {

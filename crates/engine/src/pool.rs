@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use holdfast_config::{Listen, Name, Service};
-use ipvs_ctl::model::{Destination, Entry, ServiceKey, VirtualService};
+use ipvs_ctl::model::{Destination, Entry, ServiceKey};
 
 use crate::server::{Presence, Server};
 
@@ -66,26 +66,16 @@ impl Pool {
             .values()
             .filter_map(|server| match self.presence(server) {
                 Presence::Weight(weight) => {
-                    let destination =
-                        server.definition.destination(self.service.forwarding, weight);
+                    let destination = self.service.destination(&server.definition, weight);
                     Some((destination.address, destination))
                 }
                 Presence::Absent => None,
             })
             .collect();
         self.keys().map(move |key| {
-            (key, Entry { service: self.virtual_service(key), destinations: destinations.clone() })
+            let service = self.service.virtual_service(key);
+            (key, Entry { service, destinations: destinations.clone() })
         })
-    }
-
-    fn virtual_service(&self, key: ServiceKey) -> VirtualService {
-        VirtualService {
-            key,
-            scheduler: self.service.scheduler.clone(),
-            flags: self.service.flags,
-            persistence: self.service.persistence,
-            persistence_engine: None,
-        }
     }
 
     /// The connections of `server` over all addresses that the service listens on.

@@ -76,7 +76,7 @@ impl fmt::Display for Info {
 }
 
 /// How long the kernel keeps a connection without traffic, in seconds. The namespace has one set of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// An established TCP connection; 0 in a request = leave as it is.
     pub tcp_s: u32,
@@ -84,4 +84,31 @@ pub struct Timeouts {
     pub tcp_fin_s: u32,
     /// A UDP "connection"; 0 in a request = leave as it is.
     pub udp_s: u32,
+}
+
+impl Timeouts {
+    /// Whether a request of these would leave everything as it is.
+    pub const fn is_empty(&self) -> bool {
+        self.tcp_s == 0 && self.tcp_fin_s == 0 && self.udp_s == 0
+    }
+
+    /// `present` with those of `self` that are not 0 in their place: what the kernel has after such a request.
+    #[must_use]
+    pub const fn over(&self, present: &Self) -> Self {
+        const fn one(wanted: u32, present: u32) -> u32 {
+            if wanted == 0 { present } else { wanted }
+        }
+        Self {
+            tcp_s: one(self.tcp_s, present.tcp_s),
+            tcp_fin_s: one(self.tcp_fin_s, present.tcp_fin_s),
+            udp_s: one(self.udp_s, present.udp_s),
+        }
+    }
+}
+
+impl fmt::Display for Timeouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tcp_s, tcp_fin_s, udp_s } = self;
+        write!(f, "tcp {tcp_s} s, tcp_fin {tcp_fin_s} s, udp {udp_s} s")
+    }
 }

@@ -1,16 +1,17 @@
 //! The key `services.NAME` and the real servers in it.
 
+mod affinity;
+mod listen;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ipvs_ctl::model::{
-    Destination, Family, Forwarding, Persistence, Scheduler, ServiceFlags, Tunnel, TunnelChecksum,
-};
+use ipvs_ctl::model::{Destination, Forwarding, Scheduler, ServiceFlags, Tunnel, TunnelChecksum};
 
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Listen, Name, RealServer, Service};
+use crate::model::{Name, RealServer, Service};
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::{suggest, text};
@@ -32,19 +33,26 @@ pub(super) fn service<'a>(
     script_timeout: Duration,
 ) -> Option<Draft> {
     let fields = reader.fields(cursor, "services.NAME")?;
-    let (items, listen): (Vec<_>, Vec<_>) = listen(reader, &fields).into_iter().unzip();
+    let (items, listen): (Vec<_>, Vec<_>) = listen::listen(reader, &fields).into_iter().unzip();
     let (scheduler, flags) = scheduler(reader, &fields);
     let forwarding = forward(reader, &fields);
-    let persistence =
-        fields.get("persistence").and_then(|cursor| persistence(reader, &cursor, &listen));
+    let persistence = fields
+        .get("persistence")
+        .and_then(|cursor| affinity::persistence(reader, &cursor, &listen));
+    let (persistence, persistence_engine) = persistence.unzip();
+    let one_packet = fields.get("one_packet").and_then(|cursor| reader.boolean(&cursor));
+    let thresholds = affinity::thresholds(reader, &fields).unwrap_or_default();
     let checks = check::checks(reader, &fields, script_timeout).unwrap_or_default();
     let mut service = Service {
         name,
         listen,
         scheduler: scheduler?,
         flags,
+        one_packet: one_packet.unwrap_or(false),
         persistence,
+        persistence_engine: persistence_engine.flatten(),
         forwarding: forwarding.unwrap_or(Forwarding::Nat),
+        thresholds,
         checks,
         real_servers: BTreeMap::new(),
     };
@@ -57,29 +65,6 @@ pub(super) fn service<'a>(
         }
     }
     Some(Draft { service, items })
-}
-
-fn listen<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Vec<(usize, Listen)> {
-    let Some(cursor) = fields.get("listen") else {
-        reader.missing(&fields.path, "listen", "for instance `listen: tcp 192.0.2.10:80`");
-        return vec![];
-    };
-    let items = reader.one_or_list(&cursor, defaults::LISTEN_MAX);
-    if items.is_empty() && matches!(cursor.node, Node::List(_)) {
-        let problem = Problem::new(Code::EmptyList, "a service listens on at least one address")
-            .at(Spot::Value(cursor.path.clone()), "")
-            .help("`listen: tcp 192.0.2.10:80`");
-        reader.problems.push(problem);
-    }
-    let mut read = vec![];
-    for (index, item) in items.into_iter().enumerate() {
-        let Some(text) = reader.text(&item) else { continue };
-        match text::listen(text) {
-            Ok(listen) => read.push((index, listen)),
-            Err(fault) => reader.fault(&item.path, fault),
-        }
-    }
-    read
 }
 
 /// The scheduler and its flags. An unknown one is reported and replaced, so that the rest of the service is looked at.
@@ -128,9 +113,8 @@ fn scheduler<'a>(
     let words = reader.list(&flags, 8).unwrap_or_default();
     let mut set = ServiceFlags::NONE;
     for word in words {
-        let known = [("fallback", ServiceFlags::SCHEDULER_1), ("port", ServiceFlags::SCHEDULER_2)];
-        let Some(flag) = reader.word(&word, &known) else { continue };
-        if let Some(name) = name.as_ref().filter(|name| !name.hashes_flows()) {
+        let Some((flag, hashing)) = reader.word(&word, &SCHEDULER_FLAGS) else { continue };
+        if let Some(name) = name.as_ref().filter(|name| hashing && !name.hashes_flows()) {
             let text = reader.text(&word).unwrap_or_default();
             let problem = Problem::new(
                 Code::SchedulerFlag,
@@ -144,6 +128,16 @@ fn scheduler<'a>(
     }
     (scheduler, set)
 }
+
+/// Flags by their words, and whether only the schedulers that hash flows have them. The raw ones are for schedulers of third
+/// parties, as with ipvsadm; `flag-1` and `flag-2` are the same bits as `fallback` and `port`.
+const SCHEDULER_FLAGS: [(&str, (ServiceFlags, bool)); 5] = [
+    ("fallback", (ServiceFlags::SCHEDULER_1, true)),
+    ("port", (ServiceFlags::SCHEDULER_2, true)),
+    ("flag-1", (ServiceFlags::SCHEDULER_1, false)),
+    ("flag-2", (ServiceFlags::SCHEDULER_2, false)),
+    ("flag-3", (ServiceFlags::SCHEDULER_3, false)),
+];
 
 /// Words of other load balancers' for schedulers of the kernel's.
 const SCHEDULER_SYNONYMS: &[(&str, &str)] = &[
@@ -240,35 +234,19 @@ fn tunnel_form<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Tunne
     }
 }
 
-fn persistence<'a>(
+/// A duration that the kernel counts in whole seconds.
+pub(super) fn whole_seconds<'a>(
     reader: &mut Reader<'a>,
     cursor: &Cursor<'a>,
-    listen: &[Listen],
-) -> Option<Persistence> {
-    let fields = reader.fields(cursor, "services.NAME.persistence")?;
-    let timeout = fields.get("timeout").and_then(|cursor| {
-        let timeout = reader.duration(&cursor, defaults::PERSISTENCE_RANGE)?;
-        if timeout.subsec_nanos() > 0 {
-            let fault = text::Fault::new(
-                Code::BadDuration,
-                "`timeout` must be whole seconds: the kernel counts them",
-            );
-            reader.fault(&cursor.path, fault);
-        }
-        Some(timeout)
-    });
-    let widest = match listen.first().map(|listen| Family::of(listen.address.ip())) {
-        Some(Family::Ipv6) => 128,
-        Some(Family::Ipv4) | None => 32,
-    };
-    let prefix = fields
-        .get("prefix")
-        .and_then(|cursor| reader.integer::<u8>(&cursor, 1..=widest, "bits of a client's address"));
-    let timeout = timeout.unwrap_or(defaults::PERSISTENCE).as_secs();
-    Some(Persistence {
-        timeout_s: u32::try_from(timeout).ok()?,
-        prefix: prefix.or_else(|| u8::try_from(widest).ok())?,
-    })
+    range: (Duration, Duration),
+) -> Option<u32> {
+    let duration = reader.duration(cursor, range)?;
+    if duration.subsec_nanos() > 0 {
+        let key = cursor.path.last_key().unwrap_or_default();
+        let message = format!("`{key}` must be whole seconds: the kernel counts them");
+        reader.fault(&cursor.path, text::Fault::new(Code::BadDuration, message));
+    }
+    u32::try_from(duration.as_secs()).ok()
 }
 
 fn real_server<'a>(
@@ -278,8 +256,8 @@ fn real_server<'a>(
     port: Option<u16>,
     script_timeout: Duration,
 ) -> Option<RealServer> {
-    let (address, weight, checks) = match cursor.node {
-        Node::Text(_) => (Some(cursor.clone()), None, None),
+    let (address, weight, thresholds, checks) = match cursor.node {
+        Node::Text(_) => (Some(cursor.clone()), None, None, None),
         Node::Mapping(_) => {
             let fields = reader.fields(cursor, "services.NAME.real_servers.NAME")?;
             let address = fields.get("address");
@@ -290,7 +268,8 @@ fn real_server<'a>(
             let weight = fields
                 .get("weight")
                 .and_then(|cursor| reader.integer(&cursor, 0..=Destination::WEIGHT_MAX, why));
-            (address, weight, check::checks(reader, &fields, script_timeout))
+            let thresholds = affinity::thresholds(reader, &fields);
+            (address, weight, thresholds, check::checks(reader, &fields, script_timeout))
         }
         Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float | Node::List(_) => {
             reader.wrong_type(cursor, "an address or a mapping", Some("`web1: 10.0.0.11:80`"));
@@ -304,6 +283,7 @@ fn real_server<'a>(
             name,
             address: found,
             weight: weight.unwrap_or(defaults::WEIGHT),
+            thresholds,
             checks,
         }),
         Err(fault) => {

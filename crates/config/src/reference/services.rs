@@ -6,16 +6,39 @@ section! {
     "services" "mapping by name", default "none", range "at most 10000", "The services: pools of real servers behind virtual addresses.",
         source "ip_vs; keepalived: `virtual_server`";
     "services.NAME" "mapping", default "", range "", "One pool behind one or more listening addresses.", source "";
-    "services.NAME.listen" "text or list", default "required", range "1 to 256 of `tcp|udp|sctp ADDRESS:PORT`",
-        "Where the service listens; all of one address family. Each is a virtual service of the kernel with the same servers.",
-        source "ipvsadm: `-t`, `-u`";
+    "services.NAME.listen" "text, mapping or list", default "required",
+        range "1 to 256 of `tcp|udp|sctp ADDRESS:PORT`, `fwmark MARK [ipv6]` or a mapping with `fwmark`",
+        "Where the service listens; all of one address family. Each is a virtual service of the kernel with the same servers. Port 0 is \
+         every port of the address that has no service of its own, and needs `persistence`.",
+        source "ipvsadm: `-t`, `-u`, `--sctp-service`, `-f`; keepalived: `virtual_server`, `virtual_server_group`";
+    "services.NAME.listen.fwmark" "integer", default "required in the mapping", range "1 to 4294967295",
+        "The mark of the packets that the service takes, all 32 bits of it. A marked packet goes to the mark's service, whatever its \
+         address and port. Its servers have no port: packets keep theirs.",
+        source "IPVS_SVC_ATTR_FWMARK; keepalived: `fwmark`";
+    "services.NAME.listen.family" "word", default "that of `match`, else `ipv4`", range "`ipv4`, `ipv6`",
+        "The family of the packets. IPv4 and IPv6 can have services of the same mark.", source "IPVS_SVC_ATTR_AF; ipvsadm: `-6`";
+    "services.NAME.listen.match" "text or list", default "none: the marks are somebody else's",
+        range "1 to 256 of `tcp|udp|sctp ADDRESSES[:PORTS]`, 4096 in all services",
+        "The packets that get the mark, by destination: `tcp 192.0.2.10-192.0.2.20:8000-8999`, `udp 192.0.2.16/28:53`, \
+         `tcp [2001:db8::10-2001:db8::20]`. The daemon keeps rules of nftables for them, in the table `holdfast_marks` of its own.",
+        source "nft(8); keepalived: `nftables_ipvs`";
     "services.NAME.scheduler" "text or mapping", default "`wlc`", range "rr wrr lc wlc sed nq sh dh mh lblc lblcr fo ovf twos",
         "How a server is chosen for a new connection.", source "ipvsadm: `-s`; keepalived: `lvs_sched`";
     "services.NAME.scheduler.name" "text", default "required in the mapping", range "as above", "The scheduler, where it has flags.", source "";
-    "services.NAME.scheduler.flags" "list of words", default "none", range "`fallback`, `port` (of sh and mh)",
+    "services.NAME.scheduler.flags" "list of words", default "none", range "`fallback`, `port` (of sh and mh), `flag-1`, `flag-2`, `flag-3`",
         "`fallback`: another server takes the share of one that is down or drained; required with sh and mh. `port`: the client's \
-         port takes part in the choice, so that one client's connections are spread.",
-        source "IP_VS_SVC_F_SCHED1, IP_VS_SVC_F_SCHED2; ipvsadm: `-b`";
+         port takes part in the choice, so that one client's connections are spread. `flag-1` to `flag-3`: the bits by number, \
+         which the kernel's other schedulers ignore.",
+        source "IP_VS_SVC_F_SCHED1 to 3; ipvsadm: `-b`; keepalived: `sh-fallback`, `mh-port`, `flag-1`";
+    "services.NAME.one_packet" "true or false", default "`false`", range "",
+        "Each UDP datagram is scheduled by itself, as DNS and SIP want it. Where the service listens on TCP as well, that goes on as usual.",
+        source "IP_VS_SVC_F_ONEPACKET; ipvsadm: `-o`; keepalived: `ops`";
+    "services.NAME.upper_threshold" "integer", default "0: no limit", range "0 to 2147483647",
+        "At so many connections a server takes no new ones. The default of servers that name neither threshold.",
+        source "IPVS_DEST_ATTR_U_THRESH; ipvsadm: `-x`; keepalived: `uthreshold`";
+    "services.NAME.lower_threshold" "integer", default "0: three quarters of the upper one", range "0 to `upper_threshold`",
+        "Below so many connections a server that was full takes new ones again.",
+        source "IPVS_DEST_ATTR_L_THRESH; ipvsadm: `-y`; keepalived: `lthreshold`";
     "services.NAME.forward" "word or mapping", default "required", range "`direct`, `nat`, `tunnel` or a `tunnel` mapping",
         "How packets reach the servers. `direct`: by their MAC address on the same LAN. `nat`: with the destination rewritten; \
          answers must come back through the director. `tunnel`: encapsulated. With `direct` and `tunnel` the servers have the \
@@ -32,8 +55,13 @@ section! {
         "Sends a client to the same server for a time.", source "IP_VS_SVC_F_PERSISTENT; ipvsadm: `-p`";
     "services.NAME.persistence.timeout" "duration", default "`5m`", range "1s to 31d (744h), whole seconds",
         "How long a client is remembered after its last connection.", source "keepalived: `persistence_timeout`";
-    "services.NAME.persistence.prefix" "integer", default "32 of IPv4, 128 of IPv6", range "1 to 32, 1 to 128",
-        "How many leading bits of clients' addresses are one client.", source "ipvsadm: `-M`; keepalived: `persistence_granularity`";
+    "services.NAME.persistence.prefix" "integer", default "32 of IPv4, 128 of IPv6", range "0 to 32, 1 to 128",
+        "How many leading bits of clients' addresses are one client; 0: all clients are.", source "ipvsadm: `-M`; keepalived: `persistence_granularity`";
+    "services.NAME.persistence.netmask" "text", default "`255.255.255.255`", range "an IPv4 netmask",
+        "The same as a mask. Excludes `prefix`.", source "IPVS_SVC_ATTR_NETMASK; ipvsadm: `-M`";
+    "services.NAME.persistence.engine" "word", default "none: by address", range "`sip`",
+        "Tells clients by the Call-ID of SIP within what `prefix` leaves together. UDP only, and of use with `one_packet`.",
+        source "IPVS_SVC_ATTR_PE_NAME, ip_vs_pe_sip; ipvsadm: `--pe`; keepalived: `persistence_engine`";
     "services.NAME.check" "mapping", default "none: servers are always up", range "one of `tcp`, `http`, `exec`",
         "The check of every server that has none of its own: what is tried, and beside it when. `check` stands at a service, at a \
          real server, and in the list `checks`.",
@@ -63,14 +91,35 @@ section! {
         source "keepalived: `real_server`";
     "services.NAME.real_servers.NAME" "address:port or mapping", default "", range "", "One server; the short form is its address.", source "";
     "services.NAME.real_servers.NAME.address" "address:port", default "required", range "a unicast address",
-        "Where it listens. Under `direct` and `tunnel` the port is the service's and may be left out.", source "ipvsadm: `-r`";
+        "Where it listens. Under `direct` and `tunnel` the port is the service's and may be left out. Behind a mark or every port there is \
+         none; under `nat` and without persistence one can be named, and packets go there.", source "ipvsadm: `-r`";
     "services.NAME.real_servers.NAME.weight" "integer", default "1", range "0 to 2147483647",
         "Its share of new connections against the other servers'. 0: no new ones, existing ones stay.", source "IPVS_DEST_ATTR_WEIGHT; keepalived: `weight`";
+    "services.NAME.real_servers.NAME.upper_threshold" "integer", default "the service's, with its `lower_threshold`", range "0 to 2147483647",
+        "As at the service. A server that names one of the two has none of the service's.", source "IPVS_DEST_ATTR_U_THRESH; ipvsadm: `-x`";
+    "services.NAME.real_servers.NAME.lower_threshold" "integer", default "the service's, with its `upper_threshold`", range "0 to `upper_threshold`",
+        "As at the service.", source "IPVS_DEST_ATTR_L_THRESH; ipvsadm: `-y`";
     "services.NAME.real_servers.NAME.check" "mapping", default "the service's", range "", "Its own check instead of the service's.", source "";
     "services.NAME.real_servers.NAME.checks" "list", default "the service's", range "at most 16", "Its own checks instead of the service's; an empty list: none.", source "";
     "ipvs" "mapping", default "all defaults", range "", "How the kernel's table is treated.", source "";
-    "ipvs.on_stop" "word", default "`keep`", range "`keep`, `remove`",
-        "Whether our services stay and forward when the daemon stops.", source "keepalived: `lvs_flush_on_stop`, `-I`";
+    "ipvs.on_stop" "word", default "`keep`", range "`keep`, `drain`, `remove`",
+        "What becomes of our services, and of the marks for them, when the daemon stops. `keep`: they stay and forward. `drain`: once VRRP has left, \
+         they take no new connections, and go when those that they have are over. `remove`: they go.",
+        source "keepalived: `lvs_flush_on_stop`, `-I`";
+    "ipvs.drain_timeout" "duration", default "`30s`", range "10ms to 1h",
+        "How long a stop with `on_stop: drain` waits for connections. A further SIGTERM ends the wait.", source "";
+    "ipvs.foreign" "word", default "`keep`", range "`keep`, `remove`",
+        "What becomes of services in the kernel that this file has not. `remove`: they are deleted, whoever made them, at the start and \
+         whenever they turn up.", source "keepalived: `lvs_flush`";
+    "ipvs.timeouts" "mapping", default "as the kernel has them", range "",
+        "How long the kernel keeps connections without traffic, for all services of the network namespace. What is changed here by others is changed \
+         back. A stop that leaves no service gives back what was found.", source "IPVS_CMD_SET_CONFIG; ipvsadm: `--set`; keepalived: `lvs_timeouts`";
+    "ipvs.timeouts.tcp" "duration", default "as the kernel has it: 15m", range "1s to 24d (576h), whole seconds", "Established connections of TCP.",
+        source "IPVS_CMD_ATTR_TIMEOUT_TCP";
+    "ipvs.timeouts.tcp_fin" "duration", default "as the kernel has it: 2m", range "1s to 24d (576h), whole seconds",
+        "Connections of TCP after a FIN.", source "IPVS_CMD_ATTR_TIMEOUT_TCP_FIN";
+    "ipvs.timeouts.udp" "duration", default "as the kernel has it: 5m", range "1s to 24d (576h), whole seconds", "Flows of UDP.",
+        source "IPVS_CMD_ATTR_TIMEOUT_UDP";
     "ipvs.poll" "duration", default "`5s`", range "10ms to 1h",
         "How often the kernel's table is compared with what it should be. The kernel reports no changes by itself.", source "";
 }

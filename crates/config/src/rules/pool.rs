@@ -11,12 +11,13 @@ use crate::path::Path;
 use crate::text;
 
 impl Service {
-    /// The port that a server has whose address names none: under `direct` and `tunnel` packets keep the service's port, so it
-    /// can only be that, provided that the service has one port.
+    /// The port that a server has whose address names none, provided that the service has one port. Under `direct` and `tunnel`
+    /// packets keep the service's port, so it can only be that. Behind a mark and behind every port of an address it is 0:
+    /// packets keep the port that the client chose.
     pub fn implied_port(&self) -> Option<u16> {
-        let first = self.listen.first()?.address.port();
-        let one = self.listen.iter().all(|listen| listen.address.port() == first);
-        (one && keeps_port(self.forwarding)).then_some(first)
+        let first = self.listen.first()?.port();
+        let one = self.listen.iter().all(|listen| listen.port() == first);
+        (one && (keeps_port(self.forwarding) || first == 0)).then_some(first)
     }
 }
 
@@ -58,25 +59,13 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
     }
     let listens = |path: &Path| Spot::Value(path.key("listen"));
     if let Some(listen) = service.listen.iter().find(|listen| other_port(service, server, listen)) {
-        let (theirs, ours) = (server.address.port(), listen.address.port());
-        let method = word(service.forwarding);
-        let message = format!(
-            "real server `{}` has port {theirs}, service `{}` has port {ours}, and `forward: {method}` can't change it",
-            server.name, service.name
-        );
-        let right = SocketAddr::new(server.address.ip(), ours);
-        let problem = Problem::new(Code::DirectPort, message)
-            .at(at.clone(), format!("port {theirs} here"))
-            .also(listens(&path), format!("port {ours} here"))
-            .also(Spot::Value(path.key("forward")), "packets keep their destination port")
-            .help(format!(
-                "use `{right}`, or `forward: nat` if the server really listens on {theirs}"
-            ));
-        problems.push(problem);
+        problems.push(direct_port(service, server, listen));
     }
+    problems.extend(kept_port(service, server));
+    problems.extend(check_without_port(service, server));
     if let Some(listen) = service.listen.iter().find(|listen| other_family(service, server, listen))
     {
-        let (theirs, ours) = (family(server.address), family(listen.address));
+        let (theirs, ours) = (family(Family::of(server.address.ip())), family(listen.family()));
         let method = word(service.forwarding);
         let message = format!(
             "real server `{}` is {theirs}, service `{}` is {ours}, and `forward: {method}` can't cross families",
@@ -88,7 +77,7 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
             .help(format!("use the server's {ours} address, or `forward: tunnel`"));
         problems.push(problem);
     }
-    if service.listen.iter().any(|listen| listen.address.ip() == server.address.ip()) {
+    if service.listens_on(server.address.ip()) {
         let message = format!(
             "real server `{}` has the virtual address {} of its own service",
             server.name,
@@ -104,16 +93,88 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
 }
 
 fn other_port(service: &Service, server: &RealServer, listen: &Listen) -> bool {
-    keeps_port(service.forwarding) && listen.address.port() != server.address.port()
+    keeps_port(service.forwarding) && listen.port() != server.address.port()
+}
+
+fn direct_port(service: &Service, server: &RealServer, listen: &Listen) -> Problem {
+    let (theirs, ours) = (server.address.port(), listen.port());
+    let method = word(service.forwarding);
+    let (has, help) = match ours {
+        0 => ("every port".to_owned(), "leave the server's port out".to_owned()),
+        _ => {
+            let right = SocketAddr::new(server.address.ip(), ours);
+            let help = format!(
+                "use `{right}`, or `forward: nat` if the server really listens on {theirs}"
+            );
+            (format!("port {ours}"), help)
+        }
+    };
+    let message = format!(
+        "real server `{}` has port {theirs}, service `{}` has {has}, and `forward: {method}` can't change it",
+        server.name, service.name
+    );
+    let path = service_path(&service.name);
+    Problem::new(Code::DirectPort, message)
+        .at(
+            Spot::Value(server_path(&service.name, &server.name).key("address")),
+            format!("port {theirs} here"),
+        )
+        .also(Spot::Value(path.key("listen")), format!("{has} here"))
+        .also(Spot::Value(path.key("forward")), "packets keep their destination port")
+        .help(help)
+}
+
+/// Under persistence packets of a mark or of every port keep their port, whatever the server's is.
+fn kept_port(service: &Service, server: &RealServer) -> Option<Problem> {
+    let keeps = service.persistence.is_some() && service.listen.iter().any(|one| one.port() == 0);
+    // Under the other methods it is another service's port.
+    if !keeps || server.address.port() == 0 || keeps_port(service.forwarding) {
+        return None;
+    }
+    let port = server.address.port();
+    let message = format!(
+        "no packet gets to port {port} of real server `{}`: with `persistence` service `{}` keeps the client's port",
+        server.name, service.name
+    );
+    let path = service_path(&service.name);
+    let problem = Problem::new(Code::KeptPort, message)
+        .at(Spot::Value(server_path(&service.name, &server.name).key("address")), "")
+        .also(Spot::Value(path.key("listen")), "it has no port of its own")
+        .also(Spot::Value(path.key("persistence")), "")
+        .help(format!("write `{}`, without a port", server.address.ip()));
+    Some(problem)
+}
+
+/// A check goes to a port.
+fn check_without_port(service: &Service, server: &RealServer) -> Option<Problem> {
+    let (checks, path) = match &server.checks {
+        Some(checks) => (checks, server_path(&service.name, &server.name)),
+        None => (&service.checks, service_path(&service.name)),
+    };
+    let check = checks.iter().find(|check| check.kind.needs_port())?;
+    if server.address.port() != 0 {
+        return None;
+    }
+    let kind = check.kind.name();
+    let message = format!(
+        "real server `{}` of service `{}` has no port that its {kind} check could go to",
+        server.name, service.name
+    );
+    let key = if checks.len() > 1 { "checks" } else { "check" };
+    let problem = Problem::new(Code::CheckNeedsPort, message)
+        .at(Spot::Value(path.key(key)), "")
+        .also(Spot::Value(service_path(&service.name).key("listen")), "packets keep their port")
+        .help(format!("name one: `check: {{{kind}: {{port: 8000}}}}`"));
+    Some(problem)
 }
 
 fn other_family(service: &Service, server: &RealServer, listen: &Listen) -> bool {
     let tunnelled = matches!(service.forwarding, Forwarding::Tunnel(_));
-    !tunnelled && listen.address.is_ipv4() != server.address.is_ipv4()
+    !tunnelled && listen.family() != Family::of(server.address.ip())
 }
 
-pub(super) const fn family(address: SocketAddr) -> &'static str {
-    match Family::of(address.ip()) {
+pub(super) const fn family(family: Family) -> &'static str {
+    match family {
         Family::Ipv4 => "IPv4",
         Family::Ipv6 => "IPv6",
     }

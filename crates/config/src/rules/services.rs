@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipvs_ctl::model::ServiceFlags;
+use ipvs_ctl::model::{ServiceFlags, ServiceKey};
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
@@ -11,30 +11,39 @@ use crate::model::{Listen, Name};
 use crate::path::Path;
 use crate::read::{Document, Draft};
 
-use super::pool;
+use super::{marks, pool, transports};
 
 /// The rules of all services.
 pub(super) fn check(document: &Document, problems: &mut Problems) {
     let held = held(document);
-    let mut listens: BTreeMap<Listen, (&Name, Path)> = BTreeMap::new();
+    let mut listens: BTreeMap<ServiceKey, (&Name, Path)> = BTreeMap::new();
     let mut addresses: BTreeMap<IpAddr, &Name> = BTreeMap::new();
     for (name, draft) in &document.services {
         fallback(draft, problems);
         one_family(draft, problems);
         one_port(draft, problems);
+        transports::check(draft, problems);
         for (index, listen) in draft.items.iter().zip(&draft.service.listen) {
             let path = pool::service_path(name).key("listen").item(*index);
-            if let Some((first, at)) = listens.insert(*listen, (name, path.clone())) {
+            if let Some((first, at)) = listens.insert(listen.key(), (name, path.clone())) {
                 problems.push(duplicate_listen(listen, name, path.clone(), first, at));
             }
-            addresses.insert(listen.address.ip(), name);
-            if held.as_ref().is_some_and(|held| !held.contains(&listen.address.ip())) {
-                problems.push(not_held(name, listen, path));
+            let Some(address) = listen.ip() else { continue };
+            addresses.insert(address, name);
+            if held.as_ref().is_some_and(|held| !held.contains(&address)) {
+                problems.push(not_held(name, address, path));
             }
         }
     }
+    marks::check(document, held.as_ref(), problems);
+    let marked: Vec<&Listen> = document
+        .services
+        .values()
+        .flat_map(|draft| &draft.service.listen)
+        .filter(|listen| !listen.matches().is_empty())
+        .collect();
     for draft in document.services.values() {
-        servers(draft, held.as_ref(), &addresses, problems);
+        servers(draft, held.as_ref(), &addresses, &marked, problems);
     }
 }
 
@@ -80,7 +89,7 @@ fn listen_spot(draft: &Draft, position: usize) -> Spot {
 fn one_family(draft: &Draft, problems: &mut Problems) {
     let listen = &draft.service.listen;
     let Some(first) = listen.first() else { return };
-    let other = listen.iter().position(|other| other.address.is_ipv4() != first.address.is_ipv4());
+    let other = listen.iter().position(|other| other.family() != first.family());
     let Some((position, other)) =
         other.and_then(|position| Some((position, listen.get(position)?)))
     else {
@@ -88,8 +97,8 @@ fn one_family(draft: &Draft, problems: &mut Problems) {
     };
     let message = format!("service `{}` listens on IPv4 and on IPv6", draft.service.name);
     let problem = Problem::new(Code::FamilyMismatch, message)
-        .at(listen_spot(draft, position), format!("{} here", pool::family(other.address)))
-        .also(listen_spot(draft, 0), format!("{} here", pool::family(first.address)))
+        .at(listen_spot(draft, position), format!("{} here", pool::family(other.family())))
+        .also(listen_spot(draft, 0), format!("{} here", pool::family(first.family())))
         .help("make a second service for the other family");
     problems.push(problem);
 }
@@ -100,21 +109,22 @@ fn one_port(draft: &Draft, problems: &mut Problems) {
     let Some(first) = listen.first().filter(|_| pool::keeps_port(draft.service.forwarding)) else {
         return;
     };
-    let other = listen.iter().position(|other| other.address.port() != first.address.port());
+    let other = listen.iter().position(|other| other.port() != first.port());
     let Some((position, other)) =
         other.and_then(|position| Some((position, listen.get(position)?)))
     else {
         return;
     };
-    let (here, there) = (other.address.port(), first.address.port());
+    let words = |port| if port == 0 { "every port".to_owned() } else { format!("port {port}") };
+    let (here, there) = (words(other.port()), words(first.port()));
     let message = format!(
-        "service `{}` has the ports {there} and {here}, and its `forward` can't change a port",
+        "service `{}` has {there} and {here}, and its `forward` can't change a port",
         draft.service.name
     );
     let path = pool::service_path(&draft.service.name);
     let problem = Problem::new(Code::DirectPort, message)
-        .at(listen_spot(draft, position), format!("port {here} here"))
-        .also(listen_spot(draft, 0), format!("port {there} here"))
+        .at(listen_spot(draft, position), format!("{here} here"))
+        .also(listen_spot(draft, 0), format!("{there} here"))
         .also(Spot::Value(path.key("forward")), "packets keep their destination port")
         .help("make a service of its own for each port");
     problems.push(problem);
@@ -129,11 +139,10 @@ fn duplicate_listen(listen: &Listen, name: &Name, path: Path, first: &Name, at: 
     Problem::new(Code::DuplicateListen, message)
         .at(Spot::Value(path), "")
         .also(Spot::Value(at), format!("`{first}` has it already"))
-        .help("the kernel has one service for a transport, address and port")
+        .help("the kernel has one service for a transport, address and port, and one for a mark and family")
 }
 
-fn not_held(name: &Name, listen: &Listen, path: Path) -> Problem {
-    let address = listen.address.ip();
+pub(super) fn not_held(name: &Name, address: IpAddr, path: Path) -> Problem {
     Problem::new(
         Code::NoInstanceHolds,
         format!("service `{name}` listens on {address}, which no instance holds"),
@@ -148,6 +157,7 @@ fn servers(
     draft: &Draft,
     held: Option<&BTreeSet<IpAddr>>,
     listens: &BTreeMap<IpAddr, &Name>,
+    marked: &[&Listen],
     problems: &mut Problems,
 ) {
     let service = &draft.service;
@@ -159,7 +169,7 @@ fn servers(
             .first()
             .is_none_or(|first| !service.listen.iter().any(|other| differs(first, other)))
     };
-    let sound = one(|a, b| a.address.is_ipv4() != b.address.is_ipv4())
+    let sound = one(|a, b| a.family() != b.family())
         && (service.implied_port().is_some() || !pool::keeps_port(service.forwarding));
     for server in service.real_servers.values() {
         if let Some(first) = seen.insert(server.address, &server.name) {
@@ -171,10 +181,10 @@ fn servers(
             }
         }
         let address = server.address.ip();
-        let own = service.listen.iter().any(|listen| listen.address.ip() == address);
-        let virtual_address =
-            listens.contains_key(&address) || held.is_some_and(|held| held.contains(&address));
-        if virtual_address && !own {
+        let virtual_address = listens.contains_key(&address)
+            || held.is_some_and(|held| held.contains(&address))
+            || marked.iter().any(|listen| listen.covers(address));
+        if virtual_address && !service.listens_on(address) {
             problems.push(pool::virtual_address(&service.name, server));
         }
     }

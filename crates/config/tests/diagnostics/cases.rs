@@ -424,9 +424,18 @@ const SERVICES: &[Case] = &[
 
 /// Every case.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, &'static [u8])> {
-    let texts = [YAML, KEYS, VALUES, VRRP, super::vrrp::CASES, super::tracking::CASES, SERVICES]
-        .into_iter()
-        .flatten();
+    let texts = [
+        YAML,
+        KEYS,
+        VALUES,
+        VRRP,
+        super::vrrp::CASES,
+        super::tracking::CASES,
+        SERVICES,
+        super::attributes::CASES,
+    ]
+    .into_iter()
+    .flatten();
     let texts = texts.map(|(code, name, text)| (*code, *name, text.as_bytes()));
     FILES.iter().copied().chain(texts)
 }

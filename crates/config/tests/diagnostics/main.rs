@@ -1,6 +1,7 @@
 //! Every diagnostic as the user reads it. A case is a configuration with the code that it must have; what is printed is a
 //! snapshot, and every code of the file's stages has a case.
 
+mod attributes;
 mod cases;
 mod tracking;
 mod vrrp;

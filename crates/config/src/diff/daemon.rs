@@ -1,7 +1,7 @@
 //! The keys `daemon` and `ipvs`.
 
 use super::{Found, Impact, Subject};
-use crate::model::{Daemon, Ipvs};
+use crate::model::{Daemon, ForeignServices, Ipvs};
 
 pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
     let Daemon { control_socket, control_group, http, script_user, state, script_timeout } = old;
@@ -16,11 +16,16 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
 }
 
 pub(super) fn compare_ipvs(old: &Ipvs, new: &Ipvs, found: &mut Found) {
-    let Ipvs { on_stop, poll } = old;
-    found.of(Subject::Ipvs).put("on_stop", on_stop, &new.on_stop, Impact::None).put(
-        "poll",
-        poll,
-        &new.poll,
-        Impact::None,
-    );
+    let Ipvs { on_stop, drain_timeout, poll, foreign, timeouts } = old;
+    let others = match new.foreign {
+        ForeignServices::Keep => Impact::None,
+        ForeignServices::Remove => Impact::Connections,
+    };
+    found
+        .of(Subject::Ipvs)
+        .put("on_stop", on_stop, &new.on_stop, Impact::None)
+        .put("drain_timeout", drain_timeout, &new.drain_timeout, Impact::None)
+        .put("poll", poll, &new.poll, Impact::None)
+        .put("foreign", foreign, &new.foreign, others)
+        .put("timeouts", timeouts, &new.timeouts, Impact::None);
 }

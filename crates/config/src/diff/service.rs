@@ -2,7 +2,7 @@
 
 use super::shown::Shown;
 use super::{Found, Impact, Pair, Sign, Subject, servers};
-use crate::model::{RealServer, Service};
+use crate::model::{Listen, RealServer, Service};
 
 pub(super) fn compare(pair: Pair<'_, Service>, found: &mut Found) {
     match pair {
@@ -27,20 +27,37 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         listen,
         scheduler,
         flags,
+        one_packet,
         persistence,
+        persistence_engine,
         forwarding,
+        thresholds,
         checks,
         real_servers: _,
     } = old;
-    let fewer = listen.iter().any(|one| !new.listen.contains(one));
-    let listens = if fewer { Impact::Connections } else { Impact::None };
+    // What is marked for a service decides of new connections alone.
+    let stays = |one: &Listen| new.listen.iter().any(|other| other.key() == one.key());
+    let same = |one: &Listen| new.listen.contains(one);
+    let listens = match (listen.iter().all(stays), listen.iter().all(same)) {
+        (false, _) => Impact::Connections,
+        (true, false) => Impact::NewConnections,
+        (true, true) => Impact::None,
+    };
     found
         .of(subject(new))
         .list("listen", listen, &new.listen, listens)
         .put("scheduler", scheduler, &new.scheduler, Impact::NewConnections)
         .put("scheduler.flags", flags, &new.flags, Impact::NewConnections)
+        .put("one_packet", one_packet, &new.one_packet, Impact::NewConnections)
         .put("persistence", persistence, &new.persistence, Impact::NewConnections)
+        .put(
+            "persistence.engine",
+            persistence_engine,
+            &new.persistence_engine,
+            Impact::NewConnections,
+        )
         .put("forward", forwarding, &new.forwarding, Impact::NewConnections)
+        .put("thresholds", thresholds, &new.thresholds, Impact::NewConnections)
         .list("checks", checks, &new.checks, Impact::None);
 }
 
@@ -57,14 +74,12 @@ fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Fo
         }
         Pair::Changed(old, new) => {
             // The address is the same: it is what the two were paired by.
-            let RealServer { name, address: _, weight, checks } = old;
+            let RealServer { name, address: _, weight, thresholds, checks } = old;
             let mut settings = found.of(server_subject(service, new));
-            settings.put("name", name, &new.name, Impact::None).put(
-                "weight",
-                weight,
-                &new.weight,
-                Impact::NewConnections,
-            );
+            settings
+                .put("name", name, &new.name, Impact::None)
+                .put("weight", weight, &new.weight, Impact::NewConnections)
+                .put("thresholds", thresholds, &new.thresholds, Impact::NewConnections);
             match (checks, &new.checks) {
                 (Some(old), Some(new)) => drop(settings.list("checks", old, new, Impact::None)),
                 (None, None) => {}

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use holdfast_health::Policy;
 use ipnet::IpNet;
-use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Tunnel};
+use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Timeouts, Tunnel};
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
-    Announce, BfdSession, Check, CheckKind, Checksum, Hook, HttpCheck, Listen, Name, OnStop,
-    Password, Peer, ReachBy, Route, Rule, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
+    Announce, BfdSession, Check, CheckKind, Checksum, ForeignServices, Hook, HttpCheck, Listen,
+    Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule, Thresholds, Track,
+    TrackerKind, Unicast, VirtualAddress, VirtualMac,
 };
 
 /// A value as a line of a plan shows it.
@@ -42,7 +43,6 @@ as_displayed!(
     SocketAddr,
     IpNet,
     Name,
-    Listen,
     Scheduler,
     VirtualAddress,
     Vrid,
@@ -81,7 +81,46 @@ impl Shown for OnStop {
     fn shown(&self) -> String {
         match self {
             Self::Keep => "keep".to_owned(),
+            Self::Drain => "drain".to_owned(),
             Self::Remove => "remove".to_owned(),
+        }
+    }
+}
+
+impl Shown for ForeignServices {
+    fn shown(&self) -> String {
+        match self {
+            Self::Keep => "keep".to_owned(),
+            Self::Remove => "remove".to_owned(),
+        }
+    }
+}
+
+/// What is left as the kernel has it is 0.
+impl Shown for Timeouts {
+    fn shown(&self) -> String {
+        format!("({self})")
+    }
+}
+
+impl Shown for Thresholds {
+    fn shown(&self) -> String {
+        format!("{}/{}", self.upper, self.lower)
+    }
+}
+
+impl Shown for PersistenceEngine {
+    fn shown(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+impl Shown for Listen {
+    fn shown(&self) -> String {
+        let matches: Vec<String> = self.matches().iter().map(ToString::to_string).collect();
+        match matches.is_empty() {
+            true => self.to_string(),
+            false => format!("{self} ({})", matches.join(", ")),
         }
     }
 }
@@ -91,7 +130,7 @@ impl Shown for ServiceFlags {
         let words = [
             (Self::SCHEDULER_1, "fallback"),
             (Self::SCHEDULER_2, "port"),
-            (Self::ONE_PACKET, "one_packet"),
+            (Self::SCHEDULER_3, "flag-3"),
         ];
         let set = words.iter().filter(|(flag, _)| self.contains(*flag));
         let set: Vec<&str> = set.map(|(_, word)| *word).collect();

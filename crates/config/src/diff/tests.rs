@@ -79,6 +79,21 @@ fn each_change_is_one_line_with_its_impact() {
             "eth2",
             "Change tracker up kind: interface eth1 → interface eth2 (VRRP transition)",
         ),
+        (
+            "listen: tcp 192.0.2.10:80\n",
+            "listen: tcp 192.0.2.10:80\n    upper_threshold: 100\n",
+            "Change service web thresholds: 0/0 → 100/0 (new connections only)",
+        ),
+        (
+            "services:",
+            "ipvs: {timeouts: {tcp: 1h}}\nservices:",
+            "Change ipvs timeouts: (tcp 0 s, tcp_fin 0 s, udp 0 s) → (tcp 3600 s, tcp_fin 0 s, udp 0 s) (none)",
+        ),
+        (
+            "services:",
+            "ipvs: {foreign: remove}\nservices:",
+            "Change ipvs foreign: keep → remove (connections)",
+        ),
         ("/bin/true", "/bin/false", "Change vrrp hooks: -(/bin/true) +(/bin/false) (none)"),
         (
             "services:",
@@ -127,4 +142,16 @@ fn a_password_is_never_shown() {
     let found = changes(&with("geheim"), &with("secret"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(!format!("{found:?}").contains("geheim") && !format!("{found:?}").contains("secret"));
+}
+
+#[test]
+fn other_packets_of_the_same_mark_are_no_other_service() {
+    let with =
+        |listen: &str| config(&format!("services: {{web: {{listen: {listen}, forward: nat}}}}\n"));
+    let impact = |from: &str, to: &str| -> Vec<Impact> {
+        changes(&with(from), &with(to)).iter().map(|change| change.impact).collect()
+    };
+    let ports = "{fwmark: 7, match: tcp 192.0.2.10:8000-8999}";
+    assert_eq!(impact(ports, "{fwmark: 7, match: tcp 192.0.2.10:80}"), [Impact::NewConnections]);
+    assert_eq!(impact(ports, "fwmark 8"), [Impact::Connections]);
 }

@@ -70,15 +70,8 @@ fn fwmark<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Listen> {
             problem.help("make a second service for the other family; it may have the same mark"),
         );
     }
-    let number = match mark.node {
-        Node::Integer(0) => {
-            let fault = text::nonzero(0).err()?;
-            reader.fault(&mark.path, fault);
-            return None;
-        }
-        _other => reader.integer(&mark, 1..=u32::MAX, "a mark has 32 bits")?,
-    };
-    let mark = text::nonzero(number).ok()?;
+    let number = reader.integer(&mark, 0..=u32::MAX, "a mark has 32 bits")?;
+    let mark = text::nonzero(number).map_err(|fault| reader.fault(&mark.path, fault)).ok()?;
     let matches = matches.into_iter().map(|(_, one)| one).filter(|one| one.family() == family);
     Some(Listen::Fwmark { family, mark, matches: matches.collect() })
 }

@@ -47,7 +47,7 @@ pub(crate) enum Command {
     },
     /// Who is active, what is down, why and since when.
     Status,
-    /// Real servers: add, drain, take back, remove, list.
+    /// Real servers: add, drain, maintain, take back, weigh, remove, list.
     #[command(subcommand)]
     Server(Server),
     /// VRRP instances.
@@ -93,10 +93,30 @@ pub(crate) enum Server {
         #[command(flatten)]
         drain: DrainOptions,
     },
-    /// Takes a draining or drained server back.
+    /// Takes a server back that drains, has drained or is in maintenance.
     Ready {
         #[command(flatten)]
         server: ServerName,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Gives a server no new connections and checks it no more, until `ready`.
+    Maint {
+        #[command(flatten)]
+        server: ServerName,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Gives a server another weight, until the daemon starts again.
+    Weight {
+        /// The service, or `SERVICE/SERVER`.
+        service: String,
+        /// The server, unless it was named already, and the weight: a number in place of the configured one, or a share of it as
+        /// `50%`.
+        #[arg(required = true, num_args = 1..=2, value_name = "[SERVER] WEIGHT")]
+        rest: Vec<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Drains a server and removes it from its service.
     Rm {
@@ -126,12 +146,21 @@ pub(crate) struct ServerName {
 
 #[derive(Debug, Args)]
 pub(crate) struct DrainOptions {
-    /// The drain ends after so long even with connections left [default: 5m].
+    /// The drain ends after so long even with connections left [default: the service's `drain.timeout`, 5m].
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
     /// Waits until the drain has ended, so long at most; exits with 3 when it has not by then.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) wait: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Why: kept with the server, and shown.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +199,11 @@ pub(crate) struct Role {
 }
 
 impl ServerName {
+    /// A server by the words that name it.
+    pub(crate) const fn new(service: String, server: Option<String>) -> Self {
+        Self { service, server }
+    }
+
     /// The service's and the server's name.
     pub(crate) fn parts(&self) -> Result<(&str, &str), String> {
         match (&self.server, self.service.split_once('/')) {

@@ -232,11 +232,11 @@ pub(crate) fn service(service: &Service) -> String {
         service.forward,
         service.up,
         service.servers.len(),
-        servers(&service.servers)
+        servers(&service.servers, service.weight_scale)
     )
 }
 
-fn servers(servers: &[Server]) -> String {
+fn servers(servers: &[Server], scale: u32) -> String {
     let header =
         ["SERVER", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "INACT", "CHECK", "SINCE", "ORIGIN"];
     let mut table = Table::new(header);
@@ -247,7 +247,7 @@ fn servers(servers: &[Server]) -> String {
             server.name.clone(),
             server.address.clone(),
             server.state.clone(),
-            weight(server),
+            weight(server, scale),
             count(server.active_connections),
             count(server.inactive_connections),
             took.map_or_else(
@@ -255,23 +255,51 @@ fn servers(servers: &[Server]) -> String {
                 |ms| format!("{} {ms}ms", server.reason.code),
             ),
             age(server.since_s),
-            server.origin.clone(),
+            origin(server),
         ]);
     }
     let mut text = table.render(2);
-    for server in servers.iter().filter(|server| server.health != "up") {
+    for server in servers.iter().filter(|server| server.health != "up" && server.admin != "maint") {
         let _ = writeln!(text, "! {}: {}", server.name, server.reason.sentence);
     }
     text
 }
 
-/// The weight in the kernel, and the configured one in brackets where it differs.
-fn weight(server: &Server) -> String {
-    match server.effective_weight {
-        Some(weight) if weight == server.weight => weight.to_string(),
-        Some(weight) => format!("{weight} ({})", server.weight),
-        None => format!("- ({})", server.weight),
+/// Where it comes from, and who wants it out of service, why, and until when: `config · drain by alice "kernel upgrade", 4m10s left`.
+fn origin(server: &Server) -> String {
+    let mut text = server.origin.clone();
+    let Some(order) = &server.order else { return text };
+    let _ = write!(text, " · {}", server.admin);
+    if let Some(who) = &order.who {
+        let _ = write!(text, " by {who}");
     }
+    if let Some(reason) = &order.reason {
+        let _ = write!(text, " {reason:?}");
+    }
+    if let Some(left) = server.drain_ends_in_s {
+        let _ = write!(text, ", {} left", age(left));
+    }
+    text
+}
+
+/// The weight in the kernel, and the configured one in brackets where it differs, in units of the configured ones: a slow start's
+/// fractions have decimals.
+fn weight(server: &Server, scale: u32) -> String {
+    let configured = server.weight;
+    let mut text = match server.effective_weight {
+        Some(weight) if u64::from(weight) == u64::from(configured) * u64::from(scale) => {
+            return configured.to_string();
+        }
+        Some(weight) if weight % scale.max(1) == 0 => {
+            format!("{} ({configured})", weight / scale.max(1))
+        }
+        Some(weight) => format!("{:.2} ({configured})", f64::from(weight) / f64::from(scale)),
+        None => format!("- ({configured})"),
+    };
+    if server.share_percent != 100 {
+        let _ = write!(text, " {}%", server.share_percent);
+    }
+    text
 }
 
 /// What a command did, in a line.

@@ -1,5 +1,5 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Discarded, DualActive, Ipvs, Peer, Timing, Weight,
+    CheckReason, DaemonInfo, Discarded, DualActive, Ipvs, Order, Peer, Timing, Weight,
 };
 
 use super::*;
@@ -11,7 +11,11 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
         state: state.into(),
         admin: if state.starts_with("drain") { "drain" } else { "ready" }.into(),
         health: if state == "down" { "down" } else { "up" }.into(),
+        order: None,
+        drain_ends_in_s: None,
         weight: 10,
+        share_percent: 100,
+        ramp_percent: None,
         effective_weight,
         active_connections: Some(37),
         inactive_connections: Some(12),
@@ -56,6 +60,7 @@ fn example() -> Status {
             scheduler: "wlc".into(),
             forward: "direct".into(),
             up: 1,
+            weight_scale: 1,
             servers: vec![
                 server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
                 server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
@@ -82,6 +87,34 @@ fn example() -> Status {
 #[test]
 fn one_screen_says_who_is_active_what_is_down_and_why() {
     insta::assert_snapshot!(status(&example()));
+}
+
+#[test]
+fn who_keeps_a_server_out_and_why_stands_beside_it_and_fractions_of_weights_have_decimals() {
+    let order = |reason: Option<&str>| {
+        let (who, reason) = (Some("alice as root".to_owned()), reason.map(str::to_owned));
+        Some(Order { who, reason, since_s: 41 })
+    };
+    let mut service = example().services.remove(0);
+    service.weight_scale = 100;
+    let server = |name: &str, state: &str, weight| server(name, state, weight, "L4OK", "connected");
+    service.servers = vec![
+        Server { ramp_percent: Some(25), ..server("web1", "up", Some(255)) },
+        Server { share_percent: 50, ..server("web2", "up", Some(500)) },
+        Server {
+            order: order(Some("kernel upgrade")),
+            drain_ends_in_s: Some(250),
+            ..server("web3", "draining", Some(0))
+        },
+        Server {
+            admin: "maint".into(),
+            health: "starting".into(),
+            order: order(None),
+            ..server("web4", "maint", Some(0))
+        },
+        server("web5", "up", Some(1000)),
+    ];
+    insta::assert_snapshot!(super::service(&service));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use holdfast_control::{AddServer, Change, Client, Drain, RequestError, Server, Service};
+use holdfast_control::{
+    AddServer, Change, Client, Drain, RequestError, Server, Service, SetWeight, Why,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::args;
@@ -25,15 +27,28 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
             let drained = |now: Option<&Server>| now.is_some_and(|it| it.state == "drained");
             settled(client, change, drain.wait, "drained", drained).await
         }
-        args::Server::Ready { server } => {
+        args::Server::Ready { server, why } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.ready_server(service, name).await?;
+            let change = client.ready_server(service, name, &Why { reason: why.reason }).await?;
+            to_answer(&change, render::change)
+        }
+        args::Server::Maint { server, why } => {
+            let (service, name) = server.parts().map_err(Failure::Usage)?;
+            let change = client.maintain_server(service, name, &Why { reason: why.reason }).await?;
+            to_answer(&change, render::change)
+        }
+        args::Server::Weight { service, mut rest, why } => {
+            let word = rest.pop().unwrap_or_default();
+            let server = args::ServerName::new(service, rest.pop());
+            let (service, name) = server.parts().map_err(Failure::Usage)?;
+            let weight = weight(&word, why.reason).map_err(Failure::Usage)?;
+            let change = client.weigh_server(service, name, &weight).await?;
             to_answer(&change, render::change)
         }
         args::Server::Rm { server, now, drain } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
             let request = request(&drain);
-            let change = client.remove_server(service, name, (!now).then_some(&request)).await?;
+            let change = client.remove_server(service, name, now, &request).await?;
             settled(client, change, drain.wait, "removed", |now| now.is_none()).await
         }
         args::Server::List { service: Some(service) } => {
@@ -49,7 +64,19 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
 
 fn request(options: &args::DrainOptions) -> Drain {
     let milliseconds = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    Drain { timeout_ms: options.timeout.map(milliseconds) }
+    Drain { timeout_ms: options.timeout.map(milliseconds), reason: options.why.reason.clone() }
+}
+
+/// `5`, or a share as `50%`.
+fn weight(word: &str, reason: Option<String>) -> Result<SetWeight, String> {
+    let wrong = |_not_a_number| format!("{word:?} is no weight: say a number, or a share as `50%`");
+    match word.strip_suffix('%') {
+        Some(percent) => {
+            let percent = Some(percent.parse().map_err(wrong)?);
+            Ok(SetWeight { weight: None, percent, reason })
+        }
+        None => Ok(SetWeight { weight: Some(word.parse().map_err(wrong)?), percent: None, reason }),
+    }
 }
 
 /// The change, after `wait` at most until it is `done`, told from the server as it is then. A server that vanishes meanwhile and

@@ -372,6 +372,10 @@ codes! {
     BadNetmask "HF0529" Error "not a netmask",
         why "The mask says which leading bits of clients' addresses are one client.",
         fix "Write `netmask: 255.255.255.0` or `prefix: 24`; IPv6 has `prefix` only.";
+    SlowStart "HF0540" Error "a slow start under a scheduler that does not share by weight",
+        why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
+             other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",
+        fix "Use `wrr`, `wlc` or another scheduler that shares by weight, or remove `slow_start`.";
     NoSuchInterface "HF0701" Error "an interface that this host does not have",
         why "VRRP can't run on it, and the other node would become active.",
         fix "Correct the name, set it by `per_node` where nodes differ, or check with `--offline`.";

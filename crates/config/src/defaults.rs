@@ -39,6 +39,19 @@ pub(crate) const SCHEDULER: &str = "wlc";
 pub(crate) const WEIGHT: u32 = 1;
 /// The kernel's own template time of ipvsadm's `-p` without a number.
 pub(crate) const PERSISTENCE: Duration = Duration::from_secs(300);
+/// AWS's deregistration delay.
+pub(crate) const SERVER_DRAIN: Duration = Duration::from_secs(300);
+/// The range of a drain's time: an hour fits an overnight download badly, a week is a slip.
+pub(crate) const SERVER_DRAIN_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(7 * 24 * 3600));
+/// Longer than a resolver repeats a question, shorter than an operator looks on.
+pub(crate) const SERVER_IDLE: Duration = Duration::from_secs(5);
+/// The kernel adds up its counters every two seconds: less than three says nothing of a client's silence.
+pub(crate) const SERVER_IDLE_RANGE: (Duration, Duration) =
+    (Duration::from_secs(3), Duration::from_secs(3600));
+/// The kernel is written to ten times in it, for each server that comes up; AWS's greatest is a quarter of an hour.
+pub(crate) const SLOW_START_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(3600));
 /// What an HTTP check asks for.
 pub(crate) const HTTP_PATH: &str = "/";
 /// RFC 9110 §15.3: the 2xx class is success. A redirect is not the page that was asked for.

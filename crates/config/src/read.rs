@@ -4,6 +4,7 @@
 mod check;
 mod daemon;
 mod instance;
+mod pace;
 mod service;
 mod track;
 mod tracker;

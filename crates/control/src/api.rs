@@ -57,6 +57,9 @@ pub struct Service {
     pub forward: String,
     /// How many servers take new connections.
     pub up: usize,
+    /// What the weights of its servers are multiplied by in the kernel: 100 with `slow_start`, otherwise 1.
+    #[serde(default = "one")]
+    pub weight_scale: u32,
     /// Its servers by name.
     pub servers: Vec<Server>,
 }
@@ -68,15 +71,27 @@ pub struct Server {
     pub name: String,
     /// Its address and port.
     pub address: String,
-    /// What it is at now: `up`, `down`, `starting` (no check has finished), `draining`, `drained`.
+    /// What it is at now: `up`, `down`, `starting` (no check has finished), `draining`, `drained`, `maint`.
     pub state: String,
-    /// What the operator wants: `ready`, `drain`, or `remove` (draining, then gone).
+    /// What the operator wants: `ready`, `drain`, `maint`, or `remove` (draining, then gone).
     pub admin: String,
+    /// Who wants that and why; none of a server that is `ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Seconds until its drain is over whatever connections are left; none where nothing drains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_ends_in_s: Option<u64>,
     /// What its checks say: `up`, `down` or `starting`.
     pub health: String,
     /// Its configured weight.
     pub weight: u32,
-    /// Its weight in the kernel now; none when it is not in the table.
+    /// The operator's share of the configured weight, in percent (`holdfast server weight … 50%`).
+    #[serde(default = "whole")]
+    pub share_percent: u32,
+    /// How far its slow start has come, in percent; none when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp_percent: Option<u32>,
+    /// Its weight in the kernel now, in units of the service's `weight_scale`; none when it is not in the table.
     pub effective_weight: Option<u32>,
     /// Opening and established connections, where the kernel was asked.
     pub active_connections: Option<u64>,
@@ -147,13 +162,59 @@ pub struct AddServer {
     pub weight: Option<u32>,
 }
 
+/// Who gave a command that holds, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The user at the other end of the control socket; none when it could not be told.
+    pub who: Option<String>,
+    /// Why, in the operator's words; none when nothing was said.
+    pub reason: Option<String>,
+    /// Seconds that it has held.
+    pub since_s: u64,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn whole() -> u32 {
+    100
+}
+
+/// Why a command is given: the body of `ready` and `maint`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// In the operator's words: at most 200 characters, none of them a control character.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Another weight: the body of `weight`. Exactly one of `weight` and `percent`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetWeight {
+    /// This configured weight, whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// This share of the configured weight, 0 to 1000 percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u32>,
+    /// As [`Why::reason`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// How to drain: the body of `drain` and of `DELETE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
-    /// After so many milliseconds the server is drained even with connections left; by default five minutes.
+    /// After so many milliseconds the server is drained even with connections left; by default the service's `drain.timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// As [`Why::reason`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{AddServer, Change, Drain, Problem, Service, Status};
+use crate::api::{AddServer, Change, Drain, Problem, Service, SetWeight, Status, Why};
 use crate::vrrp::{Instance, Release, RoleChange};
 
 /// An answer longer than this is refused: 64 MiB, some 100,000 real servers.
@@ -157,15 +157,46 @@ impl Client {
         self.ask(Method::POST, server_path(service, server, "/drain")?, Some(drain)).await
     }
 
-    /// Takes a drained server back.
+    /// Takes a server back that drains, has drained or is in maintenance.
     ///
     /// # Errors
     /// As [`Self::drain_server`].
-    pub async fn ready_server(&self, service: &str, server: &str) -> Result<Change, RequestError> {
-        self.ask(Method::POST, server_path(service, server, "/ready")?, None::<&()>).await
+    pub async fn ready_server(
+        &self,
+        service: &str,
+        server: &str,
+        why: &Why,
+    ) -> Result<Change, RequestError> {
+        self.ask(Method::POST, server_path(service, server, "/ready")?, Some(why)).await
     }
 
-    /// Removes a server, after a drain or at once.
+    /// Gives a server nothing new and checks it no more.
+    ///
+    /// # Errors
+    /// As [`Self::drain_server`].
+    pub async fn maintain_server(
+        &self,
+        service: &str,
+        server: &str,
+        why: &Why,
+    ) -> Result<Change, RequestError> {
+        self.ask(Method::POST, server_path(service, server, "/maint")?, Some(why)).await
+    }
+
+    /// Gives a server another weight.
+    ///
+    /// # Errors
+    /// As [`Self::drain_server`], and when there is no such weight.
+    pub async fn weigh_server(
+        &self,
+        service: &str,
+        server: &str,
+        weight: &SetWeight,
+    ) -> Result<Change, RequestError> {
+        self.ask(Method::POST, server_path(service, server, "/weight")?, Some(weight)).await
+    }
+
+    /// Removes a server: `now`, or after a drain.
     ///
     /// # Errors
     /// As [`Self::drain_server`].
@@ -173,10 +204,11 @@ impl Client {
         &self,
         service: &str,
         server: &str,
-        drain: Option<&Drain>,
+        now: bool,
+        drain: &Drain,
     ) -> Result<Change, RequestError> {
-        let end = if drain.is_some() { "" } else { "?now=true" };
-        self.ask(Method::DELETE, server_path(service, server, end)?, drain).await
+        let end = if now { "?now=true" } else { "" };
+        self.ask(Method::DELETE, server_path(service, server, end)?, Some(drain)).await
     }
 
     async fn ask<T: DeserializeOwned>(

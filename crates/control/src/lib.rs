@@ -11,7 +11,9 @@
 //! GET    /v1/services/SERVICE                         Service
 //! POST   /v1/services/SERVICE/servers                 AddServer → Change
 //! POST   /v1/services/SERVICE/servers/SERVER/drain    Drain → Change
-//! POST   /v1/services/SERVICE/servers/SERVER/ready    → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/ready    Why → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/maint    Why → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/weight   SetWeight → Change
 //! DELETE /v1/services/SERVICE/servers/SERVER          Drain → Change; ?now=true does not drain
 //! ```
 //!
@@ -23,8 +25,8 @@ mod client;
 mod vrrp;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Ipvs, Problem, Server, Service,
-    Status,
+    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Ipvs, Order, Problem, Server,
+    Service, SetWeight, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};

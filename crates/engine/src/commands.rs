@@ -5,22 +5,31 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer, SERVERS_MAX};
+use holdfast_health::{Code, Reason, State};
 use holdfast_time::Instant;
 
 use crate::drain::Drain;
 use crate::engine::{COUNT_INTERVAL, Engine};
+use crate::order::{Order, Standing};
 use crate::pool::Pool;
 use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
-
-/// How long a drain waits for connections when nothing else is said (AWS's deregistration delay is the same).
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(300);
+use crate::weight::{SHARE_MAX, WHOLE};
 
 /// What a command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// False when all was so already.
     pub changed: bool,
+}
+
+/// Another weight, as an operator says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightChange {
+    /// This configured weight, whole.
+    To(u32),
+    /// This share of the configured weight, in percent, 0..=[`SHARE_MAX`].
+    Share(u32),
 }
 
 /// Why a command was refused. Nothing was changed.
@@ -65,6 +74,19 @@ pub enum CommandError {
         "service `{0}` has {SERVERS_MAX} servers already, and there may be no more: remove one first"
     )]
     TooMany(Name),
+    /// The share is beyond what there may be.
+    #[error("a share of the weight is 0% to {SHARE_MAX}%, got {0}%")]
+    Share(u32),
+    /// The weight is beyond what the kernel, or this service, takes.
+    #[error("a weight in service `{service}` is 0 to {max}, got {weight}")]
+    Weight {
+        /// The service.
+        service: Name,
+        /// What was asked for.
+        weight: u32,
+        /// The greatest that there may be ([`holdfast_config::Service::weight_max`]).
+        max: u32,
+    },
 }
 
 impl Engine {
@@ -81,9 +103,10 @@ impl Engine {
         service: &Name,
         server: RealServer,
         weight: Option<u32>,
+        order: Order,
     ) -> Result<Change, CommandError> {
         let pool = self.pool_mut(service)?;
-        if let Some(known) = pool.servers.get_mut(&server.name) {
+        if let Some(known) = pool.servers.get(&server.name) {
             if known.definition.address != server.address {
                 return Err(CommandError::NameTaken {
                     service: service.clone(),
@@ -91,16 +114,7 @@ impl Engine {
                     server: server.name,
                 });
             }
-            let removing = matches!(known.admin, Admin::Drain(drain) if drain.then_remove);
-            if removing && known.origin == Origin::Kernel {
-                known.origin = Origin::Runtime;
-            }
-            let kept = removing && self.ready_server(now, service, &server.name)?.changed;
-            let reweighted = match weight {
-                Some(weight) => self.set_weight(service, &server.name, weight)?,
-                None => false,
-            };
-            return Ok(Change { changed: kept || reweighted });
+            return self.keep(now, service, &server.name, weight, order);
         }
         if let Some(taken) = pool.at(server.address) {
             return Err(CommandError::AddressTaken {
@@ -114,14 +128,40 @@ impl Engine {
         }
         let name = server.name.clone();
         self.admit(service, server, Origin::Runtime, false, now);
-        self.report(Report::Added { service: service.clone(), server: name });
+        self.begin_ramp(service, &name, now);
+        self.report(Report::Added { service: service.clone(), server: name, order });
         self.reconcile_soon();
         Ok(Change { changed: true })
     }
 
+    /// Adds a server that is there already.
+    fn keep(
+        &mut self,
+        now: Instant,
+        service: &Name,
+        server: &Name,
+        weight: Option<u32>,
+        order: Order,
+    ) -> Result<Change, CommandError> {
+        let known = self.server_mut(service, server)?;
+        let removed = matches!(known.admin, Admin::Drain(Drain { then_remove: true, .. }));
+        if removed && known.origin == Origin::Kernel {
+            known.origin = Origin::Runtime;
+        }
+        let reweighted = match weight {
+            Some(weight) => {
+                let to = WeightChange::To(weight);
+                self.weigh_server(service, server, to, order.clone())?.changed
+            }
+            None => false,
+        };
+        let kept = removed && self.ready_server(now, service, server, order)?.changed;
+        Ok(Change { changed: kept || reweighted })
+    }
+
     /// Gives `server` no new connections; when those it has are over, or after `timeout`, it has drained.
     ///
-    /// Draining again changes the deadline only when a timeout is given.
+    /// Draining again changes the deadline only when a timeout is given, and the reason only when one is given.
     ///
     /// # Errors
     /// There is no such service or server.
@@ -131,11 +171,43 @@ impl Engine {
         service: &Name,
         server: &Name,
         timeout: Option<Duration>,
+        order: Order,
     ) -> Result<Change, CommandError> {
-        self.start_drain(now, service, server, timeout, false)
+        self.start_drain(now, service, server, timeout, false, order)
     }
 
-    /// Takes a draining or drained server back, and cancels a removal that still drains.
+    /// Gives `server` no new connections and checks it no more, until [`Self::ready_server`]. Those that it has can end.
+    ///
+    /// # Errors
+    /// There is no such service or server.
+    pub fn maintain_server(
+        &mut self,
+        now: Instant,
+        service: &Name,
+        server: &Name,
+        order: Order,
+    ) -> Result<Change, CommandError> {
+        let known = self.server_mut(service, server)?;
+        if known.admin == Admin::Maint {
+            let changed = known.adopt_reason(&order);
+            return Ok(Change { changed });
+        }
+        known.admin = Admin::Maint;
+        known.since = now;
+        known.standing = Some(Standing { order: order.clone(), since: now });
+        known.health = State::Starting;
+        known.reason = Reason::new(Code::INI, "it is not checked while it is in maintenance");
+        self.stop_checks(service, server);
+        self.set_ramp(service, server, None);
+        self.report(Report::Maintained { service: service.clone(), server: server.clone(), order });
+        self.reconcile_soon();
+        Ok(Change { changed: true })
+    }
+
+    /// Takes a server back that drains, has drained or is in maintenance, and cancels a removal that still drains.
+    ///
+    /// One that still drains has its weight again at once: nothing was deleted. One that has drained begins anew, with a slow start
+    /// where its service has one; one in maintenance waits for its checks besides.
     ///
     /// # Errors
     /// There is no such service or server.
@@ -144,14 +216,24 @@ impl Engine {
         now: Instant,
         service: &Name,
         server: &Name,
+        order: Order,
     ) -> Result<Change, CommandError> {
         let known = self.server_mut(service, server)?;
-        if known.admin == Admin::Ready {
+        let before = std::mem::replace(&mut known.admin, Admin::Ready);
+        if before == Admin::Ready {
             return Ok(Change { changed: false });
         }
-        known.admin = Admin::Ready;
+        known.standing = None;
         known.since = now;
-        self.report(Report::Ready { service: service.clone(), server: server.clone() });
+        match before {
+            Admin::Maint => {
+                self.start_checks(service, server, false, now);
+                self.begin_ramp(service, server, now);
+            }
+            Admin::Drain(Drain { drained: true, .. }) => self.begin_ramp(service, server, now),
+            Admin::Drain(_) | Admin::Ready => {}
+        }
+        self.report(Report::Ready { service: service.clone(), server: server.clone(), order });
         self.reconcile_soon();
         Ok(Change { changed: true })
     }
@@ -166,8 +248,9 @@ impl Engine {
         service: &Name,
         server: &Name,
         timeout: Option<Duration>,
+        order: Order,
     ) -> Result<Change, CommandError> {
-        self.start_drain(now, service, server, timeout, true)
+        self.start_drain(now, service, server, timeout, true, order)
     }
 
     /// Removes `server` at once; the kernel drops what it still has.
@@ -178,26 +261,52 @@ impl Engine {
         &mut self,
         service: &Name,
         server: &Name,
+        order: Order,
     ) -> Result<Change, CommandError> {
         self.server_mut(service, server)?;
-        self.forget(service, server);
+        self.forget(service, server, order);
         Ok(Change { changed: true })
     }
 
-    /// Gives `server` another configured weight; whether it is another one.
-    fn set_weight(&mut self, service: &Name, server: &Name, to: u32) -> Result<bool, CommandError> {
-        let known = self.server_mut(service, server)?;
-        let from = std::mem::replace(&mut known.definition.weight, to);
-        if from == to {
-            return Ok(false);
+    /// Gives `server` another weight: a number replaces the configured one, a share is taken of it.
+    ///
+    /// # Errors
+    /// There is no such service or server, or the kernel or the service takes no such weight.
+    pub fn weigh_server(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        change: WeightChange,
+        order: Order,
+    ) -> Result<Change, CommandError> {
+        let pool = self.pool_mut(service)?;
+        let max = pool.service.weight_max();
+        match change {
+            WeightChange::Share(share) if share > SHARE_MAX => {
+                return Err(CommandError::Share(share));
+            }
+            WeightChange::To(weight) if weight > max => {
+                return Err(CommandError::Weight { service: service.clone(), weight, max });
+            }
+            WeightChange::To(_) | WeightChange::Share(_) => {}
         }
+        let known = self.server_mut(service, server)?;
+        let from = (known.definition.weight, known.share);
+        let to = match change {
+            WeightChange::To(weight) => (weight, WHOLE),
+            WeightChange::Share(share) => (known.definition.weight, share),
+        };
+        if from == to {
+            return Ok(Change { changed: false });
+        }
+        (known.definition.weight, known.share) = to;
         if let Some(definition) = self.pool_mut(service)?.service.real_servers.get_mut(server) {
-            definition.weight = to;
+            definition.weight = to.0;
         }
         let (service, server) = (service.clone(), server.clone());
-        self.report(Report::Weight { service, server, from, to });
+        self.report(Report::Weight { service, server, from, to, order });
         self.reconcile_soon();
-        Ok(true)
+        Ok(Change { changed: true })
     }
 
     fn start_drain(
@@ -207,42 +316,55 @@ impl Engine {
         server: &Name,
         timeout: Option<Duration>,
         then_remove: bool,
+        order: Order,
     ) -> Result<Change, CommandError> {
+        let policy = self.pool_mut(service)?.service.drain;
         let known = self.server_mut(service, server)?;
-        let started = match &mut known.admin {
-            Admin::Ready => {
-                let deadline = now + timeout.unwrap_or(DRAIN_TIMEOUT);
-                known.admin = Admin::Drain(Drain::new(deadline, then_remove));
+        let before = known.admin;
+        match &mut known.admin {
+            Admin::Ready | Admin::Maint => {
+                let deadline = now + timeout.unwrap_or(policy.timeout);
+                known.admin = Admin::Drain(Drain::new(deadline, policy.idle, then_remove));
                 known.since = now;
-                true
+                known.standing = Some(Standing { order: order.clone(), since: now });
             }
             Admin::Drain(drain) if drain.drained && then_remove => {
-                self.forget(service, server);
+                self.forget(service, server, order);
                 return Ok(Change { changed: true });
             }
-            Admin::Drain(drain) if drain.drained => return Ok(Change { changed: false }),
             Admin::Drain(drain) => {
-                let before = *drain;
-                drain.deadline = timeout.map_or(drain.deadline, |timeout| now + timeout);
-                drain.then_remove |= then_remove;
-                let changed = before != *drain;
-                return Ok(Change { changed });
+                let is_drained = drain.drained;
+                if !is_drained {
+                    drain.deadline = timeout.map_or(drain.deadline, |timeout| now + timeout);
+                    drain.then_remove |= then_remove;
+                }
+                let said = known.adopt_reason(&order);
+                return Ok(Change { changed: said || before != known.admin });
             }
-        };
+        }
+        if before == Admin::Maint {
+            self.start_checks(service, server, false, now);
+        }
         self.count_at = Some(self.count_at.unwrap_or(now + COUNT_INTERVAL));
-        self.report(Report::Draining { service: service.clone(), server: server.clone() });
+        self.report(Report::Draining {
+            service: service.clone(),
+            server: server.clone(),
+            then_remove,
+            order,
+        });
         self.reconcile_soon();
-        Ok(Change { changed: started })
+        Ok(Change { changed: true })
     }
 
     /// Ends a drain: by itself, or because the deadline passed with `left` connections.
     pub(crate) fn end_drain(&mut self, service: &Name, server: &Name, left: u64) {
         self.report(Report::Drained { service: service.clone(), server: server.clone(), left });
-        let removed = self
-            .server_mut(service, server)
-            .is_ok_and(|known| matches!(known.admin, Admin::Drain(drain) if drain.then_remove));
-        if removed {
-            self.forget(service, server);
+        let known = self.server_mut(service, server).ok();
+        let removed =
+            known.filter(|known| matches!(known.admin, Admin::Drain(drain) if drain.then_remove));
+        let order = removed.map(|known| known.standing.take().unwrap_or_default().order);
+        if let Some(order) = order {
+            self.forget(service, server, order);
         }
         self.reconcile_soon();
     }

@@ -9,21 +9,18 @@
 //! | active connections       | any                                                                  | goes on      |
 //! | no connection            | a count without a connection                                         | is over      |
 //! | no connection            | another count                                                        | goes on      |
-//! | inactive connections only | no active connection and no packet from a client for [`QUIET`]      | is over      |
+//! | inactive connections only | no active connection and no packet from a client for `idle`         | is over      |
 //! | inactive connections only | less than that                                                      | goes on      |
 //!
 //! Whatever the counts say, and also when none arrive, it is over at its deadline. Counts are over all addresses that the service
-//! listens on, and the rule is the same for TCP, UDP and SCTP.
+//! listens on, and the rule is the same for TCP, UDP and SCTP. `idle` is the service's `drain.idle`. The kernel adds up its counters
+//! every two seconds (`ip_vs_est`), so a packet may be seen so much later than it came.
 
 use std::time::Duration;
 
 use holdfast_time::Instant;
 
 use crate::pool::Connections;
-
-/// How long no packet may come from clients before connections that are only inactive count as over. The kernel adds up its
-/// counters every two seconds (`ip_vs_est`), so a packet may be seen so much later than it came.
-pub const QUIET: Duration = Duration::from_secs(5);
 
 /// How far a drain has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +31,8 @@ pub struct Drain {
     pub then_remove: bool,
     /// Whether it has ended.
     pub drained: bool,
+    /// How long no packet may come from clients before connections that are only inactive count as over.
+    pub idle: Duration,
     /// What the last count found; none before the first.
     seen: Option<Seen>,
 }
@@ -47,8 +46,8 @@ struct Seen {
 
 impl Drain {
     /// A drain that nothing is known of yet.
-    pub(crate) const fn new(deadline: Instant, then_remove: bool) -> Self {
-        Self { deadline, then_remove, drained: false, seen: None }
+    pub(crate) const fn new(deadline: Instant, idle: Duration, then_remove: bool) -> Self {
+        Self { deadline, then_remove, drained: false, idle, seen: None }
     }
 
     /// Takes a count; true when the drain is over by it.
@@ -63,7 +62,7 @@ impl Drain {
         let none = |seen: Connections| seen.active == 0 && seen.inactive == 0;
         self.drained = active == 0
             && ((inactive == 0 && none(before.connections))
-                || now.saturating_since(quiet_since) >= QUIET);
+                || now.saturating_since(quiet_since) >= self.idle);
         self.drained
     }
 
@@ -93,7 +92,7 @@ mod tests {
 
     /// When a drain is over that sees these counts (active, inactive, packets), one every half second; the last is repeated.
     fn over(counts: &[(u64, u64, u64)]) -> Option<u64> {
-        let mut drain = Drain::new(at(40), false);
+        let mut drain = Drain::new(at(40), Duration::from_secs(5), false);
         let last = *counts.last().unwrap();
         let counts = counts.iter().copied().chain(std::iter::repeat(last));
         (0..40).zip(counts).find_map(|(when, (active, inactive, packets))| {
@@ -125,11 +124,11 @@ mod tests {
 
     #[test]
     fn the_deadline_needs_no_count_and_comes_once() {
-        let mut drain = Drain::new(at(4), false);
+        let mut drain = Drain::new(at(4), Duration::from_secs(5), false);
         assert_eq!(drain.expire(at(3)), None);
         assert_eq!(drain.expire(at(4)), Some(0));
         assert_eq!(drain.expire(at(5)), None);
-        let mut drain = Drain::new(at(4), false);
+        let mut drain = Drain::new(at(4), Duration::from_secs(5), false);
         drain.count(at(1), Connections { active: 2, inactive: 3, packets: 1 });
         assert_eq!(drain.expire(at(4)), Some(5));
     }

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_config::{Check, Config, Name, RealServer, SERVERS_MAX, Service};
+use holdfast_config::{Check, Config, Name, RealServer};
 use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Family, Forwarding, ServiceKey, Table};
+use ipvs_ctl::model::{ServiceKey, Table};
 
+use crate::adoption::serves;
+use crate::order::Order;
 use crate::pool::{Connections, Pool};
 use crate::report::Report;
 use crate::server::{Admin, CheckView, Origin, Server};
+use crate::weight::WHOLE;
 
 /// How often the connections of draining servers are counted.
 pub(crate) const COUNT_INTERVAL: Duration = Duration::from_millis(500);
@@ -26,6 +29,8 @@ pub struct Engine {
     checks: BTreeMap<CheckId, RunningCheck>,
     /// The checks' deadlines, earliest first.
     timers: BTreeSet<(Instant, CheckId)>,
+    /// The next raise of each server in slow start, earliest first.
+    pub(crate) ramps: BTreeSet<(Instant, (Name, Name))>,
     next_check: CheckId,
     reconcile_interval: Duration,
     reconcile_at: Instant,
@@ -82,6 +87,8 @@ pub enum Timer {
     Reconcile,
     /// The connections of draining servers are to be counted.
     Count,
+    /// The weight of a server in slow start is to be raised.
+    Ramp,
 }
 
 impl Engine {
@@ -97,6 +104,7 @@ impl Engine {
             pools: BTreeMap::new(),
             checks: BTreeMap::new(),
             timers: BTreeSet::new(),
+            ramps: BTreeSet::new(),
             next_check: CheckId::default(),
             reconcile_interval: config.ipvs.poll,
             reconcile_at: now,
@@ -147,7 +155,8 @@ impl Engine {
         let reconcile = (!self.pools.is_empty()).then_some((self.reconcile_at, Timer::Reconcile));
         let check = self.timers.first().map(|(at, _)| (*at, Timer::Check));
         let count = self.count_at.map(|at| (at, Timer::Count));
-        [reconcile, check, count].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let ramp = self.ramps.first().map(|(at, _)| (*at, Timer::Ramp));
+        [reconcile, check, count, ramp].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due at `now`.
@@ -158,12 +167,13 @@ impl Engine {
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.step_check(id, now, |checker| checker.handle_timeout(now));
         }
+        self.advance_ramps(now);
         if self.count_at.is_some_and(|at| at <= now) {
             self.count_at = Some(now + COUNT_INTERVAL);
             self.actions.push_back(Action::CountConnections);
             self.end_drains(now, |server, _| match &mut server.admin {
                 Admin::Drain(drain) => drain.expire(now),
-                Admin::Ready => None,
+                Admin::Ready | Admin::Maint => None,
             });
         }
         if self.reconcile_at <= now && !self.pools.is_empty() {
@@ -203,7 +213,7 @@ impl Engine {
             let name = (service.clone(), server.definition.name.clone());
             match &mut server.admin {
                 Admin::Drain(drain) => drain.count(now, found.get(&name).copied()?).then_some(0),
-                Admin::Ready => None,
+                Admin::Ready | Admin::Maint => None,
             }
         });
     }
@@ -233,31 +243,6 @@ impl Engine {
         }
     }
 
-    /// Takes in what `kernel` has for `service` and the pool has not, as far as it fits: each drains and is removed.
-    fn take_in(&mut self, service: &Name, kernel: &Table, now: Instant) {
-        let Some(pool) = self.pools.get(service) else { return };
-        let entries = pool.keys().filter_map(|key| kernel.get(&key));
-        let found: BTreeMap<SocketAddr, u32> = entries
-            .flat_map(|entry| entry.destinations.values())
-            .filter(|found| fits(&pool.service, found.address))
-            .map(|found| (found.address, found.weight))
-            .collect();
-        for (address, weight) in found {
-            let Some(pool) = self.pools.get(service) else { return };
-            // What does not fit into the pool is deleted with what others change.
-            if pool.at(address).is_some() || pool.servers.len() >= SERVERS_MAX {
-                continue;
-            }
-            let taken = |name: &Name| pool.servers.contains_key(name);
-            let Some(server) = RealServer::found(address, weight, taken) else { continue };
-            let name = server.name.clone();
-            self.admit(service, server, Origin::Kernel, weight > 0, now);
-            self.report(Report::Found { service: service.clone(), server: name.clone() });
-            // It is there: it was put there above.
-            drop(self.remove_server(now, service, &name, None));
-        }
-    }
-
     /// Puts a server that the file does not name into the pool of `service`.
     pub(crate) fn admit(
         &mut self,
@@ -283,28 +268,46 @@ impl Engine {
         now: Instant,
     ) {
         let Some(pool) = self.pools.get_mut(service) else { return };
-        let checks = server.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
-        let ids: Vec<CheckId> = checks.iter().map(|_| self.next_check.take()).collect();
         let name = server.name.clone();
-        let (health, reason) = initial_health(checks.is_empty(), adopted);
-        let because = reason.clone();
+        let (health, reason) = initial_health(false, adopted);
         pool.servers.insert(
             name.clone(),
             Server {
                 definition: server,
                 origin,
                 admin: Admin::Ready,
+                standing: None,
+                share: WHOLE,
+                ramp: None,
                 health,
                 reason,
                 since: now,
-                checks: ids.clone(),
+                checks: Vec::new(),
             },
         );
+        self.start_checks(service, &name, adopted, now);
+    }
+
+    /// Puts the checks of a server, which has none running, into the books, and has its health begin anew.
+    pub(crate) fn start_checks(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        adopted: bool,
+        now: Instant,
+    ) {
+        let Some(pool) = self.pools.get_mut(service) else { return };
+        let Some(known) = pool.servers.get_mut(server) else { return };
+        let checks = known.definition.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
+        let ids: Vec<CheckId> = checks.iter().map(|_| self.next_check.take()).collect();
+        (known.health, known.reason) = initial_health(checks.is_empty(), adopted);
+        let because = known.reason.clone();
+        known.checks.clone_from(&ids);
         let initial = if adopted { Initial::Adopted } else { Initial::Down };
         for (id, check) in ids.into_iter().zip(checks) {
-            let offset = first_run(service.as_str(), name.as_str(), check.policy.interval);
+            let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
             let checker = Checker::new(check.policy, initial, now, offset);
-            let (service, server) = (service.clone(), name.clone());
+            let (service, server) = (service.clone(), server.clone());
             let because = because.clone();
             let (deadline, last) = (None, None);
             self.checks.insert(
@@ -374,6 +377,7 @@ impl Engine {
             known.since = now;
         }
         let reason = known.reason.clone();
+        self.begin_ramp(service, server, now);
         self.report(Report::Health {
             service: service.clone(),
             server: server.clone(),
@@ -385,17 +389,27 @@ impl Engine {
     }
 
     /// Takes `server` and its checks out of the books.
-    pub(crate) fn forget(&mut self, service: &Name, server: &Name) {
+    pub(crate) fn forget(&mut self, service: &Name, server: &Name, order: Order) {
+        self.stop_checks(service, server);
+        self.set_ramp(service, server, None);
         let Some(pool) = self.pools.get_mut(service) else { return };
-        let Some(gone) = pool.servers.remove(server) else { return };
+        if pool.servers.remove(server).is_none() {
+            return;
+        }
         pool.service.real_servers.remove(server);
-        for id in gone.checks {
+        self.report(Report::Removed { service: service.clone(), server: server.clone(), order });
+        self.reconcile_soon();
+    }
+
+    /// Takes the checks of `server` out of the books; a run that is under way counts for nothing.
+    pub(crate) fn stop_checks(&mut self, service: &Name, server: &Name) {
+        let pool = self.pools.get_mut(service);
+        let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
+        for id in std::mem::take(&mut known.checks) {
             if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
                 self.timers.remove(&(at, id));
             }
         }
-        self.report(Report::Removed { service: service.clone(), server: server.clone() });
-        self.reconcile_soon();
     }
 
     pub(crate) fn report(&mut self, report: Report) {
@@ -430,22 +444,6 @@ impl CheckId {
         self.0 += 1;
         taken
     }
-}
-
-/// Whether the kernel gives `server` new connections of `service`.
-fn serves(service: &Service, server: &RealServer, kernel: &Table) -> bool {
-    service.listen.iter().any(|listen| {
-        kernel
-            .get(&listen.key())
-            .and_then(|entry| entry.destinations.get(&server.address))
-            .is_some_and(|destination| destination.weight > 0)
-    })
-}
-
-/// Whether the kernel takes a destination of this address as `service` forwards now: the family of the service, but for a tunnel.
-fn fits(service: &Service, address: SocketAddr) -> bool {
-    matches!(service.forwarding, Forwarding::Tunnel(_))
-        || service.listen.iter().all(|listen| listen.family() == Family::of(address.ip()))
 }
 
 fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {

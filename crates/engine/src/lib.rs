@@ -8,22 +8,29 @@
 //! ```
 //!
 //! A server has two states that never overwrite each other: what the operator wants ([`Admin`]) and what its checks say
-//! ([`holdfast_health::State`]). Its weight in the kernel is computed from both, never accumulated ([`Server::presence`]).
+//! ([`holdfast_health::State`]). Its weight in the kernel is computed from both and the
+//! other factors, never accumulated ([`Server::presence`]).
 
+mod adoption;
 mod commands;
 mod drain;
 mod engine;
+mod order;
 mod pool;
+mod ramp;
 mod report;
 mod server;
 pub mod vrrp;
+mod weight;
 
-pub use commands::{Change, CommandError};
-pub use drain::{Drain, QUIET};
+pub use commands::{Change, CommandError, WeightChange};
+pub use drain::Drain;
 pub use engine::{Action, CheckId, Engine, Timer};
+pub use order::{Order, Standing};
 pub use pool::{Connections, Pool};
 pub use report::Report;
 pub use server::{Admin, CheckView, Origin, Presence, Server};
+pub use weight::SHARE_MAX;
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ impl Pool {
 
     /// What the kernel should have of `server`.
     pub fn presence(&self, server: &Server) -> Presence {
-        server.presence(self.service.scheduler.hashes_flows(), self.service.persistence.is_some())
+        server.presence(&self.service)
     }
 
     /// The entries that the kernel's table should have, one for each address that the service listens on.

@@ -5,6 +5,9 @@ use std::fmt;
 use holdfast_config::Name;
 use holdfast_health::{Reason, State};
 
+use crate::order::Order;
+use crate::weight::WHOLE;
+
 /// Something that an operator wants to read about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -27,6 +30,8 @@ pub enum Report {
         service: Name,
         /// The server.
         server: Name,
+        /// Who did it, and why.
+        order: Order,
     },
     /// A server of the kernel's table is in no configuration: it drains and is removed.
     Found {
@@ -35,16 +40,18 @@ pub enum Report {
         /// The name that it was given.
         server: Name,
     },
-    /// A server's configured weight was changed by a command.
+    /// A server's weight was changed by a command.
     Weight {
         /// The service.
         service: Name,
         /// The server.
         server: Name,
-        /// What it was.
-        from: u32,
-        /// What it is.
-        to: u32,
+        /// The configured weight and the operator's share of it, in percent, as they were.
+        from: (u32, u32),
+        /// As they are.
+        to: (u32, u32),
+        /// Who did it, and why.
+        order: Order,
     },
     /// A server drains.
     Draining {
@@ -52,6 +59,10 @@ pub enum Report {
         service: Name,
         /// The server.
         server: Name,
+        /// Whether it is removed at the end.
+        then_remove: bool,
+        /// Who did it, and why.
+        order: Order,
     },
     /// A server has drained.
     Drained {
@@ -63,12 +74,23 @@ pub enum Report {
         /// itself.
         left: u64,
     },
-    /// A server was taken back from a drain.
+    /// A server takes nothing new and is not checked.
+    Maintained {
+        /// The service.
+        service: Name,
+        /// The server.
+        server: Name,
+        /// Who did it, and why.
+        order: Order,
+    },
+    /// A server was taken back from a drain or from maintenance.
     Ready {
         /// The service.
         service: Name,
         /// The server.
         server: Name,
+        /// Who did it, and why.
+        order: Order,
     },
     /// A server left its pool.
     Removed {
@@ -76,30 +98,94 @@ pub enum Report {
         service: Name,
         /// The server.
         server: Name,
+        /// Who did it, and why.
+        order: Order,
     },
 }
 
+impl Report {
+    /// What happened, in a word that does not change: `server.down`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Health { to: State::Up, .. } => "server.up",
+            Self::Health { to: State::Down, .. } => "server.down",
+            Self::Health { to: State::Starting, .. } => "server.starting",
+            Self::Added { .. } => "server.added",
+            Self::Found { .. } => "server.found",
+            Self::Weight { .. } => "server.weight",
+            Self::Draining { .. } => "server.draining",
+            Self::Drained { .. } => "server.drained",
+            Self::Maintained { .. } => "server.maint",
+            Self::Ready { .. } => "server.ready",
+            Self::Removed { .. } => "server.removed",
+        }
+    }
+
+    /// The service and the server that it is about.
+    pub const fn subject(&self) -> (&Name, &Name) {
+        match self {
+            Self::Health { service, server, .. }
+            | Self::Added { service, server, .. }
+            | Self::Found { service, server }
+            | Self::Weight { service, server, .. }
+            | Self::Draining { service, server, .. }
+            | Self::Drained { service, server, .. }
+            | Self::Maintained { service, server, .. }
+            | Self::Ready { service, server, .. }
+            | Self::Removed { service, server, .. } => (service, server),
+        }
+    }
+
+    /// Who did it and why, where somebody did.
+    pub const fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Health { .. } | Self::Found { .. } | Self::Drained { .. } => None,
+            Self::Added { order, .. }
+            | Self::Weight { order, .. }
+            | Self::Draining { order, .. }
+            | Self::Maintained { order, .. }
+            | Self::Ready { order, .. }
+            | Self::Removed { order, .. } => Some(order),
+        }
+    }
+}
+
+/// What happened, without the names that [`Report::subject`] has: `up → down: connect to 10.0.0.11:80: refused`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Health { service, server, from, to, reason } => {
-                write!(f, "{service}/{server} {from} → {to}: {}", reason.sentence)
+            Self::Health { from, to, reason, .. } => {
+                write!(f, "{from} → {to}: {}", reason.sentence)?
             }
-            Self::Added { service, server } => write!(f, "{service}/{server} added"),
-            Self::Found { service, server } => write!(
-                f,
-                "{service}/{server} is in the kernel's table and not in the configuration: drains, then is removed"
-            ),
-            Self::Weight { service, server, from, to } => {
-                write!(f, "{service}/{server} weight {from} → {to}")
+            Self::Added { .. } => f.write_str("added")?,
+            Self::Found { .. } => f.write_str(
+                "in the kernel's table and in no configuration: drains, then is removed",
+            )?,
+            Self::Weight { from, to, .. } => {
+                write!(f, "weight {} → {}", Weight(*from), Weight(*to))?
             }
-            Self::Draining { service, server } => write!(f, "{service}/{server} drains"),
-            Self::Drained { service, server, left: 0 } => write!(f, "{service}/{server} drained"),
-            Self::Drained { service, server, left } => {
-                write!(f, "{service}/{server} drained by its deadline with {left} connections left")
+            Self::Draining { then_remove: false, .. } => f.write_str("drains")?,
+            Self::Draining { then_remove: true, .. } => f.write_str("drains, then is removed")?,
+            Self::Drained { left: 0, .. } => f.write_str("drained")?,
+            Self::Drained { left, .. } => {
+                write!(f, "drained by its deadline with {left} connections left")?
             }
-            Self::Ready { service, server } => write!(f, "{service}/{server} ready"),
-            Self::Removed { service, server } => write!(f, "{service}/{server} removed"),
+            Self::Maintained { .. } => f.write_str("in maintenance, and not checked")?,
+            Self::Ready { .. } => f.write_str("taken back")?,
+            Self::Removed { .. } => f.write_str("removed")?,
+        }
+        self.order().map_or(Ok(()), |order| write!(f, "{order}"))
+    }
+}
+
+/// A configured weight and the share of it.
+struct Weight((u32, u32));
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            (configured, WHOLE) => write!(f, "{configured}"),
+            (configured, share) => write!(f, "{share}% of {configured}"),
         }
     }
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use holdfast_config::{CheckKind, RealServer};
+use holdfast_config::{CheckKind, RealServer, Service};
 use holdfast_health::{Outcome, Reason, State};
 use holdfast_time::Instant;
 
 use crate::drain::Drain;
 use crate::engine::CheckId;
+use crate::order::{Order, Standing};
+use crate::ramp::Ramp;
+use crate::weight::{Factors, WHOLE};
 
 /// A real server in its pool.
 #[derive(Clone, Debug)]
@@ -16,6 +19,12 @@ pub struct Server {
     pub(crate) definition: RealServer,
     pub(crate) origin: Origin,
     pub(crate) admin: Admin,
+    /// Whose word `admin` is, where it is not [`Admin::Ready`].
+    pub(crate) standing: Option<Standing>,
+    /// The operator's share of the configured weight, in percent.
+    pub(crate) share: u32,
+    /// Its slow start, while it has one.
+    pub(crate) ramp: Option<Ramp>,
     pub(crate) health: State,
     pub(crate) reason: Reason,
     pub(crate) since: Instant,
@@ -51,6 +60,8 @@ pub enum Admin {
     Ready,
     /// It finishes what it has and takes nothing new.
     Drain(Drain),
+    /// It takes nothing new, and nobody checks it.
+    Maint,
 }
 
 /// What the kernel's table should have of a server.
@@ -91,6 +102,21 @@ impl Server {
         self.admin
     }
 
+    /// Who wants [`Self::admin`] and why; none of a server that is [`Admin::Ready`].
+    pub const fn standing(&self) -> Option<&Standing> {
+        self.standing.as_ref()
+    }
+
+    /// The operator's share of the configured weight, in percent.
+    pub const fn share(&self) -> u32 {
+        self.share
+    }
+
+    /// How far its slow start has come, in percent; none when it has none.
+    pub fn ramp_percent(&self) -> Option<u32> {
+        self.ramp.map(Ramp::percent)
+    }
+
     /// What its checks say together: down by one that fails, up when all pass.
     pub const fn health(&self) -> State {
         self.health
@@ -103,7 +129,7 @@ impl Server {
 
     /// Whether the operator keeps new connections from it.
     pub const fn is_out_of_service(&self) -> bool {
-        matches!(self.admin, Admin::Drain(_))
+        !matches!(self.admin, Admin::Ready)
     }
 
     /// How long [`Self::state`] has said what it says.
@@ -111,32 +137,55 @@ impl Server {
         now.saturating_since(self.since)
     }
 
-    /// What it is at now, in a word: `up`, `down`, `starting`, `draining`, `drained`.
+    /// What it is at now, in a word: `up`, `down`, `starting`, `draining`, `drained`, `maint`.
     pub fn state(&self) -> &'static str {
         match (self.admin, self.health) {
             (Admin::Drain(Drain { drained: true, .. }), _) => "drained",
             (Admin::Drain(_), _) => "draining",
+            (Admin::Maint, _) => "maint",
             (Admin::Ready, State::Up) => "up",
             (Admin::Ready, State::Down) => "down",
             (Admin::Ready, State::Starting) => "starting",
         }
     }
 
-    /// What the kernel's table should have of this server.
+    /// What the kernel's table should have of this server in `service`.
     ///
     /// | operator wants   | checks say     | kernel has                                                         |
     /// |------------------|----------------|--------------------------------------------------------------------|
-    /// | ready            | up             | the configured weight                                              |
+    /// | ready            | up             | the product of its [`Factors`]                                     |
     /// | ready            | down, starting | weight 0, so that its connections can end and come back; with persistence nothing, because a remembered client would be sent to it still |
+    /// | maint            | nothing        | as of one that is down                                             |
     /// | drain            | any            | weight 0                                                           |
     /// | drain, drained   | any            | nothing; under a scheduler that hashes flows weight 0, because a deletion would move the flows of others |
-    pub fn presence(&self, keep_drained: bool, persistent: bool) -> Presence {
-        match (self.admin, self.health) {
-            (Admin::Ready, State::Up) => Presence::Weight(self.definition.weight),
-            (Admin::Ready, State::Down | State::Starting) if persistent => Presence::Absent,
-            (Admin::Drain(Drain { drained: true, .. }), _) if !keep_drained => Presence::Absent,
-            (Admin::Ready | Admin::Drain(_), _) => Presence::Weight(0),
+    pub fn presence(&self, service: &Service) -> Presence {
+        let out = match (self.admin, self.health) {
+            (Admin::Ready, State::Up) => false,
+            (Admin::Ready, State::Down | State::Starting) | (Admin::Maint, _) => {
+                service.persistence.is_some()
+            }
+            (Admin::Drain(drain), _) => drain.drained && !service.scheduler.hashes_flows(),
+        };
+        if out {
+            return Presence::Absent;
         }
+        let factors = Factors {
+            configured: self.definition.weight,
+            share: self.share,
+            serves: self.admin == Admin::Ready && self.health == State::Up,
+            ramp: self.ramp.map_or(WHOLE, Ramp::percent),
+        };
+        Presence::Weight(factors.weight(service.weight_scale()))
+    }
+
+    /// Takes the reason of an order that was given again, if it has one; whether it is another one.
+    pub(crate) fn adopt_reason(&mut self, order: &Order) -> bool {
+        let Some(standing) = &mut self.standing else { return false };
+        let news = order.reason.is_some() && standing.order.reason != order.reason;
+        if news {
+            standing.order = order.clone();
+        }
+        news
     }
 
     /// Whether it drains and has not drained yet.

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod operations;
+mod pace;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.
 fn config(service: &str) -> Config {
@@ -43,6 +44,11 @@ fn key() -> ServiceKey {
 
 fn at(ms: u64) -> Instant {
     Instant::from_start(Duration::from_secs(100) + Duration::from_millis(ms))
+}
+
+/// Somebody, for no reason.
+fn by() -> Order {
+    Order { who: Some("alice".to_owned()), reason: None }
 }
 
 fn outcome(verdict: Verdict) -> Outcome {
@@ -204,11 +210,11 @@ fn what_the_kernel_serves_at_start_is_adopted_as_up() {
 fn a_drain_ends_when_two_counts_in_a_row_find_no_connection() {
     let mut bench = Bench::new(&config(""), &Table::new());
     bench.pass(seconds(1), |_| Verdict::Pass);
-    let drained = bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None);
+    let drained = bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None, by());
     assert_eq!(drained, Ok(Change { changed: true }));
     bench.collect();
     assert_eq!(bench.weights()[0], ("10.0.0.11:80".into(), 0));
-    let again = bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None);
+    let again = bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None, by());
     assert_eq!(again, Ok(Change { changed: false }));
     bench.pass(seconds(2), |_| Verdict::Pass);
     assert_eq!(bench.counted, 4, "every half second");
@@ -228,7 +234,7 @@ fn a_drain_ends_when_two_counts_in_a_row_find_no_connection() {
 fn a_drain_ends_at_its_deadline_with_connections_left() {
     let mut bench = Bench::new(&config(""), &Table::new());
     let (web, web1) = (name("web"), name("web1"));
-    bench.engine.drain_server(bench.now, &web, &web1, Some(seconds(3))).unwrap();
+    bench.engine.drain_server(bench.now, &web, &web1, Some(seconds(3)), by()).unwrap();
     bench.pass(seconds(2), |_| Verdict::Pass);
     bench.count(&[("10.0.0.11:80", 7)]);
     assert_eq!(bench.server("web1").state(), "draining");
@@ -244,10 +250,10 @@ fn a_server_that_is_taken_back_keeps_what_its_checks_said_meanwhile() {
     let mut bench = Bench::new(&config(""), &Table::new());
     bench.pass(seconds(1), |_| Verdict::Pass);
     let (web, web1) = (name("web"), name("web1"));
-    bench.engine.drain_server(bench.now, &web, &web1, None).unwrap();
+    bench.engine.drain_server(bench.now, &web, &web1, None, by()).unwrap();
     bench.pass(seconds(3), |_| Verdict::Fail);
     assert_eq!(bench.server("web1").state(), "draining");
-    bench.engine.ready_server(bench.now, &web, &web1).unwrap();
+    bench.engine.ready_server(bench.now, &web, &web1, by()).unwrap();
     assert_eq!(bench.server("web1").state(), "down");
     bench.pass(seconds(2), |_| Verdict::Pass);
     assert_eq!(bench.weights()[0], ("10.0.0.11:80".into(), 5));
@@ -257,7 +263,7 @@ fn a_server_that_is_taken_back_keeps_what_its_checks_said_meanwhile() {
 fn hash_schedulers_keep_a_drained_server_at_weight_0() {
     let mut bench =
         Bench::new(&config("    scheduler: {name: mh, flags: [fallback]}\n"), &Table::new());
-    bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None).unwrap();
+    bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None, by()).unwrap();
     bench.count(&[]);
     bench.count(&[]);
     assert_eq!(bench.server("web1").state(), "drained");
@@ -274,16 +280,16 @@ fn with_persistence_a_server_that_is_down_is_not_in_the_table() {
 fn a_removal_drains_first_and_can_be_taken_back_until_then() {
     let mut bench = Bench::new(&config(""), &Table::new());
     let (web, web1) = (name("web"), name("web1"));
-    bench.engine.remove_server(bench.now, &web, &web1, None).unwrap();
-    bench.engine.ready_server(bench.now, &web, &web1).unwrap();
+    bench.engine.remove_server(bench.now, &web, &web1, None, by()).unwrap();
+    bench.engine.ready_server(bench.now, &web, &web1, by()).unwrap();
     bench.count(&[]);
     bench.count(&[]);
     assert_eq!(bench.server("web1").state(), "starting");
-    bench.engine.remove_server(bench.now, &web, &web1, None).unwrap();
+    bench.engine.remove_server(bench.now, &web, &web1, None, by()).unwrap();
     bench.count(&[]);
     bench.count(&[]);
     assert!(!bench.engine.pools()[&web].servers().contains_key(&web1));
-    let gone = bench.engine.drain_server(bench.now, &web, &web1, None);
+    let gone = bench.engine.drain_server(bench.now, &web, &web1, None, by());
     assert_eq!(gone, Err(CommandError::NoServer { service: web, server: web1 }));
 }
 
@@ -294,7 +300,7 @@ fn an_outcome_for_a_server_that_is_gone_is_ignored() {
     bench.engine.handle_timeout(bench.now);
     bench.collect();
     assert_eq!(bench.runs.len(), 2);
-    bench.engine.remove_server_now(&name("web"), &name("web1")).unwrap();
+    bench.engine.remove_server_now(&name("web"), &name("web1"), by()).unwrap();
     bench.collect();
     for (id, _) in std::mem::take(&mut bench.runs) {
         bench.engine.check_finished(bench.now, id, outcome(Verdict::Pass));
@@ -318,7 +324,7 @@ fn an_added_server_is_checked_first_and_adding_it_again_is_no_change() {
     let web3 = || added(&config, "web3", "10.0.0.13:80", 2);
     let add = |bench: &mut Bench, server: RealServer| {
         let weight = Some(server.weight);
-        let change = bench.engine.add_server(bench.now, &web, server, weight);
+        let change = bench.engine.add_server(bench.now, &web, server, weight, by());
         bench.collect();
         change
     };
@@ -335,7 +341,7 @@ fn an_added_server_is_checked_first_and_adding_it_again_is_no_change() {
     assert!(matches!(taken, Err(CommandError::NameTaken { .. })), "{taken:?}");
     let taken = add(&mut bench, added(&config, "web4", "10.0.0.13:80", 1));
     assert!(matches!(taken, Err(CommandError::AddressTaken { .. })), "{taken:?}");
-    let nowhere = bench.engine.add_server(bench.now, &name("mail"), web3(), None);
+    let nowhere = bench.engine.add_server(bench.now, &name("mail"), web3(), None, by());
     assert_eq!(nowhere, Err(CommandError::NoService(name("mail"))));
 }
 
@@ -387,14 +393,15 @@ proptest! {
             let verdict = if good { Verdict::Pass } else { Verdict::Fail };
             match step {
                 0 | 1 => bench.pass(seconds(1), |_| verdict),
-                2 => drop(bench.engine.drain_server(bench.now, &web, &web1, None)),
-                3 => drop(bench.engine.ready_server(bench.now, &web, &web1)),
+                2 => drop(bench.engine.drain_server(bench.now, &web, &web1, None, by())),
+                3 => drop(bench.engine.ready_server(bench.now, &web, &web1, by())),
                 4 => bench.count(&[("10.0.0.11:80", connections)]),
                 _ => drop(bench.engine.add_server(
                     bench.now,
                     &web,
                     added(&config, "web1", "10.0.0.11:80", 5),
                     None,
+                    by(),
                 )),
             }
             bench.collect();

@@ -33,6 +33,8 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         forwarding,
         thresholds,
         checks,
+        drain,
+        slow_start,
         real_servers: _,
     } = old;
     // What is marked for a service decides of new connections alone.
@@ -58,6 +60,9 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         )
         .put("forward", forwarding, &new.forwarding, Impact::NewConnections)
         .put("thresholds", thresholds, &new.thresholds, Impact::NewConnections)
+        .put("drain.timeout", &drain.timeout, &new.drain.timeout, Impact::None)
+        .put("drain.idle", &drain.idle, &new.drain.idle, Impact::None)
+        .put("slow_start", slow_start, &new.slow_start, Impact::NewConnections)
         .list("checks", checks, &new.checks, Impact::None);
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use holdfast_health::Policy;
 use ipvs_ctl::model::{
@@ -37,11 +38,36 @@ pub struct Service {
     pub thresholds: Thresholds,
     /// The checks of every server that has none of its own; all must pass. Empty = servers are always up.
     pub checks: Vec<Check>,
+    /// How its servers drain (`services.NAME.drain`).
+    pub drain: DrainPolicy,
+    /// How long the weight of a server that came up takes to rise to its whole (`services.NAME.slow_start`); none = at once.
+    pub slow_start: Option<Duration>,
     /// Its servers by name.
     pub real_servers: BTreeMap<Name, RealServer>,
 }
 
+/// What the drain of a server waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainPolicy {
+    /// It is over after so long even with connections left, where the command says nothing else.
+    pub timeout: Duration,
+    /// Connections of which the kernel can't tell whether they are over, those of UDP all among them, count as over when no client
+    /// has sent a packet for so long.
+    pub idle: Duration,
+}
+
 impl Service {
+    /// What configured weights are multiplied by in the kernel. With a slow start it is 100: a weight of 1 can't rise in steps.
+    pub const fn weight_scale(&self) -> u32 {
+        if self.slow_start.is_some() { 100 } else { 1 }
+    }
+
+    /// The greatest weight that a server can be configured with: [`Destination::WEIGHT_MAX`] in the kernel.
+    pub const fn weight_max(&self) -> u32 {
+        Destination::WEIGHT_MAX / self.weight_scale()
+    }
+
     /// The kernel's service at `key`, which is that of one of [`Self::listen`].
     ///
     /// One-packet scheduling is for UDP: of the services of one pool only those of UDP and of marks have it.

@@ -16,7 +16,7 @@ use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::{suggest, text};
 
-use super::check;
+use super::{check, pace};
 
 /// A service as far as it could be read.
 pub(crate) struct Draft {
@@ -43,6 +43,7 @@ pub(super) fn service<'a>(
     let one_packet = fields.get("one_packet").and_then(|cursor| reader.boolean(&cursor));
     let thresholds = affinity::thresholds(reader, &fields).unwrap_or_default();
     let checks = check::checks(reader, &fields, script_timeout).unwrap_or_default();
+    let (drain, slow_start) = (pace::drain(reader, &fields), pace::slow_start(reader, &fields));
     let mut service = Service {
         name,
         listen,
@@ -54,6 +55,8 @@ pub(super) fn service<'a>(
         forwarding: forwarding.unwrap_or(Forwarding::Nat),
         thresholds,
         checks,
+        drain,
+        slow_start,
         real_servers: BTreeMap::new(),
     };
     // Under an unknown method nothing can be said of the servers' ports.

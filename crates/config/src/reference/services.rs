@@ -62,6 +62,19 @@ section! {
     "services.NAME.persistence.engine" "word", default "none: by address", range "`sip`",
         "Tells clients by the Call-ID of SIP within what `prefix` leaves together. UDP only, and of use with `one_packet`.",
         source "IPVS_SVC_ATTR_PE_NAME, ip_vs_pe_sip; ipvsadm: `--pe`; keepalived: `persistence_engine`";
+    "services.NAME.drain" "mapping", default "all defaults", range "", "What the drain of a server waits for (`holdfast server drain`, `rm`).",
+        source "HAProxy: `set server … state drain`; AWS: deregistration delay";
+    "services.NAME.drain.timeout" "duration", default "`5m`", range "1s to 168h",
+        "A drain is over after so long even with connections left, where the command has no `--timeout`.",
+        source "AWS: `deregistration_delay.timeout_seconds`";
+    "services.NAME.drain.idle" "duration", default "`5s`", range "3s to 1h",
+        "Connections of which the kernel can't tell whether they are over (all of UDP, and those whose client has sent its FIN) count \
+         as over when no client has sent a packet for so long.", source "";
+    "services.NAME.slow_start" "duration", default "off", range "1s to 1h",
+        "A server that comes up gets a tenth of its weight, and a tenth more nine times until so long after. Not where the daemon \
+         adopts it at its start, nor when it is taken back while it still drains. The weights of the service are 100 times the \
+         configured ones in the kernel. Under `wrr wlc sed nq lblc lblcr twos`.",
+        source "HAProxy: `slowstart`; AWS: `slow_start.duration_seconds`";
     "services.NAME.check" "mapping", default "none: servers are always up", range "one of `tcp`, `http`, `exec`",
         "The check of every server that has none of its own: what is tried, and beside it when. `check` stands at a service, at a \
          real server, and in the list `checks`.",

@@ -77,6 +77,21 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
             .help(format!("use the server's {ours} address, or `forward: tunnel`"));
         problems.push(problem);
     }
+    let (weight, max) = (server.weight, service.weight_max());
+    if weight > max {
+        let message = format!(
+            "real server `{}` of service `{}` has the weight {weight}: with `slow_start` it is at most {max}",
+            server.name, service.name
+        );
+        let problem = Problem::new(Code::OutOfRange, message)
+            .at(Spot::Value(server_path(&service.name, &server.name).key("weight")), "")
+            .also(
+                Spot::Key(path.key("slow_start")),
+                "the kernel gets a hundred times the weight, so that it can rise in steps",
+            )
+            .help("only the ratio of weights matters: divide all by the same number");
+        problems.push(problem);
+    }
     if service.listens_on(server.address.ip()) {
         let message = format!(
             "real server `{}` has the virtual address {} of its own service",

@@ -20,6 +20,7 @@ pub(super) fn check(document: &Document, problems: &mut Problems) {
     let mut addresses: BTreeMap<IpAddr, &Name> = BTreeMap::new();
     for (name, draft) in &document.services {
         fallback(draft, problems);
+        slow_start(draft, problems);
         one_family(draft, problems);
         one_port(draft, problems);
         transports::check(draft, problems);
@@ -78,6 +79,29 @@ fn fallback(draft: &Draft, problems: &mut Problems) {
     let problem = Problem::new(Code::NoFallback, message)
         .at(Spot::Value(pool::service_path(&service.name).key("scheduler").key("name")), share)
         .help(format!("write `scheduler: {{name: {scheduler}, flags: [{flags}]}}`"));
+    problems.push(problem);
+}
+
+/// A slow start where weights don't say how many clients a server gets.
+fn slow_start(draft: &Draft, problems: &mut Problems) {
+    let service = &draft.service;
+    let scheduler = &service.scheduler;
+    let why = match scheduler.name() {
+        _ if service.slow_start.is_none() => return,
+        "rr" | "lc" => "gives every server the same share, whatever its weight",
+        "sh" | "dh" | "mh" => {
+            "maps clients to servers by a table that every change of a weight makes anew: each step would move other servers' clients"
+        }
+        "fo" | "ovf" => "reads weights as an order of preference or as limits, not as shares",
+        _ => return,
+    };
+    let path = pool::service_path(&service.name);
+    let problem = Problem::new(
+        Code::SlowStart,
+        format!("service `{}`: `{scheduler}` has no slow start", service.name),
+    )
+    .at(Spot::Key(path.key("slow_start")), format!("`{scheduler}` {why}"))
+    .help("use `wrr` or `wlc`, or remove `slow_start`");
     problems.push(problem);
 }
 

@@ -371,6 +371,26 @@ const SERVICES: &[Case] = &[
         "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    scheduler: mh\n    forward: direct\n    real_servers: {a: 10.0.0.1:80, b: 10.0.0.2:80, c: 10.0.0.3:80}\n",
     ),
     (
+        "HF0540",
+        "mh",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, scheduler: {name: mh, flags: [fallback]}, forward: direct, slow_start: 30s}\n",
+    ),
+    (
+        "HF0540",
+        "rr",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, scheduler: rr, forward: nat, slow_start: 30s}\n",
+    ),
+    (
+        "HF0301",
+        "a weight that slow start makes too large",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, forward: nat, slow_start: 30s, real_servers: {a: {address: 10.0.0.1:80, weight: 21474837}}}\n",
+    ),
+    (
+        "HF0301",
+        "a drain idle for less than the counters take",
+        "services:\n  web: {listen: tcp 192.0.2.10:80, forward: nat, drain: {idle: 1s}}\n",
+    ),
+    (
         "HF0504",
         "direct",
         "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: direct\n    real_servers:\n      web1: 10.0.0.11:8080\n      web2: {address: 10.0.0.12:80}\n",

@@ -1,11 +1,13 @@
 //! The control API's handlers: each turns a request into a message to the director and its answer into JSON.
 
+pub(crate) mod caller;
 mod problem;
 pub(crate) mod server;
 pub(crate) mod socket;
 
 use std::fmt::Debug;
 
+use axum::Extension;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -14,11 +16,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use holdfast_control::{
-    AddServer, Change, Drain, Instance, Problem, Release, RoleChange, Service, Status,
+    AddServer, Change, Drain, Instance, Problem, Release, RoleChange, Service, SetWeight, Status,
+    Why,
 };
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
+use self::caller::Caller;
 use self::problem::Refusal;
 pub(crate) use self::problem::{bad_request, conflict, no_service, not_found, unavailable};
 
@@ -28,7 +32,12 @@ pub(crate) enum Request {
     /// Everything at a glance.
     Status(oneshot::Sender<Status>),
     /// A change of a pool.
-    Command { command: Command, answer: oneshot::Sender<Result<Change, Problem>> },
+    Command {
+        command: Command,
+        /// Whose it is.
+        who: Option<String>,
+        answer: oneshot::Sender<Result<Change, Problem>>,
+    },
     /// A change of who is Active, of an instance or a sync group.
     Role { name: String, verb: RoleVerb, answer: oneshot::Sender<Result<RoleChange, Problem>> },
 }
@@ -49,9 +58,11 @@ pub(crate) enum RoleVerb {
 pub(crate) enum Command {
     Add { service: String, server: AddServer },
     Drain { service: String, server: String, drain: Drain },
-    Ready { service: String, server: String },
+    Ready { service: String, server: String, why: Why },
+    Maint { service: String, server: String, why: Why },
+    Weight { service: String, server: String, weight: SetWeight },
     Remove { service: String, server: String, drain: Drain },
-    RemoveNow { service: String, server: String },
+    RemoveNow { service: String, server: String, drain: Drain },
 }
 
 /// The way from the handlers to the director.
@@ -74,6 +85,8 @@ pub(crate) fn control(requests: Requests) -> Router {
         .route("/v1/services/{service}/servers/{server}", axum::routing::delete(remove))
         .route("/v1/services/{service}/servers/{server}/drain", post(drain))
         .route("/v1/services/{service}/servers/{server}/ready", post(ready))
+        .route("/v1/services/{service}/servers/{server}/maint", post(maint))
+        .route("/v1/services/{service}/servers/{server}/weight", post(weight))
         .fallback(unknown_path)
         .with_state(requests)
 }
@@ -139,27 +152,52 @@ async fn failover(
 
 async fn add(
     State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
     Path(service): Path<String>,
     body: axum::body::Bytes,
 ) -> Result<Json<Change>, Refusal> {
     let server = decode(&body)?;
-    command(&requests, Command::Add { service, server }).await
+    command(&requests, caller, Command::Add { service, server }).await
 }
 
 async fn drain(
     State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
     Path((service, server)): Path<(String, String)>,
     body: axum::body::Bytes,
 ) -> Result<Json<Change>, Refusal> {
     let drain = decode_or_default(&body)?;
-    command(&requests, Command::Drain { service, server, drain }).await
+    command(&requests, caller, Command::Drain { service, server, drain }).await
 }
 
 async fn ready(
     State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
     Path((service, server)): Path<(String, String)>,
+    body: axum::body::Bytes,
 ) -> Result<Json<Change>, Refusal> {
-    command(&requests, Command::Ready { service, server }).await
+    let why = decode_or_default(&body)?;
+    command(&requests, caller, Command::Ready { service, server, why }).await
+}
+
+async fn maint(
+    State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
+    Path((service, server)): Path<(String, String)>,
+    body: axum::body::Bytes,
+) -> Result<Json<Change>, Refusal> {
+    let why = decode_or_default(&body)?;
+    command(&requests, caller, Command::Maint { service, server, why }).await
+}
+
+async fn weight(
+    State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
+    Path((service, server)): Path<(String, String)>,
+    body: axum::body::Bytes,
+) -> Result<Json<Change>, Refusal> {
+    let weight = decode(&body)?;
+    command(&requests, caller, Command::Weight { service, server, weight }).await
 }
 
 /// The query of `DELETE`.
@@ -172,18 +210,20 @@ struct Removal {
 
 async fn remove(
     State(requests): State<Requests>,
+    Extension(caller): Extension<Caller>,
     Path((service, server)): Path<(String, String)>,
     removal: Result<Query<Removal>, axum::extract::rejection::QueryRejection>,
     body: axum::body::Bytes,
 ) -> Result<Json<Change>, Refusal> {
     let Query(removal) =
         removal.map_err(|error| Refusal(bad_request("bad_query", error.body_text())))?;
+    let drain = decode_or_default(&body)?;
     let change = if removal.now {
-        Command::RemoveNow { service, server }
+        Command::RemoveNow { service, server, drain }
     } else {
-        Command::Remove { service, server, drain: decode_or_default(&body)? }
+        Command::Remove { service, server, drain }
     };
-    command(&requests, change).await
+    command(&requests, caller, change).await
 }
 
 async fn metrics(State(requests): State<Requests>) -> Result<Response, Refusal> {
@@ -220,9 +260,14 @@ async fn ask_status(requests: &Requests) -> Result<Status, Refusal> {
     status.await.map_err(stopping)
 }
 
-async fn command(requests: &Requests, command: Command) -> Result<Json<Change>, Refusal> {
+async fn command(
+    requests: &Requests,
+    caller: Caller,
+    command: Command,
+) -> Result<Json<Change>, Refusal> {
     let (answer, change) = oneshot::channel();
-    requests.send(Request::Command { command, answer }).await.map_err(stopping)?;
+    let who = caller.name().await;
+    requests.send(Request::Command { command, who, answer }).await.map_err(stopping)?;
     change.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 

@@ -8,12 +8,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
+use super::caller::Caller;
 use super::problem::as_problem;
 
 /// So many connections are served at once; more wait in the kernel's backlog.
@@ -37,6 +39,9 @@ pub(crate) trait Listener {
 
     /// The next connection.
     fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Who is at the other end of it.
+    fn caller(stream: &Self::Stream) -> Caller;
 }
 
 impl Listener for UnixListener {
@@ -45,6 +50,10 @@ impl Listener for UnixListener {
     async fn next(&self) -> io::Result<Self::Stream> {
         self.accept().await.map(|(stream, _)| stream)
     }
+
+    fn caller(stream: &Self::Stream) -> Caller {
+        stream.peer_cred().map(Caller::of).unwrap_or_default()
+    }
 }
 
 impl Listener for TcpListener {
@@ -52,6 +61,10 @@ impl Listener for TcpListener {
 
     async fn next(&self) -> io::Result<Self::Stream> {
         self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn caller(_stream: &Self::Stream) -> Caller {
+        Caller::default()
     }
 }
 
@@ -63,9 +76,9 @@ pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallibl
         let place = Arc::clone(&places).acquire_owned().await;
         match listener.next().await {
             Ok(stream) => {
-                let router = router.clone();
+                let (router, caller) = (router.clone(), L::caller(&stream));
                 tokio::spawn(async move {
-                    converse(stream, router).await;
+                    converse(stream, router, caller).await;
                     drop(place);
                 });
             }
@@ -77,11 +90,20 @@ pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallibl
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    caller: Caller,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(caller);
+        router.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a control connection ended early"),

@@ -3,17 +3,27 @@
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer};
-use holdfast_control::{self as control, AddServer, Change, Problem};
-use holdfast_engine::{Admin, CommandError, Drain, Origin, Pool, Server};
+use holdfast_control::{self as control, AddServer, Change, Problem, SetWeight};
+use holdfast_engine::{
+    Admin, CommandError, Drain, Order, Origin, Pool, Presence, Server, WeightChange,
+};
 
 use super::Director;
 use crate::api::{Command, bad_request, conflict, no_service, not_found};
 
+/// The longest reason that is kept: it stands in a line of `status`.
+const REASON_MAX: usize = 200;
+
 impl Director {
-    /// Carries out `command` and answers with the server as it is then.
-    pub(super) fn command(&mut self, command: Command) -> Result<Change, Problem> {
+    /// Carries out `command` of the user `who` and answers with the server as it is then.
+    pub(super) fn command(
+        &mut self,
+        command: Command,
+        who: Option<String>,
+    ) -> Result<Change, Problem> {
         let now = holdfast_net::now();
         let mut cancelled = None;
+        let order = |reason| Ok(Order { who, reason: checked_reason(reason)? });
         let (service, server, done) = match command {
             Command::Add { service, server } => {
                 let service = service_name(&service)?;
@@ -23,27 +33,43 @@ impl Director {
                 if self.is_being_removed(&service, &name) {
                     cancelled = Some("its removal was cancelled");
                 }
-                let done = self.engine.add_server(now, &service, server, weight);
+                let done = self.engine.add_server(now, &service, server, weight, order(None)?);
                 (service, name, done)
             }
             Command::Drain { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.drain_server(now, &service, &server, timeout(&drain));
+                let (timeout, order) = (timeout(&drain), order(drain.reason)?);
+                let done = self.engine.drain_server(now, &service, &server, timeout, order);
                 (service, server, done)
             }
-            Command::Ready { service, server } => {
+            Command::Ready { service, server, why } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.ready_server(now, &service, &server);
+                let done = self.engine.ready_server(now, &service, &server, order(why.reason)?);
+                (service, server, done)
+            }
+            Command::Maint { service, server, why } => {
+                let (service, server) = names(&service, &server)?;
+                if self.is_being_removed(&service, &server) {
+                    cancelled = Some("its removal was cancelled");
+                }
+                let done = self.engine.maintain_server(now, &service, &server, order(why.reason)?);
+                (service, server, done)
+            }
+            Command::Weight { service, server, weight } => {
+                let (service, server) = names(&service, &server)?;
+                let to = weight_change(&weight)?;
+                let done = self.engine.weigh_server(&service, &server, to, order(weight.reason)?);
                 (service, server, done)
             }
             Command::Remove { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.remove_server(now, &service, &server, timeout(&drain));
+                let (timeout, order) = (timeout(&drain), order(drain.reason)?);
+                let done = self.engine.remove_server(now, &service, &server, timeout, order);
                 (service, server, done)
             }
-            Command::RemoveNow { service, server } => {
+            Command::RemoveNow { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.remove_server_now(&service, &server);
+                let done = self.engine.remove_server_now(&service, &server, order(drain.reason)?);
                 (service, server, done)
             }
         };
@@ -114,6 +140,7 @@ fn notes(known: Option<(&Pool, &Server)>, in_file: Option<&RealServer>) -> Vec<S
     let removed = known.is_none_or(|(_, server)| removes(server.admin()));
     if let Some((pool, server)) = known {
         let weight = server.definition().weight;
+        notes.extend(rounded(pool, server));
         let of_file = in_file.map(|server| server.weight).filter(|of_file| *of_file != weight);
         if let Some(of_file) = of_file.filter(|_| !removed) {
             notes.push(format!(
@@ -135,7 +162,10 @@ fn notes(known: Option<(&Pool, &Server)>, in_file: Option<&RealServer>) -> Vec<S
             "it is not in the configuration's file: the daemon drains and removes it when it starts again",
         ),
         Some((_, server)) if server.is_out_of_service() => {
-            Some("the drain is forgotten when the daemon stops: the server would be ready again")
+            Some("it is forgotten when the daemon stops: the server would be ready again")
+        }
+        Some((_, server)) if server.share() != 100 => {
+            Some("the share is forgotten when the daemon stops")
         }
         Some(_) | None => None,
     };
@@ -147,6 +177,42 @@ fn notes(known: Option<(&Pool, &Server)>, in_file: Option<&RealServer>) -> Vec<S
         notes.push("`holdfast server ready` takes it back".to_owned());
     }
     notes
+}
+
+/// What became of a share that the kernel's whole numbers can't tell.
+fn rounded(pool: &Pool, server: &Server) -> Option<String> {
+    let (weight, share) = (u64::from(server.definition().weight), u64::from(server.share()));
+    let scale = u64::from(pool.service().weight_scale());
+    let exact = (weight * share * scale).is_multiple_of(100);
+    match pool.presence(server) {
+        Presence::Weight(kernel @ 1..) if !exact && server.ramp_percent().is_none() => {
+            Some(format!(
+                "{share}% of {weight} is no whole number: the kernel has {kernel}; weights of 100 or more leave room for shares"
+            ))
+        }
+        Presence::Weight(_) | Presence::Absent => None,
+    }
+}
+
+/// A reason that can stand in a line.
+fn checked_reason(reason: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(text) = reason else { return Ok(None) };
+    if text.chars().count() > REASON_MAX || text.contains(char::is_control) {
+        let sentence =
+            format!("a reason has at most {REASON_MAX} characters and stands in one line");
+        return Err(bad_request("bad_reason", sentence));
+    }
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+fn weight_change(weight: &SetWeight) -> Result<WeightChange, Problem> {
+    match (weight.weight, weight.percent) {
+        (Some(weight), None) => Ok(WeightChange::To(weight)),
+        (None, Some(percent)) => Ok(WeightChange::Share(percent)),
+        (Some(_), Some(_)) | (None, None) => {
+            Err(bad_request("bad_weight", "say either `weight` or `percent`".to_owned()))
+        }
+    }
 }
 
 fn timeout(drain: &control::Drain) -> Option<Duration> {
@@ -175,6 +241,7 @@ fn problem(error: CommandError) -> Problem {
         CommandError::NameTaken { .. } => conflict("name_taken", detail),
         CommandError::AddressTaken { .. } => conflict("address_taken", detail),
         CommandError::TooMany(_) => conflict("too_many_servers", detail),
+        CommandError::Weight { .. } | CommandError::Share(_) => bad_request("bad_weight", detail),
         error => bad_request("refused", error.to_string()),
     }
 }

@@ -169,7 +169,9 @@ impl Director {
                 });
             }
             Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
-            Request::Command { command, answer } => drop(answer.send(self.command(command))),
+            Request::Command { command, who, answer } => {
+                drop(answer.send(self.command(command, who)));
+            }
         }
     }
 }
@@ -188,30 +190,38 @@ async fn kernel_done(kernel: &mut Option<Kernel>) -> Option<kernel::Done> {
 }
 
 fn log(report: &Report) {
+    let (service, server) = report.subject();
+    let order = report.order();
+    let who = order.and_then(|order| order.who.as_deref());
+    let why = order.and_then(|order| order.reason.as_deref());
     match report {
-        Report::Health { service, server, from, to, reason } => {
+        Report::Health { from, to, reason, .. } => {
             tracing::info!(%service, %server, %from, %to, code = ?reason.code, reason = reason.sentence, "a real server's health changed");
         }
-        Report::Added { service, server } => {
-            tracing::info!(%service, %server, "a real server was added")
+        Report::Added { .. } => {
+            tracing::info!(%service, %server, who, "a real server was added");
         }
-        Report::Found { service, server } => {
-            tracing::warn!(%service, %server, "a real server of the kernel's table is not in the configuration: it drains and is removed")
+        Report::Found { .. } => {
+            tracing::warn!(%service, %server, "a real server of the kernel's table is not in the configuration: it drains and is removed");
         }
-        Report::Weight { service, server, from, to } => {
-            tracing::info!(%service, %server, from, to, "a real server's weight was changed")
+        Report::Weight { from, to, .. } => {
+            let ((from, from_percent), (to, to_percent)) = (*from, *to);
+            tracing::info!(%service, %server, from, from_percent, to, to_percent, who, why, "a real server's weight was changed");
         }
-        Report::Draining { service, server } => {
-            tracing::info!(%service, %server, "a real server drains")
+        Report::Draining { .. } => {
+            tracing::info!(%service, %server, who, why, "a real server drains");
         }
-        Report::Drained { service, server, left } => {
+        Report::Drained { left, .. } => {
             tracing::info!(%service, %server, left, "a real server has drained");
         }
-        Report::Ready { service, server } => {
-            tracing::info!(%service, %server, "a real server was taken back")
+        Report::Maintained { .. } => {
+            tracing::info!(%service, %server, who, why, "a real server is in maintenance");
         }
-        Report::Removed { service, server } => {
-            tracing::info!(%service, %server, "a real server was removed")
+        Report::Ready { .. } => {
+            tracing::info!(%service, %server, who, why, "a real server was taken back");
+        }
+        Report::Removed { .. } => {
+            tracing::info!(%service, %server, who, why, "a real server was removed");
         }
     }
 }

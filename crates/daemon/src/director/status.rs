@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_control::{Check, CheckReason, DaemonInfo, Server, Service, Status, Timing};
-use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence};
+use holdfast_control::{Check, CheckReason, DaemonInfo, Order, Server, Service, Status, Timing};
+use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
+use holdfast_time::Instant;
 use ipvs_ctl::model::{Forwarding, ServiceFlags};
 
 use super::Director;
@@ -54,6 +55,7 @@ impl Director {
             listen: service.listen.iter().map(ToString::to_string).collect(),
             scheduler: format!("{}{}", service.scheduler, flags(service.flags)),
             forward: forwarding(service.forwarding).to_owned(),
+            weight_scale: service.weight_scale(),
             up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
             servers: pool
                 .servers()
@@ -77,8 +79,17 @@ impl Director {
             address: definition.address.to_string(),
             state: server.state().to_owned(),
             admin: admin(server.admin()).to_owned(),
+            order: server.standing().map(|standing| order(standing, now)),
+            drain_ends_in_s: match server.admin() {
+                Admin::Drain(drain) if !drain.drained => {
+                    Some(drain.deadline.saturating_since(now).as_secs())
+                }
+                Admin::Ready | Admin::Drain(_) | Admin::Maint => None,
+            },
             health: server.health().to_string(),
             weight: definition.weight,
+            share_percent: server.share(),
+            ramp_percent: server.ramp_percent(),
             effective_weight: match pool.presence(server) {
                 Presence::Weight(weight) => Some(weight),
                 Presence::Absent => None,
@@ -96,9 +107,15 @@ impl Director {
 const fn admin(admin: Admin) -> &'static str {
     match admin {
         Admin::Ready => "ready",
+        Admin::Maint => "maint",
         Admin::Drain(Drain { then_remove: false, .. }) => "drain",
         Admin::Drain(Drain { then_remove: true, .. }) => "remove",
     }
+}
+
+fn order(standing: &Standing, now: Instant) -> Order {
+    let holdfast_engine::Order { who, reason } = standing.order.clone();
+    Order { who, reason, since_s: now.saturating_since(standing.since).as_secs() }
 }
 
 fn check(view: &CheckView<'_>) -> Check {

@@ -10,7 +10,7 @@ fn adding_a_known_server_keeps_its_weight_and_its_drain_and_cancels_its_removal(
     let (web, web1) = (name("web"), name("web1"));
     let add = |bench: &mut Bench, weight: Option<u32>| {
         let server = added(&config, "web1", "10.0.0.11:80", weight.unwrap_or(1));
-        let change = bench.engine.add_server(bench.now, &web, server, weight);
+        let change = bench.engine.add_server(bench.now, &web, server, weight, by());
         bench.collect();
         change.unwrap().changed
     };
@@ -18,12 +18,18 @@ fn adding_a_known_server_keeps_its_weight_and_its_drain_and_cancels_its_removal(
     assert_eq!(bench.weights()[0].1, 5, "the file's");
     assert!(add(&mut bench, Some(7)));
     assert_eq!(bench.weights()[0].1, 7);
-    let report = Report::Weight { service: web.clone(), server: web1.clone(), from: 5, to: 7 };
+    let report = Report::Weight {
+        service: web.clone(),
+        server: web1.clone(),
+        from: (5, 100),
+        to: (7, 100),
+        order: by(),
+    };
     assert!(bench.reports.contains(&report), "{:?}", bench.reports);
-    bench.engine.drain_server(bench.now, &web, &web1, None).unwrap();
+    bench.engine.drain_server(bench.now, &web, &web1, None, by()).unwrap();
     assert!(!add(&mut bench, None));
     assert_eq!(bench.server("web1").state(), "draining");
-    bench.engine.remove_server(bench.now, &web, &web1, None).unwrap();
+    bench.engine.remove_server(bench.now, &web, &web1, None, by()).unwrap();
     assert!(add(&mut bench, None));
     assert_eq!((bench.server("web1").state(), bench.weights()[0].1), ("up", 7));
 }
@@ -35,7 +41,7 @@ fn a_pool_has_no_more_servers_than_a_file_may_have() {
     let add = |bench: &mut Bench, number: usize| {
         let to = format!("10.1.{}.{}:80", number / 250, number % 250 + 1);
         let server = added(&config, &format!("s{number}"), &to, 1);
-        let change = bench.engine.add_server(bench.now, &name("web"), server, None);
+        let change = bench.engine.add_server(bench.now, &name("web"), server, None, by());
         while bench.engine.poll_action().is_some() {}
         change
     };
@@ -119,21 +125,21 @@ fn what_checks_say_during_a_drain_does_not_restart_its_age() {
     let mut bench = Bench::new(&config(""), &Table::new());
     bench.pass(seconds(2), |_| Verdict::Pass);
     let (web, web1) = (name("web"), name("web1"));
-    bench.engine.drain_server(bench.now, &web, &web1, None).unwrap();
+    bench.engine.drain_server(bench.now, &web, &web1, None, by()).unwrap();
     bench.pass(seconds(4), |_| Verdict::Fail);
     assert_eq!(
         (bench.server("web1").health(), bench.server("web1").state()),
         (State::Down, "draining")
     );
     assert_eq!(bench.server("web1").age(bench.now), seconds(4));
-    bench.engine.ready_server(bench.now, &web, &web1).unwrap();
+    bench.engine.ready_server(bench.now, &web, &web1, by()).unwrap();
     assert_eq!(bench.server("web1").age(bench.now), seconds(0));
 }
 
 #[test]
 fn connections_that_only_receive_are_waited_for_as_long_as_their_clients_send_packets() {
     let mut bench = Bench::new(&config(""), &Table::new());
-    bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None).unwrap();
+    bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None, by()).unwrap();
     let mut count = |packets| {
         let counted = Connections { active: 0, inactive: 1, packets };
         let counts = BTreeMap::from([((key(), address("10.0.0.11:80")), counted)]);
@@ -152,7 +158,7 @@ fn what_the_kernel_has_and_the_file_has_not_drains_and_is_removed() {
     let web = name("web");
     for (called, to) in [("extra", "10.0.0.13:80"), ("web1-old", "10.0.0.14:80")] {
         let server = added(&config, called, to, 3);
-        earlier.engine.add_server(earlier.now, &web, server, None).unwrap();
+        earlier.engine.add_server(earlier.now, &web, server, None, by()).unwrap();
     }
     earlier.pass(seconds(2), |_| Verdict::Pass);
     let kernel = earlier.engine.desired();
@@ -164,7 +170,7 @@ fn what_the_kernel_has_and_the_file_has_not_drains_and_is_removed() {
     assert!(bench.reports.contains(&report), "{:?}", bench.reports);
     // One is wanted after all, and is a server like any that a command adds.
     let wanted = added(&config, "10.0.0.14-80", "10.0.0.14:80", 1);
-    let change = bench.engine.add_server(bench.now, &web, wanted, None);
+    let change = bench.engine.add_server(bench.now, &web, wanted, None, by());
     assert_eq!(change, Ok(Change { changed: true }));
     assert_eq!(bench.server("10.0.0.14-80").origin(), Origin::Runtime);
     assert_eq!(bench.weights()[3], ("10.0.0.14:80".into(), 3), "it was up and is adopted");

@@ -293,7 +293,8 @@ fn weight(server: &Server, scale: u32) -> String {
         Some(weight) if weight % scale.max(1) == 0 => {
             format!("{} ({configured})", weight / scale.max(1))
         }
-        Some(weight) => format!("{:.2} ({configured})", f64::from(weight) / f64::from(scale)),
+        // The scale is 100: the rest are hundredths.
+        Some(weight) => format!("{}.{:02} ({configured})", weight / scale, weight % scale),
         None => format!("- ({configured})"),
     };
     if server.share_percent != 100 {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Sees and steers a Holdfast director.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage, 3 timed out waiting, 78 invalid configuration.
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 timed out waiting, 4 something would change (`plan --exit-code`), 78 invalid configuration.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -47,6 +47,10 @@ pub(crate) enum Command {
     },
     /// Who is active, what is down, why and since when.
     Status,
+    /// What a reload would change, with its impact, and what others have changed in the kernel.
+    Plan(Plan),
+    /// Has the daemon read its configuration again and apply what differs; refused whole when it is invalid (exit code 78).
+    Reload,
     /// Real servers: add, drain, maintain, take back, weigh, remove, list.
     #[command(subcommand)]
     Server(Server),
@@ -66,6 +70,15 @@ pub(crate) struct Check {
     /// Leaves out what depends on this host: interfaces, users, commands.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// A configuration's file in place of the daemon's own; `-` reads standard input.
+    pub(crate) file: Option<PathBuf>,
+    /// Exits with 4 when something would change or has drifted.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use holdfast_control::{RequestError, chain};
 
+use crate::output::Answer;
+
 /// Why a command did not do what it was told.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -13,6 +15,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// What was waited for did not come in time: exit 3.
     TimedOut(String),
+    /// Something would change, and that was asked for: exit 4. The answer is to be printed as always.
+    Changes(Answer),
     /// The configuration is invalid: exit 78 (EX_CONFIG). What is wrong has been printed already.
     InvalidConfiguration,
 }
@@ -24,7 +28,7 @@ impl Failure {
             Self::Failed(sentence) | Self::Usage(sentence) | Self::TimedOut(sentence) => {
                 Some(sentence)
             }
-            Self::InvalidConfiguration => None,
+            Self::Changes(_) | Self::InvalidConfiguration => None,
         }
     }
 
@@ -34,6 +38,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::TimedOut(_) => 3,
+            Self::Changes(_) => 4,
             Self::InvalidConfiguration => 78,
         })
     }

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod failure;
 mod output;
+mod reload;
 mod render;
 mod server;
 mod table;
@@ -25,6 +26,11 @@ fn main() -> ExitCode {
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if let Failure::Changes(answer) = &failure
+                && let Err(failure) = print(answer, output)
+            {
+                return failure.exit_code();
+            }
             if let Some(sentence) = failure.sentence() {
                 // Nobody is left to tell when standard error is closed.
                 drop(writeln!(io::stderr(), "holdfast: {sentence}"));
@@ -40,6 +46,8 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Check(check) => check::check(&check, arguments.output),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
+        Command::Plan(plan) => block_on(reload::plan(&client, &plan, arguments.output)),
+        Command::Reload => block_on(reload::reload(&client, arguments.output)),
         Command::Server(verb) => block_on(server::run(&client, verb)),
         Command::Vrrp(verb) => block_on(vrrp::run(&client, verb)),
     }

@@ -18,6 +18,15 @@ pub(crate) fn status(status: &Status) -> String {
         age(daemon.uptime_s),
         daemon.config
     );
+    let configuration = &daemon.configuration;
+    if let Some(refused) = configuration.last_reload.as_ref().filter(|last| !last.applied) {
+        let _ = writeln!(
+            text,
+            "! the last reload was refused, generation {} runs on: {}",
+            configuration.generation,
+            refused.error.as_deref().unwrap_or("see the log")
+        );
+    }
     if !status.vrrp.is_empty() {
         text.push('\n');
         text.push_str(&instances(&status.vrrp));

@@ -33,6 +33,7 @@ fn example() -> Status {
             version: "0.1.0".into(),
             config: "/etc/holdfast/holdfast.yaml".into(),
             uptime_s: 266_400,
+            configuration: holdfast_control::reload::Configuration::default(),
         },
         vrrp: vec![Instance {
             name: "edge".into(),

@@ -1,5 +1,6 @@
 //! Real servers that are added at run time, under the same rules as those of the file.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipvs_ctl::model::Destination;
@@ -82,6 +83,25 @@ impl RealServer {
 }
 
 impl RealServer {
+    /// Every rule of the file that a server which was added at run time breaks in `service` as a reload has made it; none when it
+    /// could be added now. `virtual_addresses` are those of `config` ([`Config::virtual_addresses`]), for one computation to serve
+    /// many servers. Names and addresses of the service's other servers are not looked at.
+    pub fn misfits(
+        &self,
+        service: &Service,
+        config: &Config,
+        virtual_addresses: &BTreeSet<IpAddr>,
+    ) -> Vec<Diagnostic> {
+        let mut problems = pool::check(service, self);
+        let address = self.address.ip();
+        let taken = virtual_addresses.contains(&address)
+            || config.services.values().any(|service| service.listens_on(address));
+        if !service.listens_on(address) && taken {
+            problems.push(pool::virtual_address(&service.name, self));
+        }
+        problems.into_iter().map(Problem::bare).collect()
+    }
+
     /// A server that the kernel has for a service and no configuration names: under the name that is made of its address, or, where
     /// another server has that name, with the first free number after it. The checks are the service's.
     ///

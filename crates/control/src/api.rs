@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reload::Configuration;
 use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
@@ -40,6 +41,9 @@ pub struct DaemonInfo {
     pub version: String,
     /// The configuration's path.
     pub config: String,
+    /// The configuration that it runs with.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
 }
@@ -244,4 +248,16 @@ pub struct Problem {
     pub detail: String,
     /// A code for programs: `no_such_service`, `HF0142`.
     pub code: String,
+    /// What is wrong with a configuration, where it is about one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// Problem by problem, as `holdfast check -o json` has it.
+    pub diagnostics: Vec<serde_json::Value>,
+    /// The same for people, with the lines of the file.
+    pub report: String,
 }

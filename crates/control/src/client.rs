@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{AddServer, Change, Drain, Problem, Service, SetWeight, Status, Why};
+use crate::reload::{Plan, Reloaded};
 use crate::vrrp::{Instance, Release, RoleChange};
 
 /// An answer longer than this is refused: 64 MiB, some 100,000 real servers.
@@ -21,6 +22,9 @@ const ANSWER_MAX: usize = 64 << 20;
 
 /// A daemon that does not answer within this is taken for hung.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for what reads, checks and applies a whole configuration.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// No name is longer.
 const NAME_MAX: usize = 63;
@@ -62,8 +66,8 @@ pub enum RequestError {
     )]
     Name(String),
     /// The daemon took the request and did not answer in time.
-    #[error("the daemon did not answer within {TIMEOUT:?}")]
-    Timeout,
+    #[error("the daemon did not answer within {0:?}")]
+    Timeout(Duration),
     /// The answer was not one of this API.
     #[error("the daemon's answer was not understood: {0}")]
     Answer(String),
@@ -81,6 +85,23 @@ impl Client {
     /// No daemon, no permission, or an answer that is not of this API.
     pub async fn status(&self) -> Result<Status, RequestError> {
         self.ask(Method::GET, "/v1/status".into(), None::<&()>).await
+    }
+
+    /// What a reload would change, and what others have changed in the kernel. `text` is a configuration; none is the daemon's file.
+    ///
+    /// # Errors
+    /// As [`Self::status`], and when the configuration is invalid or can't be read.
+    pub async fn plan(&self, text: Option<Vec<u8>>) -> Result<Plan, RequestError> {
+        let method = if text.is_some() { Method::POST } else { Method::GET };
+        self.exchange(method, "/v1/plan".into(), text.unwrap_or_default(), RELOAD_TIMEOUT).await
+    }
+
+    /// Reads the daemon's file again and applies what differs.
+    ///
+    /// # Errors
+    /// As [`Self::plan`], and when a change needs a restart. Nothing was changed then.
+    pub async fn reload(&self) -> Result<Reloaded, RequestError> {
+        self.exchange(Method::POST, "/v1/reload".into(), Vec::new(), RELOAD_TIMEOUT).await
     }
 
     /// The VRRP instances.
@@ -217,24 +238,33 @@ impl Client {
         path: String,
         body: Option<&impl Serialize>,
     ) -> Result<T, RequestError> {
-        tokio::time::timeout(TIMEOUT, self.exchange(method, path, body))
-            .await
-            .unwrap_or(Err(RequestError::Timeout))
+        let body = body.map(serde_json::to_vec).transpose().map_err(answer_error)?;
+        self.exchange(method, path, body.unwrap_or_default(), TIMEOUT).await
     }
 
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         path: String,
-        body: Option<&impl Serialize>,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<T, RequestError> {
+        tokio::time::timeout(limit, self.converse(method, path, body))
+            .await
+            .unwrap_or(Err(RequestError::Timeout(limit)))
+    }
+
+    async fn converse<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: String,
+        body: Vec<u8>,
     ) -> Result<T, RequestError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.connect_error(e))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(answer_error)?;
         let connection = tokio::spawn(connection);
-        let body =
-            body.map(serde_json::to_vec).transpose().map_err(answer_error)?.unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(path)

@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! GET    /v1/status                                   Status
+//! GET    /v1/plan                                     Plan: the daemon's file against what runs
+//! POST   /v1/plan                                     a configuration's text → Plan
+//! POST   /v1/reload                                   → Reloaded; 422 with diagnostics when the file is invalid
 //! GET    /v1/vrrp                                     [Instance]
 //! POST   /v1/vrrp/NAME/release                        Release → RoleChange; NAME is an instance or a sync group
 //! POST   /v1/vrrp/NAME/resume                         → RoleChange
@@ -22,11 +25,12 @@
 mod api;
 mod chain;
 mod client;
+pub mod reload;
 mod vrrp;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Drain, Ipvs, Order, Problem, Server,
-    Service, SetWeight, Status, Why,
+    AddServer, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, Ipvs, Order, Problem,
+    Server, Service, SetWeight, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};

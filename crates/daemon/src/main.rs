@@ -8,13 +8,14 @@ mod hooks;
 mod host;
 mod options;
 mod rate;
+mod reload;
 mod signals;
 mod trackers;
 mod vrrp;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -22,6 +23,7 @@ use holdfast_config::Config;
 use ipvs_ctl::model::Table;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -31,6 +33,7 @@ use crate::director::{Director, Kernel, KernelGone, Released};
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::options::Options;
+use crate::reload::{Http, Loaded, Order, Orders, Reloader, Source};
 use crate::signals::Signals;
 use crate::trackers::Watchers;
 use crate::vrrp::VrrpHandle;
@@ -55,7 +58,7 @@ fn start(options: &Options) -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o077));
     let _log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
         .map_err(|error| Failure::new("start the log", error))?;
-    let mut config = host::load(options)?;
+    let (mut config, fingerprint) = host::load(options)?;
     if let Some(socket) = &options.socket {
         config.daemon.control_socket.clone_from(socket);
     }
@@ -64,13 +67,13 @@ fn start(options: &Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new("start the runtime", error))?;
-    let result = runtime.block_on(work(config, &options.config));
+    let result = runtime.block_on(work(Arc::new(config), &fingerprint, options));
     // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
     result
 }
 
-async fn work(config: Config, path: &Path) -> Result<(), Failure> {
+async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Result<(), Failure> {
     capabilities::require().map_err(|error| Failure::new("start", error))?;
     let (_socket, listener) =
         ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
@@ -78,6 +81,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch()?;
+    let hangup = signals::catch_hangup()?;
     let released = Released::read(&config.daemon.state);
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
@@ -87,14 +91,28 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
-    let path = path.display().to_string();
+    let path = options.config.display().to_string();
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
+    let (orders, taken) = mpsc::channel(reload::RELOADS_MAX);
     let node = config.node.clone();
-    let director = Director::new(config, path, kernel, vrrp.remote(), released, tell_hooks);
-    tokio::spawn(api::server::serve(listener, api::control(requests.clone())));
-    if let Some(http) = http {
-        tokio::spawn(api::server::serve(http, api::read_only(requests)));
-    }
+    let loaded = Loaded::first(fingerprint);
+    let has_kernel = kernel.is_some();
+    let director = Director::new(
+        Arc::clone(&config),
+        path,
+        loaded.clone(),
+        kernel,
+        vrrp.remote(),
+        released,
+        tell_hooks,
+    );
+    let api = api::control(requests.clone(), orders.clone());
+    tokio::spawn(api::server::serve(listener, api));
+    let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
+    let source = Source::of(options);
+    let reloader = Reloader::new(source, config, loaded, requests, has_kernel, http);
+    let reloads = reloader.start(taken);
+    tokio::spawn(follow_hangups(hangup, orders));
     tracing::info!(node, "the director works");
     holdfast_telemetry::service_manager::ready("working");
 
@@ -106,6 +124,7 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
         ended = &mut work => Some(ended_early(ended)),
     };
     holdfast_telemetry::service_manager::stopping();
+    reloads.stop().await;
     // A second signal means: now.
     vrrp.stop(STOP_PATIENCE, signals.stop()).await;
     trackers.stop().await;
@@ -116,6 +135,15 @@ async fn work(config: Config, path: &Path) -> Result<(), Failure> {
     }
     tracing::info!(node, "the director has stopped");
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
+}
+
+/// Has the configuration read again at every SIGHUP.
+async fn follow_hangups(mut hangup: Signal, orders: Orders) {
+    while hangup.recv().await.is_some() {
+        if orders.send(Order::Reload(None)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Why the director stopped though nobody told it to.

@@ -10,10 +10,17 @@ pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
-    hangup: Signal,
     user1: Signal,
     user2: Signal,
     alarm: Signal,
+}
+
+/// SIGHUP, caught from now on: the configuration is read again. Those that come faster than they are taken are one.
+///
+/// # Errors
+/// The kernel refuses, which it does not.
+pub(crate) fn catch_hangup() -> Result<Signal, Failure> {
+    signal(SignalKind::hangup()).map_err(|error| Failure::new("catch signals", error))
 }
 
 impl Signals {
@@ -27,15 +34,14 @@ impl Signals {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
             quit: catch(SignalKind::quit())?,
-            hangup: catch(SignalKind::hangup())?,
             user1: catch(SignalKind::user_defined1())?,
             user2: catch(SignalKind::user_defined2())?,
             alarm: catch(SignalKind::alarm())?,
         })
     }
 
-    /// Comes when SIGTERM, SIGINT or SIGQUIT does. SIGHUP is answered with a word in the log, and so are SIGUSR1, SIGUSR2 (which dump
-    /// keepalived's state) and SIGALRM.
+    /// Comes when SIGTERM, SIGINT or SIGQUIT does. SIGUSR1, SIGUSR2 (which dump keepalived's state) and SIGALRM are answered with a word
+    /// in the log.
     pub(crate) async fn stop(&mut self) {
         loop {
             tokio::select! {
@@ -45,9 +51,6 @@ impl Signals {
                 _ = self.user1.recv() => tracing::warn!("SIGUSR1 does nothing: `holdfast status` tells the state"),
                 _ = self.user2.recv() => tracing::warn!("SIGUSR2 does nothing: `holdfast status` tells the state"),
                 _ = self.alarm.recv() => tracing::warn!("SIGALRM does nothing"),
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP reloads nothing: stop the daemon and start it again; the kernel forwards meanwhile");
-                }
             }
         }
     }

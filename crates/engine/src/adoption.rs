@@ -17,7 +17,7 @@ impl Engine {
     pub(crate) fn take_in(&mut self, service: &Name, kernel: &Table, now: Instant) {
         let Some(pool) = self.pools.get(service) else { return };
         let entries = pool.keys().filter_map(|key| kernel.get(&key));
-        let found: BTreeMap<SocketAddr, u32> = entries
+        let mut found: BTreeMap<SocketAddr, u32> = entries
             .flat_map(|entry| entry.destinations.values())
             .filter(|found| fits(&pool.service, found.address))
             .map(|found| {
@@ -26,10 +26,13 @@ impl Engine {
                 (found.address, scaled)
             })
             .collect();
+        for known in pool.servers.values() {
+            found.remove(&known.definition.address);
+        }
         for (address, weight) in found {
             let Some(pool) = self.pools.get(service) else { return };
             // What does not fit into the pool is deleted with what others change.
-            if pool.at(address).is_some() || pool.servers.len() >= SERVERS_MAX {
+            if pool.servers.len() >= SERVERS_MAX {
                 continue;
             }
             let taken = |name: &Name| pool.servers.contains_key(name);

@@ -9,7 +9,7 @@ use holdfast_health::{Code, Reason, State};
 use holdfast_time::Instant;
 
 use crate::drain::Drain;
-use crate::engine::{COUNT_INTERVAL, Engine};
+use crate::engine::Engine;
 use crate::order::{Order, Standing};
 use crate::pool::Pool;
 use crate::report::Report;
@@ -47,6 +47,11 @@ pub enum CommandError {
         /// The name that it has not.
         server: Name,
     },
+    /// A reload has taken the service out of the configuration, and it drains.
+    #[error(
+        "the configuration has service `{0}` no longer: it drains and is then removed; put it back into the file and reload"
+    )]
+    Leaving(Name),
     /// The name is another server's.
     #[error(
         "service `{service}` has a server `{server}` already, at {address}: choose another name, or remove that one first"
@@ -105,7 +110,7 @@ impl Engine {
         weight: Option<u32>,
         order: Order,
     ) -> Result<Change, CommandError> {
-        let pool = self.pool_mut(service)?;
+        let pool = self.staying(service)?;
         if let Some(known) = pool.servers.get(&server.name) {
             if known.definition.address != server.address {
                 return Err(CommandError::NameTaken {
@@ -179,7 +184,7 @@ impl Engine {
     /// Gives `server` no new connections and checks it no more, until [`Self::ready_server`]. Those that it has can end.
     ///
     /// # Errors
-    /// There is no such service or server.
+    /// As [`Self::ready_server`].
     pub fn maintain_server(
         &mut self,
         now: Instant,
@@ -187,6 +192,7 @@ impl Engine {
         server: &Name,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.staying(service)?;
         let known = self.server_mut(service, server)?;
         if known.admin == Admin::Maint {
             let changed = known.adopt_reason(&order);
@@ -210,7 +216,7 @@ impl Engine {
     /// where its service has one; one in maintenance waits for its checks besides.
     ///
     /// # Errors
-    /// There is no such service or server.
+    /// There is no such service or server, or the configuration has the service no longer.
     pub fn ready_server(
         &mut self,
         now: Instant,
@@ -218,6 +224,7 @@ impl Engine {
         server: &Name,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.staying(service)?;
         let known = self.server_mut(service, server)?;
         let before = std::mem::replace(&mut known.admin, Admin::Ready);
         if before == Admin::Ready {
@@ -345,7 +352,7 @@ impl Engine {
         if before == Admin::Maint {
             self.start_checks(service, server, false, now);
         }
-        self.count_at = Some(self.count_at.unwrap_or(now + COUNT_INTERVAL));
+        self.count_soon(now);
         self.report(Report::Draining {
             service: service.clone(),
             server: server.clone(),
@@ -371,6 +378,12 @@ impl Engine {
 
     fn pool_mut(&mut self, service: &Name) -> Result<&mut Pool, CommandError> {
         self.pools.get_mut(service).ok_or_else(|| CommandError::NoService(service.clone()))
+    }
+
+    /// The pool of a service that the configuration has.
+    fn staying(&mut self, service: &Name) -> Result<&mut Pool, CommandError> {
+        let pool = self.pool_mut(service)?;
+        if pool.leaving { Err(CommandError::Leaving(service.clone())) } else { Ok(pool) }
     }
 
     fn server_mut(&mut self, service: &Name, server: &Name) -> Result<&mut Server, CommandError> {

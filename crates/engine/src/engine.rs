@@ -11,7 +11,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 
 use crate::adoption::serves;
 use crate::order::Order;
-use crate::pool::{Connections, Pool};
+use crate::pool::{Connections, Pool, Retiring};
 use crate::report::Report;
 use crate::server::{Admin, CheckView, Origin, Server};
 use crate::weight::WHOLE;
@@ -26,14 +26,14 @@ pub(crate) const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) pools: BTreeMap<Name, Pool>,
-    checks: BTreeMap<CheckId, RunningCheck>,
+    pub(crate) checks: BTreeMap<CheckId, RunningCheck>,
     /// The checks' deadlines, earliest first.
     timers: BTreeSet<(Instant, CheckId)>,
     /// The next raise of each server in slow start, earliest first.
     pub(crate) ramps: BTreeSet<(Instant, (Name, Name))>,
     next_check: CheckId,
-    reconcile_interval: Duration,
-    reconcile_at: Instant,
+    pub(crate) reconcile_interval: Duration,
+    pub(crate) reconcile_at: Instant,
     /// When connections are counted next; none while nothing drains.
     pub(crate) count_at: Option<Instant>,
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
@@ -45,10 +45,10 @@ pub struct Engine {
 pub struct CheckId(u64);
 
 #[derive(Debug)]
-struct RunningCheck {
-    service: Name,
-    server: Name,
-    check: Check,
+pub(crate) struct RunningCheck {
+    pub(crate) service: Name,
+    pub(crate) server: Name,
+    pub(crate) check: Check,
     checker: Checker,
     deadline: Option<Instant>,
     last: Option<Outcome>,
@@ -112,9 +112,7 @@ impl Engine {
             actions: VecDeque::new(),
         };
         for (name, service) in &config.services {
-            engine
-                .pools
-                .insert(name.clone(), Pool { service: service.clone(), servers: BTreeMap::new() });
+            engine.pools.insert(name.clone(), Pool::new(service.clone()));
             for server in service.real_servers.values() {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
@@ -175,6 +173,7 @@ impl Engine {
                 Admin::Drain(drain) => drain.expire(now),
                 Admin::Ready | Admin::Maint => None,
             });
+            self.end_retirements(|_, retiring| retiring.drain.expire(now));
         }
         if self.reconcile_at <= now && !self.pools.is_empty() {
             self.reconcile_at = now + self.reconcile_interval;
@@ -216,6 +215,10 @@ impl Engine {
                 Admin::Ready | Admin::Maint => None,
             }
         });
+        self.end_retirements(|pool, retiring| {
+            let found = pool.count_at(retiring.key, counts);
+            retiring.drain.count(now, found).then_some(0)
+        });
     }
 
     /// Ends every drain of which `over` says so, with the number of connections that are cut short.
@@ -238,7 +241,39 @@ impl Engine {
         for (service, server, left) in ended {
             self.end_drain(&service, &server, left);
         }
-        if !self.pools.values().flat_map(|pool| pool.servers.values()).any(Server::is_draining) {
+        self.count_while_needed();
+    }
+
+    /// Ends every retirement of which `over` says so, with the number of connections that are cut short.
+    fn end_retirements(&mut self, mut over: impl FnMut(&Pool, &mut Retiring) -> Option<u64>) {
+        let mut ended = Vec::new();
+        for (service, pool) in &mut self.pools {
+            let mut retiring = std::mem::take(&mut pool.retiring);
+            retiring.retain_mut(|one| {
+                let left = over(pool, one);
+                ended.extend(left.map(|left| (service.clone(), one.key, left)));
+                left.is_none()
+            });
+            pool.retiring = retiring;
+        }
+        if ended.is_empty() {
+            return;
+        }
+        for (service, listen, left) in ended {
+            self.report(Report::ListenRemoved { service, listen, left });
+        }
+        self.count_while_needed();
+        self.reconcile_soon();
+    }
+
+    /// Lets connections be counted, if that is not to be done already.
+    pub(crate) fn count_soon(&mut self, now: Instant) {
+        self.count_at = Some(self.count_at.unwrap_or(now + COUNT_INTERVAL));
+    }
+
+    /// Counts connections no longer when nothing drains.
+    pub(crate) fn count_while_needed(&mut self) {
+        if !self.pools.values().any(Pool::is_draining) {
             self.count_at = None;
         }
     }
@@ -259,7 +294,7 @@ impl Engine {
     }
 
     /// Puts `server` into the pool of `service`, which must exist, and its checks into the books.
-    fn enrol(
+    pub(crate) fn enrol(
         &mut self,
         service: &Name,
         server: RealServer,
@@ -299,27 +334,65 @@ impl Engine {
         let Some(pool) = self.pools.get_mut(service) else { return };
         let Some(known) = pool.servers.get_mut(server) else { return };
         let checks = known.definition.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
-        let ids: Vec<CheckId> = checks.iter().map(|_| self.next_check.take()).collect();
         (known.health, known.reason) = initial_health(checks.is_empty(), adopted);
-        let because = known.reason.clone();
-        known.checks.clone_from(&ids);
         let initial = if adopted { Initial::Adopted } else { Initial::Down };
-        for (id, check) in ids.into_iter().zip(checks) {
-            let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
-            let checker = Checker::new(check.policy, initial, now, offset);
-            let (service, server) = (service.clone(), server.clone());
-            let because = because.clone();
-            let (deadline, last) = (None, None);
-            self.checks.insert(
-                id,
-                RunningCheck { service, server, check, checker, deadline, last, because },
-            );
+        let began: Vec<CheckId> = checks
+            .into_iter()
+            .map(|check| self.begin_check(service, server, check, initial, now))
+            .collect();
+        self.assign_checks(service, server, began.clone());
+        for id in began {
             self.step_check(id, now, |_| {});
         }
     }
 
+    /// Puts a check of a server into the books; it counts when it has been assigned.
+    pub(crate) fn begin_check(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        check: Check,
+        initial: Initial,
+        now: Instant,
+    ) -> CheckId {
+        let id = self.next_check.take();
+        let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
+        let checker = Checker::new(check.policy, initial, now, offset);
+        let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
+        let because = known.map_or_else(|| checker.reason().clone(), |known| known.reason.clone());
+        let (service, server) = (service.clone(), server.clone());
+        let (deadline, last) = (None, None);
+        let running = RunningCheck { service, server, check, checker, deadline, last, because };
+        self.checks.insert(id, running);
+        id
+    }
+
+    /// Gives a server its checks, which are in the books; those that it had and has no longer are taken out.
+    pub(crate) fn assign_checks(&mut self, service: &Name, server: &Name, ids: Vec<CheckId>) {
+        let pool = self.pools.get_mut(service);
+        let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
+        let before = std::mem::replace(&mut known.checks, ids);
+        let gone: Vec<CheckId> =
+            before.into_iter().filter(|id| !known.checks.contains(id)).collect();
+        for id in gone {
+            self.end_check(id);
+        }
+    }
+
+    /// Takes a check out of the books. An outcome that comes later finds nothing.
+    pub(crate) fn end_check(&mut self, id: CheckId) {
+        if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
+            self.timers.remove(&(at, id));
+        }
+    }
+
     /// Lets a checker take an input, carries out what it answers and notes its new deadline.
-    fn step_check(&mut self, id: CheckId, now: Instant, input: impl FnOnce(&mut Checker)) {
+    pub(crate) fn step_check(
+        &mut self,
+        id: CheckId,
+        now: Instant,
+        input: impl FnOnce(&mut Checker),
+    ) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         input(&mut running.checker);
         while let Some(action) = running.checker.poll_action() {
@@ -354,8 +427,22 @@ impl Engine {
         self.judge(&service, &server, now);
     }
 
+    /// Every check that waits, with its service, its server's address, what it tries and when it runs.
+    #[cfg(test)]
+    pub(crate) fn check_deadlines(
+        &self,
+    ) -> impl Iterator<Item = (Name, SocketAddr, String, Instant)> + '_ {
+        self.timers.iter().filter_map(|(at, id)| {
+            let running = self.checks.get(id)?;
+            let pool = self.pools.get(&running.service)?;
+            let server = pool.servers.get(&running.server)?;
+            let kind = format!("{:?}", running.check.kind);
+            Some((running.service.clone(), server.definition.address, kind, *at))
+        })
+    }
+
     /// Puts together what the checks of a server say.
-    fn judge(&mut self, service: &Name, server: &Name, now: Instant) {
+    pub(crate) fn judge(&mut self, service: &Name, server: &Name, now: Instant) {
         let Some(known) = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server))
         else {
             return;
@@ -397,19 +484,18 @@ impl Engine {
             return;
         }
         pool.service.real_servers.remove(server);
+        let left = pool.leaving && pool.servers.is_empty();
         self.report(Report::Removed { service: service.clone(), server: server.clone(), order });
+        if left {
+            self.pools.remove(service);
+            self.report(Report::ServiceRemoved { service: service.clone() });
+        }
         self.reconcile_soon();
     }
 
     /// Takes the checks of `server` out of the books; a run that is under way counts for nothing.
     pub(crate) fn stop_checks(&mut self, service: &Name, server: &Name) {
-        let pool = self.pools.get_mut(service);
-        let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
-        for id in std::mem::take(&mut known.checks) {
-            if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
-                self.timers.remove(&(at, id));
-            }
-        }
+        self.assign_checks(service, server, Vec::new());
     }
 
     pub(crate) fn report(&mut self, report: Report) {
@@ -446,7 +532,7 @@ impl CheckId {
     }
 }
 
-fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {
+pub(crate) fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {
     match (unchecked, adopted) {
         (true, _) => (
             State::Up,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use holdfast_config::{Listen, Name, Service};
-use ipvs_ctl::model::{Destination, Entry, ServiceKey};
+use ipvs_ctl::model::{Destination, Entry, Family, Forwarding, ServiceKey};
 
+use crate::drain::Drain;
 use crate::server::{Presence, Server};
 
 /// How many connections the kernel has for a destination.
@@ -36,9 +37,31 @@ impl Connections {
 pub struct Pool {
     pub(crate) service: Service,
     pub(crate) servers: BTreeMap<Name, Server>,
+    /// Addresses that the service listened on before a reload: they take no new connections, and go when those that are there have
+    /// ended.
+    pub(crate) retiring: Vec<Retiring>,
+    /// The configuration has the service no longer: it goes with its last server.
+    pub(crate) leaving: bool,
+}
+
+/// An address that a service listens on no longer.
+#[derive(Clone, Debug)]
+pub(crate) struct Retiring {
+    pub(crate) key: ServiceKey,
+    pub(crate) drain: Drain,
 }
 
 impl Pool {
+    /// A pool without servers.
+    pub(crate) const fn new(service: Service) -> Self {
+        Self { service, servers: BTreeMap::new(), retiring: Vec::new(), leaving: false }
+    }
+
+    /// Whether the configuration has it no longer: it goes when its servers have drained.
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// The service; its `real_servers` are those of the pool now, not those of the file.
     pub const fn service(&self) -> &Service {
         &self.service
@@ -49,9 +72,10 @@ impl Pool {
         &self.servers
     }
 
-    /// The kernel's keys of the service, one for each address that it listens on.
+    /// The kernel's keys of the service, one for each address that it listens on, or did and still has connections on.
     pub fn keys(&self) -> impl Iterator<Item = ServiceKey> + '_ {
-        self.service.listen.iter().map(Listen::key)
+        let retiring = self.retiring.iter().map(|retiring| retiring.key);
+        self.service.listen.iter().map(Listen::key).chain(retiring)
     }
 
     /// What the kernel should have of `server`.
@@ -59,7 +83,8 @@ impl Pool {
         server.presence(&self.service)
     }
 
-    /// The entries that the kernel's table should have, one for each address that the service listens on.
+    /// The entries that the kernel's table should have, one for each address that the service listens on, and one without weights
+    /// for each that it did.
     pub fn entries(&self) -> impl Iterator<Item = (ServiceKey, Entry)> + '_ {
         let destinations: BTreeMap<SocketAddr, Destination> = self
             .servers
@@ -72,10 +97,23 @@ impl Pool {
                 Presence::Absent => None,
             })
             .collect();
-        self.keys().map(move |key| {
+        let listens = self.service.listen.len();
+        self.keys().enumerate().map(move |(at, key)| {
+            let fitting = destinations.iter().filter(|(to, _)| self.takes(key, **to));
+            let weighted = fitting.map(|(to, destination)| {
+                let weight = if at < listens { destination.weight } else { 0 };
+                (*to, Destination { weight, ..*destination })
+            });
             let service = self.service.virtual_service(key);
-            (key, Entry { service, destinations: destinations.clone() })
+            (key, Entry { service, destinations: weighted.collect() })
         })
+    }
+
+    /// Whether the kernel takes a destination of this address for `key` as the service forwards now: one of the key's family, but for
+    /// a tunnel. All servers of a configuration are; what drains after a reload may not be.
+    fn takes(&self, key: ServiceKey, to: SocketAddr) -> bool {
+        matches!(self.service.forwarding, Forwarding::Tunnel(_))
+            || key.family() == Family::of(to.ip())
     }
 
     /// The connections of `server` over all addresses that the service listens on.
@@ -87,6 +125,34 @@ impl Pool {
         self.keys()
             .filter_map(|key| counts.get(&(key, server.definition.address)).copied())
             .fold(Connections::default(), Connections::plus)
+    }
+
+    /// The connections of all servers at an address that the service listens on no longer.
+    pub(crate) fn count_at(
+        &self,
+        key: ServiceKey,
+        counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
+    ) -> Connections {
+        let servers = self.servers.values().map(|server| server.definition.address);
+        servers
+            .filter_map(|address| counts.get(&(key, address)).copied())
+            .fold(Connections::default(), Connections::plus)
+    }
+
+    /// Lets no server have more weight than the service takes: what a command gave it before may be more than its settings allow now.
+    pub(crate) fn adapt_weights(&mut self) {
+        let max = self.service.weight_max();
+        for server in self.servers.values_mut().filter(|server| server.definition.weight > max) {
+            server.definition.weight = max;
+        }
+        for definition in self.service.real_servers.values_mut() {
+            definition.weight = definition.weight.min(max);
+        }
+    }
+
+    /// Whether anything of it waits for connections to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        !self.retiring.is_empty() || self.servers.values().any(Server::is_draining)
     }
 
     /// The server that has `address`.

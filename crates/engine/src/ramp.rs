@@ -82,6 +82,32 @@ impl Engine {
         }
     }
 
+    /// Ends every slow start of a service.
+    pub(crate) fn end_ramps(&mut self, service: &Name) {
+        let Some(pool) = self.pools.get(service) else { return };
+        let ramping = pool.servers.iter().filter(|(_, server)| server.ramp.is_some());
+        for server in ramping.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.set_ramp(service, &server, None);
+        }
+    }
+
+    /// Takes the next raise of a server, which is called so, off the timers or puts it there.
+    pub(crate) fn list_ramp(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        ramp: Option<Ramp>,
+        on: bool,
+    ) {
+        let Some(ramp) = ramp else { return };
+        let place = (ramp.next(), (service.clone(), server.clone()));
+        if on {
+            self.ramps.insert(place);
+        } else {
+            self.ramps.remove(&place);
+        }
+    }
+
     /// Makes the raises that are due.
     pub(crate) fn advance_ramps(&mut self, now: Instant) {
         while self.ramps.first().is_some_and(|(at, _)| *at <= now) {

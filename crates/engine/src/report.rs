@@ -4,6 +4,7 @@ use std::fmt;
 
 use holdfast_config::Name;
 use holdfast_health::{Reason, State};
+use ipvs_ctl::model::ServiceKey;
 
 use crate::order::Order;
 use crate::weight::WHOLE;
@@ -92,6 +93,48 @@ pub enum Report {
         /// Who did it, and why.
         order: Order,
     },
+    /// A server is called otherwise: its name was given to another one by the configuration, or the configuration has a name for it.
+    Renamed {
+        /// The service.
+        service: Name,
+        /// Its name before.
+        from: Name,
+        /// Its name now.
+        server: Name,
+    },
+    /// A server that was added by a command does not fit into its service as the configuration has it now: it drains and is removed.
+    Misfit {
+        /// The service.
+        service: Name,
+        /// The server.
+        server: Name,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// The configuration has a service that it had not.
+    ServiceAdded {
+        /// The service.
+        service: Name,
+    },
+    /// The configuration has a service no longer: it goes when its servers have drained.
+    ServiceLeaving {
+        /// The service.
+        service: Name,
+    },
+    /// An address that a service listens on no longer has left the kernel's table.
+    ListenRemoved {
+        /// The service.
+        service: Name,
+        /// The address.
+        listen: ServiceKey,
+        /// How many connections were counted last before the deadline cut them short; 0 when it ended by itself.
+        left: u64,
+    },
+    /// A service is gone.
+    ServiceRemoved {
+        /// The service.
+        service: Name,
+    },
     /// A server left its pool.
     Removed {
         /// The service.
@@ -117,12 +160,18 @@ impl Report {
             Self::Drained { .. } => "server.drained",
             Self::Maintained { .. } => "server.maint",
             Self::Ready { .. } => "server.ready",
+            Self::Renamed { .. } => "server.renamed",
+            Self::Misfit { .. } => "server.misfit",
             Self::Removed { .. } => "server.removed",
+            Self::ServiceAdded { .. } => "service.added",
+            Self::ServiceLeaving { .. } => "service.leaving",
+            Self::ListenRemoved { .. } => "service.left_address",
+            Self::ServiceRemoved { .. } => "service.removed",
         }
     }
 
-    /// The service and the server that it is about.
-    pub const fn subject(&self) -> (&Name, &Name) {
+    /// The service and, where it is about one, the server.
+    pub const fn subject(&self) -> (&Name, Option<&Name>) {
         match self {
             Self::Health { service, server, .. }
             | Self::Added { service, server, .. }
@@ -132,14 +181,28 @@ impl Report {
             | Self::Drained { service, server, .. }
             | Self::Maintained { service, server, .. }
             | Self::Ready { service, server, .. }
-            | Self::Removed { service, server, .. } => (service, server),
+            | Self::Renamed { service, server, .. }
+            | Self::Misfit { service, server, .. }
+            | Self::Removed { service, server, .. } => (service, Some(server)),
+            Self::ServiceAdded { service }
+            | Self::ServiceLeaving { service }
+            | Self::ListenRemoved { service, .. }
+            | Self::ServiceRemoved { service } => (service, None),
         }
     }
 
     /// Who did it and why, where somebody did.
     pub const fn order(&self) -> Option<&Order> {
         match self {
-            Self::Health { .. } | Self::Found { .. } | Self::Drained { .. } => None,
+            Self::Health { .. }
+            | Self::Found { .. }
+            | Self::Drained { .. }
+            | Self::Renamed { .. }
+            | Self::Misfit { .. }
+            | Self::ServiceAdded { .. }
+            | Self::ServiceLeaving { .. }
+            | Self::ListenRemoved { .. }
+            | Self::ServiceRemoved { .. } => None,
             Self::Added { order, .. }
             | Self::Weight { order, .. }
             | Self::Draining { order, .. }
@@ -172,7 +235,14 @@ impl fmt::Display for Report {
             }
             Self::Maintained { .. } => f.write_str("in maintenance, and not checked")?,
             Self::Ready { .. } => f.write_str("taken back")?,
-            Self::Removed { .. } => f.write_str("removed")?,
+            Self::Removed { .. } | Self::ServiceRemoved { .. } => f.write_str("removed")?,
+            Self::Renamed { from, .. } => write!(f, "was called {from} before")?,
+            Self::Misfit { reason, .. } => write!(f, "drains, then is removed: {reason}")?,
+            Self::ServiceAdded { .. } => f.write_str("added")?,
+            Self::ServiceLeaving { .. } => f.write_str("drains, then is removed")?,
+            Self::ListenRemoved { listen, left, .. } => {
+                write!(f, "has left {listen}, with {left} connections left")?
+            }
         }
         self.order().map_or(Ok(()), |order| write!(f, "{order}"))
     }

@@ -14,6 +14,7 @@ use super::*;
 
 mod operations;
 mod pace;
+mod reconfigure;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.
 fn config(service: &str) -> Config {

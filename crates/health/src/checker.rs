@@ -57,6 +57,8 @@ pub enum Initial {
     Down,
     /// It was found in service: it stays there until its check has failed `fall` times in a row.
     Adopted,
+    /// An earlier check has taken it out of service: it stays out until this one has passed `rise` times in a row.
+    Failed,
 }
 
 /// What the check says of the server.
@@ -148,6 +150,10 @@ impl Checker {
             Initial::Adopted => (
                 Standing::Up { failures: 0 },
                 Reason::new(Code::ADOPTED, "in service before its first check"),
+            ),
+            Initial::Failed => (
+                Standing::Down { passes: 0 },
+                Reason::new(Code::INI, "out of service before its first check"),
             ),
         };
         Self {

@@ -38,8 +38,21 @@ pub enum ReadError {
 /// The file can't be read, or the host can't be asked. What is wrong with the configuration is in the outcome.
 pub fn check(path: &Path, node: Option<&str>, offline: bool) -> Result<Outcome, ReadError> {
     let text = read(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
+    check_text(&path.display().to_string(), &text, node, offline)
+}
+
+/// The same of a text that was read already; `file` is the name that diagnostics show.
+///
+/// # Errors
+/// The host can't be asked.
+pub fn check_text(
+    file: &str,
+    text: &[u8],
+    node: Option<&str>,
+    offline: bool,
+) -> Result<Outcome, ReadError> {
     let node = node.map_or_else(facts::short_host_name, ToOwned::to_owned);
-    let mut outcome = parse(&path.display().to_string(), text, &Environment::new(node));
+    let mut outcome = parse(file, text, &Environment::new(node));
     if let Some(config) = outcome.config.as_ref().filter(|_| !offline) {
         let facts = facts(&host::questions(config))?;
         let found = host::check(config, &outcome.source, &facts);

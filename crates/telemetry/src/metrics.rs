@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use holdfast_control::reload::Configuration;
 use holdfast_control::{BfdSession, Instance, Ipvs, Server, Service, Status, Timing, Tracker};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -78,6 +79,7 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     let uptime: Gauge = Gauge::default();
     uptime.set(signed(status.daemon.uptime_s));
     registry.register_with_unit("uptime", "Time since the daemon started", Unit::Seconds, uptime);
+    configuration(&mut registry, &status.daemon.configuration);
     vrrp(&mut registry, &status.vrrp);
     trackers(&mut registry, &status.trackers);
     bfd(&mut registry, &status.bfd);
@@ -107,6 +109,37 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
+}
+
+fn configuration(registry: &mut Registry, configuration: &Configuration) {
+    let fingerprint = vec![("fingerprint", configuration.fingerprint.clone())];
+    registry.register("config", "The configuration that runs", Info::new(fingerprint));
+    let number = |value: u64| -> Gauge {
+        let gauge = Gauge::default();
+        gauge.set(signed(value));
+        gauge
+    };
+    let (generation, loaded) = (configuration.generation, configuration.loaded_at);
+    registry.register("config_generation", "How many configurations have run", number(generation));
+    registry.register_with_unit(
+        "config_loaded_timestamp",
+        "When the configuration that runs was loaded",
+        Unit::Seconds,
+        number(loaded),
+    );
+    let last = configuration.last_reload.as_ref();
+    registry.register(
+        "config_last_reload_successful",
+        "0 while the file that was read last was refused and an older configuration runs",
+        number(u64::from(last.is_none_or(|last| last.applied))),
+    );
+    let total = Totals::default();
+    for (result, count) in
+        [("applied", configuration.reloads_applied), ("refused", configuration.reloads_refused)]
+    {
+        total.get_or_create(&ResultLabels { result: result.to_owned() }).inc_by(count);
+    }
+    registry.register("reloads", "Reloads by result", total);
 }
 
 fn vrrp(registry: &mut Registry, instances: &[Instance]) {
@@ -263,6 +296,7 @@ mod tests {
             version: "0.1.0".into(),
             config: "c".into(),
             uptime_s: 5,
+            configuration: Configuration::default(),
         };
         let timing = Timing {
             late: vec![(Some(1000), 3), (Some(5000), 1), (None, 1)],

@@ -7,6 +7,14 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// The daemon reads its configuration again: `RELOADING=1` with the time, as `Type=notify-reload` wants it. [`ready`] ends it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager could not be told"),
+    }
+}
+
 /// The daemon stops: `STOPPING=1`.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);

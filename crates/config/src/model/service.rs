@@ -58,6 +58,26 @@ pub struct DrainPolicy {
 }
 
 impl Service {
+    /// The service without its servers: cheap, however many there are.
+    #[must_use]
+    pub fn settings(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            listen: self.listen.clone(),
+            scheduler: self.scheduler.clone(),
+            flags: self.flags,
+            one_packet: self.one_packet,
+            persistence: self.persistence,
+            persistence_engine: self.persistence_engine,
+            forwarding: self.forwarding,
+            thresholds: self.thresholds,
+            slow_start: self.slow_start,
+            drain: self.drain,
+            checks: self.checks.clone(),
+            real_servers: BTreeMap::new(),
+        }
+    }
+
     /// What configured weights are multiplied by in the kernel. With a slow start it is 100: a weight of 1 can't rise in steps.
     pub const fn weight_scale(&self) -> u32 {
         if self.slow_start.is_some() { 100 } else { 1 }

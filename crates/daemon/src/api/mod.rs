@@ -10,11 +10,14 @@ use std::fmt::Debug;
 use axum::Extension;
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use holdfast_config::MAX_BYTES;
+use holdfast_config::diff::Change as Difference;
+use holdfast_control::reload::{self, Plan, Reloaded};
 use holdfast_control::{
     AddServer, Change, Drain, Instance, Problem, Release, RoleChange, Service, SetWeight, Status,
     Why,
@@ -24,7 +27,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::caller::Caller;
 use self::problem::Refusal;
-pub(crate) use self::problem::{bad_request, conflict, no_service, not_found, unavailable};
+pub(crate) use self::problem::{
+    bad_request, conflict, no_service, not_found, refused, unavailable,
+};
+use crate::director::{Look, Next};
+use crate::reload::{Order, Orders};
 
 /// What a handler asks of the director.
 #[derive(Debug)]
@@ -38,6 +45,12 @@ pub(crate) enum Request {
         who: Option<String>,
         answer: oneshot::Sender<Result<Change, Problem>>,
     },
+    /// The kernel's table as it is; unanswered without IPVS.
+    Look(oneshot::Sender<Look>),
+    /// What differences of configurations mean to what runs.
+    Foresee { differences: Vec<Difference>, answer: oneshot::Sender<Vec<reload::Change>> },
+    /// Another configuration from now on.
+    Reconfigure { next: Box<Next>, answer: oneshot::Sender<Vec<reload::Change>> },
     /// A change of who is Active, of an instance or a sync group.
     Role { name: String, verb: RoleVerb, answer: oneshot::Sender<Result<RoleChange, Problem>> },
 }
@@ -72,8 +85,14 @@ pub(crate) type Requests = mpsc::Sender<Request>;
 pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// The whole API, for the control socket.
-pub(crate) fn control(requests: Requests) -> Router {
+pub(crate) fn control(requests: Requests, orders: Orders) -> Router {
+    let plan = get(plan).post(plan_of);
+    let reloads = Router::new()
+        .route("/v1/plan", plan.layer(DefaultBodyLimit::max(MAX_BYTES)))
+        .route("/v1/reload", post(reload))
+        .with_state(orders);
     Router::new()
+        .merge(reloads)
         .route("/v1/status", get(status))
         .route("/v1/vrrp", get(vrrp))
         .route("/v1/vrrp/{name}/release", post(release))
@@ -89,6 +108,29 @@ pub(crate) fn control(requests: Requests) -> Router {
         .route("/v1/services/{service}/servers/{server}/weight", post(weight))
         .fallback(unknown_path)
         .with_state(requests)
+}
+
+async fn plan(State(orders): State<Orders>) -> Result<Json<Plan>, Refusal> {
+    foresee(&orders, None).await
+}
+
+async fn plan_of(
+    State(orders): State<Orders>,
+    text: axum::body::Bytes,
+) -> Result<Json<Plan>, Refusal> {
+    foresee(&orders, Some(text)).await
+}
+
+async fn foresee(orders: &Orders, text: Option<axum::body::Bytes>) -> Result<Json<Plan>, Refusal> {
+    let (answer, plan) = oneshot::channel();
+    orders.send(Order::Plan { text, answer }).await.map_err(stopping)?;
+    plan.await.map_err(stopping)?.map(Json).map_err(Refusal)
+}
+
+async fn reload(State(orders): State<Orders>) -> Result<Json<Reloaded>, Refusal> {
+    let (answer, reloaded) = oneshot::channel();
+    orders.send(Order::Reload(Some(answer))).await.map_err(stopping)?;
+    reloaded.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 
 /// What may be read over TCP: nothing that changes anything.

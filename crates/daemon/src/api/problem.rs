@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use holdfast_config::MAX_BYTES;
 use holdfast_control::Problem;
 
 use super::server::BODY_MAX;
@@ -35,7 +36,8 @@ pub(crate) async fn as_problem(response: Response) -> Response {
         let methods = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()).unwrap_or("none");
         ("method_not_allowed", format!("this path does not take this method, but {methods}"))
     } else if status == StatusCode::PAYLOAD_TOO_LARGE {
-        ("body_too_large", format!("the request's body has more than {BODY_MAX} bytes"))
+        let most = format!("{BODY_MAX} bytes, and a configuration {MAX_BYTES}");
+        ("body_too_large", format!("the request's body has more than {most}"))
     } else {
         ("bad_request", "the request was not understood: is its path UTF-8?".to_owned())
     };
@@ -71,11 +73,17 @@ pub(crate) fn unavailable(detail: String) -> Problem {
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
+/// Any other status.
+pub(crate) fn refused(status: StatusCode, code: &str, detail: String) -> Problem {
+    problem(status, code, detail)
+}
+
 fn problem(status: StatusCode, code: &str, detail: String) -> Problem {
     Problem {
         title: status.canonical_reason().unwrap_or("Refused").to_owned(),
         status: status.as_u16(),
         detail,
         code: code.to_owned(),
+        diagnosis: None,
     }
 }

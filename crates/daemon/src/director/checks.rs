@@ -24,6 +24,11 @@ impl Runner {
         Self { script_user: script_user.to_owned(), runs: JoinSet::new(), checks: HashMap::new() }
     }
 
+    /// Lets scripts run as `script_user` from now on.
+    pub(crate) fn set_user(&mut self, script_user: &str) {
+        script_user.clone_into(&mut self.script_user);
+    }
+
     /// Starts one run of `check`.
     pub(crate) fn start(
         &mut self,

@@ -238,6 +238,7 @@ fn problem(error: CommandError) -> Problem {
     match error {
         CommandError::NoService(_) => not_found("no_such_service", detail),
         CommandError::NoServer { .. } => not_found("no_such_server", detail),
+        CommandError::Leaving(_) => conflict("service_leaving", detail),
         CommandError::NameTaken { .. } => conflict("name_taken", detail),
         CommandError::AddressTaken { .. } => conflict("address_taken", detail),
         CommandError::TooMany(_) => conflict("too_many_servers", detail),

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use holdfast_control::reload::Drift;
 use holdfast_control::{Ipvs, chain};
 use holdfast_engine::Connections;
 use holdfast_time::Instant;
@@ -13,6 +14,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, Operation, plan};
 use tokio::sync::{mpsc, oneshot};
 
+use super::drift::drift;
 use super::port_reuse;
 
 /// One job at a time is with the thread, so its queue needs no more room.
@@ -37,6 +39,10 @@ pub(crate) struct Kernel {
     next: Next,
     /// The table that was last made without an error: what differs from it next time, others have changed.
     made: Option<Table>,
+    /// The services that were made or adopted and may be in the kernel still: those that are wanted no longer are removed.
+    owned: BTreeSet<ServiceKey>,
+    /// Who wants to know the table as it is.
+    lookers: Vec<oneshot::Sender<Look>>,
     counts: Counts,
     in_sync_at: Option<Instant>,
     reconciliations: u64,
@@ -46,17 +52,28 @@ pub(crate) struct Kernel {
     foreign: Vec<String>,
 }
 
+/// The kernel's table as it was found.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) table: Table,
+    /// What of it others have changed.
+    pub(crate) drift: Vec<Drift>,
+}
+
 #[derive(Debug, Default)]
 struct Next {
     reconcile: Option<Table>,
     count: bool,
+    look: bool,
 }
 
 /// What the thread is to do.
 #[derive(Debug)]
 enum Job {
-    Reconcile(Table),
+    /// Makes the table so, and removes what else there is of these services.
+    Reconcile(Table, BTreeSet<ServiceKey>),
     Count,
+    Look,
     Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
 }
 
@@ -65,6 +82,7 @@ enum Job {
 pub(crate) enum Done {
     Reconciled { desired: Table, result: Result<Reconciliation, ClientError> },
     Counted(Result<Counts, ClientError>),
+    Looked(Result<Status, ClientError>),
 }
 
 /// What a reconciliation found and did.
@@ -116,6 +134,8 @@ impl Kernel {
             busy: false,
             next: Next::default(),
             made: None,
+            owned: BTreeSet::new(),
+            lookers: Vec::new(),
             counts: Counts::new(),
             in_sync_at: None,
             reconciliations: 0,
@@ -135,6 +155,14 @@ impl Kernel {
     /// Counts connections as soon as the thread is free.
     pub(super) fn count(&mut self) {
         self.next.count = true;
+        self.go_on();
+    }
+
+    /// Tells the table as it is, as soon as the thread is free and all that was wanted before is made. The answer is dropped when the
+    /// kernel can't be asked.
+    pub(super) fn look(&mut self, answer: oneshot::Sender<Look>) {
+        self.lookers.push(answer);
+        self.next.look = true;
         self.go_on();
     }
 
@@ -159,6 +187,10 @@ impl Kernel {
                 tracing::debug!(error = words(&error), "connections could not be counted");
                 None
             }
+            Done::Looked(status) => {
+                self.looked(status);
+                None
+            }
         };
         self.go_on();
         counted
@@ -169,16 +201,45 @@ impl Kernel {
             return;
         }
         let job = match self.next.reconcile.take() {
-            Some(desired) => Job::Reconcile(desired),
+            Some(desired) => {
+                self.owned.extend(desired.keys());
+                Job::Reconcile(desired, self.owned.clone())
+            }
             None if self.next.count => {
                 self.next.count = false;
                 Job::Count
+            }
+            None if self.next.look => {
+                self.next.look = false;
+                Job::Look
             }
             None => return,
         };
         self.busy = self.jobs.try_send(job).is_ok();
         if !self.busy {
             tracing::error!("the IPVS thread has gone: the kernel's table stays as it is");
+        }
+    }
+
+    fn looked(&mut self, status: Result<Status, ClientError>) {
+        let lookers = std::mem::take(&mut self.lookers);
+        let table = match status {
+            Ok(status) => {
+                self.counts = counts(&status);
+                status.table()
+            }
+            Err(error) => {
+                tracing::debug!(error = words(&error), "the table could not be read");
+                return;
+            }
+        };
+        // What has not been made yet is no drift.
+        let owned = Foreign::Keep { owned: &BTreeSet::new() };
+        let undo = self.made.as_ref().map(|made| plan(made, &table, owned)).unwrap_or_default();
+        let drift = drift(&undo, &table);
+        for looker in lookers {
+            // Whoever has gone away needs no answer.
+            drop(looker.send(Look { table: table.clone(), drift: drift.clone() }));
         }
     }
 
@@ -214,6 +275,7 @@ impl Kernel {
                     );
                 }
                 if report.is_clean() {
+                    self.owned = desired.keys().copied().collect();
                     self.made = Some(desired);
                     self.in_sync_at = Some(now);
                 }
@@ -289,11 +351,12 @@ fn sentence(error: &ipvs_ctl::client::OperationError) -> String {
 fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
     for job in queue {
         let done = match job {
-            Job::Reconcile(desired) => {
-                let result = reconcile(&mut client, &desired);
+            Job::Reconcile(desired, owned) => {
+                let result = reconcile(&mut client, &desired, &owned);
                 Done::Reconciled { desired, result }
             }
             Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
+            Job::Look => Done::Looked(client.status()),
             Job::Remove(owned, answer) => {
                 // The director waits for this word and for nothing after it.
                 drop(answer.send(remove(&mut client, &owned)));
@@ -306,12 +369,17 @@ fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) 
     }
 }
 
-fn reconcile(client: &mut Client, desired: &Table) -> Result<Reconciliation, ClientError> {
+fn reconcile(
+    client: &mut Client,
+    desired: &Table,
+    owned: &BTreeSet<ServiceKey>,
+) -> Result<Reconciliation, ClientError> {
     let status = client.status()?;
-    // What else is there is others' business.
-    let operations = plan(desired, &status.table(), Foreign::Keep { owned: &BTreeSet::new() });
+    // What else is there is others' business, but for what was ours.
+    let operations = plan(desired, &status.table(), Foreign::Keep { owned });
     let others = status.services.iter().map(|found| found.service.key);
-    let others = others.filter(|key| !desired.contains_key(key)).map(|key| key.to_string());
+    let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
+    let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
     let foreign = others.chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
     let report = client.apply(&operations)?;
     Ok(Reconciliation { operations, report, counts: counts(&status), foreign })

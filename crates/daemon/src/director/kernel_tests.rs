@@ -54,11 +54,11 @@ fn the_newest_wish_waits_for_the_job_that_is_under_way() {
     }
     kernel.count();
     let job = queue.try_recv();
-    assert!(matches!(&job, Ok(Job::Reconcile(first)) if *first == table(80)), "{job:?}");
+    assert!(matches!(&job, Ok(Job::Reconcile(first, _)) if *first == table(80)), "{job:?}");
     assert!(queue.try_recv().is_err(), "one job at a time");
     kernel.finished(done(&table(80), vec![], vec![]), at(1));
     let job = queue.try_recv();
-    assert!(matches!(&job, Ok(Job::Reconcile(last)) if *last == table(82)), "{job:?}");
+    assert!(matches!(&job, Ok(Job::Reconcile(last, _)) if *last == table(82)), "{job:?}");
     kernel.finished(done(&table(82), vec![], vec![]), at(2));
     assert!(matches!(queue.try_recv(), Ok(Job::Count)));
 }

@@ -9,8 +9,10 @@
 
 mod checks;
 mod commands;
+mod drift;
 mod kernel;
 mod port_reuse;
+mod reconfigure;
 mod released;
 mod roles;
 mod status;
@@ -29,9 +31,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::Request;
 use crate::hooks::HookSender;
+use crate::reload::Loaded;
 use crate::vrrp::{Snapshot, VrrpRemote};
 
-pub(crate) use self::kernel::Kernel;
+pub(crate) use self::kernel::{Kernel, Look};
+pub(crate) use self::reconfigure::Next;
 pub(crate) use self::released::Released;
 
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
@@ -44,8 +48,9 @@ const FOREIGN_MAX: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Director {
     started: Instant,
-    config: Config,
+    config: Arc<Config>,
     config_path: String,
+    loaded: Loaded,
     engine: Engine,
     kernel: Option<Kernel>,
     vrrp: VrrpRemote,
@@ -58,8 +63,9 @@ pub(crate) struct Director {
 impl Director {
     /// A director of `config` over a kernel and its table, which are absent when there is no service.
     pub(crate) fn new(
-        config: Config,
+        config: Arc<Config>,
         config_path: String,
+        loaded: Loaded,
         kernel: Option<(Kernel, Table)>,
         vrrp: VrrpRemote,
         released: Released,
@@ -78,7 +84,8 @@ impl Director {
         }
         let released = Arc::new(Mutex::new(released));
         let runner = checks::Runner::new(&config.daemon.script_user);
-        Self { started: now(), config, config_path, engine, kernel, vrrp, released, hooks, runner }
+        let started = now();
+        Self { started, config, config_path, loaded, engine, kernel, vrrp, released, hooks, runner }
     }
 
     /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
@@ -172,6 +179,16 @@ impl Director {
             Request::Command { command, who, answer } => {
                 drop(answer.send(self.command(command, who)));
             }
+            // Without IPVS the answer is dropped.
+            Request::Look(answer) => {
+                if let Some(kernel) = &mut self.kernel {
+                    kernel.look(answer);
+                }
+            }
+            Request::Foresee { differences, answer } => {
+                drop(answer.send(self.foresee(&differences)));
+            }
+            Request::Reconfigure { next, answer } => drop(answer.send(self.reconfigure(*next))),
         }
     }
 }
@@ -191,37 +208,52 @@ async fn kernel_done(kernel: &mut Option<Kernel>) -> Option<kernel::Done> {
 
 fn log(report: &Report) {
     let (service, server) = report.subject();
+    let server = server.map(tracing::field::display);
     let order = report.order();
     let who = order.and_then(|order| order.who.as_deref());
     let why = order.and_then(|order| order.reason.as_deref());
     match report {
         Report::Health { from, to, reason, .. } => {
-            tracing::info!(%service, %server, %from, %to, code = ?reason.code, reason = reason.sentence, "a real server's health changed");
+            tracing::info!(%service, server, %from, %to, code = ?reason.code, reason = reason.sentence, "a real server's health changed");
         }
         Report::Added { .. } => {
-            tracing::info!(%service, %server, who, "a real server was added");
+            tracing::info!(%service, server, who, "a real server was added");
         }
         Report::Found { .. } => {
-            tracing::warn!(%service, %server, "a real server of the kernel's table is not in the configuration: it drains and is removed");
+            tracing::warn!(%service, server, "a real server of the kernel's table is not in the configuration: it drains and is removed");
         }
         Report::Weight { from, to, .. } => {
             let ((from, from_percent), (to, to_percent)) = (*from, *to);
-            tracing::info!(%service, %server, from, from_percent, to, to_percent, who, why, "a real server's weight was changed");
+            tracing::info!(%service, server, from, from_percent, to, to_percent, who, why, "a real server's weight was changed");
         }
         Report::Draining { .. } => {
-            tracing::info!(%service, %server, who, why, "a real server drains");
+            tracing::info!(%service, server, who, why, "a real server drains");
         }
         Report::Drained { left, .. } => {
-            tracing::info!(%service, %server, left, "a real server has drained");
+            tracing::info!(%service, server, left, "a real server has drained");
         }
         Report::Maintained { .. } => {
-            tracing::info!(%service, %server, who, why, "a real server is in maintenance");
+            tracing::info!(%service, server, who, why, "a real server is in maintenance");
         }
         Report::Ready { .. } => {
-            tracing::info!(%service, %server, who, why, "a real server was taken back");
+            tracing::info!(%service, server, who, why, "a real server was taken back");
         }
         Report::Removed { .. } => {
-            tracing::info!(%service, %server, who, why, "a real server was removed");
+            tracing::info!(%service, server, who, why, "a real server was removed");
         }
+        Report::Renamed { from, .. } => {
+            tracing::info!(%service, server, %from, "a real server is called otherwise");
+        }
+        Report::Misfit { reason, .. } => {
+            tracing::warn!(%service, server, reason, "a real server that a command has added does not fit any more: it drains and is removed");
+        }
+        Report::ServiceAdded { .. } => tracing::info!(%service, "a service was added"),
+        Report::ServiceLeaving { .. } => {
+            tracing::info!(%service, "a service drains and is removed")
+        }
+        Report::ListenRemoved { listen, left, .. } => {
+            tracing::info!(%service, %listen, left, "a service has left an address");
+        }
+        Report::ServiceRemoved { .. } => tracing::info!(%service, "a service was removed"),
     }
 }

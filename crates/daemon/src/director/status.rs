@@ -20,6 +20,7 @@ impl Director {
                 node: self.config.node.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 config: self.config_path.clone(),
+                configuration: self.loaded.view(),
                 uptime_s: now.saturating_since(self.started).as_secs(),
             },
             vrrp: Vec::new(),

@@ -1,0 +1,139 @@
+//! Another configuration for the director: what it would mean to what runs, and its application.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use holdfast_config::diff::{Change, Impact, Sign, Subject};
+use holdfast_config::{Config, Name};
+use holdfast_control::reload as control;
+use holdfast_engine::{Admin, Connections, Drain, Origin, Pool, Server};
+use holdfast_net::now;
+use ipvs_ctl::model::Table;
+
+use super::{Director, Kernel};
+
+/// A configuration that was checked, with what had to be got for it. Its application does not fail.
+#[derive(Debug)]
+pub(crate) struct Next {
+    pub(crate) config: Arc<Config>,
+    /// What differs from the one that runs.
+    pub(crate) differences: Vec<Change>,
+    /// The kernel's IPVS and its table, where the configuration is the first with a service.
+    pub(crate) kernel: Option<(Kernel, Table)>,
+    /// The kernel's table, where a service listens anew and it could be read.
+    pub(crate) table: Option<Table>,
+}
+
+impl Director {
+    /// Goes on with another configuration; what has changed, with what it meant at that moment.
+    pub(super) fn reconfigure(&mut self, next: Next) -> Vec<control::Change> {
+        let Next { config, differences, kernel, table } = next;
+        let changes = self.foresee(&differences);
+        let (kernel, first) = kernel.unzip();
+        if kernel.is_some() {
+            self.kernel = kernel;
+        }
+        let table = first.or(table);
+        self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
+        self.runner.set_user(&config.daemon.script_user);
+        self.config = config;
+        changes
+    }
+
+    /// What `differences` mean to what runs now: how many connections they are about, and what commands have to do with them.
+    pub(super) fn foresee(&self, differences: &[Change]) -> Vec<control::Change> {
+        differences.iter().map(|change| self.foresee_one(change)).collect()
+    }
+
+    fn foresee_one(&self, change: &Change) -> control::Change {
+        let Change { sign, subject, key, text, impact, .. } = change;
+        let (connections, note) = match subject {
+            Subject::Service(name) => (self.connections_of(name, *impact), None),
+            Subject::Server { service, address, .. } => {
+                let known = self.at(service, *address);
+                let connections = known
+                    .filter(|_| *impact == Impact::Connections)
+                    .and_then(|(pool, server)| self.connections(pool, server));
+                (connections, note(*sign, *key, known.map(|(_, server)| server)))
+            }
+            Subject::Node
+            | Subject::Daemon
+            | Subject::Ipvs
+            | Subject::Vrrp
+            | Subject::Instance(_)
+            | Subject::Group(_)
+            | Subject::Tracker(_)
+            | Subject::Interface(_) => (None, None),
+        };
+        control::Change {
+            sign: match sign {
+                Sign::Add => "add",
+                Sign::Remove => "remove",
+                Sign::Change => "change",
+            }
+            .to_owned(),
+            kind: subject.kind().to_owned(),
+            name: subject.name(),
+            key: key.map(str::to_owned),
+            text: text.clone(),
+            impact: word(*impact).to_owned(),
+            connections,
+            note: note.map(str::to_owned),
+        }
+    }
+
+    /// How many connections a service has, where a change is about them.
+    fn connections_of(&self, service: &Name, impact: Impact) -> Option<u64> {
+        let pool = self.engine.pools().get(service).filter(|_| impact == Impact::Connections)?;
+        let all = pool.servers().values().map(|server| self.connections(pool, server));
+        all.flatten().reduce(u64::saturating_add)
+    }
+
+    fn connections(&self, pool: &Pool, server: &Server) -> Option<u64> {
+        let kernel = self.kernel.as_ref()?;
+        let address = server.definition().address;
+        let counted = pool.keys().map(|key| kernel.connections(key, address));
+        let Connections { active, inactive, .. } =
+            counted.fold(Connections::default(), Connections::plus);
+        Some(active.saturating_add(inactive))
+    }
+
+    fn at(&self, service: &Name, address: SocketAddr) -> Option<(&Pool, &Server)> {
+        let pool = self.engine.pools().get(service)?;
+        let found = pool.servers().values().find(|server| server.definition().address == address);
+        found.map(|server| (pool, server))
+    }
+}
+
+/// What commands have to do with a change of a server.
+fn note(sign: Sign, key: Option<&'static str>, known: Option<&Server>) -> Option<&'static str> {
+    match (sign, known) {
+        (Sign::Add, Some(server)) => match (server.admin(), server.origin()) {
+            (Admin::Drain(Drain { then_remove: true, .. }), _) => {
+                Some("it drains to be removed, and is taken back")
+            }
+            (_, Origin::Runtime) => Some("a command has added it: it is the file's from then on"),
+            _ => None,
+        },
+        (Sign::Remove, Some(server)) if server.origin() == Origin::Runtime => {
+            Some("a command has added it: it stays")
+        }
+        (Sign::Change, None) => Some("a command has removed it: it stays removed"),
+        (Sign::Remove, None) => Some("a command has removed it already"),
+        (Sign::Change, Some(server)) if key == Some("weight") && server.is_out_of_service() => {
+            Some("it drains: the weight counts when it is ready again")
+        }
+        _ => None,
+    }
+}
+
+const fn word(impact: Impact) -> &'static str {
+    match impact {
+        Impact::None => "none",
+        Impact::NewConnections => "new_connections",
+        Impact::Connections => "connections",
+        Impact::PeerMustMatch => "peer_must_match",
+        Impact::Transition => "transition",
+        Impact::Restart => "restart",
+    }
+}

@@ -1,0 +1,78 @@
+//! The read-only HTTP listener, which a reload may open, move and close.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use holdfast_control::{Problem, chain};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::{server, unavailable};
+
+/// Where the read-only part of the API is served.
+#[derive(Debug)]
+pub(crate) struct Http {
+    router: Router,
+    address: Option<SocketAddr>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// A listener that stands ready to replace the one that serves.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    /// All stays as it is.
+    Same,
+    /// It serves there from now on, or nowhere.
+    Other(Option<(SocketAddr, TcpListener)>),
+}
+
+impl Http {
+    /// Serves `router` on `listener`, if there is one, at `address`.
+    pub(crate) fn serve(
+        router: Router,
+        address: Option<SocketAddr>,
+        listener: Option<TcpListener>,
+    ) -> Self {
+        let mut http = Self { router, address, task: None };
+        if let Some(listener) = listener {
+            http.start(listener);
+        }
+        http
+    }
+
+    /// Listens on `address` beside what serves now, if that is another address.
+    pub(super) async fn prepare(&self, address: Option<SocketAddr>) -> Result<Prepared, Problem> {
+        if address == self.address {
+            return Ok(Prepared::Same);
+        }
+        let Some(address) = address else { return Ok(Prepared::Other(None)) };
+        match TcpListener::bind(address).await {
+            Ok(listener) => Ok(Prepared::Other(Some((address, listener)))),
+            Err(error) => {
+                let why = chain(&error);
+                let attempt = format!("listen for HTTP on {address} (`daemon.http.listen`): {why}");
+                Err(unavailable(attempt))
+            }
+        }
+    }
+
+    /// Takes no new connections where it has served, and serves at the prepared place. Connections that are there end by themselves.
+    pub(super) fn replace(&mut self, prepared: Prepared) {
+        let Prepared::Other(place) = prepared else { return };
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        self.address = place.as_ref().map(|(address, _)| *address);
+        if let Some((_, listener)) = place {
+            self.start(listener);
+        }
+    }
+
+    fn start(&mut self, listener: TcpListener) {
+        let router = self.router.clone();
+        self.task = Some(tokio::spawn(async move {
+            let never = server::serve(listener, router).await;
+            match never {}
+        }));
+    }
+}

@@ -1,0 +1,318 @@
+//! Another configuration for a daemon that runs: read, checked and compared apart from the loops, then applied as a whole or not at all.
+//!
+//! ```text
+//!  SIGHUP ──────────┐                     ┌─ read, check (a blocking thread)
+//!  POST /v1/reload ─┼─► Reloader::work ───┼─ compare ─► refuse what needs a restart
+//!  GET /v1/plan ────┘   one at a time     ├─ get what may be refused: a kernel, a listener
+//!                                         └─ apply: the director; nothing of it fails
+//! ```
+//! Reloads that are asked for while one is under way are one reload: it reads the file after the last of them was asked for, and
+//! answers all of them.
+
+mod answer;
+mod http;
+mod loaded;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use holdfast_config::diff::{Change, Impact, Subject, changes};
+use holdfast_config::{Config, Outcome};
+use holdfast_control::reload::{Plan, Reloaded};
+use holdfast_control::{Problem, chain};
+use holdfast_engine::listens_anew;
+use ipvs_ctl::model::Table;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
+use self::answer::{invalid, needs_restart, unreadable};
+pub(crate) use self::http::Http;
+pub(crate) use self::loaded::Loaded;
+use crate::api::{Request, Requests, unavailable};
+use crate::director::{Kernel, Next};
+use crate::options::Options;
+
+/// So many reloads and plans wait for the one that is under way; more wait in their handlers.
+pub(crate) const RELOADS_MAX: usize = 64;
+
+/// So many differences of a reload are named in the log.
+const NAMED_MAX: usize = 20;
+
+/// At the daemon's stop, a reload that is under way has this long.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answer to whoever asked for a reload.
+type Answer = oneshot::Sender<Result<Reloaded, Problem>>;
+
+/// What is asked of the reloader.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Reads the file again and applies it; SIGHUP wants no answer.
+    Reload(Option<Answer>),
+    /// Says what a reload would change: of the daemon's file, or of this text.
+    Plan { text: Option<Bytes>, answer: oneshot::Sender<Result<Plan, Problem>> },
+}
+
+/// The way to the reloader.
+pub(crate) type Orders = mpsc::Sender<Order>;
+
+/// What a reload needs of the daemon.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    source: Source,
+    current: Arc<Config>,
+    loaded: Loaded,
+    director: Requests,
+    /// Whether the director has the kernel's IPVS: it is opened for the first service.
+    has_kernel: bool,
+    http: Http,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    node: Option<String>,
+    socket: Option<PathBuf>,
+}
+
+/// The running reloader, to be stopped.
+#[derive(Debug)]
+pub(crate) struct Reloads {
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Source {
+    /// What the command line says of it.
+    pub(crate) fn of(options: &Options) -> Self {
+        let Options { config, node, socket, .. } = options;
+        Self { path: config.clone(), node: node.clone(), socket: socket.clone() }
+    }
+
+    /// Reads and checks the configuration, or checks `text`, on this host.
+    async fn read(&self, text: Option<Bytes>) -> Result<Outcome, Problem> {
+        let source = self.clone();
+        let read = spawn_blocking(move || {
+            let node = source.node.as_deref();
+            match text {
+                None => holdfast_host::check(&source.path, node, false),
+                Some(text) => holdfast_host::check_text("(plan)", &text, node, false),
+            }
+        });
+        let outcome = read.await.map_err(|fault| unreadable(fault.to_string()))?;
+        let mut outcome = outcome.map_err(|error| unreadable(chain(&error)))?;
+        if let (Some(config), Some(socket)) = (&mut outcome.config, &self.socket) {
+            config.daemon.control_socket.clone_from(socket);
+        }
+        Ok(outcome)
+    }
+}
+
+impl Reloads {
+    /// Takes no orders any more; one that is under way is finished first, within a limit.
+    pub(crate) async fn stop(self) {
+        // A reloader that has gone needs no word.
+        let _gone = self.stop.send(());
+        if timeout(STOP_PATIENCE, self.task).await.is_err() {
+            tracing::error!("a reload does not end: it is left");
+        }
+    }
+}
+
+impl Reloader {
+    /// The reloader of a daemon that runs with `current`, over a director that has the kernel's IPVS or not.
+    pub(crate) const fn new(
+        source: Source,
+        current: Arc<Config>,
+        loaded: Loaded,
+        director: Requests,
+        has_kernel: bool,
+        http: Http,
+    ) -> Self {
+        Self { source, current, loaded, director, has_kernel, http }
+    }
+
+    /// Begins to take orders.
+    pub(crate) fn start(self, orders: mpsc::Receiver<Order>) -> Reloads {
+        let (stop, stopped) = oneshot::channel();
+        Reloads { task: tokio::spawn(self.work(orders, stopped)), stop }
+    }
+
+    async fn work(mut self, mut orders: mpsc::Receiver<Order>, mut stop: oneshot::Receiver<()>) {
+        loop {
+            let order = tokio::select! {
+                _ = &mut stop => return,
+                Some(order) = orders.recv() => order,
+                else => return,
+            };
+            let (mut answers, mut plans, mut reloads) = (Vec::new(), Vec::new(), false);
+            let mut next = Some(order);
+            while let Some(order) = next {
+                match order {
+                    Order::Reload(answer) => {
+                        reloads = true;
+                        answers.extend(answer);
+                    }
+                    Order::Plan { text, answer } => plans.push((text, answer)),
+                }
+                next = orders.try_recv().ok();
+            }
+            if reloads {
+                let result = self.reload().await;
+                for answer in answers {
+                    // Whoever has gone away needs no answer, here and below.
+                    drop(answer.send(result.clone()));
+                }
+            }
+            for (text, answer) in plans {
+                drop(answer.send(self.plan(text).await));
+            }
+        }
+    }
+
+    /// Reads the file again and applies what differs; says so to the service manager, in the log and in the status.
+    async fn reload(&mut self) -> Result<Reloaded, Problem> {
+        holdfast_telemetry::service_manager::reloading();
+        let begun = Instant::now();
+        let result = self.try_reload().await;
+        self.loaded.note(result.as_ref().map(drop).map_err(|problem| problem.detail.clone()));
+        let result = result.map(|reloaded| {
+            let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            Reloaded { took_ms, ..reloaded }
+        });
+        match &result {
+            Ok(Reloaded { changes, generation, took_ms, .. }) => {
+                for change in changes.iter().take(NAMED_MAX) {
+                    let (kind, name, text) = (&change.kind, &change.name, &change.text);
+                    let key = change.key.as_deref().unwrap_or_default();
+                    tracing::info!(kind, name, key, change = text, "the configuration differs");
+                }
+                let number = changes.len();
+                tracing::info!(
+                    changes = number,
+                    generation,
+                    took_ms,
+                    "the configuration was reloaded"
+                );
+                holdfast_telemetry::service_manager::ready("working");
+            }
+            Err(problem) => {
+                let (code, why) = (&problem.code, &problem.detail);
+                tracing::error!(
+                    code,
+                    why,
+                    "the reload was refused: nothing was changed, and the configuration that runs goes on"
+                );
+                if let Some(diagnosis) = &problem.diagnosis {
+                    tracing::error!("what is wrong with the configuration:\n{}", diagnosis.report);
+                }
+                holdfast_telemetry::service_manager::ready("working; the last reload was refused");
+            }
+        }
+        result
+    }
+
+    async fn try_reload(&mut self) -> Result<Reloaded, Problem> {
+        let outcome = self.source.read(None).await?;
+        let warnings = outcome.render(false);
+        let fingerprint = outcome.source.fingerprint();
+        let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
+        let differences = changes(&self.current, &new);
+        let refused: Vec<&Change> = differences.iter().filter(|one| is_refused(one)).collect();
+        if !refused.is_empty() {
+            return Err(needs_restart(&refused));
+        }
+        let applied = if differences.is_empty() {
+            Vec::new()
+        } else {
+            self.apply(Arc::new(new), differences).await?
+        };
+        let generation = self.loaded.applied(&fingerprint);
+        let took_ms = 0;
+        Ok(Reloaded { changes: applied, generation, fingerprint, took_ms, warnings })
+    }
+
+    /// Gets everything that may be refused, and then applies the configuration, which is not.
+    async fn apply(
+        &mut self,
+        new: Arc<Config>,
+        differences: Vec<Change>,
+    ) -> Result<Vec<holdfast_control::reload::Change>, Problem> {
+        let opened = self.open_kernel(&new).await?;
+        let table = match &opened {
+            None if listens_anew(&self.current, &new) => self.look().await?.map(|look| look.table),
+            None | Some(_) => None,
+        };
+        let http = self.http.prepare(new.daemon.http).await?;
+        let (answer, applied) = oneshot::channel();
+        let kernel_opened = opened.is_some();
+        let next = Next { config: Arc::clone(&new), differences, kernel: opened, table };
+        let request = Request::Reconfigure { next: Box::new(next), answer };
+        self.director.send(request).await.map_err(stopping)?;
+        let applied = applied.await.map_err(stopping)?;
+        self.has_kernel |= kernel_opened;
+        self.http.replace(http);
+        self.current = new;
+        Ok(applied)
+    }
+
+    /// The kernel's IPVS and its table, where the first service needs it.
+    async fn open_kernel(&self, new: &Config) -> Result<Option<(Kernel, Table)>, Problem> {
+        if self.has_kernel || new.services.is_empty() {
+            return Ok(None);
+        }
+        let opened = spawn_blocking(Kernel::open).await.map_err(stopping)?;
+        opened.map(Some).map_err(|error| {
+            unavailable(format!("open the kernel's IPVS for the first service: {}", chain(&error)))
+        })
+    }
+
+    /// The kernel's table now, and what is wrong with it; none without IPVS.
+    async fn look(&self) -> Result<Option<crate::director::Look>, Problem> {
+        let (answer, look) = oneshot::channel();
+        self.director.send(Request::Look(answer)).await.map_err(stopping)?;
+        // The answer is dropped where there is no kernel to be asked.
+        Ok(look.await.ok())
+    }
+
+    async fn plan(&self, text: Option<Bytes>) -> Result<Plan, Problem> {
+        let outcome = self.source.read(text).await?;
+        let warnings = outcome.render(false);
+        let fingerprint = outcome.source.fingerprint();
+        let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
+        let differences = changes(&self.current, &new);
+        let needs_restart = differences.iter().any(is_refused);
+        let drift = self.look().await?.map(|look| look.drift).unwrap_or_default();
+        let (answer, foreseen) = oneshot::channel();
+        let request = Request::Foresee { differences, answer };
+        self.director.send(request).await.map_err(stopping)?;
+        let changes = foreseen.await.map_err(stopping)?;
+        Ok(Plan { changes, drift, needs_restart, fingerprint, warnings })
+    }
+}
+
+/// Whether a reload that has this difference is refused.
+fn is_refused(change: &Change) -> bool {
+    let vrrp = match change.subject {
+        Subject::Vrrp
+        | Subject::Instance(_)
+        | Subject::Group(_)
+        | Subject::Tracker(_)
+        | Subject::Interface(_) => true,
+        Subject::Node
+        | Subject::Daemon
+        | Subject::Ipvs
+        | Subject::Service(_)
+        | Subject::Server { .. } => false,
+    };
+    vrrp || change.impact == Impact::Restart
+}
+
+/// The director does not answer, whatever the channel says of it.
+fn stopping(_gone: impl std::fmt::Debug) -> Problem {
+    unavailable("the daemon is stopping, or a part of it hangs: see its log".to_owned())
+}

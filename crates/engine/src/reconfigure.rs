@@ -1,0 +1,209 @@
+//! Another configuration for an engine that runs: what differs is applied, and what does not differ notices nothing.
+//!
+//! Three things meet: the configuration as it was, as it is now, and what commands have made of it since. Only what differs between
+//! the two configurations is applied, so what commands did to the rest stands:
+//!
+//! | the configuration            | the pool has it        | then                                                            |
+//! |------------------------------|------------------------|-----------------------------------------------------------------|
+//! | names a server newly         | no                     | it is added, and starts down until its first pass                |
+//! |                              | by a command           | it is the configuration's from now on: its name, weight, checks  |
+//! |                              | and drains to be gone  | it is taken back, with its connections and what its checks say   |
+//! |                              | and drains             | it is the configuration's, and goes on to drain                  |
+//! | names a server no longer     | yes                    | it drains and is removed                                         |
+//! |                              | by a command           | it stays                                                         |
+//! | changes a server             | yes                    | what differs is applied: a weight that does not differ stays     |
+//! |                              | no: a command removed it | it stays removed                                               |
+//! | gives a name to another      | yes                    | the one that had it goes on under a name made of its address     |
+//!
+//! A server is known by its address and port, as it is for the kernel. A check is known by what it tries: with another interval it
+//! goes on, another one begins from what the old one said.
+
+mod service;
+
+use std::collections::BTreeSet;
+
+use holdfast_config::diff::{Pair, pairs};
+use holdfast_config::{Config, Listen, Name, SERVERS_MAX, Service};
+use holdfast_time::Instant;
+use ipvs_ctl::model::{ServiceKey, Table};
+
+use crate::engine::Engine;
+use crate::order::Order;
+use crate::pool::Pool;
+use crate::report::Report;
+use crate::server::{Admin, Origin, Server};
+
+/// A pool may have so many servers beside those of its configuration: those that drain, and those that commands have added. Of what
+/// is beyond it the drains that began first are cut.
+const BESIDES_MAX: usize = SERVERS_MAX;
+
+/// Whether a service listens, by `new`, where it did not by `old`.
+pub fn listens_anew(old: &Config, new: &Config) -> bool {
+    !fresh(&pairs(&old.services, &new.services)).is_empty()
+}
+
+/// The keys of services that listen where they did not.
+fn fresh(pairs: &[Pair<'_, Service>]) -> BTreeSet<ServiceKey> {
+    let mut keys = BTreeSet::new();
+    for pair in pairs {
+        match pair {
+            Pair::Added(service) => keys.extend(service.listen.iter().map(Listen::key)),
+            Pair::Removed(_) => {}
+            Pair::Changed(old, new) => {
+                let had: BTreeSet<ServiceKey> = old.listen.iter().map(Listen::key).collect();
+                keys.extend(new.listen.iter().map(Listen::key).filter(|key| !had.contains(key)));
+            }
+        }
+    }
+    keys
+}
+
+impl Engine {
+    /// Goes on with the configuration `new` in the place of `old`, the one that it has had since it was made or last reconfigured.
+    ///
+    /// What does not differ notices nothing: no timer, no count, no check, and no action either. The kernel's table is to be compared
+    /// only when something of a service differs.
+    ///
+    /// `kernel` is the kernel's table now; it matters to services that listen where they did not ([`listens_anew`]). What is there
+    /// already is adopted as at the start of the daemon. Without it the table that is wanted stands for the one that is there.
+    pub fn reconfigure(
+        &mut self,
+        old: &Config,
+        new: &Config,
+        kernel: Option<&Table>,
+        now: Instant,
+    ) {
+        if old.ipvs.poll != new.ipvs.poll {
+            self.reconcile_interval = new.ipvs.poll;
+            self.reconcile_at = self.reconcile_at.min(now + new.ipvs.poll);
+        }
+        let pairs = pairs(&old.services, &new.services);
+        let before = self.table_at(&fresh(&pairs), kernel);
+        let taken: BTreeSet<ServiceKey> =
+            new.services.values().flat_map(|service| &service.listen).map(Listen::key).collect();
+        for pair in &pairs {
+            if let Pair::Removed(service) = pair {
+                self.retire_service(&service.name, &taken, now);
+            }
+        }
+        for pair in &pairs {
+            match pair {
+                Pair::Removed(_) => {}
+                Pair::Changed(old, new) => self.change_service(old, new, &taken, now),
+                Pair::Added(service) => self.add_service(service, &before, now),
+            }
+        }
+        for pair in &pairs {
+            if let Pair::Changed(_, service) | Pair::Added(service) = pair {
+                // What was at an address that it has from another service drains.
+                self.take_in(&service.name, &before, now);
+                self.cut_surplus(service, now);
+            }
+        }
+        self.remove_misfits(new, now);
+        if !pairs.is_empty() {
+            self.count_while_needed();
+            self.reconcile_soon();
+        }
+    }
+
+    /// The table before the change, of the services of `keys`.
+    fn table_at(&self, keys: &BTreeSet<ServiceKey>, kernel: Option<&Table>) -> Table {
+        if keys.is_empty() {
+            return Table::new();
+        }
+        let mut table = kernel.map_or_else(|| self.desired(), Clone::clone);
+        table.retain(|key, _| keys.contains(key));
+        table
+    }
+
+    /// A service that is new. At an address that another service had, servers that were up are adopted as up.
+    fn add_service(&mut self, service: &Service, before: &Table, now: Instant) {
+        let name = &service.name;
+        if self.pools.get(name).is_some_and(Pool::is_leaving) {
+            self.revive_service(service, now);
+            return;
+        }
+        self.pools.insert(name.clone(), Pool::new(service.clone()));
+        self.report(Report::ServiceAdded { service: name.clone() });
+        for server in service.real_servers.values() {
+            let adopted = crate::adoption::serves(service, server, before);
+            self.enrol(name, server.clone(), Origin::Config, adopted, now);
+        }
+    }
+
+    /// Lets a service that the configuration has no longer end with its connections. Addresses of it that other services have now are
+    /// theirs at once.
+    fn retire_service(&mut self, name: &Name, taken: &BTreeSet<ServiceKey>, now: Instant) {
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        pool.leaving = true;
+        pool.service.listen.retain(|listen| !taken.contains(&listen.key()));
+        pool.retiring.retain(|retiring| !taken.contains(&retiring.key));
+        let nowhere = pool.service.listen.is_empty() && pool.retiring.is_empty();
+        if nowhere || pool.servers.is_empty() {
+            self.drop_pool(name);
+            return;
+        }
+        let servers: Vec<Name> = pool.servers.keys().cloned().collect();
+        let order = || Order::own("its service is in the configuration no longer");
+        self.report(Report::ServiceLeaving { service: name.clone() });
+        for server in servers {
+            // It is there: it was listed above.
+            drop(self.remove_server(now, name, &server, None, order()));
+        }
+    }
+
+    fn drop_pool(&mut self, name: &Name) {
+        let Some(pool) = self.pools.remove(name) else { return };
+        for (server, known) in pool.servers {
+            self.list_ramp(name, &server, known.ramp, false);
+            known.checks.into_iter().for_each(|id| self.end_check(id));
+        }
+        self.report(Report::ServiceRemoved { service: name.clone() });
+    }
+
+    /// Lets servers drain and go that commands have added, or that drain anyway, and that the configuration's rules forbid now.
+    fn remove_misfits(&mut self, config: &Config, now: Instant) {
+        let mut found = Vec::new();
+        let mut addresses = None;
+        for (service, pool) in self.pools.iter().filter(|(_, pool)| !pool.leaving) {
+            let added =
+                |known: &Server| known.origin == Origin::Runtime && known.admin == Admin::Ready;
+            for (server, known) in pool.servers.iter().filter(|(_, known)| added(known)) {
+                let addresses = addresses.get_or_insert_with(|| config.virtual_addresses());
+                if let Some(rule) =
+                    known.definition.misfits(&pool.service, config, addresses).first()
+                {
+                    found.push((service.clone(), server.clone(), rule.message.clone()));
+                }
+            }
+        }
+        for (service, server, reason) in found {
+            // It is there: it was found above.
+            let order = Order::own(&reason);
+            drop(self.remove_server(now, &service, &server, None, order));
+            self.report(Report::Misfit { service, server, reason });
+        }
+    }
+
+    /// Cuts the drains that began first where a pool has become too large.
+    fn cut_surplus(&mut self, service: &Service, now: Instant) {
+        let Some(pool) = self.pools.get(&service.name) else { return };
+        let most = service.real_servers.len().saturating_add(BESIDES_MAX);
+        let surplus = pool.servers.len().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        let mut oldest: Vec<_> = pool
+            .servers
+            .iter()
+            .filter(|(_, server)| server.is_draining())
+            .map(|(name, server)| (std::cmp::Reverse(server.age(now)), name.clone()))
+            .collect();
+        oldest.sort();
+        for (_, server) in oldest.into_iter().take(surplus) {
+            let order = Order::own("too many servers drain in this pool");
+            self.forget(&service.name, &server, order);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! A service that a new configuration changes, and its servers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use holdfast_config::diff::{Pair, servers};
+use holdfast_config::{Check, Listen, Name, RealServer, Service};
+use holdfast_health::{Event, Initial, State};
+use holdfast_time::Instant;
+use ipvs_ctl::model::ServiceKey;
+
+use crate::drain::Drain;
+use crate::engine::{CheckId, Engine, initial_health};
+use crate::order::Order;
+use crate::pool::Retiring;
+use crate::report::Report;
+use crate::server::{Admin, Origin, Server};
+
+impl Engine {
+    /// Applies what differs between two versions of a service.
+    pub(super) fn change_service(
+        &mut self,
+        old: &Service,
+        new: &Service,
+        taken: &BTreeSet<ServiceKey>,
+        now: Instant,
+    ) {
+        let settings = new.settings();
+        if old.settings() != settings {
+            self.change_settings(settings, taken, now);
+        }
+        self.change_servers(&new.name, &servers(old, new), now);
+        if new.slow_start.is_none() {
+            self.end_ramps(&new.name);
+        }
+        if old.checks != new.checks {
+            self.renew_service_checks(&new.name, now);
+        }
+    }
+
+    /// Takes a service back that was leaving: what the configuration names of it serves again, the rest goes on to drain.
+    pub(super) fn revive_service(&mut self, service: &Service, now: Instant) {
+        if let Some(pool) = self.pools.get_mut(&service.name) {
+            pool.leaving = false;
+        }
+        self.report(Report::ServiceAdded { service: service.name.clone() });
+        self.change_settings(
+            service.settings(),
+            &service.listen.iter().map(Listen::key).collect(),
+            now,
+        );
+        let named: Vec<_> = service.real_servers.values().map(Pair::Added).collect();
+        self.change_servers(&service.name, &named, now);
+        self.renew_service_checks(&service.name, now);
+    }
+
+    /// Gives a service other settings. Addresses that it listens on no longer keep their connections until those have ended, unless
+    /// another service has the address now.
+    fn change_settings(&mut self, settings: Service, taken: &BTreeSet<ServiceKey>, now: Instant) {
+        let Some(pool) = self.pools.get_mut(&settings.name) else { return };
+        let real_servers = std::mem::take(&mut pool.service.real_servers);
+        let before = std::mem::replace(&mut pool.service, settings);
+        pool.service.real_servers = real_servers;
+        pool.adapt_weights();
+        pool.retiring.retain(|retiring| !taken.contains(&retiring.key));
+        let left: Vec<ServiceKey> =
+            before.listen.iter().map(Listen::key).filter(|key| !taken.contains(key)).collect();
+        if left.is_empty() || pool.servers.is_empty() {
+            return;
+        }
+        let policy = pool.service.drain;
+        let drain = Drain::new(now + policy.timeout, policy.idle, true);
+        pool.retiring.extend(left.into_iter().map(|key| Retiring { key, drain }));
+        self.count_soon(now);
+    }
+
+    /// Applies what differs between the servers of two versions of a service: names that are free first, so that servers may exchange
+    /// theirs.
+    fn change_servers(&mut self, service: &Name, pairs: &[Pair<'_, RealServer>], now: Instant) {
+        let names = self.locate(service, pairs);
+        let mut arrivals = Vec::new();
+        for (pair, name) in pairs.iter().zip(names) {
+            match (pair, name) {
+                (Pair::Removed(_), Some(name)) => self.withdraw(service, &name, now),
+                // A command has removed it: it is left so.
+                (Pair::Removed(_) | Pair::Changed(..), None) => {}
+                (Pair::Changed(old, new), Some(name)) => {
+                    arrivals.push((self.take_out(service, &name), Some(*old), *new));
+                }
+                (Pair::Added(new), name) => {
+                    let known = name.and_then(|name| self.take_out(service, &name));
+                    arrivals.push((known, None, *new));
+                }
+            }
+        }
+        for (known, old, new) in arrivals {
+            self.make_way(service, &new.name);
+            match known {
+                Some(known) => self.put_back(service, known, old, new, now),
+                None => {
+                    self.admit(service, new.clone(), Origin::Config, false, now);
+                    let order = Order::own("in the configuration");
+                    let (service, server) = (service.clone(), new.name.clone());
+                    self.report(Report::Added { service, server, order });
+                }
+            }
+        }
+    }
+
+    /// The names that a pool has for the servers of `pairs`, as far as it has them. It is searched as a whole only for those that are
+    /// not found by their names.
+    fn locate(&self, service: &Name, pairs: &[Pair<'_, RealServer>]) -> Vec<Option<Name>> {
+        let Some(pool) = self.pools.get(service) else { return vec![None; pairs.len()] };
+        let mut index: Option<BTreeMap<SocketAddr, &Name>> = None;
+        let find = |server: &RealServer| {
+            let known = pool.servers.get(&server.name);
+            if known.is_some_and(|known| known.definition.address == server.address) {
+                return Some(server.name.clone());
+            }
+            let all = pool.servers.iter().map(|(name, known)| (known.definition.address, name));
+            let index = index.get_or_insert_with(|| all.collect());
+            index.get(&server.address).map(|name| (*name).clone())
+        };
+        let servers = pairs.iter().map(|pair| match pair {
+            Pair::Added(server) | Pair::Removed(server) | Pair::Changed(server, _) => *server,
+        });
+        servers.map(find).collect()
+    }
+
+    /// Lets a server that the configuration names no longer drain and go, unless a command has added it.
+    fn withdraw(&mut self, service: &Name, server: &Name, now: Instant) {
+        let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
+        if known.is_some_and(|known| known.origin == Origin::Config) {
+            // It is there: it was found above.
+            let order = Order::own("in the configuration no longer");
+            drop(self.remove_server(now, service, server, None, order));
+        }
+    }
+
+    /// Takes a server out of its pool, with its checks still in the books.
+    fn take_out(&mut self, service: &Name, name: &Name) -> Option<Server> {
+        let pool = self.pools.get_mut(service)?;
+        pool.service.real_servers.remove(name);
+        let known = pool.servers.remove(name)?;
+        self.list_ramp(service, name, known.ramp, false);
+        Some(known)
+    }
+
+    /// Lets whoever has `name` go on under a name that is made of its address.
+    fn make_way(&mut self, service: &Name, name: &Name) {
+        let Some(mut server) = self.take_out(service, name) else { return };
+        let Some(pool) = self.pools.get(service) else { return };
+        let taken = |other: &Name| other == name || pool.servers.contains_key(other);
+        let address = server.definition.address;
+        let Some(renamed) = RealServer::found(address, server.definition.weight, taken) else {
+            return;
+        };
+        server.definition.name = renamed.name;
+        self.insert(service, name, server);
+    }
+
+    /// Puts a server into its pool under the name that it has, and tells its checks; `before` is the name that it had.
+    fn insert(&mut self, service: &Name, before: &Name, server: Server) {
+        let name = server.definition.name.clone();
+        for id in &server.checks {
+            if let Some(running) = self.checks.get_mut(id) {
+                running.server.clone_from(&name);
+            }
+        }
+        if let Some(pool) = self.pools.get_mut(service) {
+            pool.service.real_servers.insert(name.clone(), server.definition.clone());
+            let ramp = server.ramp;
+            pool.servers.insert(name.clone(), server);
+            self.list_ramp(service, &name, ramp, true);
+        }
+        if *before != name {
+            let (service, from) = (service.clone(), before.clone());
+            self.report(Report::Renamed { service, from, server: name });
+        }
+    }
+
+    /// Puts a server back that was taken out, as the configuration has it now.
+    fn put_back(
+        &mut self,
+        service: &Name,
+        mut known: Server,
+        old: Option<&RealServer>,
+        new: &RealServer,
+        now: Instant,
+    ) {
+        let before = known.definition.name.clone();
+        let weight = known.definition.weight;
+        known.definition = new.clone();
+        if old.is_some_and(|old| old.weight == new.weight) {
+            known.definition.weight = weight;
+        }
+        let to = known.definition.weight;
+        let returns =
+            old.is_none() && matches!(known.admin, Admin::Drain(drain) if drain.then_remove);
+        if old.is_none() {
+            known.origin = Origin::Config;
+        }
+        if returns {
+            known.admin = Admin::Ready;
+            known.standing = None;
+            known.since = now;
+        }
+        let share = known.share;
+        self.insert(service, &before, known);
+        let (service, server) = (service.clone(), new.name.clone());
+        self.renew_checks(&service, &server, now);
+        let order = || Order::own("in the configuration");
+        if returns {
+            let (service, server, order) = (service.clone(), server.clone(), order());
+            self.report(Report::Ready { service, server, order });
+        }
+        if weight != to {
+            let (from, to) = ((weight, share), (to, share));
+            self.report(Report::Weight { service, server, from, to, order: order() });
+        }
+    }
+
+    /// Gives the service's checks to every server that has none of its own.
+    fn renew_service_checks(&mut self, service: &Name, now: Instant) {
+        let Some(pool) = self.pools.get(service) else { return };
+        let without = pool.servers.iter().filter(|(_, server)| server.definition.checks.is_none());
+        let names: Vec<Name> = without.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.renew_checks(service, &name, now);
+        }
+    }
+
+    /// Gives a server the checks that the configuration has for it now. One that tries the same goes on where it is, at another pace
+    /// if that differs; one that is new begins from what the server's checks have said so far.
+    fn renew_checks(&mut self, service: &Name, server: &Name, now: Instant) {
+        let Some(pool) = self.pools.get(service) else { return };
+        // One in maintenance gets its checks when it is taken back.
+        let known = pool.servers.get(server).filter(|known| known.admin != Admin::Maint);
+        let Some(known) = known else { return };
+        let wanted = known.definition.checks.as_ref().unwrap_or(&pool.service.checks);
+        let has = |id: &CheckId| self.checks.get(id).map(|running| &running.check);
+        if known.checks.len() == wanted.len()
+            && known.checks.iter().zip(wanted).all(|(id, check)| has(id) == Some(check))
+        {
+            return;
+        }
+        let (wanted, health) = (wanted.clone(), known.health);
+        let mut free = known.checks.clone();
+        let mut ids = Vec::new();
+        let mut began = Vec::new();
+        for check in wanted {
+            let same = |id: &CheckId| has_kind(self, *id, &check);
+            if let Some(at) = free.iter().position(same) {
+                let id = free.swap_remove(at);
+                self.repace(id, check, now);
+                ids.push(id);
+            } else {
+                let id = self.begin_check(service, server, check, initial(health), now);
+                ids.push(id);
+                began.push(id);
+            }
+        }
+        let unchecked = ids.is_empty();
+        self.assign_checks(service, server, ids);
+        for id in began {
+            self.step_check(id, now, |_| {});
+        }
+        self.judge(service, server, now);
+        let known = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server));
+        if let Some(known) = known.filter(|_| unchecked) {
+            (_, known.reason) = initial_health(true, false);
+        }
+    }
+
+    /// Lets a check go on at another pace, if it is another.
+    fn repace(&mut self, id: CheckId, check: Check, now: Instant) {
+        let Some(running) = self.checks.get_mut(&id) else { return };
+        if running.check == check {
+            return;
+        }
+        let policy = check.policy;
+        running.check = check;
+        self.step_check(id, now, |checker| checker.handle(now, Event::Reconfigure(policy)));
+    }
+}
+
+fn has_kind(engine: &Engine, id: CheckId, check: &Check) -> bool {
+    engine.checks.get(&id).is_some_and(|running| running.check.kind == check.kind)
+}
+
+/// What a check begins with on a server that counts as `health`.
+const fn initial(health: State) -> Initial {
+    match health {
+        State::Up => Initial::Adopted,
+        State::Down => Initial::Failed,
+        State::Starting => Initial::Down,
+    }
+}

@@ -3,15 +3,18 @@
 //! The kernel's messages are folded into [`Interfaces`], and an event is told only for what is different then: the first
 //! reading, a repeated message and a resynchronisation all look the same to the caller. When the kernel had to drop messages
 //! (ENOBUFS), everything is listed again once the queue is empty, and the differences are told.
+//!
+//! It never holds its caller up after [`LinkMonitor::open`]: messages and the parts of a listing are read in turns of
+//! [`DATAGRAMS_PER_TURN`], between which the caller does something else.
+
+mod listing;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 
+use self::listing::{Listing, Progress};
 use crate::answer::Answer;
 use crate::link_state::{Interfaces, LinkEvent, parse};
 use crate::netlink::{RouteSocket, messages};
@@ -20,6 +23,9 @@ use crate::netlink::{RouteSocket, messages};
 const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 /// Room for some thousand messages, a host's whole start; beyond it they are lost and everything is listed again.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// So many datagrams are read before [`LinkMonitor::recv`] says that there is nothing more for now: a flood of messages, or a list of
+/// ten thousand interfaces, takes several turns of the caller's.
+const DATAGRAMS_PER_TURN: usize = 16;
 
 /// Watches the links and addresses of the network namespace that it was opened in.
 #[derive(Debug)]
@@ -29,8 +35,11 @@ pub struct LinkMonitor {
     interfaces: Interfaces,
     /// What was read and not yet told: the differences of one datagram (64 KiB) or of one listing.
     pending: VecDeque<LinkEvent>,
-    /// Messages were lost since the last listing.
+    /// Messages were lost, and no listing was begun since.
     stale: bool,
+    listing: Option<Listing>,
+    /// So many datagrams are read yet in this turn.
+    left: usize,
     resynchronisations: u64,
 }
 
@@ -49,17 +58,22 @@ impl LinkMonitor {
     /// As [`LinkMonitor::open`].
     pub fn open_with_receive_buffer(bytes: usize) -> Result<Self, MonitorError> {
         let opened = |errno| MonitorError::Open { answer: Answer::of_netlink(errno) };
-        let mut monitor = Self {
-            // Heard first and listed second, so that no change falls in between.
-            events: RouteSocket::for_events(GROUPS, bytes).map_err(opened)?,
-            requests: RouteSocket::for_requests().map_err(opened)?,
-            interfaces: Interfaces::default(),
-            pending: VecDeque::new(),
+        let listed = |errno| MonitorError::List { answer: Answer::of_netlink(errno) };
+        // Heard first and listed second, so that no change falls in between.
+        let events = RouteSocket::for_events(GROUPS, bytes).map_err(opened)?;
+        let mut requests = RouteSocket::for_requests().map_err(opened)?;
+        let target = listing::all(&mut requests).map_err(listed)?;
+        let mut interfaces = Interfaces::default();
+        Ok(Self {
+            events,
+            requests,
+            pending: interfaces.become_like(&target),
+            interfaces,
             stale: false,
+            listing: None,
+            left: DATAGRAMS_PER_TURN,
             resynchronisations: 0,
-        };
-        monitor.list().map_err(|errno| MonitorError::List { answer: Answer::of_netlink(errno) })?;
-        Ok(monitor)
+        })
     }
 
     /// The interfaces as they are known: what all events lead to, including those that [`LinkMonitor::recv`] has still to tell.
@@ -72,51 +86,89 @@ impl LinkMonitor {
         self.resynchronisations
     }
 
-    /// The next event; none when there is nothing more to tell now. Ask until it is none before waiting for the descriptor.
+    /// The next event; none when there is nothing more to tell in this turn. Ask until it is none before waiting for the descriptors.
     ///
     /// # Errors
-    /// The kernel failed to answer. The monitor stays usable and tries again at the next call.
+    /// The kernel failed to answer, or nothing stays as it is for long enough. The monitor stays usable and tries again at the next
+    /// call, which is best made a little later.
     pub fn recv(&mut self) -> Result<Option<LinkEvent>, MonitorError> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Ok(Some(event));
             }
-            match self.events.receive() {
-                Ok(datagram) => {
-                    let changes = messages(datagram).filter_map(|m| parse(m.kind, m.payload));
-                    self.pending.extend(changes.filter_map(|change| self.interfaces.apply(change)));
+            let more = if self.left == 0 { Ok(false) } else { self.read() };
+            match more {
+                Ok(true) => self.left -= 1,
+                // What was not read is found at the next turn, for the descriptors are readable still.
+                Ok(false) => {
+                    self.left = DATAGRAMS_PER_TURN;
+                    return Ok(None);
                 }
-                // Go on reading: the kernel queues nothing more until its queue was found empty, and only then is a list complete.
-                Err(Errno::ENOBUFS) => self.stale = true,
-                Err(Errno::EAGAIN) if self.stale => self.resynchronise()?,
-                Err(Errno::EAGAIN) => return Ok(None),
-                Err(errno) => {
-                    return Err(MonitorError::Receive { answer: Answer::of_netlink(errno) });
+                Err(error) => {
+                    self.left = DATAGRAMS_PER_TURN;
+                    return Err(error);
                 }
             }
         }
     }
 
-    fn resynchronise(&mut self) -> Result<(), MonitorError> {
-        self.list().map_err(|errno| MonitorError::List { answer: Answer::of_netlink(errno) })?;
-        self.stale = false;
-        self.resynchronisations += 1;
-        Ok(())
+    /// What becomes readable when there is something for [`LinkMonitor::recv`]. They change: ask before each wait.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(self.events.as_fd())
+            .chain(self.listing.as_ref().map(|_| self.requests.as_fd()))
     }
 
-    fn list(&mut self) -> Result<(), Errno> {
-        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let mut listed = self.requests.dump(&links, parse)?;
-        listed.extend(self.requests.dump(&addresses, parse)?);
-        self.pending.extend(self.interfaces.become_like(&Interfaces::listed(listed)));
-        Ok(())
+    /// Reads one datagram, of messages first; false when there is none now.
+    fn read(&mut self) -> Result<bool, MonitorError> {
+        match self.events.receive() {
+            Ok(datagram) => {
+                for change in messages(datagram).filter_map(|m| parse(m.kind, m.payload)) {
+                    if let Some(listing) = &mut self.listing {
+                        listing.hear(&change);
+                    }
+                    self.pending.extend(self.interfaces.apply(change));
+                }
+                Ok(true)
+            }
+            // Go on reading: the kernel queues nothing more until its queue was found empty, and only then is a list complete.
+            Err(Errno::ENOBUFS) => {
+                self.stale = true;
+                self.listing.iter_mut().for_each(Listing::give_up);
+                Ok(true)
+            }
+            Err(Errno::EAGAIN) => self.list_on().inspect_err(|_| self.stale = true),
+            Err(errno) => Err(MonitorError::Receive { answer: Answer::of_netlink(errno) }),
+        }
     }
-}
 
-impl AsFd for LinkMonitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
+    /// Begins the listing that is due, or reads on in the one under way; false when there is nothing to read now.
+    fn list_on(&mut self) -> Result<bool, MonitorError> {
+        let Self { requests, listing, stale, .. } = self;
+        let refused = |errno| MonitorError::List { answer: Answer::of_netlink(errno) };
+        let under_way = match listing {
+            Some(listing) => listing,
+            None if !*stale => return Ok(false),
+            None => {
+                let begun = Listing::begin(requests).map_err(refused)?;
+                *stale = false;
+                listing.insert(begun)
+            }
+        };
+        match under_way.read(requests).map_err(refused)? {
+            Progress::Waits => Ok(false),
+            Progress::Read => Ok(true),
+            Progress::Vain => {
+                *listing = None;
+                // Where messages were lost once more it is begun again; where nothing stays as it is, later.
+                if *stale { Ok(true) } else { Err(MonitorError::Overtaken) }
+            }
+            Progress::Complete(target) => {
+                *listing = None;
+                self.pending.extend(self.interfaces.become_like(&target));
+                self.resynchronisations += 1;
+                Ok(true)
+            }
+        }
     }
 }
 
@@ -136,6 +188,9 @@ pub enum MonitorError {
         /// What the kernel answered.
         answer: Answer,
     },
+    /// So much changes that no list was complete.
+    #[error("list links and addresses: they change faster than they can be listed")]
+    Overtaken,
     /// The changes could not be heard.
     #[error("receive changes of links and addresses: {answer}")]
     Receive {

@@ -241,6 +241,8 @@ fn parse_address(kind: u16, payload: &[u8]) -> Option<Change> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interfaces {
     by_index: BTreeMap<IfIndex, InterfaceState>,
+    /// Which addresses are known: an interface may have thousands, of which most messages tell of a new one.
+    addresses: BTreeSet<(IfIndex, IpNet)>,
 }
 
 impl Interfaces {
@@ -281,13 +283,18 @@ impl Interfaces {
             }
             Change::LinkGone(index) => {
                 let gone = self.by_index.remove(&index)?;
+                for one in &gone.addresses {
+                    self.addresses.remove(&(index, one.address));
+                }
                 Some(LinkEvent::LinkRemoved(gone.link.interface))
             }
             Change::Address(index, address) => self.apply_address(index, address),
             Change::AddressGone(index, address) => {
                 let state = self.by_index.get_mut(&index)?;
-                let position = state.addresses.iter().position(|one| one.address == address)?;
-                state.addresses.remove(position);
+                if !self.addresses.remove(&(index, address)) {
+                    return None;
+                }
+                state.addresses.retain(|one| one.address != address);
                 let interface = state.link.interface.clone();
                 Some(LinkEvent::AddressRemoved { interface, address })
             }
@@ -308,10 +315,15 @@ impl Interfaces {
 
     fn apply_address(&mut self, index: IfIndex, address: InterfaceAddress) -> Option<LinkEvent> {
         let state = self.by_index.get_mut(&index)?;
-        match state.addresses.iter_mut().find(|one| one.address == address.address) {
-            Some(known) if *known == address => return None,
-            Some(known) => *known = address,
-            None => state.addresses.push(address),
+        if self.addresses.insert((index, address.address)) {
+            state.addresses.push(address);
+        } else {
+            let mut all = state.addresses.iter_mut();
+            let known = all.find(|one| one.address == address.address)?;
+            if *known == address {
+                return None;
+            }
+            *known = address;
         }
         let interface = state.link.interface.clone();
         Some(LinkEvent::Address { interface, address })
@@ -319,26 +331,32 @@ impl Interfaces {
 
     /// Becomes `target`, and says by which events: what is gone first, so that a name is free before it is taken again.
     pub(crate) fn become_like(&mut self, target: &Self) -> VecDeque<LinkEvent> {
+        let mut events = VecDeque::new();
         let mut changes = Vec::new();
-        for (index, state) in &self.by_index {
-            match target.by_index.get(index) {
-                None => changes.push(Change::LinkGone(*index)),
-                Some(wanted) => changes.extend(
-                    state
-                        .addresses
-                        .iter()
-                        .filter(|one| wanted.addresses.iter().all(|w| w.address != one.address))
-                        .map(|one| Change::AddressGone(*index, one.address)),
-                ),
+        for (index, state) in &mut self.by_index {
+            if !target.by_index.contains_key(index) {
+                changes.push(Change::LinkGone(*index));
+                continue;
+            }
+            let stays = |one: &InterfaceAddress| target.addresses.contains(&(*index, one.address));
+            for one in state.addresses.extract_if(.., |one| !stays(one)) {
+                self.addresses.remove(&(*index, one.address));
+                let interface = state.link.interface.clone();
+                events.push_back(LinkEvent::AddressRemoved { interface, address: one.address });
             }
         }
         for (index, wanted) in &target.by_index {
             let Link { interface, admin_up, up, mac, mtu } = wanted.link.clone();
             let name = Some(interface.name);
             changes.push(Change::Link { index: *index, name, admin_up, up, mac, mtu: Some(mtu) });
-            changes.extend(wanted.addresses.iter().map(|one| Change::Address(*index, *one)));
+            let known = self.by_index.get(index).into_iter().flat_map(|state| &state.addresses);
+            let known: BTreeMap<IpNet, &InterfaceAddress> =
+                known.map(|one| (one.address, one)).collect();
+            let news = wanted.addresses.iter().filter(|one| known.get(&one.address) != Some(one));
+            changes.extend(news.map(|one| Change::Address(*index, *one)));
         }
-        changes.into_iter().filter_map(|change| self.apply(change)).collect()
+        events.extend(changes.into_iter().filter_map(|change| self.apply(change)));
+        events
     }
 }
 

@@ -23,7 +23,7 @@ const RECEIVE_LEN: usize = 64 << 10;
 /// Requests per system call. Each may be answered by one error, and that many fit into the default receive buffer.
 const BATCH: usize = 64;
 /// A dump that changes under the reader is begun again this often; then what was read is taken, for its watcher hears the changes.
-const DUMP_ATTEMPTS: usize = 5;
+pub(crate) const DUMP_ATTEMPTS: usize = 5;
 /// The kernel answers while the request is being sent. A kernel that has not within this time is reported instead of waited for.
 const ANSWER_TIMEOUT_S: i64 = 5;
 
@@ -103,16 +103,16 @@ impl RouteSocket {
         Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_LEN] })
     }
 
-    /// Receives one datagram from the kernel.
+    /// Receives one datagram from the kernel; a socket for requests waits for it.
     pub(crate) fn receive(&mut self) -> Result<&[u8], Errno> {
+        self.receive_with(MsgFlags::empty())
+    }
+
+    fn receive_with(&mut self, flags: MsgFlags) -> Result<&[u8], Errno> {
         let length = loop {
             let mut slices = [IoSliceMut::new(&mut self.buffer)];
-            let received = recvmsg::<NetlinkAddr>(
-                self.socket.as_raw_fd(),
-                &mut slices,
-                None,
-                MsgFlags::empty(),
-            );
+            let received =
+                recvmsg::<NetlinkAddr>(self.socket.as_raw_fd(), &mut slices, None, flags);
             let message = match received {
                 Ok(message) => message,
                 Err(Errno::EINTR) => continue,
@@ -205,27 +205,32 @@ impl RouteSocket {
         request: RouteNetlinkMessage,
         read: impl Fn(u16, &[u8]) -> Option<T>,
     ) -> Result<(Vec<T>, bool), Errno> {
+        let mut dump = self.begin_dump(request)?;
+        let mut listed = Vec::new();
+        loop {
+            let datagram = self.receive()?;
+            if dump.take(datagram, |kind, payload| listed.extend(read(kind, payload)))? {
+                return Ok((listed, dump.is_consistent()));
+            }
+        }
+    }
+
+    /// Asks for everything that `request` lists. A socket has one dump at a time.
+    pub(crate) fn begin_dump(&mut self, request: RouteNetlinkMessage) -> Result<Dump, Errno> {
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, NLM_F_DUMP);
         self.send(&bytes)?;
-        let sequence = self.sequence;
-        let mut listed = Vec::new();
-        let mut consistent = true;
-        loop {
-            for message in messages(self.receive()?) {
-                if message.sequence != sequence {
-                    continue;
-                }
-                consistent &= message.flags & NLM_F_DUMP_INTR == 0;
-                match message.kind {
-                    ERROR | DONE => {
-                        return error_code(message.payload).map_or(Ok((listed, consistent)), Err);
-                    }
-                    FIRST_OF_FAMILY.. => listed.extend(read(message.kind, message.payload)),
-                    _ => {}
-                }
-            }
-        }
+        Ok(Dump { sequence: self.sequence, consistent: true })
+    }
+
+    /// Gives the next part of a dump, 32 KiB at most, to `take` without waiting for it; whether it was the last one. EAGAIN: there is
+    /// nothing yet.
+    pub(crate) fn continue_dump(
+        &mut self,
+        dump: &mut Dump,
+        take: impl FnMut(u16, &[u8]),
+    ) -> Result<bool, Errno> {
+        dump.take(self.receive_with(MsgFlags::MSG_DONTWAIT)?, take)
     }
 
     /// Appends `request` to `bytes` under the next sequence number.
@@ -250,6 +255,33 @@ impl RouteSocket {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+}
+
+/// A dump that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dump {
+    sequence: u32,
+    consistent: bool,
+}
+
+impl Dump {
+    /// Whether nothing has changed under the reader so far.
+    pub(crate) const fn is_consistent(&self) -> bool {
+        self.consistent
+    }
+
+    /// Gives kind and payload of each message of it in `datagram` to `take`; whether it ends there.
+    fn take(&mut self, datagram: &[u8], mut take: impl FnMut(u16, &[u8])) -> Result<bool, Errno> {
+        for message in messages(datagram).filter(|message| message.sequence == self.sequence) {
+            self.consistent &= message.flags & NLM_F_DUMP_INTR == 0;
+            match message.kind {
+                ERROR | DONE => return error_code(message.payload).map_or(Ok(true), Err),
+                FIRST_OF_FAMILY.. => take(message.kind, message.payload),
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 }
 

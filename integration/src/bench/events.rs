@@ -1,7 +1,6 @@
 //! Addresses and the carrier of a node as they come and go, with the time at which the kernel's message was read.
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -87,7 +86,8 @@ fn listen(mut monitor: LinkMonitor, events: &Mutex<Vec<Event>>, stop: &AtomicBoo
     // Refused, it measures all the same, with more noise.
     let _refused = realtime::enter(PRIORITY);
     while !stop.load(Ordering::Relaxed) {
-        wait_until(&[monitor.as_fd()], Some(now() + TURN)).expect("the listener can sleep");
+        let descriptors: Vec<_> = monitor.descriptors().collect();
+        wait_until(&descriptors, Some(now() + TURN)).expect("the listener can sleep");
         while let Ok(Some(event)) = monitor.recv() {
             let at = now();
             if let Some(what) = what(&event) {

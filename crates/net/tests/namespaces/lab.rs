@@ -10,7 +10,7 @@ use holdfast_net::{Interface, MacAddress, now, wait_until};
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// How long an event may take before its test fails: far more than a slow machine needs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const LEFT_MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 

@@ -1,10 +1,11 @@
 //! Links and addresses are followed.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 
 use holdfast_net::{
-    IfIndex, Interface, InterfaceState, LinkEvent, LinkMonitor, MacAddress, Network, Watched,
+    IfIndex, Interface, InterfaceState, LinkEvent, LinkMonitor, MacAddress, Network, Watched, now,
+    wait_until,
 };
 use ipnet::IpNet;
 use nix::sys::socket::{
@@ -12,7 +13,7 @@ use nix::sys::socket::{
     socket,
 };
 
-use crate::lab::{LEFT_MAC, Namespace, Pair, await_some};
+use crate::lab::{LEFT_MAC, Namespace, PATIENCE, Pair};
 use crate::network::{add, items, remove};
 
 /// A monitor whose first events have been read.
@@ -28,7 +29,14 @@ fn drain(monitor: &mut LinkMonitor) -> Vec<LinkEvent> {
 
 /// Waits for the event that `wanted` takes; others pass by.
 fn await_event<T>(monitor: &mut LinkMonitor, wanted: impl Fn(LinkEvent) -> Option<T>) -> T {
-    await_some(monitor, |monitor| std::iter::from_fn(|| monitor.recv().unwrap()).find_map(&wanted))
+    let deadline = now() + PATIENCE;
+    loop {
+        if let Some(event) = std::iter::from_fn(|| monitor.recv().unwrap()).find_map(&wanted) {
+            return event;
+        }
+        assert!(now() < deadline, "it did not happen within {PATIENCE:?}");
+        wait_until(&monitor.descriptors().collect::<Vec<_>>(), Some(deadline)).unwrap();
+    }
 }
 
 /// Waits until the link named `name` is up, or isn't.
@@ -157,6 +165,34 @@ fn a_port_that_leaves_its_bridge_stays_an_interface() {
     assert!(eth0(&monitor).link.up);
 }
 
+/// Waits until the monitor has listed everything again; its events, and how many turns it took.
+fn resynchronise(monitor: &mut LinkMonitor) -> (Vec<LinkEvent>, usize) {
+    let before = monitor.resynchronisations();
+    let (mut events, mut turns) = (Vec::new(), 0);
+    let deadline = now() + PATIENCE;
+    loop {
+        turns += 1;
+        events.extend(drain(monitor));
+        let waits = wait_until(&monitor.descriptors().collect::<Vec<_>>(), Some(now())).unwrap();
+        if monitor.resynchronisations() > before && !waits.contains(&true) {
+            return (events, turns);
+        }
+        assert!(now() < deadline, "not within {PATIENCE:?}");
+        wait_until(&monitor.descriptors().collect::<Vec<_>>(), Some(deadline)).unwrap();
+    }
+}
+
+/// What the monitor knows is what there is.
+fn assert_knows(monitor: &LinkMonitor, namespace: &Namespace) {
+    let fresh = namespace.enter(|| LinkMonitor::open().unwrap());
+    assert_eq!(monitor.interfaces().iter().count(), fresh.interfaces().iter().count());
+    for (known, actual) in monitor.interfaces().iter().zip(fresh.interfaces().iter()) {
+        assert_eq!(known.link, actual.link);
+        assert_eq!(known.addresses.len(), actual.addresses.len());
+        assert!(known.addresses.iter().all(|one| actual.addresses.contains(one)));
+    }
+}
+
 #[test]
 fn after_a_flood_that_the_queue_could_not_hold_everything_is_known_again() {
     let pair = Pair::new();
@@ -170,19 +206,53 @@ fn after_a_flood_that_the_queue_could_not_hold_everything_is_known_again() {
     assert!(remove(&mut network, &flood[..399]).iter().all(Result::is_ok));
     pair.left.ip("address del 192.0.2.1/24 dev eth0");
 
-    let events = drain(&mut monitor);
-    assert!(monitor.resynchronisations() > 0);
-    let fresh = pair.left.enter(|| LinkMonitor::open().unwrap());
-    for (known, actual) in monitor.interfaces().iter().zip(fresh.interfaces().iter()) {
-        assert_eq!(known.link, actual.link);
-        assert_eq!(known.addresses.len(), actual.addresses.len());
-        assert!(known.addresses.iter().all(|one| actual.addresses.contains(one)));
-    }
+    let (events, _) = resynchronise(&mut monitor);
+    assert_knows(&monitor, &pair.left);
     assert_eq!(eth0(&monitor).primary_ipv4(&[].into()), Some([198, 51, 101, 143].into()));
     let base: IpNet = "192.0.2.1/24".parse().unwrap();
     assert!(events.iter().any(
         |event| matches!(event, LinkEvent::AddressRemoved { address, .. } if *address == base)
     ));
+}
+
+/// A listing of thousands of addresses is read in turns, between which changes go on: those that it has read already, those that it has
+/// still to read, and links.
+#[test]
+fn a_long_listing_takes_several_turns_and_what_changes_meanwhile_is_not_lost() {
+    let pair = Pair::new();
+    let eth0_is = pair.left.interface("eth0");
+    let mut network = pair.left.enter(|| Network::open(Watched::default()).unwrap());
+    let net = |number: u32| IpNet::from(IpAddr::V4((0x0a00_0000 + number).into()));
+    let many: Vec<IpNet> = (0..6000).map(net).collect();
+    let many = items(&eth0_is, &many);
+    assert!(add(&mut network, &many).iter().all(Result::is_ok));
+    let mut monitor = pair.left.enter(|| LinkMonitor::open_with_receive_buffer(1).unwrap());
+    while !drain(&mut monitor).is_empty() {}
+    // More than the queue holds.
+    assert!(remove(&mut network, &many[..100]).iter().all(Result::is_ok));
+    let before = monitor.resynchronisations();
+    let (mut turns, mut removed) = (0, 100);
+    let deadline = now() + PATIENCE;
+    while monitor.resynchronisations() == before {
+        assert!(now() < deadline, "not within {PATIENCE:?}");
+        turns += 1;
+        wait_until(&monitor.descriptors().collect::<Vec<_>>(), Some(deadline)).unwrap();
+        drain(&mut monitor);
+        if removed == 100 && monitor.descriptors().count() > 1 {
+            // The listing is under way: one that it has had, one that it may have, one that is new.
+            removed = 102;
+            let (first, last) = (many[100].clone(), many[5999].clone());
+            assert!(remove(&mut network, &[first, last]).iter().all(Result::is_ok));
+            let new = items(&eth0_is, &["192.168.7.7/32".parse().unwrap()]);
+            assert!(add(&mut network, &new).iter().all(Result::is_ok));
+            pair.left.ip("link add new7 type veth peer name new8");
+        }
+    }
+    assert_eq!(removed, 102, "the listing was never under way between two turns");
+    assert!(turns > 2, "{turns} turns");
+    while !drain(&mut monitor).is_empty() {}
+    assert_knows(&monitor, &pair.left);
+    assert!(monitor.interfaces().by_name("new7").is_some());
 }
 
 /// Any process with CAP_NET_ADMIN may send netlink messages to another.
@@ -192,7 +262,7 @@ fn another_processs_messages_are_not_believed() {
     let mut monitor = monitor(&pair.left);
     let before = monitor.interfaces().clone();
     let index = eth0(&monitor).link.interface.index.value();
-    let port: NetlinkAddr = getsockname(monitor.as_fd().as_raw_fd()).unwrap();
+    let port: NetlinkAddr = getsockname(monitor.descriptors().next().unwrap().as_raw_fd()).unwrap();
     let forger = pair.left.enter(|| {
         let route = SockProtocol::NetlinkRoute;
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route).unwrap()

@@ -267,6 +267,29 @@ fn an_interface_that_somebody_deletes_or_sets_down_comes_back_with_its_addresses
     wait_served_by(pair.lab.client(), lb1).unwrap();
 }
 
+/// A node that starts before its interface: the macvlan, its sysctls and those of the interface below come when that comes.
+#[test]
+fn the_interface_below_may_come_after_the_start() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    node.run(["ip", "link", "set", "eth0", "down"]).unwrap();
+    node.run(["ip", "link", "set", "eth0", "name", "later0"]).unwrap();
+    let lb1 = Director::start(node, &VIRTUAL.config()).unwrap();
+    let lb2 = Director::start(lab.lb2(), &VIRTUAL.config()).unwrap();
+    wait_fault(&lb1, "there is no interface eth0").unwrap();
+    wait_active(&lb2).unwrap();
+    assert_eq!(INTERFACES.map(|interface| is_up(node, interface)), [None; 2]);
+    node.run(["ip", "link", "set", "later0", "name", "eth0"]).unwrap();
+    node.run(["ip", "link", "set", "eth0", "up"]).unwrap();
+    node.run(["ip", "address", "replace", &format!("{}/64", node.ip6()), "dev", "eth0", "nodad"])
+        .unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    wait_interfaces(node, Some(true));
+    assert_eq!(arp_sysctls(node), ["1", "2"]);
+    wait_served_by(lab.client(), node).unwrap();
+    assert_eq!(believed(lab.client()), virtual_macs());
+}
+
 /// Addresses belong on no interface of somebody else's, and who can't have them leaves them to the other node.
 #[test]
 fn an_interface_of_somebody_else_with_the_name_is_a_fault_until_it_is_gone() {

@@ -232,6 +232,23 @@ fn an_interface_that_is_deleted_and_made_again_is_used_again() {
     }
 }
 
+/// The order of a boot decides nothing: a director that starts before its interface waits for it.
+#[test]
+fn a_director_that_starts_before_its_interface_takes_part_when_it_appears() {
+    let mut pair = Pair::start(&Roles::LB1_FIRST).unwrap();
+    pair.wait_lb1().unwrap();
+    pair.lb1.kill().unwrap();
+    pair.lab.lb1().run(["ip", "link", "delete", "eth0"]).unwrap();
+    pair.lb1.restart().unwrap();
+    wait_fault(&pair.lb1, "there is no interface eth0");
+    wait_active(&pair.lb2).unwrap();
+    make_link(&pair.lab, pair.lab.lb1(), 1700);
+    pair.wait_lb1().unwrap();
+    faultless(&pair.lb1).unwrap();
+    wait_served_by(pair.lab.client(), pair.lab.lb1()).unwrap();
+    ensure_settled(&pair.lb1, &pair.lb2).unwrap();
+}
+
 /// What somebody took away from the Active is put back, like the rest of what the daemon answers for.
 #[test]
 fn an_address_that_somebody_removes_from_the_active_is_put_back() {

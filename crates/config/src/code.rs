@@ -376,9 +376,10 @@ codes! {
         why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
              other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",
         fix "Use `wrr`, `wlc` or another scheduler that shares by weight, or remove `slow_start`.";
-    NoSuchInterface "HF0701" Error "an interface that this host does not have",
-        why "VRRP can't run on it, and the other node would become active.",
-        fix "Correct the name, set it by `per_node` where nodes differ, or check with `--offline`.";
+    NoSuchInterface "HF0701" Warning "an interface that this host does not have",
+        why "The instance is in fault until the interface is there, and takes part then. Interfaces may come later than the daemon, so \
+             that this alone refuses no configuration; a name with a mistake in it never comes.",
+        fix "Correct the name, set it by `per_node` where nodes differ, or ignore the warning where the interface comes later.";
     InterfaceDown "HF0702" Warning "an interface that is down",
         why "The instance stays out of the election until its interface is up.",
         fix "Bring it up: `ip link set NAME up`.";

@@ -185,7 +185,7 @@ fn no_interface(name: &str, path: Path, facts: &Facts) -> Problem {
     Problem::new(Code::NoSuchInterface, format!("this host has no interface `{name}`"))
         .at(Spot::Value(path), nearest)
         .help(format!("available: {}", available(facts)))
-        .help("`per_node` gives each node its own; `--offline` skips this check")
+        .help("`per_node` gives each node its own; until it is there the instance waits for it")
 }
 
 /// Packets to the addresses are dropped by `nft`.

@@ -91,11 +91,21 @@ mod tests {
         "vrrp: {instances: {edge: {interface: hf-none, vrid: 1, addresses: [192.0.2.1/24]}}}\n";
 
     #[test]
-    fn a_missing_interface_refuses_the_configuration_on_this_host_only() {
+    fn a_missing_interface_is_a_warning_on_this_host_only() {
         let outcome = checked(MISSING, false);
+        assert!(outcome.config.is_some(), "it may come yet");
+        let said = outcome.render(false);
+        assert!(said.contains("warning[HF0701") && said.contains("hf-none"), "{said}");
+        assert_eq!(checked(MISSING, true).diagnostics, []);
+    }
+
+    #[test]
+    fn a_missing_group_refuses_the_configuration_on_this_host_only() {
+        const GROUP: &str = "daemon: {control: {group: hf-no-such-group}}\nservices: {}\n";
+        let outcome = checked(GROUP, false);
         assert!(outcome.config.is_none());
-        assert!(outcome.render(false).contains("hf-none"), "{}", outcome.render(false));
-        assert!(checked(MISSING, true).config.is_some());
+        assert!(outcome.render(false).contains("error[HF0705]"), "{}", outcome.render(false));
+        assert!(checked(GROUP, true).config.is_some());
     }
 
     #[test]

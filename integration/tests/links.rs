@@ -12,16 +12,17 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
 use holdfast_integration::pair::{
-    INSTANCES, LIMIT, counter, ensure_settled, holds_none, wait_active, wait_count, wait_roles,
+    INSTANCES, LIMIT, VIPS, believed_mac, counter, ensure_settled, holds_none, wait_active,
+    wait_count, wait_roles,
 };
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, VIP6, wait_until};
 
-/// lb1 is the better one.
-fn configuration() -> String {
+/// lb1 is the better one. `more` are keys of both instances.
+fn configuration(more: &str) -> String {
     let instance = |name: &str, addresses: &str| {
         format!(
-            "    {name}: {{interface: vrrp0, vrid: 51, interval: 200ms, addresses: [{addresses}], \
+            "    {name}: {{interface: vrrp0, vrid: 51, interval: 200ms, {more} addresses: [{addresses}], \
              per_node: {{lb1: {{priority: 150}}, lb2: {{priority: 100}}}}}}\n"
         )
     };
@@ -55,11 +56,15 @@ struct Links {
 }
 
 fn start(topology: Topology, script: &str) -> Links {
+    start_with(topology, script, "")
+}
+
+fn start_with(topology: Topology, script: &str, more: &str) -> Links {
     let lab = Lab::with(topology.webs(0)).unwrap();
     make(lab.lb1(), script);
     make(lab.lb2(), script);
-    let lb1 = Director::start(lab.lb1(), &configuration()).unwrap();
-    let lb2 = Director::start(lab.lb2(), &configuration()).unwrap();
+    let lb1 = Director::start(lab.lb1(), &configuration(more)).unwrap();
+    let lb2 = Director::start(lab.lb2(), &configuration(more)).unwrap();
     wait_roles(&lb1, &lb2).unwrap();
     Links { lb1, lb2, lab }
 }
@@ -144,6 +149,49 @@ fn a_bond_whose_active_port_fails_goes_on() {
         assert_eq!(counter(&links.lb1, name, "became_active").unwrap(), 1, "{name}");
         assert_eq!(counter(&links.lb2, name, "became_active").unwrap(), 0, "{name}");
     }
+}
+
+const VIRTUAL_MAC: &str = "virtual_mac: true,";
+
+/// Where lb2, on the same link, finds the virtual addresses.
+fn wait_found_at_virtual_macs(links: &Links) {
+    let asks = links.lab.lb2();
+    for (vip, mac) in VIPS.into_iter().zip(["00:00:5e:00:01:33", "00:00:5e:00:02:33"]) {
+        wait_until(LIMIT, &format!("{vip} to be found at {mac}"), || {
+            asks.try_run(["ping", "-c", "1", "-W", "1", &vip.to_string()]).ok()?;
+            (believed_mac(asks, vip).ok()?.as_deref() == Some(mac)).then_some(())
+        })
+        .unwrap();
+    }
+}
+
+/// RFC 9568 §7.3 on a VLAN: the macvlan stands on it, and comes and goes with it.
+#[test]
+fn a_virtual_mac_address_on_a_vlan_is_found_moves_and_fails_with_its_parent() {
+    let mut links = start_with(Topology::one_arm(), VLAN, VIRTUAL_MAC);
+    wait_found_at_virtual_macs(&links);
+    moves_there_and_back(&mut links);
+    wait_found_at_virtual_macs(&links);
+    links.lab.lb1().run(["ip", "link", "delete", "vrrp0"]).unwrap();
+    wait_active(&links.lb2).unwrap();
+    wait_fault(&links.lb1, "there is no interface vrrp0");
+    make(links.lab.lb1(), VLAN);
+    wait_roles(&links.lb1, &links.lb2).unwrap();
+    wait_found_at_virtual_macs(&links);
+}
+
+/// And on a bond: a failing port changes nothing, and the addresses stay at their MAC address.
+#[test]
+fn a_virtual_mac_address_on_a_bond_is_found_by_either_port() {
+    let mut links = start_with(Topology::nat(), BOND, VIRTUAL_MAC);
+    links.lab.join_networks().unwrap();
+    wait_found_at_virtual_macs(&links);
+    moves_there_and_back(&mut links);
+    links.lab.lb1().run(["ip", "link", "set", "eth0", "down"]).unwrap();
+    ensure_settled(&links.lb1, &links.lb2).unwrap();
+    links.lab.lb2().run(["ip", "neighbour", "flush", "dev", "vrrp0"]).unwrap();
+    wait_found_at_virtual_macs(&links);
+    assert_eq!(counter(&links.lb2, "v4", "became_active").unwrap(), 1, "the kill, and no other");
 }
 
 fn wait_fault(director: &Director, fault: &str) {

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use holdfast_config::{HookEvent, Name};
+use holdfast_watch::FileWatcher;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tempfile::TempDir;
+use tokio::net::unix::pipe;
 
 use super::*;
 
@@ -47,19 +52,49 @@ impl Scripts {
         vec![script.into_os_string().into_string().expect("UTF-8"), "first".to_owned()]
     }
 
+    /// What a hook has written there, as soon as it has.
     async fn wait_for(&self, name: &str) -> String {
         let path = self.said(name);
+        // It says what there is, none at first, and then each change of that.
+        let mut watcher = FileWatcher::open(&path).unwrap();
         let wait = async {
             loop {
+                watcher.next().await.unwrap();
                 if let Ok(text) = fs::read_to_string(&path) {
                     return text;
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         timeout(PATIENCE, wait)
             .await
             .unwrap_or_else(|_elapsed| panic!("no hook has written {name}"))
+    }
+
+    /// A pipe that a hook opens by `exec 9>$said/alive`: it ends with the last process that has inherited it.
+    fn alive(&self) -> Alive {
+        let path = self.said("alive");
+        mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        Alive(pipe::OpenOptions::new().open_receiver(&path).unwrap())
+    }
+}
+
+/// The life of a hook and of all that it has started.
+struct Alive(pipe::Receiver);
+
+impl Alive {
+    /// Waits for its end. The hook must have begun.
+    async fn end(self) {
+        let wait = async {
+            loop {
+                self.0.readable().await.unwrap();
+                match self.0.try_read(&mut [0]) {
+                    Ok(read) => return read,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+        };
+        assert_eq!(timeout(PATIENCE, wait).await.expect("a process is still there"), 0, "an end");
     }
 }
 
@@ -142,31 +177,22 @@ async fn rapid_changes_of_an_instance_are_told_in_their_order_and_those_of_other
 #[tokio::test]
 async fn a_hook_that_does_not_end_is_killed_with_its_whole_group_and_the_next_has_its_turn() {
     let scripts = Scripts::new();
+    let alive = scripts.alive();
     let command = scripts.shell(
-        r#"[ $4 = BACKUP ] && { echo done >$said/next.new; mv $said/next.new $said/next; exit 0; }
-        (trap '' TERM; echo $$ >$said/hung; sleep 1000 & echo $! >$said/child.new; mv $said/child.new $said/child; wait) &
+        r#"[ $4 = BACKUP ] && { touch $said/next; exit 0; }
+        exec 9>$said/alive
+        (trap '' TERM; sleep 1000 & touch $said/child; wait) &
         wait; sleep 1000"#,
     );
     let (hooks, sender) = hooks(&["edge"], &command, SHORT);
     sender.tell(notice("edge", HookEvent::Active, 150));
-    let child = scripts.wait_for("child").await;
+    scripts.wait_for("child").await;
     sender.tell(notice("edge", HookEvent::Backup, 150));
     scripts.wait_for("next").await;
-    gone(&child).await;
+    alive.end().await;
     hooks.stop().await;
     let expected = HookCounts { passed: 1, timed_out: 1, ..HookCounts::default() };
     assert_eq!(sender.counts(), expected);
-}
-
-/// Waits until a process that was killed has gone, or is about to be reaped.
-async fn gone(process: &str) {
-    let stat = format!("/proc/{}/stat", process.trim());
-    let wait = async {
-        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_elapsed| panic!("{process} is still there"));
 }
 
 #[tokio::test]
@@ -183,14 +209,15 @@ async fn hostile_output_ends_nothing_and_a_hook_that_reads_nothing_is_not_waited
 #[tokio::test]
 async fn at_the_stop_only_the_last_word_is_told_and_nothing_outlives_the_daemon() {
     let scripts = Scripts::new();
+    let alive = scripts.alive();
     let command = scripts.shell(
-        r#"[ $3 = hung ] && { echo $$ >$said/hung.new; mv $said/hung.new $said/hung; sleep 1000; }
+        r#"[ $3 = hung ] && { exec 9>$said/alive; touch $said/hung; sleep 1000; }
         [ $5 = 1 ] && { touch $said/began; while [ ! -e $said/go ]; do sleep 0.02; done; }
         echo $4 $5 >>$said/log"#,
     );
     let (hooks, sender) = hooks(&["edge", "hung"], &command, PATIENCE);
     sender.tell(notice("hung", HookEvent::Active, 1));
-    let hung = scripts.wait_for("hung").await;
+    scripts.wait_for("hung").await;
     sender.tell(notice("edge", HookEvent::Active, 1));
     scripts.wait_for("began").await;
     for number in 2..20 {
@@ -201,7 +228,7 @@ async fn at_the_stop_only_the_last_word_is_told_and_nothing_outlives_the_daemon(
     hooks.stop().await;
     let log = fs::read_to_string(scripts.said("log")).unwrap();
     assert!(log.starts_with("MASTER 1\n") && log.ends_with("STOP 20\n"), "{log}");
-    gone(&hung).await;
+    alive.end().await;
     let dropped = sender.counts().dropped;
     assert_eq!(u64::try_from(log.lines().count()).unwrap() + dropped, 20, "{log}");
 }
@@ -235,15 +262,16 @@ async fn a_user_that_does_not_exist_is_counted_and_not_taken_for_a_failure_of_th
 #[tokio::test]
 async fn at_the_stop_a_hook_that_hangs_gives_way_to_the_last_word() {
     let scripts = Scripts::new();
+    let alive = scripts.alive();
     let command = scripts.shell(
         r#"[ $4 = STOP ] && { echo stopped >$said/stop; exit 0; }
-        echo $$ >$said/hung.new; mv $said/hung.new $said/hung; sleep 1000"#,
+        exec 9>$said/alive; touch $said/hung; sleep 1000"#,
     );
     let (hooks, sender) = hooks(&["edge"], &command, PATIENCE);
     sender.tell(notice("edge", HookEvent::Active, 1));
-    let hung = scripts.wait_for("hung").await;
+    scripts.wait_for("hung").await;
     sender.tell(notice("edge", HookEvent::Stop, 1));
     hooks.stop().await;
-    gone(&hung).await;
+    alive.end().await;
     assert_eq!(fs::read_to_string(scripts.said("stop")).unwrap(), "stopped\n");
 }

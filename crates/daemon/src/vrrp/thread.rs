@@ -30,6 +30,9 @@ const PRIORITY: u8 = 2;
 /// A turn that has not come to its timers so long after it looked for packets looks again.
 const STANDSTILL: Duration = Duration::from_millis(5);
 
+/// When the interfaces could not be followed, it is tried again after this.
+const LINKS_AGAIN: Duration = Duration::from_secs(1);
+
 /// A suspension of less is none: the two clocks are read one after the other.
 const SUSPENSION: Duration = Duration::from_millis(10);
 
@@ -39,6 +42,8 @@ pub(super) struct VrrpThread {
     roster: Roster,
     outside: Outside,
     links: LinkMonitor,
+    /// When to ask [`Self::links`] though nothing was heard: it has failed.
+    links_again: Option<Instant>,
     commands: Receiver<Command>,
     waker: Waker,
     /// Packets that no instance was there for, of each socket, by reason.
@@ -98,7 +103,7 @@ impl VrrpThread {
         let claims = plan.instances.iter().map(Instance::claim).collect();
         let delay = Some(plan.settings.startup_delay).filter(|delay| !delay.is_zero());
         let starts_at = delay.map(|delay| at + delay);
-        let mut instances = Vec::new();
+        let mut instances = Vec::with_capacity(plan.instances.len());
         // Nobody takes part before everybody can: a start that fails leaves nothing behind.
         for config in plan.instances {
             let name = config.name.clone();
@@ -117,6 +122,7 @@ impl VrrpThread {
             roster: Roster::new(instances),
             outside: Outside { sockets, addresses, hooks: plan.hooks, virtual_addresses },
             links,
+            links_again: None,
             commands,
             waker,
             strays: BTreeMap::new(),
@@ -144,7 +150,7 @@ impl VrrpThread {
                 break;
             }
             self.notice_suspension();
-            if news.links {
+            if news.links || self.links_again.is_some_and(|at| at <= now()) {
                 self.follow_links();
             }
             if self.tracking.links_timeout(now()) {
@@ -290,6 +296,7 @@ impl VrrpThread {
     /// virtual addresses, which come and go by the thousand, change nothing of that.
     fn follow_links(&mut self) {
         let mut changed = BTreeSet::new();
+        self.links_again = None;
         loop {
             match self.links.recv() {
                 Ok(Some(event)) => {
@@ -302,7 +309,8 @@ impl VrrpThread {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "the interfaces could not be followed");
+                    tracing::warn!(%error, "the interfaces could not be followed; it is tried again in a second");
+                    self.links_again = Some(now() + LINKS_AGAIN);
                     break;
                 }
             }
@@ -376,19 +384,24 @@ impl VrrpThread {
     }
 
     fn sleep(&self) -> News {
-        let deadlines = [self.roster.deadline(), self.tracking.deadline(), self.groups.deadline()];
+        let deadlines = [
+            self.roster.deadline(),
+            self.tracking.deadline(),
+            self.groups.deadline(),
+            self.links_again,
+        ];
         let deadline = deadlines.into_iter().flatten().min();
-        let descriptors: Vec<BorrowedFd<'_>> = [self.waker.as_fd(), self.links.as_fd()]
-            .into_iter()
-            .chain(self.outside.sockets.descriptors())
-            .collect();
+        let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
+        let of_links = descriptors.len();
+        descriptors.extend(self.outside.sockets.descriptors());
+        descriptors.push(self.waker.as_fd());
         let before = now();
         match wait_until(&descriptors, deadline) {
             Ok(ready) => {
                 // Nothing came before the deadline: every queue was empty when it had passed.
                 let idle = deadline.filter(|_| !ready.contains(&true));
-                let mut ready = ready.into_iter().skip(1);
-                let links = ready.next().unwrap_or(true);
+                let mut ready = ready.into_iter();
+                let links = ready.by_ref().take(of_links).fold(false, |any, one| any | one);
                 let sockets = self.outside.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
                 let sockets = sockets.map(|(key, _)| key).collect();
                 let idle_at = idle.map_or(before, |at| at.max(before));

@@ -1,6 +1,6 @@
 //! What an instance claims as long as it exists: its addresses, routes and rules, and where they belong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use holdfast_config as config;
@@ -12,6 +12,7 @@ use holdfast_net::{
 use ipnet::{IpNet, Ipv6Net};
 use vrrp::{AddressFamily, Priority};
 
+use super::few::Few;
 use super::virtual_mac::{METRIC, Seat};
 
 /// Prefix length of link-local IPv6 addresses (RFC 4291 §2.5.6).
@@ -57,7 +58,7 @@ impl Key {
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     /// Addresses, then routes, then rules: the order in which they are added.
-    pub(super) items: BTreeMap<Key, Item>,
+    pub(super) items: Few<Key, Item>,
     /// What can't be, because its interface is not there.
     pub(super) problems: Vec<String>,
     /// Some address can't be.

@@ -4,12 +4,13 @@
 //! slot an instance. Its lock is held for moments, never over a call of the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_config::Name;
 use holdfast_net::{Interface, Item, MacAddress, WakeError, Waker};
 
 use super::claim::Key;
+use super::few::Few;
 
 /// What one instance wants. A counter that differs from the last one that was seen is a request; how many were made meanwhile does
 /// not matter.
@@ -38,8 +39,8 @@ pub(in super::super) struct Outcome {
     pub(in super::super) put_back: u64,
     /// Why the interface of its virtual MAC address is missing: no address can be there.
     pub(super) unseated: Option<String>,
-    /// What this process has put there and may take away.
-    pub(super) ours: BTreeMap<Key, Item>,
+    /// What this process has put there and may take away; the desk and the tenant have it in common.
+    pub(super) ours: Arc<Few<Key, Item>>,
 }
 
 impl Outcome {

@@ -9,6 +9,7 @@ mod acceptance;
 mod announcing;
 mod claim;
 mod desk;
+mod few;
 mod kernel;
 mod restraint;
 mod tenant;

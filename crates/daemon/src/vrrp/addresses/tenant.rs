@@ -6,9 +6,9 @@
 //!   removed. What others take away of them is put back as it was, without the mark.
 //! - Of routes and rules, what this process has added is removed, and no other.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::Name;
@@ -18,6 +18,7 @@ use holdfast_time::Instant;
 use super::announcing::{Announcing, Pacing, Target};
 use super::claim::{Claim, Key, Wishes};
 use super::desk::{Outcome, Wanted};
+use super::few::Few;
 use super::kernel::Kernel;
 use super::restraint::Restraint;
 
@@ -39,9 +40,9 @@ pub(super) struct Tenant {
     stale: bool,
     retry_at: Option<Instant>,
     /// What the last comparison found or put there. What is missing of it, somebody has taken away.
-    in_place: BTreeSet<Key>,
+    in_place: Few<Key, ()>,
     /// What an owner's own addresses look like.
-    own: BTreeMap<Key, Placed>,
+    own: Few<Key, Placed>,
     restraint: Restraint,
     /// Since when the interface of its virtual MAC address has been missing.
     unseated_at: Option<Instant>,
@@ -55,9 +56,9 @@ pub(super) struct Plan {
     wishes: Wishes,
     problems: Vec<String>,
     /// What is wanted and not there.
-    absent: BTreeSet<Key>,
+    absent: Few<Key, ()>,
     /// What of `changes` puts something back.
-    back: BTreeSet<Key>,
+    back: Few<Key, ()>,
 }
 
 impl Plan {
@@ -77,8 +78,8 @@ impl Tenant {
             outcome,
             stale: false,
             retry_at: None,
-            in_place: BTreeSet::new(),
-            own: BTreeMap::new(),
+            in_place: Few::default(),
+            own: Few::default(),
             restraint: Restraint::default(),
             unseated_at: None,
         }
@@ -104,7 +105,7 @@ impl Tenant {
     pub(super) fn want(&mut self, wanted: Wanted) {
         if wanted.losses != self.wanted.losses {
             // What was on the interface went with it. The next may have its number and others' addresses.
-            self.outcome.ours.retain(|key, _| !matches!(key, Key::Address(..)));
+            self.change_ours(|ours| ours.retain(|key, _| !matches!(key, Key::Address(..))));
             self.in_place.clear();
             self.announcing.stop();
         }
@@ -136,7 +137,7 @@ impl Tenant {
 
     /// What is there for its sake.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Key> {
-        self.in_place.iter().chain(self.outcome.ours.keys())
+        self.in_place.keys().chain(self.outcome.ours.keys())
     }
 
     /// Takes note that the kernel did not say what is there.
@@ -157,7 +158,9 @@ impl Tenant {
         self.unseated_at = unseated.as_ref().map(|_| self.unseated_at.unwrap_or(now));
         let on = self.wanted.interface.as_ref();
         let claimed = self.claim.wishes(on, host);
-        self.outcome.ours.retain(|_, item| is_there(host, item));
+        if !self.outcome.ours.values().all(|item| is_there(host, item)) {
+            self.change_ours(|ours| ours.retain(|_, item| is_there(host, item)));
+        }
         self.note_own(&claimed, host);
         let mut changes = self.surplus(&claimed, host);
         if !held {
@@ -167,34 +170,36 @@ impl Tenant {
             // One that was deleted is made anew at once; only one that can't be made again is a fault.
             let lasts = |at| now.saturating_since(at) >= UNSEATED_AFTER;
             self.outcome.unseated = unseated.filter(|_| self.unseated_at.is_some_and(lasts));
-            let (absent, back) = (BTreeSet::new(), BTreeSet::new());
+            let (absent, back) = (Few::default(), Few::default());
             return Plan { changes, wishes, problems, absent, back };
         }
         self.outcome.unseated = None;
         let own = self.wanted.interface.as_ref().map(|on| on.index);
-        self.in_place.retain(|key| match key {
+        self.in_place.retain(|key, ()| match key {
             Key::Address(on, _) => host.device_by_index(*on).is_some() || own == Some(*on),
             Key::Route(_) | Key::Rule(_) => true,
         });
-        let missing: BTreeMap<Key, Item> = claimed
+        let missing: Few<Key, Item> = claimed
             .items
             .iter()
             .filter(|(key, item)| !self.is_met(key, item, host))
             .map(|(key, item)| (key.clone(), self.as_own(key, item)))
             .collect();
-        let absent: BTreeSet<Key> = missing.keys().cloned().collect();
+        let absent: Few<Key, ()> = missing.keys().map(|key| (key.clone(), ())).collect();
         let mut problems = claimed.problems.clone();
-        let back: BTreeSet<Key> =
-            missing.keys().filter(|key| self.in_place.contains(key)).cloned().collect();
+        let back = missing.keys().filter(|key| self.in_place.contains_key(key));
+        let back: Few<Key, ()> = back.map(|key| (key.clone(), ())).collect();
         if !back.is_empty() && !self.restraint.allows(now) {
             problems.push(
                 "others take away as often what is put back: it is now tried once a second"
                     .to_owned(),
             );
         } else {
-            changes.extend(missing.into_values().map(Change::add));
+            changes.extend(missing.values().cloned().map(Change::add));
         }
-        self.in_place.extend(claimed.items.keys().filter(|key| !absent.contains(key)).cloned());
+        for key in claimed.items.keys().filter(|key| !absent.contains_key(key)) {
+            self.in_place.insert(key.clone(), ());
+        }
         Plan { changes, wishes: claimed, problems, absent, back }
     }
 
@@ -214,7 +219,7 @@ impl Tenant {
             let is_address = matches!(key, Key::Address(..));
             match (change.verb, result) {
                 (Verb::Add, Ok(effect)) => {
-                    if back.contains(&key) {
+                    if back.contains_key(&key) {
                         restored.push(describe(&change.item));
                         self.outcome.put_back = self.outcome.put_back.saturating_add(1);
                     }
@@ -222,10 +227,10 @@ impl Tenant {
                         self.take(key.clone(), change.item);
                     }
                     absent.remove(&key);
-                    self.in_place.insert(key);
+                    self.in_place.insert(key, ());
                 }
                 (Verb::Remove, Ok(_)) => {
-                    self.outcome.ours.remove(&key);
+                    self.change_ours(|ours| ours.remove(&key));
                 }
                 (verb, Err(error)) => {
                     remain |= is_address && verb == Verb::Remove;
@@ -237,11 +242,16 @@ impl Tenant {
             tracing::warn!(instance = %self.name(), items = ?restored, "what was taken away was put back");
         }
         self.outcome.holds = if self.wanted.held {
-            let lacks = absent.iter().any(|key| matches!(key, Key::Address(..)));
+            let lacks = absent.keys().any(|key| matches!(key, Key::Address(..)));
             self.wanted.interface.is_some() && !lacks && !wishes.lacks_address
         } else {
             remain
         };
+        self.in_place.shrink();
+        // Once, and not for each of the changes; it is the desk's, too, when the outcome is reported.
+        if let Some(ours) = Arc::get_mut(&mut self.outcome.ours) {
+            ours.shrink();
+        }
         if self.wanted.held {
             let targets = self.targets(&wishes, &absent, host);
             self.announcing.ask(now, self.wanted.announcements, targets);
@@ -255,7 +265,7 @@ impl Tenant {
         let ours = self.outcome.ours.iter().filter(|(key, _)| !wanted(key));
         let mut surplus: Vec<Change> = ours.map(|(_, item)| Change::remove(item.clone())).collect();
         let mut left = Vec::new();
-        for (key, item) in &claimed.items {
+        for (key, item) in claimed.items.iter() {
             match item {
                 Item::Address(on, wish) => {
                     let here = host.placed(wish.net.addr(), on.index).iter();
@@ -314,7 +324,7 @@ impl Tenant {
         if !self.claim.owner {
             return;
         }
-        for (key, item) in &claimed.items {
+        for (key, item) in claimed.items.iter() {
             let Item::Address(on, wish) = item else { continue };
             let here = host.placed(wish.net.addr(), on.index).iter();
             let mut own = here.filter(|placed| !placed.marked && !self.has_put(key, placed));
@@ -338,13 +348,17 @@ impl Tenant {
             self.announcing.renew();
         }
         if !self.own.contains_key(&key) {
-            self.outcome.ours.insert(key, item);
+            self.change_ours(|ours| ours.insert(key, item));
         }
     }
 
+    fn change_ours(&mut self, change: impl FnOnce(&mut Few<Key, Item>)) {
+        change(Arc::make_mut(&mut self.outcome.ours));
+    }
+
     /// What is to be announced: each address that is there, at the Ethernet address of its interface.
-    fn targets(&self, wishes: &Wishes, absent: &BTreeSet<Key>, host: &Inventory) -> Vec<Target> {
-        let there = wishes.items.iter().filter(|(key, _)| !absent.contains(key));
+    fn targets(&self, wishes: &Wishes, absent: &Few<Key, ()>, host: &Inventory) -> Vec<Target> {
+        let there = wishes.items.iter().filter(|(key, _)| !absent.contains_key(key));
         let target = |item: &Item| {
             let Item::Address(on, placed) = item else { return None };
             let mac = if self.is_on(on.index) {
@@ -359,7 +373,10 @@ impl Tenant {
             let (on, address) = (on.clone(), placed.net.addr());
             Some(Target { on, link, mac: mac.filter(|mac| *mac != NO_MAC)?, address })
         };
-        there.filter_map(|(_, item)| target(item)).collect()
+        let mut targets: Vec<Target> = there.filter_map(|(_, item)| target(item)).collect();
+        // They are kept, to be compared with the next ones.
+        targets.shrink_to_fit();
+        targets
     }
 
     fn is_on(&self, index: IfIndex) -> bool {

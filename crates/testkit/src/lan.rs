@@ -15,16 +15,29 @@
 //!
 //! It is not a network: one segment, one virtual router, no switch that ages its table.
 //!
-//! **What is checked where.** After each step or action, whatever the faults: I6 (no state has a timer but its own, none too
-//! long), I7 (the addresses are there exactly while Active or giving up, the advertisement before them, the announcement after
-//! them), I8 (hostile packets are not believed, discarded ones change counters only), I9 (two advertisements an interval at most),
-//! I10 (what teaches a Backup an interval), I12 (what is sent is read as what was meant), I15 (an Active that was late sends
-//! nothing when it finds a better one in its queue): `node.rs`, `run.rs`. I3, I4 at each promotion: not before Active_Down_Interval
-//! or Skew_Time has passed since what was heard, nor later, and nobody preempts who may not: `witness.rs`. I14 at each
-//! reconfiguration that changes nothing: `faults.rs`. Once the LAN has been calm for long enough (no fault, no loss), at each step
-//! I1, I2, I11 among those who hear each other, and I5, that no state changes: `calm.rs`; there too that a hand-over nobody disturbs
-//! leaves no moment without the addresses (make before break). I13 is the crate `vrrp`'s own (its model). The tests ask the
-//! end-to-end times of I4 and I5, and I14, I15 against a run without the fault.
+//! **What is checked where, and under which condition.** After each step or action, whatever the faults: I6 (no state has a timer but
+//! its own, none too long), I7 (the addresses are there exactly while Active or giving up, the advertisement before them, the
+//! announcement after them), I8 (hostile packets are not believed, discarded ones change counters only), I9 (two advertisements an
+//! interval at most), I10 (what teaches a Backup an interval), I12 (what is sent is read as what was meant), I15 (an Active that was late
+//! sends nothing when it finds a better one in its queue): `node.rs`, `run.rs`. I3, I4 at each promotion, whatever the faults: not before
+//! Active_Down_Interval or Skew_Time has passed since what was heard, nor later, and nobody preempts who may not: `witness.rs`. I14 at
+//! each reconfiguration that changes nothing: `faults.rs`. I13 is the crate `vrrp`'s own (its model). The tests ask the end-to-end times
+//! of I4 and I5, and I14, I15 against a run without the fault.
+//!
+//! I1, I2, I5 and I11 say something about routers that agree, which takes time and packets: by their own definition they hold "after
+//! T_conv since the last change", "per connected partition", "while every run of lost advertisements is < 3". They are checked at each
+//! step of each *circle* of nodes that run, take part and hear each other, whatever goes on among other nodes of the LAN (`calm.rs`):
+//!
+//! | | holds in a circle | because |
+//! |---|---|---|
+//! | I1 | in which nothing has happened for T_conv (ten intervals, twice `down_adverts` of them and the preempt delay), and nothing is lost | before, an election is under way; with loss it has no bound |
+//! | I2 | as I1, where all preempt | without, who came first stays |
+//! | I5 | as I1. With loss and stalls its lower bound is I4, which is checked at every promotion: nobody takes over before its time has passed since it heard the Active | what three lost advertisements are, only a time can say |
+//! | I11 | as I1, of a host that has missed no announcement, and unless an Active went without a word while another one was there | who is not told can't know: vrrp.md, *Stalls and sleep* |
+//!
+//! With one-way links between them there is no circle: two may be Active then, which is reported as such (`dual_actives`). What happens
+//! to a node concerns all who are connected with it, directly or not. There too: a hand-over nobody disturbs leaves no moment without the
+//! addresses (make before break).
 
 mod calm;
 mod clock;
@@ -114,8 +127,6 @@ pub struct Lan {
     both_active: BTreeMap<(NodeId, NodeId), Instant>,
     longest_overlap: Duration,
     trace: VecDeque<String>,
-    /// When something last happened to a node or to the link.
-    disturbed: Instant,
     orderly_handovers: u64,
     /// When somebody who had the addresses went without a word to another one who has them.
     blurred: Option<Instant>,
@@ -152,7 +163,6 @@ impl Lan {
             both_active: BTreeMap::new(),
             longest_overlap: Duration::ZERO,
             trace: VecDeque::new(),
-            disturbed: Instant::ZERO,
             orderly_handovers: 0,
             blurred: None,
         }

@@ -162,9 +162,11 @@ impl Draft {
     }
 }
 
-/// The items without their places.
+/// The items without their places, and without the room that those took: they are kept for as long as the daemon runs.
 pub(super) fn values<T>(items: Items<T>) -> Vec<T> {
-    items.into_iter().map(|(_, value)| value).collect()
+    let mut values: Vec<T> = items.into_iter().map(|(_, value)| value).collect();
+    values.shrink_to_fit();
+    values
 }
 
 /// The keys of an instance, those of one node before those of all.

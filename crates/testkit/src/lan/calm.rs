@@ -1,4 +1,5 @@
-//! What must hold once nothing has happened to the LAN for long enough: I1, I2, I5, I11. And a hand-over that nobody disturbs:
+//! What must hold among those who hear each other, once nothing has happened to any of them for long enough, whatever goes on
+//! elsewhere: I1, I2, I5, I11. And a hand-over that nobody disturbs:
 //! somebody has the addresses at every moment of it.
 
 use std::collections::BTreeSet;
@@ -11,41 +12,65 @@ use vrrp::{Reason, Status};
 use super::{Lan, NodeId};
 
 impl Lan {
-    /// Something happens to a node or to the link.
-    pub(super) fn disturb(&mut self, what: Arguments<'_>) {
+    /// Something happens to these nodes, or to the link between them. It concerns all who are connected with one of them, be it in one
+    /// direction or by way of others; no one else.
+    pub(super) fn disturb(&mut self, nodes: impl IntoIterator<Item = NodeId>, what: Arguments<'_>) {
         self.note(what);
-        self.disturbed = self.now;
+        let all: Vec<NodeId> = self.nodes().collect();
+        let mut concerned: BTreeSet<NodeId> = nodes.into_iter().collect();
+        loop {
+            let reaches = |&&new: &&NodeId| {
+                let linked = |&old: &NodeId| self.carries(old, new) || self.carries(new, old);
+                !concerned.contains(&new) && concerned.iter().any(linked)
+            };
+            let grown: Vec<NodeId> = all.iter().filter(reaches).copied().collect();
+            if grown.is_empty() {
+                break;
+            }
+            concerned.extend(grown);
+        }
+        let now = self.now;
+        for id in concerned {
+            self.node_mut(id).disturbed = now;
+        }
     }
 
-    /// Whether what `from` sends gets to `to` and is heard there.
-    pub(super) fn hears(&self, from: NodeId, to: NodeId) -> bool {
+    /// Whether what `from` sends would get to `to`, were both plugged in.
+    fn carries(&self, from: NodeId, to: NodeId) -> bool {
         let (sender, receiver) = (self.node(from), self.node(to));
         !self.cut.contains(&(from, to))
-            && sender.link_up
-            && receiver.link_up
             && sender.speaks_to(receiver.address)
             && receiver.speaks_to(sender.address)
     }
 
-    /// After so much calm all is settled: one that gives up has waited its four intervals, a Backup the four of its timer, a better
+    /// Whether what `from` sends gets to `to` and is heard there.
+    pub(super) fn hears(&self, from: NodeId, to: NodeId) -> bool {
+        self.carries(from, to) && self.node(from).link_up && self.node(to).link_up
+    }
+
+    /// After so much calm all is settled among these: one that gives up has waited its four intervals, a Backup the four of its timer, a better
     /// one has left a lower one alone for its preempt delay and four intervals more, and answers have been given.
-    fn convergence(&self) -> Duration {
+    fn convergence(&self, circle: &BTreeSet<NodeId>) -> Duration {
+        let nodes = || circle.iter().map(|&id| self.node(id));
+        // Also the intervals of those outside: one of them may have been learned before they were.
         let longest = self.nodes.iter().map(|node| {
             let learned = node.router.active_adver_interval();
             learned.map_or(Duration::ZERO, vrrp::Interval::duration).max(node.interval())
         });
-        let delays = self.nodes.iter().map(|node| node.router.params().preempt_delay());
-        let down_adverts = self.nodes.iter().map(|node| node.params.down_adverts().get());
+        let delays = nodes().map(|node| node.router.params().preempt_delay());
+        let down_adverts = nodes().map(|node| node.params.down_adverts().get());
         let adverts = down_adverts.max().unwrap_or_default();
         let intervals = 10 + 2 * u32::from(adverts);
         longest.max().unwrap_or_default() * intervals + delays.max().unwrap_or_default()
     }
 
-    /// Whether nothing has happened for so long, and nothing is lost.
-    fn is_calm(&self) -> bool {
+    /// Whether nothing has happened to any of these for so long, and nothing is lost between them.
+    fn is_calm(&self, circle: &BTreeSet<NodeId>) -> bool {
+        let disturbed = circle.iter().map(|&id| self.node(id).disturbed).max();
+        let weak = |(from, to): &(NodeId, NodeId)| circle.contains(from) && circle.contains(to);
         self.link.loss_per_mille == 0
-            && self.weak.is_empty()
-            && self.now.saturating_since(self.disturbed) >= self.convergence()
+            && !self.weak.keys().any(weak)
+            && self.now.saturating_since(disturbed.unwrap_or_default()) >= self.convergence(circle)
     }
 
     /// Those that run and take part, and of which everyone hears everyone: `id`'s, or none when somebody hears in one way only.
@@ -74,19 +99,20 @@ impl Lan {
 
     /// The circle of `id`, when all is calm.
     pub(super) fn settled_circle(&self, id: NodeId) -> Option<BTreeSet<NodeId>> {
-        self.is_calm().then(|| self.circle(id)).flatten()
+        // Most are not, and to know who hears whom takes its time.
+        let quiet = self.now.saturating_since(self.node(id).disturbed) >= self.node(id).interval();
+        let circle = (quiet && self.link.loss_per_mille == 0).then(|| self.circle(id)).flatten();
+        circle.filter(|circle| self.is_calm(circle))
     }
 
     /// I1, I2, I11.
     ///
     /// # Panics
-    /// When one of them does not hold though all is calm.
-    pub(super) fn check_calm(&self) {
-        if !self.is_calm() {
-            return;
-        }
+    /// When one of them does not hold in a circle in which all is calm, whatever goes on elsewhere.
+    pub(super) fn check_calm(&mut self) {
         for id in self.nodes() {
-            let Some(circle) = self.circle(id) else { continue };
+            let Some(circle) = self.settled_circle(id) else { continue };
+            self.node_mut(id).settled += 1;
             let holders: Vec<NodeId> =
                 circle.iter().copied().filter(|&one| self.node(one).installed).collect();
             let [active] = holders[..] else {
@@ -130,7 +156,7 @@ impl Lan {
     /// When nobody has them then, though somebody could have taken over and nothing disturbed it.
     pub(super) fn check_handover(&mut self, id: NodeId) {
         let Some(release) = self.node_mut(id).release.take() else { return };
-        if !release.orderly || self.disturbed > release.since {
+        if !release.orderly || self.node(id).disturbed > release.since {
             return;
         }
         let mut deputies = 0;
@@ -145,6 +171,11 @@ impl Lan {
         }
         assert!(held || deputies == 0, "a hand-over by {id:?} left nobody with the addresses");
         self.orderly_handovers += u64::from(held);
+    }
+
+    /// At how many steps I1 and I2 were asked of the circle of `id`.
+    pub fn settled(&self, id: NodeId) -> u64 {
+        self.node(id).settled
     }
 
     /// How many hand-overs nobody disturbed.

@@ -1,4 +1,4 @@
-//! What may happen to the nodes and to the link. Each disturbs the LAN ([`Lan::disturb`]).
+//! What may happen to the nodes and to the link. Each disturbs those whom it concerns ([`Lan::disturb`]).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Arranged, Lan, Link, NodeId};
 impl Lan {
     /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
     pub fn start(&mut self, id: NodeId) {
-        self.disturb(format_args!("{id:?} starts"));
+        self.disturb([id], format_args!("{id:?} starts"));
         if self.node(id).holds_the_addresses() {
             self.leaves(id);
         }
@@ -22,7 +22,7 @@ impl Lan {
         let transitions = std::mem::take(&mut node.transitions);
         let earlier = transitions.len();
         let fresh = Node::new(clock.reads(now), node.params.clone(), address);
-        *node = Node { transitions, earlier, clock, peers, ..fresh };
+        *node = Node { transitions, earlier, clock, peers, disturbed: now, ..fresh };
         node.power = Power::On;
         self.give(id, Event::InterfaceUp { primary: address });
         self.give(id, Event::Startup);
@@ -44,7 +44,7 @@ impl Lan {
             return;
         }
         let orderly = self.settled_circle(id).is_some();
-        self.disturb(format_args!("{id:?} gives up: {event:?}"));
+        self.disturb([id], format_args!("{id:?} gives up: {event:?}"));
         let before = self.router(id).status();
         self.give(id, event);
         if before != Status::Releasing && self.router(id).status() == Status::Releasing {
@@ -57,7 +57,7 @@ impl Lan {
         if !self.node(id).runs() {
             return;
         }
-        self.disturb(format_args!("{id:?} is told to take over"));
+        self.disturb([id], format_args!("{id:?} is told to take over"));
         self.give(id, Event::TakeOver);
     }
 
@@ -66,7 +66,7 @@ impl Lan {
         if !self.node(id).runs() {
             return;
         }
-        self.disturb(format_args!("{id:?} is told that its Active is gone"));
+        self.disturb([id], format_args!("{id:?} is told that its Active is gone"));
         if let Some(address) = self.node(id).router.active_address() {
             self.give(id, Event::ActiveLost { address });
         }
@@ -74,7 +74,7 @@ impl Lan {
 
     /// It dies at once and takes its addresses along.
     pub fn crash(&mut self, id: NodeId) {
-        self.disturb(format_args!("{id:?} crashes"));
+        self.disturb([id], format_args!("{id:?} crashes"));
         self.nodes_changed();
         if self.node(id).holds_the_addresses() {
             self.leaves(id);
@@ -97,7 +97,7 @@ impl Lan {
 
     fn halt(&mut self, id: NodeId, duration: Duration, power: Power) {
         if self.node(id).runs() {
-            self.disturb(format_args!("{id:?} {power:?} for {duration:?}"));
+            self.disturb([id], format_args!("{id:?} {power:?} for {duration:?}"));
             self.nodes_changed();
             self.node_mut(id).power = power;
             self.arrange(self.now + duration, Arranged::Wake(id));
@@ -106,7 +106,7 @@ impl Lan {
 
     /// Its interface goes down.
     pub fn unplug(&mut self, id: NodeId) {
-        self.disturb(format_args!("{id:?} is unplugged"));
+        self.disturb([id], format_args!("{id:?} is unplugged"));
         self.nodes_changed();
         self.node_mut(id).link_up = false;
         if self.node(id).power != Power::Off {
@@ -116,7 +116,7 @@ impl Lan {
 
     /// Its interface goes down and up again so many times, each of the two lasting `each`.
     pub fn flap(&mut self, id: NodeId, times: u8, each: Duration) {
-        self.disturb(format_args!("{id:?} flaps {times} times, {each:?} each"));
+        self.disturb([id], format_args!("{id:?} flaps {times} times, {each:?} each"));
         let mut at = self.now;
         for _ in 0..times {
             self.arrange(at, Arranged::Flap { id, up: false });
@@ -129,7 +129,7 @@ impl Lan {
     /// It speaks to these nodes by unicast from now on, and hears nobody else; with none, it is back at multicast. What one side
     /// only has in its list works one way.
     pub fn set_peers(&mut self, id: NodeId, peers: &[NodeId]) {
-        self.disturb(format_args!("{id:?} speaks to {peers:?}"));
+        self.disturb(self.nodes(), format_args!("{id:?} speaks to {peers:?}"));
         self.nodes_changed();
         let peers = peers.iter().map(|&peer| Peer::neighbour(self.node(peer).address)).collect();
         self.node_mut(id).peers = peers;
@@ -137,7 +137,7 @@ impl Lan {
 
     /// Its interface comes up.
     pub fn plug(&mut self, id: NodeId) {
-        self.disturb(format_args!("{id:?} is plugged in"));
+        self.disturb([id], format_args!("{id:?} is plugged in"));
         self.nodes_changed();
         let node = self.node_mut(id);
         node.link_up = true;
@@ -149,7 +149,7 @@ impl Lan {
 
     /// Its clock runs too fast by so many millionths from now on, or too slow. It goes on at that rate in its next life.
     pub fn set_clock(&mut self, id: NodeId, ppm: i32) {
-        self.disturb(format_args!("{id:?} has a clock that is off by {ppm} ppm"));
+        self.disturb([id], format_args!("{id:?} has a clock that is off by {ppm} ppm"));
         let now = self.now;
         self.node_mut(id).clock.set_rate(now, ppm);
     }
@@ -174,7 +174,7 @@ impl Lan {
         node.shortest = node.shortest.min(params.advertisement_interval().duration());
         node.witness.reconfigured();
         if !same {
-            self.disturb(format_args!("{id:?} is reconfigured"));
+            self.disturb([id], format_args!("{id:?} is reconfigured"));
         }
         self.give(id, Event::Reconfigure(params));
         let node = self.node(id);
@@ -183,20 +183,20 @@ impl Lan {
 
     /// Changes what the link does to frames that are sent from now on.
     pub fn set_link(&mut self, link: Link) {
-        self.disturb(format_args!("{link:?}"));
+        self.disturb(self.nodes(), format_args!("{link:?}"));
         self.link = link;
     }
 
     /// Nothing goes from `from` to `to` any more.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.disturb(format_args!("cut {from:?} to {to:?}"));
+        self.disturb([from, to], format_args!("cut {from:?} to {to:?}"));
         self.nodes_changed();
         self.cut.insert((from, to));
     }
 
     /// From `from` to `to` so many of a thousand frames are lost, beside those that the link loses; not on the way back.
     pub fn weaken(&mut self, from: NodeId, to: NodeId, loss_per_mille: u16) {
-        self.disturb(format_args!("{from:?} to {to:?} loses {loss_per_mille} of 1000"));
+        self.disturb([from, to], format_args!("{from:?} to {to:?} loses {loss_per_mille} of 1000"));
         self.weak.insert((from, to), loss_per_mille);
     }
 
@@ -212,7 +212,7 @@ impl Lan {
 
     /// Everybody hears everybody again.
     pub fn heal(&mut self) {
-        self.disturb(format_args!("healed"));
+        self.disturb(self.nodes(), format_args!("healed"));
         self.nodes_changed();
         self.cut.clear();
         for id in self.nodes() {
@@ -223,7 +223,7 @@ impl Lan {
 
     /// Somebody who is no node sends this to all.
     pub fn inject(&mut self, source: IpAddr, hop_limit: u8, payload: &[u8]) {
-        self.disturb(format_args!("{source} sends {payload:02x?}"));
+        self.disturb(self.nodes(), format_args!("{source} sends {payload:02x?}"));
         for to in self.nodes() {
             let payload = payload.to_vec();
             let destination = AddressFamily::of(source).multicast_group();

@@ -54,6 +54,10 @@ pub(super) struct Node {
     pub(super) installed: bool,
     /// Whose announcement this host has seen last: where it would send a packet for the virtual address.
     pub(super) learned: Option<NodeId>,
+    /// When something last happened to it, to one that it is connected with, or to the link between them.
+    pub(super) disturbed: Instant,
+    /// At how many steps its circle was settled.
+    pub(super) settled: u64,
     /// When the announcement was sent that this host has seen last, and the last one that it has missed.
     pub(super) learned_at: Option<Instant>,
     pub(super) missed_at: Option<Instant>,
@@ -88,6 +92,8 @@ impl Node {
             link_up: true,
             installed: false,
             learned: None,
+            disturbed: Instant::ZERO,
+            settled: 0,
             learned_at: None,
             missed_at: None,
             peers: Vec::new(),

@@ -114,7 +114,7 @@ impl Lan {
         node.witness.halted();
         let inbox = std::mem::take(&mut node.inbox);
         self.nodes_changed();
-        self.disturb(format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
+        self.disturb([id], format_args!("{id:?} goes on, {} frames in its queue", inbox.len()));
         if slept {
             self.give(id, Event::Resumed);
         }

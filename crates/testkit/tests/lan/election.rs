@@ -279,3 +279,21 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(run(seed), run(seed));
     }
 }
+
+/// What goes on in one part of a split LAN keeps nobody from asking I1 and I2 of the other part, at each step.
+#[test]
+fn i1_i2_are_asked_of_each_part_of_a_split_lan_for_itself() {
+    let (mut lan, nodes) = lan(1, &[rank(200), rank(150), rank(100)]);
+    let [best, second, alone] = nodes[..] else { panic!("three") };
+    lan.partition(&[alone]);
+    for _ in 0..60 {
+        lan.pause(alone, SECOND / 2);
+        lan.run_for(SECOND);
+    }
+    assert!(lan.settled(best) > 30 && lan.settled(second) > 30, "{}", lan.settled(best));
+    assert_eq!(lan.settled(alone), 0, "it is never at rest");
+    let before = lan.settled(best);
+    lan.pause(second, SECOND / 2);
+    lan.run_for(SECOND * 2);
+    assert_eq!(lan.settled(best), before, "its own part is at rest no more");
+}

@@ -286,8 +286,7 @@ fn the_interface_below_may_come_after_the_start() {
     wait_roles(&lb1, &lb2).unwrap();
     wait_interfaces(node, Some(true));
     assert_eq!(arp_sysctls(node), ["1", "2"]);
-    wait_served_by(lab.client(), node).unwrap();
-    assert_eq!(believed(lab.client()), virtual_macs());
+    wait_moved(&lab, node);
 }
 
 /// Addresses belong on no interface of somebody else's, and who can't have them leaves them to the other node.

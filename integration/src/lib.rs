@@ -13,6 +13,7 @@ pub mod bench;
 mod director;
 mod downloads;
 pub mod duo;
+pub mod flows;
 mod load;
 pub mod pair;
 pub mod probes;

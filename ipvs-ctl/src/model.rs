@@ -120,6 +120,12 @@ impl Scheduler {
     pub fn hashes_flows(&self) -> bool {
         matches!(self.0.as_str(), "sh" | "mh")
     }
+
+    /// Whether the scheduler lays out its table of destinations along their list, so that the order in which they were added says
+    /// which flow goes where.
+    pub fn depends_on_order(&self) -> bool {
+        matches!(self.0.as_str(), "sh" | "dh" | "mh")
+    }
 }
 
 /// A scheduler's name that the kernel can't take.

@@ -1,27 +1,30 @@
 //! The fewest operations that turn the kernel's table into the desired one.
 //!
-//! Pure: two tables in, a list out. It never flushes, and it never deletes what it will add again: a deleted destination keeps
-//! its connections only by chance, and it lies for two minutes in a list that every addition walks through.
+//! Pure: two tables in, a list out. It never flushes, and it never deletes what it will add again, but for a destination that has to
+//! move (see below): a deleted destination keeps its connections only if it comes back, and until then it lies for two minutes in a
+//! list that every addition walks through.
 //!
 //! Invariants, each with a property test:
-//! - Each service and each destination is touched at most once, and only where it differs. The kernel changes everything but
-//!   the key in place, the forwarding method among it (its connections keep the method that they began with).
+//! - Each service and each destination is touched at most once, and only where it differs, but for those that have to move. The
+//!   kernel changes everything but the key in place, the forwarding method among it (its connections keep the method that they
+//!   began with).
 //! - Within a service: additions and raises, then the service's own settings, then drops and removals. So no moment exists in
 //!   which a service has less weight than both before and after; and `mh` gets its fallback flag before a destination drops
 //!   to weight 0, and loses it after that destination is back.
 //! - Services that go are removed last, so that a firewall mark or another address may take over before.
 //!
-//! The order of destinations. The kernel puts a new destination at the head of its service's list, and `mh`, `sh` and `dh`
-//! build their tables along that list, so two directors map flows alike only when they added alike. Additions come in ascending
-//! order of address, hence two directors that each programmed a service from nothing agree. A list that grew otherwise (a
-//! server added while running, an adopted table) is left as it is: putting it in order would mean to delete and to add again,
-//! which costs connections on this director, while an unlike order costs a few per cent of the flows in the event of a
-//! failover, and only those without connection synchronisation. [`is_canonical`] says whether a list is in order.
+//! The order of destinations is the business of [`in_order`]: the kernel puts a new destination at the head of its service's list,
+//! and `mh`, `sh` and `dh` build their tables along that list, so two directors map flows alike only when their lists are alike.
+//! Additions come in ascending order of address, hence two directors that each programmed a service from nothing agree. A list
+//! that grew otherwise (a server added while running, an adopted table) is put in order where the caller says how it is now.
+
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
+pub use self::order::{Orders, is_canonical};
 use crate::model::{Destination, Entry, ServiceKey, Table, VirtualService};
 
 /// What becomes of services in the kernel that are not desired.
@@ -126,22 +129,34 @@ impl fmt::Display for Operation {
 ///
 /// Each entry sits under its own key in the map, which is for the caller to see to.
 pub fn plan(desired: &Table, kernel: &Table, foreign: Foreign<'_>) -> Vec<Operation> {
+    in_order(desired, kernel, &Orders::new(), foreign)
+}
+
+/// As [`plan`], where the order of destinations is known in `orders`: those of services whose scheduler maps flows by it
+/// ([`crate::model::Scheduler::depends_on_order`]) are also put into the canonical order.
+///
+/// A destination can only be moved by taking it out and putting it in again. The two stand next to each other in the plan, and what
+/// the kernel took out it puts in again as the same object, with its connections and counters (`ip_vs_trash_get_dest`).
+pub fn in_order(
+    desired: &Table,
+    kernel: &Table,
+    orders: &Orders,
+    foreign: Foreign<'_>,
+) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (key, wanted) in desired {
         match kernel.get(key) {
             None => add(wanted, &mut operations),
-            Some(present) => change(wanted, present, &mut operations),
+            Some(present) => {
+                let order = orders.get(key).filter(|_| wanted.service.scheduler.depends_on_order());
+                let moved = order.map(|order| order::to_move(wanted, order)).unwrap_or_default();
+                change(wanted, present, &moved, &mut operations);
+            }
         }
     }
     let unwanted = kernel.keys().filter(|key| !desired.contains_key(key) && foreign.removes(key));
     operations.extend(unwanted.copied().map(Operation::DelService));
     operations
-}
-
-/// Whether destinations in the kernel's order, the newest first, are in the order that [`plan`] gives a service that it
-/// programs from nothing: two directors of which this is true map flows alike.
-pub fn is_canonical(kernel_order: &[SocketAddr]) -> bool {
-    kernel_order.is_sorted_by(|newer, older| newer > older)
 }
 
 fn add(wanted: &Entry, operations: &mut Vec<Operation>) {
@@ -155,13 +170,23 @@ fn add(wanted: &Entry, operations: &mut Vec<Operation>) {
     );
 }
 
-fn change(wanted: &Entry, present: &Entry, operations: &mut Vec<Operation>) {
+/// `moved` are the destinations that have to be put in again, so that the list is in order when all additions came in theirs.
+fn change(
+    wanted: &Entry,
+    present: &Entry,
+    moved: &BTreeSet<SocketAddr>,
+    operations: &mut Vec<Operation>,
+) {
     let service = wanted.service.key;
     let mut drops = Vec::new();
     for (address, destination) in &wanted.destinations {
         let destination = *destination;
         match present.destinations.get(address) {
             None => operations.push(Operation::NewDestination { service, destination }),
+            Some(_) if moved.contains(address) => {
+                operations.push(Operation::DelDestination { service, address: *address });
+                operations.push(Operation::NewDestination { service, destination });
+            }
             Some(before) if *before == destination => {}
             Some(before) if capacity(&destination) < capacity(before) => {
                 drops.push(Operation::SetDestination { service, destination });

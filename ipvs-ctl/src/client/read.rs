@@ -9,6 +9,7 @@ use super::{Client, ClientError, READ_ATTEMPTS, Request};
 use crate::model::{
     Counters, DestinationStatus, Entry, Family, ServiceKey, ServiceStatus, Table, VirtualService,
 };
+use crate::plan::Orders;
 use crate::wire::{Command, IpvsAttr, IpvsMessage, read_destination, read_service};
 
 /// The table with its counters, and what of it can't be read.
@@ -33,6 +34,22 @@ impl Status {
             (found.service.key, Entry { service: found.service.clone(), destinations })
         });
         entries.collect()
+    }
+}
+
+impl Status {
+    /// The destinations of services for which their order matters in `desired`, as the kernel lists them.
+    pub fn orders(&self, desired: &Table) -> Orders {
+        let ordered = self.services.iter().filter(|found| {
+            let wanted = desired.get(&found.service.key);
+            wanted.is_some_and(|wanted| wanted.service.scheduler.depends_on_order())
+        });
+        ordered
+            .map(|found| {
+                let destinations = found.destinations.iter();
+                (found.service.key, destinations.map(|one| one.destination.address).collect())
+            })
+            .collect()
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod examples;
 mod kernel;
+mod order;
 mod properties;

@@ -11,11 +11,12 @@ use holdfast_engine::Connections;
 use holdfast_time::Instant;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
 use ipvs_ctl::model::{ServiceKey, Table};
-use ipvs_ctl::plan::{Foreign, Operation, plan};
+use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::{mpsc, oneshot};
 
 use super::drift::drift;
 use super::port_reuse;
+use super::spared::Spared;
 
 /// One job at a time is with the thread, so its queue needs no more room.
 const JOBS_MAX: usize = 1;
@@ -376,12 +377,15 @@ fn reconcile(
 ) -> Result<Reconciliation, ClientError> {
     let status = client.status()?;
     // What else is there is others' business, but for what was ours.
-    let operations = plan(desired, &status.table(), Foreign::Keep { owned });
+    let keep = Foreign::Keep { owned };
+    let operations = in_order(desired, &status.table(), &status.orders(desired), keep);
     let others = status.services.iter().map(|found| found.service.key);
     let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
     let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
     let foreign = others.chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
+    let spared = Spared::during(&operations);
     let report = client.apply(&operations)?;
+    drop(spared);
     Ok(Reconciliation { operations, report, counts: counts(&status), foreign })
 }
 

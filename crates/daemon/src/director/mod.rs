@@ -15,6 +15,7 @@ mod port_reuse;
 mod reconfigure;
 mod released;
 mod roles;
+mod spared;
 mod status;
 
 use std::sync::{Arc, Mutex};

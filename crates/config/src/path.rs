@@ -2,30 +2,41 @@
 //!
 //! Rules speak of paths; [`crate::source::Source`] knows where in the text they are.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Segment {
     /// A mapping's key.
-    Key(String),
+    Key(Box<str>),
     /// A list's item, counted from 0.
     Item(usize),
 }
 
 /// The keys and item numbers that lead from the document's root to a value; empty = the root.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Path(Vec<Segment>);
+///
+/// Paths share what they begin with: one is made for every value that is read, and most are never looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Path(Option<Arc<Last>>);
+
+/// The end of a path.
+#[derive(Debug)]
+struct Last {
+    parent: Path,
+    segment: Segment,
+}
 
 impl Path {
     /// The path of these keys.
     pub(crate) fn of(keys: &[&str]) -> Self {
-        Self(keys.iter().map(|key| Segment::Key((*key).to_owned())).collect())
+        keys.iter().fold(Self::default(), |path, key| path.key(key))
     }
 
     /// This path and one key more.
     pub(crate) fn key(&self, key: &str) -> Self {
-        self.then(Segment::Key(key.to_owned()))
+        self.then(Segment::Key(key.into()))
     }
 
     /// This path and one item more.
@@ -34,38 +45,69 @@ impl Path {
     }
 
     fn then(&self, segment: Segment) -> Self {
-        let mut segments = Vec::with_capacity(self.0.len() + 1);
-        segments.extend_from_slice(&self.0);
-        segments.push(segment);
-        Self(segments)
+        Self(Some(Arc::new(Last { parent: self.clone(), segment })))
     }
 
     /// The path without its last step; none of the root.
     pub(crate) fn parent(&self) -> Option<Self> {
-        let (_, head) = self.0.split_last()?;
-        Some(Self(head.to_vec()))
+        self.0.as_ref().map(|last| last.parent.clone())
     }
 
-    /// The keys, item numbers skipped.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|segment| match segment {
-            Segment::Key(key) => Some(key.as_str()),
-            Segment::Item(_) => None,
-        })
+    /// The first key; none of the root.
+    pub(crate) fn first_key(&self) -> Option<&str> {
+        self.segments().first().and_then(|segment| segment.key())
     }
 
     /// The last key, item numbers skipped.
     pub(crate) fn last_key(&self) -> Option<&str> {
-        self.0.iter().rev().find_map(|segment| match segment {
-            Segment::Key(key) => Some(key.as_str()),
-            Segment::Item(_) => None,
-        })
+        self.backwards().find_map(Segment::key)
+    }
+
+    fn backwards(&self) -> impl Iterator<Item = &Segment> {
+        std::iter::successors(self.0.as_deref(), |last| last.parent.0.as_deref())
+            .map(|last| &last.segment)
+    }
+
+    /// From the root on.
+    fn segments(&self) -> Vec<&Segment> {
+        let mut segments: Vec<_> = self.backwards().collect();
+        segments.reverse();
+        segments
+    }
+}
+
+impl Segment {
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Item(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.backwards().eq(other.backwards())
+    }
+}
+
+impl Eq for Path {}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.segments().cmp(&other.segments())
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, segment) in self.0.iter().enumerate() {
+        for (position, segment) in self.segments().into_iter().enumerate() {
             match segment {
                 Segment::Item(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) => {

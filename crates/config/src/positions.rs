@@ -4,8 +4,8 @@
 //! No meaning is given to any key here. The stack of open collections is bounded by [`MAX_DEPTH`], so that no text makes
 //! this code or the one behind it recurse deeply.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 
@@ -18,29 +18,49 @@ use crate::{secret, syntax};
 /// Collections within collections. The deepest key, `services.NAME.real_servers.NAME.checks[0].http.expect[0]`, needs eight.
 const MAX_DEPTH: usize = 16;
 
+/// The key at the top whose places are only looked for when they are asked for: nearly all of a long file is below it.
+pub(crate) const DEFERRED: &str = "services";
+
 /// An open mapping or list.
-enum Frame {
-    Mapping { path: Path, seen: BTreeMap<String, Span>, key: Option<(String, Span)> },
-    List { path: Path, next: usize },
+struct Frame<'a> {
+    /// Its step in the path; none for the root.
+    step: Option<Step<'a>>,
+    /// Whether what is in it is never shown.
+    secret: bool,
+    content: Content<'a>,
 }
 
-/// Fills in the places of `source`. Answers whether its structure could be read to the end; when not, a problem says why.
+enum Content<'a> {
+    Mapping { seen: HashMap<Cow<'a, str>, Extent>, key: Option<(Cow<'a, str>, Extent)> },
+    List { next: usize },
+}
+
+enum Step<'a> {
+    Key(Cow<'a, str>),
+    Item(usize),
+}
+
+/// Which places are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// All but those below [`DEFERRED`].
+    First,
+    /// Those below [`DEFERRED`].
+    Deferred,
+}
+
+/// Looks at the structure of `source` and fills in its places, but for those below [`DEFERRED`]. Answers whether it could be read to
+/// the end; when not, a problem says why.
 pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
-    let mut indexer = Indexer {
-        source,
-        places: BTreeMap::new(),
-        secrets: vec![],
-        last: None,
-        stack: vec![],
-        documents: 0,
-        problems,
-    };
+    let mut indexer = Indexer::new(source, Wanted::First);
     let read = indexer.run();
-    let Indexer { places, secrets, .. } = indexer;
-    secrets.into_iter().for_each(|secret| source.hide(secret));
-    for (path, place) in places {
-        source.insert(path, place);
+    let Indexer { places, secrets, problems: found, .. } = indexer;
+    problems.extend(found);
+    let byte = |source: &Source, at: Marker| source.span(at.line(), at.col() + 1, 0).start;
+    for extent in secrets {
+        source.hide(byte(source, extent.start)..byte(source, extent.end));
     }
+    source.set_places(places);
     match read {
         Ok(()) => true,
         Err(problem) => {
@@ -50,19 +70,37 @@ pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
     }
 }
 
-struct Indexer<'a> {
-    source: &'a Source,
-    places: BTreeMap<Path, Place>,
-    /// Where passwords are.
-    secrets: Vec<Range<usize>>,
-    /// The path of the last event when that was a scalar that is a value.
-    last: Option<Path>,
-    stack: Vec<Frame>,
-    documents: usize,
-    problems: &'a mut Problems,
+/// The places below [`DEFERRED`], as far as the text can be read; what is wrong with it has been reported.
+pub(crate) fn deferred(source: &Source) -> BTreeMap<Path, Place> {
+    let mut indexer = Indexer::new(source, Wanted::Deferred);
+    let _reported_before = indexer.run();
+    indexer.places
 }
 
-impl Indexer<'_> {
+struct Indexer<'a> {
+    source: &'a Source,
+    wanted: Wanted,
+    places: BTreeMap<Path, Place>,
+    /// Where passwords are.
+    secrets: Vec<Extent>,
+    stack: Vec<Frame<'a>>,
+    documents: usize,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Indexer<'a> {
+    fn new(source: &'a Source, wanted: Wanted) -> Self {
+        Self {
+            source,
+            wanted,
+            places: BTreeMap::new(),
+            secrets: vec![],
+            stack: vec![],
+            documents: 0,
+            problems: vec![],
+        }
+    }
+
     fn run(&mut self) -> Result<(), Box<Problem>> {
         let source = self.source;
         for event in Parser::new_from_str(source.text()) {
@@ -70,20 +108,9 @@ impl Indexer<'_> {
                 let at = error.marker();
                 Box::new(syntax::explain(source, at.line(), at.col() + 1, error.info()))
             })?;
-            let span = self.span(extent);
-            self.last = None;
-            self.event(event, span)?;
-            self.secret(extent);
+            self.event(event, extent)?;
         }
         Ok(())
-    }
-
-    /// Notes the scalar at `extent`, which was the last, where it may be a password.
-    fn secret(&mut self, extent: Extent) {
-        if self.last.as_ref().is_some_and(secret::is_secret) {
-            let byte = |at: Marker| self.source.span(at.line(), at.col() + 1, 0).start;
-            self.secrets.push(byte(extent.start)..byte(extent.end));
-        }
     }
 
     /// The first line of `extent`: a span never crosses lines.
@@ -99,17 +126,17 @@ impl Indexer<'_> {
         Span { end: span.start + text.trim_end().len(), ..span }
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Problem>> {
+    fn event(&mut self, event: Event<'a>, extent: Extent) -> Result<(), Box<Problem>> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) => self.document(span),
-            Event::Alias(_) => Err(anchor(span, "an alias")),
+            Event::DocumentStart(_) => self.document(extent),
+            Event::Alias(_) => Err(anchor(self.span(extent), "an alias")),
             Event::Scalar(_, _, 1.., _)
             | Event::SequenceStart(1.., _)
-            | Event::MappingStart(1.., _) => Err(anchor(span, "an anchor")),
-            Event::Scalar(_, _, _, Some(tag)) => Err(tagged(span, &tag.suffix)),
+            | Event::MappingStart(1.., _) => Err(anchor(self.span(extent), "an anchor")),
+            Event::Scalar(_, _, _, Some(tag)) => Err(tagged(self.span(extent), &tag.suffix)),
             Event::SequenceStart(_, Some(tag)) | Event::MappingStart(_, Some(tag)) => {
-                Err(tagged(span, &tag.suffix))
+                Err(tagged(self.span(extent), &tag.suffix))
             }
             Event::Scalar(text, style, _, None) => {
                 let style = match style {
@@ -119,17 +146,12 @@ impl Indexer<'_> {
                     | ScalarStyle::Literal
                     | ScalarStyle::Folded => Style::Quoted,
                 };
-                self.scalar(text.into_owned(), style, span)
+                self.scalar(text, style, extent)
             }
-            Event::SequenceStart(_, None) => {
-                let path = self.collection(span)?;
-                self.stack.push(Frame::List { path, next: 0 });
-                Ok(())
-            }
+            Event::SequenceStart(_, None) => self.collection(extent, Content::List { next: 0 }),
             Event::MappingStart(_, None) => {
-                let path = self.collection(span)?;
-                self.stack.push(Frame::Mapping { path, seen: BTreeMap::new(), key: None });
-                Ok(())
+                let content = Content::Mapping { seen: HashMap::new(), key: None };
+                self.collection(extent, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.stack.pop();
@@ -138,70 +160,119 @@ impl Indexer<'_> {
         }
     }
 
-    fn document(&mut self, span: Span) -> Result<(), Box<Problem>> {
+    fn document(&mut self, extent: Extent) -> Result<(), Box<Problem>> {
         self.documents += 1;
         if self.documents < 2 {
             return Ok(());
         }
         let problem =
             Problem::new(Code::SeveralDocuments, "the file has more than one YAML document")
-                .at(Spot::Span(span), "the second one begins here")
+                .at(Spot::Span(self.span(extent)), "the second one begins here")
                 .help("remove this line, or move what follows it to a file of its own");
         Err(Box::new(problem))
     }
 
-    fn scalar(&mut self, text: String, style: Style, span: Span) -> Result<(), Box<Problem>> {
-        if let Some(Frame::Mapping { path, seen, key: key @ None }) = self.stack.last_mut() {
+    fn scalar(
+        &mut self,
+        text: Cow<'a, str>,
+        style: Style,
+        extent: Extent,
+    ) -> Result<(), Box<Problem>> {
+        if let Some(Frame { content: Content::Mapping { seen, key: key @ None }, .. }) =
+            self.stack.last_mut()
+        {
             if text == "<<" && style == Style::Plain {
-                return Err(anchor(span, "a merge key"));
+                return Err(anchor(self.span(extent), "a merge key"));
             }
-            if let Some(first) = seen.insert(text.clone(), span) {
+            let first = seen.insert(text.clone(), extent);
+            *key = Some((text.clone(), extent));
+            if let Some(first) = first {
                 let problem =
                     Problem::new(Code::DuplicateKey, format!("key `{text}` appears twice"))
-                        .at(Spot::Span(span), "the second one")
-                        .also(Spot::Span(first), "the first one")
-                        .help(duplicate_help(path));
+                        .at(Spot::Span(self.span(extent)), "the second one")
+                        .also(Spot::Span(self.span(first)), "the first one")
+                        .help(duplicate_help(&self.path(None)));
                 self.problems.push(problem);
             }
-            *key = Some((text, span));
             return Ok(());
         }
-        let (path, key) = self.place(span)?;
-        self.last = Some(path.clone());
-        let place = Place { key, value: span, scalar: Some((text, style)) };
-        self.places.entry(path).or_insert(place);
+        let (step, key) = self.step(extent)?;
+        if self.is_secret(step.as_ref()) {
+            self.secrets.push(extent);
+        }
+        self.note(step.as_ref(), key, extent, Some((text, style)));
         Ok(())
     }
 
-    /// Enters a collection that begins at `span` and answers its path.
-    fn collection(&mut self, span: Span) -> Result<Path, Box<Problem>> {
+    /// Enters a collection that begins at `extent`.
+    fn collection(&mut self, extent: Extent, content: Content<'a>) -> Result<(), Box<Problem>> {
         if self.stack.len() >= MAX_DEPTH {
             let problem =
                 Problem::new(Code::TooDeep, format!("nested more than {MAX_DEPTH} levels deep"))
-                    .at(Spot::Span(span), "this is one level too many");
+                    .at(Spot::Span(self.span(extent)), "this is one level too many");
             return Err(Box::new(problem));
         }
-        let (path, key) = self.place(span)?;
-        let place = Place { key, value: span, scalar: None };
-        self.places.entry(path.clone()).or_insert(place);
-        Ok(path)
+        let (step, key) = self.step(extent)?;
+        self.note(step.as_ref(), key, extent, None);
+        let secret = self.is_secret(step.as_ref());
+        self.stack.push(Frame { step, secret, content });
+        Ok(())
     }
 
-    /// The path of a value that begins at `span`, and its key's place.
-    fn place(&mut self, span: Span) -> Result<(Path, Option<Span>), Box<Problem>> {
-        match self.stack.last_mut() {
-            None => Ok((Path::default(), None)),
-            Some(Frame::List { path, next }) => {
-                let item = path.item(*next);
+    /// Whether the value at `step` of the innermost collection is never shown.
+    fn is_secret(&self, step: Option<&Step<'a>>) -> bool {
+        let within = self.stack.last().is_some_and(|frame| frame.secret);
+        within || matches!(step, Some(Step::Key(name)) if secret::is_secret_key(name))
+    }
+
+    /// Remembers the place of a value, where it is one of those that are wanted.
+    fn note(
+        &mut self,
+        step: Option<&Step<'a>>,
+        key: Option<Extent>,
+        extent: Extent,
+        scalar: Option<(Cow<'a, str>, Style)>,
+    ) {
+        let top = self.stack.get(1).map_or(step, |frame| frame.step.as_ref());
+        let below = matches!(top, Some(Step::Key(name)) if name == DEFERRED);
+        if below != (self.wanted == Wanted::Deferred) {
+            return;
+        }
+        let place = Place {
+            key: key.map(|key| self.span(key)),
+            value: self.span(extent),
+            scalar: scalar.map(|(text, style)| (text.into_owned(), style)),
+        };
+        self.places.entry(self.path(step)).or_insert(place);
+    }
+
+    /// The path of the innermost collection, and one step more.
+    fn path(&self, last: Option<&Step<'a>>) -> Path {
+        let steps = self.stack.iter().filter_map(|frame| frame.step.as_ref()).chain(last);
+        steps.fold(Path::default(), |path, step| match step {
+            Step::Key(name) => path.key(name),
+            Step::Item(index) => path.item(*index),
+        })
+    }
+
+    /// The step to a value that begins at `extent`, none to the root, and its key's place.
+    fn step(
+        &mut self,
+        extent: Extent,
+    ) -> Result<(Option<Step<'a>>, Option<Extent>), Box<Problem>> {
+        let Some(frame) = self.stack.last_mut() else { return Ok((None, None)) };
+        match &mut frame.content {
+            Content::List { next } => {
+                let item = *next;
                 *next += 1;
-                Ok((item, None))
+                Ok((Some(Step::Item(item)), None))
             }
-            Some(Frame::Mapping { path, key, .. }) => match key.take() {
-                Some((name, at)) => Ok((path.key(&name), Some(at))),
+            Content::Mapping { key, .. } => match key.take() {
+                Some((name, at)) => Ok((Some(Step::Key(name)), Some(at))),
                 None => {
                     let problem =
                         Problem::new(Code::KeyNotText, "a list or mapping is used as a key")
-                            .at(Spot::Span(span), "a key has to be a word")
+                            .at(Spot::Span(self.span(extent)), "a key has to be a word")
                             .help("text that begins with a bracket or brace needs quotes");
                     Err(Box::new(problem))
                 }

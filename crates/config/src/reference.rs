@@ -9,6 +9,9 @@ mod synonyms;
 mod trackers;
 mod vrrp;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::code::Code;
 use crate::suggest;
 use synonyms::SYNONYMS;
@@ -50,6 +53,16 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     SECTIONS.iter().copied().flatten()
 }
 
+/// The last words of all keys by the mapping that has them: every mapping of a file asks for its own.
+static CHILDREN: LazyLock<HashMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    let mut children: HashMap<_, Vec<_>> = HashMap::new();
+    for key in keys() {
+        let (parent, last) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        children.entry(parent).or_default().push(last);
+    }
+    children
+});
+
 /// The keys that a mapping at `pattern` has: `priority` and others at `vrrp.instances.NAME`; of the root for an empty one.
 pub(crate) fn children(pattern: &str) -> impl Iterator<Item = &'static str> + Clone {
     // A node overrides any key of the instance but the overrides themselves.
@@ -57,10 +70,8 @@ pub(crate) fn children(pattern: &str) -> impl Iterator<Item = &'static str> + Cl
         Some(instance) => (instance, "per_node"),
         None => (pattern, ""),
     };
-    keys().filter_map(move |key| match key.path.rsplit_once('.') {
-        Some((parent, last)) => (parent == pattern && last != left_out).then_some(last),
-        None => pattern.is_empty().then_some(key.path),
-    })
+    let children = CHILDREN.get(pattern).map(Vec::as_slice).unwrap_or_default();
+    children.iter().copied().filter(move |last| *last != left_out)
 }
 
 /// The key of `pattern` that a user who wrote `word` may mean.

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::path::Path;
-use crate::secret;
+use crate::{positions, secret};
 
 /// A range of the text, never across lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,10 @@ pub struct Source {
     /// The byte of every [`STRIDE`]th character, so that characters are found without reading the text from its beginning: a
     /// file may be one line.
     marks: Vec<usize>,
+    /// Those below [`positions::DEFERRED`] left out.
     places: BTreeMap<Path, Place>,
+    /// Those below it, made when the first is asked for: a valid file never asks.
+    deferred: OnceLock<BTreeMap<Path, Place>>,
     /// What is never shown, as ranges of bytes.
     secrets: Vec<Range<usize>>,
 }
@@ -82,7 +86,8 @@ impl Source {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(starts.map(|(at, _)| at + 1)).collect();
         let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at).collect();
-        Self { file: file.to_owned(), text, lines, marks, places: BTreeMap::new(), secrets: vec![] }
+        let (places, deferred) = (BTreeMap::new(), OnceLock::from(BTreeMap::new()));
+        Self { file: file.to_owned(), text, lines, marks, places, deferred, secrets: vec![] }
     }
 
     /// The byte at which character `index` of the text begins; the text's end when it has fewer.
@@ -114,8 +119,11 @@ impl Source {
         &self.text
     }
 
-    pub(crate) fn insert(&mut self, path: Path, place: Place) {
-        self.places.entry(path).or_insert(place);
+    /// Takes the places in that are not below [`positions::DEFERRED`]; from now on the others are looked for when they are asked for.
+    /// A text whose places were never set has none.
+    pub(crate) fn set_places(&mut self, places: BTreeMap<Path, Place>) {
+        self.places = places;
+        self.deferred = OnceLock::new();
     }
 
     /// Never shows what is at `secret`.
@@ -135,11 +143,15 @@ impl Source {
 
     /// The place of exactly this path.
     pub(crate) fn place(&self, path: &Path) -> Option<&Place> {
-        self.places.get(path)
+        if path.first_key() == Some(positions::DEFERRED) {
+            self.deferred.get_or_init(|| positions::deferred(self)).get(path)
+        } else {
+            self.places.get(path)
+        }
     }
 
     pub(crate) fn has(&self, path: &Path) -> bool {
-        self.places.contains_key(path)
+        self.place(path).is_some()
     }
 
     /// The value of `path` or of its nearest ancestor. A mapping or list is shown by its key, for it has many lines.
@@ -161,7 +173,7 @@ impl Source {
     fn nearest(&self, path: &Path) -> Option<&Place> {
         let mut path = path.clone();
         loop {
-            if let Some(place) = self.places.get(&path) {
+            if let Some(place) = self.place(&path) {
                 return Some(place);
             }
             path = path.parent()?;

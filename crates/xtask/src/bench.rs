@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: builds the daemon and the measuring program for release, and runs the latter on this machine's kernel.
+//! `cargo xtask bench`: builds the programs and the measuring program for release, and runs the latter on this machine.
 //!
-//! Never in the guest: its one processor and its slow system calls would be what is measured. VRRP needs no IPVS.
+//! VRRP needs no IPVS and is never measured in the guest: its one processor and its slow system calls would be what is measured. IPVS is
+//! measured there, beside others, because few machines have a kernel with it; the measuring program boots the guests.
 
 use std::{
     ffi::OsString,
@@ -22,12 +23,22 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         options: Vec<OsString>,
     },
+    /// This daemon and `holdfast ipvs` beside keepalived and ipvsadm: start, reload, restart, repair, memory; `-- --help` says what can be chosen
+    #[command(disable_help_flag = true)]
+    Ipvs {
+        /// Options for the measuring program: `--rows cold,restart --runs 5 --json FILE`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+        options: Vec<OsString>,
+    },
 }
 
 /// Builds and measures; the measuring program's exit status is ours.
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
-    let Bench::Vrrp { options } = bench;
-    if !nix::unistd::geteuid().is_root() {
+    let (row, options) = match bench {
+        Bench::Vrrp { options } => ("vrrp", options),
+        Bench::Ipvs { options } => ("ipvs", options),
+    };
+    if row == "vrrp" && !nix::unistd::geteuid().is_root() {
         bail!("network namespaces need root: run it as root");
     }
     // Apart from each other, so that the daemon is built with its own features alone.
@@ -38,6 +49,7 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "--"])
         .arg(folder.join("bench"))
+        .arg(row)
         .args(options)
         .status()
         .context("cannot run the measuring program")?;

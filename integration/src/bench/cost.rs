@@ -9,6 +9,8 @@ pub struct Cost {
     pub cpu_ns: u64,
     /// Resident memory in bytes (`VmRSS`), summed up: what processes share counts for each.
     pub rss: u64,
+    /// The greatest that resident memory has been, in bytes (`VmHWM`), summed up.
+    pub peak: u64,
     /// Resident memory in bytes, what is shared divided by who shares it (`Pss`).
     pub pss: u64,
 }
@@ -24,6 +26,7 @@ pub fn of(pid: u32) -> Cost {
     all.into_iter().fold(Cost::default(), |sum, one| Cost {
         cpu_ns: sum.cpu_ns + cpu_ns(one),
         rss: sum.rss + kib(&format!("/proc/{one}/status"), "VmRSS:") * 1024,
+        peak: sum.peak + kib(&format!("/proc/{one}/status"), "VmHWM:") * 1024,
         pss: sum.pss + kib(&format!("/proc/{one}/smaps_rollup"), "Pss:") * 1024,
     })
 }

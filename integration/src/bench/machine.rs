@@ -36,6 +36,7 @@ pub fn describe() -> Vec<(&'static str, String)> {
         ("processors", format!("{} × {model}", cores())),
         ("load before", first("/proc/loadavg")),
         ("keepalived", version("/usr/sbin/keepalived")),
+        ("ipvsadm", version("/usr/sbin/ipvsadm")),
     ]
 }
 

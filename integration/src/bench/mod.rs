@@ -10,6 +10,7 @@
 pub mod cost;
 pub mod events;
 pub mod failover;
+pub mod ipvs;
 pub mod machine;
 pub mod pair;
 pub mod probe;
@@ -75,7 +76,7 @@ pub fn run(plan: &Plan, mut done: impl FnMut(&Report) -> Result<()>) -> Result<R
         ("thousand", scale::thousand),
         ("soak", soak::soak),
     ];
-    let mut report = Report::new();
+    let mut report = Report::new("keepalived");
     for (name, row) in rows {
         if !plan.wants(name) {
             continue;

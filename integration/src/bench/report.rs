@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::ipvs::Part;
 use super::machine;
 use super::stats::{Summary, permille};
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Nanoseconds.
     Ns,
@@ -19,7 +21,7 @@ pub enum Unit {
 }
 
 /// What should be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
     /// Nothing is promised.
     None,
@@ -36,12 +38,12 @@ pub enum Goal {
     P99(u64),
     /// None is more than this.
     Max(u64),
-    /// The median is at most so many thousandths of keepalived's.
+    /// The median is at most so many thousandths of the other program's.
     Ratio(u64),
 }
 
 /// One line of the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// What was done.
     pub what: String,
@@ -51,7 +53,7 @@ pub struct Line {
     pub unit: Unit,
     /// This daemon's samples.
     pub ours: Vec<u64>,
-    /// keepalived's; none where it can't do such a thing.
+    /// The other program's; none where it can't do such a thing.
     pub theirs: Vec<u64>,
     /// What this daemon should reach.
     pub goal: Goal,
@@ -60,6 +62,8 @@ pub struct Line {
 /// What a run has found.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Who is on the other side.
+    peers: &'static str,
     machine: Vec<(&'static str, String)>,
     steal_before: u64,
     lines: Vec<Line>,
@@ -73,9 +77,10 @@ pub fn ns(duration: Duration) -> u64 {
 }
 
 impl Report {
-    /// An empty one, with the machine as it is before the run.
-    pub(super) fn new() -> Self {
+    /// An empty one, with the machine as it is before the run. `peers` names who is on the other side.
+    pub fn new(peers: &'static str) -> Self {
         Self {
+            peers,
             machine: machine::describe(),
             steal_before: machine::steal_ticks(),
             lines: Vec::new(),
@@ -100,6 +105,26 @@ impl Report {
         self.troubles.push(trouble);
     }
 
+    /// Takes in what one boot of a kernel has measured.
+    pub fn take(&mut self, part: Part) {
+        let kernel = ("kernel under test", part.kernel);
+        if !self.machine.contains(&kernel) {
+            self.machine.push(kernel);
+        }
+        for line in part.lines {
+            let same =
+                |known: &&mut Line| (&known.what, &known.measure) == (&line.what, &line.measure);
+            match self.lines.iter_mut().find(same) {
+                Some(known) => {
+                    known.ours.extend(line.ours);
+                    known.theirs.extend(line.theirs);
+                }
+                None => self.lines.push(line),
+            }
+        }
+        part.troubles.into_iter().for_each(|trouble| self.trouble(trouble));
+    }
+
     /// Whether all that was wanted was measured.
     pub const fn is_whole(&self) -> bool {
         self.troubles.is_empty()
@@ -113,13 +138,13 @@ impl Report {
         }
         let stolen = machine::steal_ticks().saturating_sub(self.steal_before);
         text += &format!("- stolen by the hypervisor during the run: {stolen} ticks\n\n");
-        text.push_str("| what | measure | holdfast | keepalived | ratio | goal | |\n");
+        text += &format!("| what | measure | holdfast | {} | ratio | goal | |\n", self.peers);
         text.push_str("|---|---|---:|---:|---:|---|---|\n");
         for line in &self.lines {
             text.push_str(&line.row());
         }
         text.push_str(
-            "\nMedian (least–greatest) × how many. Ratio: holdfast's median to keepalived's.\n",
+            "\nMedian (least–greatest) × how many. Ratio: holdfast's median to the other's.\n",
         );
         for note in &self.notes {
             text += &format!("- {note}\n");
@@ -138,7 +163,7 @@ impl Report {
                 "measure": line.measure,
                 "unit": format!("{:?}", line.unit).to_lowercase(),
                 "holdfast": line.ours,
-                "keepalived": line.theirs,
+                "peer": line.theirs,
                 "goal": format!("{:?}", line.goal),
                 "reached": line.reached(),
             })
@@ -147,6 +172,7 @@ impl Report {
             self.machine.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         json!({
             "machine": machine,
+            "peers": self.peers,
             "lines": lines.collect::<Vec<_>>(),
             "notes": self.notes,
             "troubles": self.troubles,

@@ -1,21 +1,34 @@
-//! `cargo xtask bench`: measures this daemon and keepalived side by side, in namespaces of this machine. See
-//! [`holdfast_integration::bench`].
+//! `cargo xtask bench`: measures this daemon beside keepalived and ipvsadm. See [`holdfast_integration::bench`].
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its terminal")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use holdfast_integration::bench::{self, Plan, ROWS};
+use clap::{Args, Parser, Subcommand};
+use holdfast_integration::bench::report::Report;
+use holdfast_integration::bench::{self, Plan, ROWS, ipvs};
 
-/// Measures VRRP: this daemon and keepalived side by side.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Measures VRRP: this daemon and keepalived side by side, in namespaces of this machine
+    Vrrp(Vrrp),
+    /// Measures IPVS: this daemon and `holdfast ipvs` beside keepalived and ipvsadm, in guests
+    Ipvs(Ipvs),
+}
+
+#[derive(Debug, Args)]
+struct Vrrp {
     /// What is measured [default: everything].
     #[arg(long, value_delimiter = ',', value_name = "ROW,…")]
     rows: Vec<String>,
@@ -33,8 +46,31 @@ struct Options {
     json: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Ipvs {
+    /// What is measured [default: everything].
+    #[arg(long, value_delimiter = ',', value_name = "ROW,…")]
+    rows: Vec<String>,
+    /// How often each row is measured, each time in a guest that has just booted.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    runs: usize,
+    /// Measure one round in the kernel that this program runs under, instead of in guests; needs root and ip_vs.
+    #[arg(long)]
+    here: bool,
+    /// Which round that is: this daemon comes first in even ones.
+    #[arg(long, default_value_t = 0, requires = "here", value_name = "N")]
+    round: usize,
+    /// Where every sample goes, as JSON [default: bench-ipvs.json beside this program].
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let result = match &Options::parse().what {
+        What::Vrrp(options) => vrrp(options),
+        What::Ipvs(options) => ipvs(options),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -45,27 +81,53 @@ fn main() -> ExitCode {
 }
 
 /// Whether everything could be measured.
-fn run(options: &Options) -> Result<bool> {
-    let rows = match options.rows.as_slice() {
-        [] => ROWS.map(str::to_owned).to_vec(),
-        rows => rows.to_vec(),
-    };
+fn vrrp(options: &Vrrp) -> Result<bool> {
     let runs = options.runs.unwrap_or(if options.quick { 3 } else { 10 }).max(1);
-    let plan = Plan { rows, runs, soak: options.soak };
+    let plan = Plan { rows: chosen(&options.rows, &ROWS), runs, soak: options.soak };
     plan.check()?;
-    let json = match &options.json {
-        Some(json) => json.clone(),
-        None => std::env::current_exe()
-            .context("where is this program?")?
-            .with_file_name("bench-vrrp.json"),
-    };
-    let report = bench::run(&plan, |report| {
-        let text = serde_json::to_string_pretty(&report.json())?;
-        fs::write(&json, text).with_context(|| format!("cannot write {}", json.display()))
-    })?;
+    let json = place(options.json.as_deref(), "bench-vrrp.json")?;
+    let report = bench::run(&plan, |report| save(report, &json))?;
+    Ok(tell(&report, &json))
+}
+
+/// Whether everything could be measured.
+fn ipvs(options: &Ipvs) -> Result<bool> {
+    let rows = chosen(&options.rows, &ipvs::ROWS);
+    ipvs::check(&rows)?;
+    let json = place(options.json.as_deref(), "bench-ipvs.json")?;
+    if options.here {
+        let part = ipvs::here(&rows, options.round);
+        let text = serde_json::to_string_pretty(&part)?;
+        fs::write(&json, text).with_context(|| format!("cannot write {}", json.display()))?;
+        let mut report = Report::new(ipvs::PEERS);
+        report.take(part);
+        println!("{}", report.markdown());
+        return Ok(report.is_whole());
+    }
+    let report = ipvs::run(&rows, options.runs.max(1), |report| save(report, &json))?;
+    Ok(tell(&report, &json))
+}
+
+fn chosen(rows: &[String], all: &[&str]) -> Vec<String> {
+    if rows.is_empty() { all.iter().map(|row| (*row).to_owned()).collect() } else { rows.to_vec() }
+}
+
+fn place(json: Option<&Path>, name: &str) -> Result<PathBuf> {
+    match json {
+        Some(json) => Ok(json.to_owned()),
+        None => Ok(std::env::current_exe().context("where is this program?")?.with_file_name(name)),
+    }
+}
+
+fn save(report: &Report, json: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(&report.json())?;
+    fs::write(json, text).with_context(|| format!("cannot write {}", json.display()))
+}
+
+fn tell(report: &Report, json: &Path) -> bool {
     println!("{}", report.markdown());
     eprintln!("bench: every sample is in {}", json.display());
-    Ok(report.is_whole())
+    report.is_whole()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -51,13 +51,12 @@ pub(super) fn server_path(service: &Name, server: &Name) -> Path {
 
 /// What is wrong with `server` in `service`, its neighbours left aside.
 pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
-    let path = service_path(&service.name);
-    let at = Spot::Value(server_path(&service.name, &server.name).key("address"));
+    let at = || Spot::Value(server_path(&service.name, &server.name).key("address"));
+    let of_service = |key: &str| Spot::Value(service_path(&service.name).key(key));
     let mut problems = vec![];
     if let Some(fault) = text::unusable_server(server.address.ip()) {
-        problems.push(fault.problem(at.clone()));
+        problems.push(fault.problem(at()));
     }
-    let listens = |path: &Path| Spot::Value(path.key("listen"));
     if let Some(listen) = service.listen.iter().find(|listen| other_port(service, server, listen)) {
         problems.push(direct_port(service, server, listen));
     }
@@ -72,8 +71,8 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
             server.name, service.name
         );
         let problem = Problem::new(Code::FamilyMismatch, message)
-            .at(at.clone(), format!("{theirs} here"))
-            .also(listens(&path), format!("{ours} here"))
+            .at(at(), format!("{theirs} here"))
+            .also(of_service("listen"), format!("{ours} here"))
             .help(format!("use the server's {ours} address, or `forward: tunnel`"));
         problems.push(problem);
     }
@@ -86,7 +85,7 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
         let problem = Problem::new(Code::OutOfRange, message)
             .at(Spot::Value(server_path(&service.name, &server.name).key("weight")), "")
             .also(
-                Spot::Key(path.key("slow_start")),
+                Spot::Key(service_path(&service.name).key("slow_start")),
                 "the kernel gets a hundred times the weight, so that it can rise in steps",
             )
             .help("only the ratio of weights matters: divide all by the same number");
@@ -99,8 +98,8 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
             server.address.ip()
         );
         let problem = Problem::new(Code::ServerIsVip, message)
-            .at(at, "")
-            .also(listens(&path), "the service listens here")
+            .at(at(), "")
+            .also(of_service("listen"), "the service listens here")
             .help("use the server's own address");
         problems.push(problem);
     }

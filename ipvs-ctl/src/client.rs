@@ -16,9 +16,7 @@ mod tests;
 
 use std::fmt::Debug;
 
-use netlink_packet_core::{
-    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, ParseableParametrized,
-};
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, ParseableParametrized};
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
 use netlink_packet_generic::{GenlFamily, GenlHeader};
@@ -26,10 +24,12 @@ use nix::errno::Errno;
 
 pub use self::error::{ClientError, OperationError, Report, Request};
 pub use self::read::Status;
-use self::socket::{Answer, Socket};
+use self::socket::{Answer, Dumped, Socket};
 use crate::model::{Info, ServiceKey, SyncDaemon, SyncRole, Timeouts};
 use crate::plan::Operation;
-use crate::wire::{Command, IpvsAttr, IpvsMessage, read_daemon, read_info, read_timeouts};
+use crate::wire::{
+    Command, IpvsAttr, IpvsMessage, read_attributes, read_daemon, read_info, read_timeouts,
+};
 
 /// How often a dump is read at most before its contradictions are put up with.
 pub const READ_ATTEMPTS: usize = 3;
@@ -114,8 +114,8 @@ impl Client {
     /// The kernel refused, the socket failed, or a daemon is one that the model has no word for.
     pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, ClientError> {
         let request = Request::Daemons;
-        let found = self.dump(&request, &IpvsMessage::bare(Command::GetDaemon), |message| {
-            Ok::<_, String>(message.map_err(|error| error.to_string())?.attributes)
+        let found = self.dump(&request, &IpvsMessage::bare(Command::GetDaemon), |bytes| {
+            read_attributes(bytes).map_err(|error| error.to_string())
         })?;
         let mut daemons = Vec::new();
         for attributes in found {
@@ -314,12 +314,12 @@ impl Client {
         }
     }
 
-    /// A dump, each message read by `read`. One in which answers were lost is begun again.
+    /// A dump, the attributes of each message read by `read`. One in which answers were lost is begun again.
     fn dump<T>(
         &mut self,
         request: &Request,
         message: &IpvsMessage,
-        read: impl Fn(Result<IpvsMessage, DecodeError>) -> T,
+        read: impl Fn(&[u8]) -> T,
     ) -> Result<Vec<T>, ClientError> {
         let mut attempts = 1;
         loop {
@@ -338,7 +338,7 @@ impl Client {
         &mut self,
         request: &Request,
         message: &IpvsMessage,
-        read: &impl Fn(Result<IpvsMessage, DecodeError>) -> T,
+        read: &impl Fn(&[u8]) -> T,
     ) -> Result<Vec<T>, ClientError> {
         let mut bytes = Vec::new();
         let flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -346,7 +346,7 @@ impl Client {
         self.send(request, &bytes)?;
         let mut found = Vec::new();
         loop {
-            let (sequence, answer) = match self.socket.next::<IpvsMessage>() {
+            let (sequence, answer) = match self.socket.next_dumped() {
                 Ok(answer) => answer,
                 Err(source) => return Err(self.lost(request, source)),
             };
@@ -354,9 +354,9 @@ impl Client {
                 continue;
             }
             match answer {
-                Answer::Message(message) => found.push(read(message)),
-                Answer::Status(Ok(())) | Answer::Done(Ok(())) => return Ok(found),
-                Answer::Status(Err(errno)) | Answer::Done(Err(errno)) => {
+                Dumped::Attributes(attributes) => found.push(read(attributes)),
+                Dumped::End(Ok(())) => return Ok(found),
+                Dumped::End(Err(errno)) => {
                     return Err(ClientError::Refused { request: request.clone(), errno });
                 }
             }

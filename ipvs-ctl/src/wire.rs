@@ -12,6 +12,7 @@ mod command;
 mod convert;
 mod daemon;
 mod destination;
+mod dump;
 mod message;
 mod read;
 mod request;
@@ -25,6 +26,7 @@ pub use self::convert::{
 };
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;
+pub use self::dump::{DumpedError, read_attributes, read_dumped_destination, read_dumped_service};
 pub use self::message::{IpvsAttr, IpvsMessage};
 pub use self::read::{
     UnreadableError, read_daemon, read_destination, read_info, read_service, read_timeouts,

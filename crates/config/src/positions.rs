@@ -256,10 +256,7 @@ impl<'a> Indexer<'a> {
     }
 
     /// The step to a value that begins at `extent`, none to the root, and its key's place.
-    fn step(
-        &mut self,
-        extent: Extent,
-    ) -> Result<(Option<Step<'a>>, Option<Extent>), Box<Problem>> {
+    fn step(&mut self, extent: Extent) -> Result<(Option<Step<'a>>, Option<Extent>), Box<Problem>> {
         let Some(frame) = self.stack.last_mut() else { return Ok((None, None)) };
         match &mut frame.content {
             Content::List { next } => {

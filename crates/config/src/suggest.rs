@@ -15,10 +15,15 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         3..=5 => 2,
         _ => 3,
     };
-    // Each edit changes the length by one at most: what differs more need not be compared.
+    // An edit changes the length by one at most, and takes away one foreign letter at most: what differs more need not be compared.
+    let near = |candidate: &&str| {
+        let candidate_letter = |c: &char| candidate.contains([*c, c.to_ascii_uppercase()]);
+        candidate.chars().count().abs_diff(length) <= allowed
+            && word.chars().filter(|c| !candidate_letter(c)).count() <= allowed
+    };
     known
         .into_iter()
-        .filter(|candidate| candidate.chars().count().abs_diff(length) <= allowed)
+        .filter(near)
         .map(|candidate| {
             (strsim::damerau_levenshtein(&word, &candidate.to_ascii_lowercase()), candidate)
         })

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use netlink_packet_core::DecodeError;
 use nix::errno::Errno;
 
 use super::{Client, ClientError, READ_ATTEMPTS, Request};
 use crate::model::{
-    Counters, DestinationStatus, Entry, Family, ServiceKey, ServiceStatus, Table, VirtualService,
+    Counters, DestinationStatus, Entry, ServiceKey, ServiceStatus, Table, VirtualService,
 };
 use crate::plan::Orders;
-use crate::wire::{Command, IpvsAttr, IpvsMessage, read_destination, read_service};
+use crate::wire::{
+    Command, IpvsAttr, IpvsMessage, read_dumped_destination, read_dumped_service, read_service,
+};
 
 /// The table with its counters, and what of it can't be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,8 +129,8 @@ impl Client {
 
     fn services(&mut self) -> Result<Vec<Found>, ClientError> {
         let question = IpvsMessage::bare(Command::GetService);
-        self.dump(&Request::Services, &question, |message| {
-            service_of(&message.map_err(|error| error.to_string())?.attributes)
+        self.dump(&Request::Services, &question, |attributes| {
+            read_dumped_service(attributes).map_err(|error| error.to_string())
         })
     }
 
@@ -144,8 +145,9 @@ impl Client {
         let family = key.family();
         let mut attempts = 1;
         loop {
-            let found =
-                self.dump(&request, &question, |message| destination_of(message, family))?;
+            let found = self.dump(&request, &question, |attributes| {
+                read_dumped_destination(attributes, family).map_err(|error| error.to_string())
+            })?;
             let (mut destinations, mut reasons) = (Vec::new(), Vec::new());
             for destination in found {
                 match destination {
@@ -174,18 +176,6 @@ fn service_of(attributes: &[IpvsAttr]) -> Found {
     });
     let nest = nest.ok_or_else(|| "the message holds no service".to_owned())?;
     read_service(nest).map_err(|error| error.to_string())
-}
-
-fn destination_of(
-    message: Result<IpvsMessage, DecodeError>,
-    family: Family,
-) -> Result<DestinationStatus, String> {
-    let message = message.map_err(|error| error.to_string())?;
-    let nest = message.attributes.iter().find_map(|attribute| {
-        if let IpvsAttr::Destination(nest) = attribute { Some(nest) } else { None }
-    });
-    let nest = nest.ok_or_else(|| "the message holds no destination".to_owned())?;
-    read_destination(nest, family).map_err(|error| error.to_string())
 }
 
 /// Whether two dumps tell of the same services, whatever their counters and their order.

@@ -8,6 +8,7 @@ use netlink_packet_core::{
     DecodeError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable, ParseableParametrized,
 };
+use netlink_packet_generic::constants::GENL_HDRLEN;
 use netlink_packet_generic::ctrl::GenlCtrl;
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use nix::errno::Errno;
@@ -32,6 +33,13 @@ const READ_BUFFER: usize = 64 << 10;
 /// What a queued answer takes of the receive buffer at most: 768 bytes were seen, and the refused message comes on top.
 const ANSWER_COST: usize = 2048;
 
+/// `sizeof(struct nlmsghdr)`, and the kinds of message that are netlink's own (`include/uapi/linux/netlink.h`).
+const HEADER_LEN: usize = 16;
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLMSG_OVERRUN: u16 = 4;
+
 /// One message from the kernel.
 ///
 /// A request gets none if the kernel's function for it returns EINTR: netlink takes that for "later" and keeps silent. Stopping
@@ -44,6 +52,15 @@ pub(super) enum Answer<F> {
     Done(Result<(), Errno>),
     /// An acknowledgement or a refusal.
     Status(Result<(), Errno>),
+}
+
+/// One message of a dump, undecoded.
+#[derive(Debug)]
+pub(super) enum Dumped<'a> {
+    /// The attributes of the family's message.
+    Attributes(&'a [u8]),
+    /// The end of the dump, or a refusal.
+    End(Result<(), Errno>),
 }
 
 /// An open socket of the namespace in which the thread was when it opened it.
@@ -167,6 +184,27 @@ impl Socket {
         }
     }
 
+    /// The next message of a dump and the sequence number of the request that it answers, without a copy: a table has thousands.
+    /// Waits for it, and fails as [`Self::next`] does.
+    pub(super) fn next_dumped(&mut self) -> Result<(u32, Dumped<'_>), Errno> {
+        loop {
+            let bytes = self.buffer.get(self.pending.clone()).unwrap_or_default();
+            let Some((message, sequence)) = split(bytes) else {
+                self.receive(MsgFlags::empty())?;
+                continue;
+            };
+            let start = self.pending.start;
+            let range = start..start + message.len();
+            self.pending.start += message.len().next_multiple_of(4);
+            let kind = NetlinkBuffer::new(message).message_type();
+            if kind == NLMSG_NOOP {
+                continue;
+            }
+            let message = self.buffer.get(range).unwrap_or_default();
+            return Ok((sequence, dumped(kind, message)));
+        }
+    }
+
     /// Throws away what waits, so that the kernel sends again after an ENOBUFS.
     pub(super) fn drain(&mut self) -> Result<(), Errno> {
         loop {
@@ -224,6 +262,20 @@ where
         NetlinkPayload::Noop => None,
         // The enum is open; a kind of message that this version of the library doesn't know answers nothing of ours.
         _unknown => None,
+    }
+}
+
+/// What a message of a dump says.
+fn dumped(kind: u16, message: &[u8]) -> Dumped<'_> {
+    let payload = message.get(HEADER_LEN..).unwrap_or_default();
+    match kind {
+        NLMSG_OVERRUN => Dumped::End(Err(Errno::ENOBUFS)),
+        // Both begin with a negative errno, or 0; a DONE may have none.
+        NLMSG_ERROR | NLMSG_DONE => {
+            let code = payload.first_chunk::<4>().map_or(0, |code| i32::from_ne_bytes(*code));
+            Dumped::End(status(code))
+        }
+        _of_the_family => Dumped::Attributes(payload.get(GENL_HDRLEN..).unwrap_or_default()),
     }
 }
 

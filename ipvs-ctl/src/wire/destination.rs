@@ -17,9 +17,9 @@ const LOWER_THRESHOLD: u16 = 6;
 const ACTIVE_CONNECTIONS: u16 = 7;
 const INACTIVE_CONNECTIONS: u16 = 8;
 const PERSISTENT_CONNECTIONS: u16 = 9;
-const STATS: u16 = 10;
+pub(super) const STATS: u16 = 10;
 const FAMILY: u16 = 11;
-const STATS64: u16 = 12;
+pub(super) const STATS64: u16 = 12;
 const TUNNEL_TYPE: u16 = 13;
 const TUNNEL_PORT: u16 = 14;
 const TUNNEL_FLAGS: u16 = 15;
@@ -125,7 +125,7 @@ impl Nla for DestinationAttr {
 }
 
 impl DestinationAttr {
-    fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
         let payload = buffer.value();
         let word = |name: &'static str| parse_u32(payload).context(name);
         Ok(match buffer.kind() {

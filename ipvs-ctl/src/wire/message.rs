@@ -12,8 +12,8 @@ use super::daemon::{DaemonAttr, parse_daemon};
 use super::destination::{DestinationAttr, parse_destination};
 use super::service::{ServiceAttr, parse_service};
 
-const SERVICE: u16 = 1;
-const DESTINATION: u16 = 2;
+pub(super) const SERVICE: u16 = 1;
+pub(super) const DESTINATION: u16 = 2;
 const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
@@ -92,7 +92,7 @@ impl Nla for IpvsAttr {
 }
 
 impl IpvsAttr {
-    fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
         let payload = buffer.value();
         Ok(match buffer.kind() {
             SERVICE => Self::Service(parse_service(payload)?),

@@ -61,7 +61,7 @@ pub enum UnreadableError {
 pub fn read_service(
     attributes: &[ServiceAttr],
 ) -> Result<(VirtualService, Counters), UnreadableError> {
-    let mut found = Found::default();
+    let mut found = FoundService::default();
     for attribute in attributes {
         found.take(attribute);
     }
@@ -82,7 +82,7 @@ pub fn read_service(
 
 /// The attributes of a service that were there.
 #[derive(Default)]
-struct Found<'a> {
+pub(super) struct FoundService<'a> {
     family: Option<u16>,
     protocol: Option<u16>,
     address: Option<[u8; ADDRESS_LEN]>,
@@ -95,8 +95,8 @@ struct Found<'a> {
     engine: Option<&'a str>,
 }
 
-impl<'a> Found<'a> {
-    fn take(&mut self, attribute: &'a ServiceAttr) {
+impl<'a> FoundService<'a> {
+    pub(super) fn take(&mut self, attribute: &'a ServiceAttr) {
         match attribute {
             ServiceAttr::Family(value) => self.family = Some(*value),
             ServiceAttr::Protocol(value) => self.protocol = Some(*value),
@@ -112,7 +112,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn service(&self) -> Result<VirtualService, UnreadableError> {
+    pub(super) fn service(&self) -> Result<VirtualService, UnreadableError> {
         let key = self.key()?;
         let scheduler = required(self.scheduler, "IPVS_SVC_ATTR_SCHED_NAME")?
             .parse()
@@ -169,28 +169,12 @@ pub fn read_destination(
     for attribute in attributes {
         found.take(attribute);
     }
-    let family = found.family.map_or(Ok(service_family), family)?;
-    let bytes = required(found.address, "IPVS_DEST_ATTR_ADDR")?;
-    let port = required(found.port, "IPVS_DEST_ATTR_PORT")?;
-    let method = required(found.method, "IPVS_DEST_ATTR_FWD_METHOD")?;
-    Ok(DestinationStatus {
-        destination: Destination {
-            address: SocketAddr::new(ip_address(family, bytes), port),
-            forwarding: found.forwarding(method),
-            weight: required(found.weight, "IPVS_DEST_ATTR_WEIGHT")?,
-            upper_threshold: found.upper_threshold,
-            lower_threshold: found.lower_threshold,
-        },
-        active_connections: found.active,
-        inactive_connections: found.inactive,
-        persistent_connections: found.persistent,
-        counters: found.counters,
-    })
+    found.status(service_family)
 }
 
 /// The attributes of a destination that were there.
 #[derive(Default)]
-struct FoundDestination {
+pub(super) struct FoundDestination {
     address: Option<[u8; ADDRESS_LEN]>,
     port: Option<u16>,
     family: Option<u16>,
@@ -204,12 +188,36 @@ struct FoundDestination {
     active: u32,
     inactive: u32,
     persistent: u32,
-    counters: Counters,
+    pub(super) counters: Counters,
     wide_counters: bool,
 }
 
 impl FoundDestination {
-    fn take(&mut self, attribute: &DestinationAttr) {
+    /// What they say together.
+    pub(super) fn status(
+        &self,
+        service_family: Family,
+    ) -> Result<DestinationStatus, UnreadableError> {
+        let family = self.family.map_or(Ok(service_family), family)?;
+        let bytes = required(self.address, "IPVS_DEST_ATTR_ADDR")?;
+        let port = required(self.port, "IPVS_DEST_ATTR_PORT")?;
+        let method = required(self.method, "IPVS_DEST_ATTR_FWD_METHOD")?;
+        Ok(DestinationStatus {
+            destination: Destination {
+                address: SocketAddr::new(ip_address(family, bytes), port),
+                forwarding: self.forwarding(method),
+                weight: required(self.weight, "IPVS_DEST_ATTR_WEIGHT")?,
+                upper_threshold: self.upper_threshold,
+                lower_threshold: self.lower_threshold,
+            },
+            active_connections: self.active,
+            inactive_connections: self.inactive,
+            persistent_connections: self.persistent,
+            counters: self.counters,
+        })
+    }
+
+    pub(super) fn take(&mut self, attribute: &DestinationAttr) {
         match attribute {
             DestinationAttr::Address(value) => self.address = Some(*value),
             DestinationAttr::Port(value) => self.port = Some(*value),

@@ -19,9 +19,9 @@ const SCHEDULER: u16 = 6;
 const FLAGS: u16 = 7;
 const TIMEOUT: u16 = 8;
 const NETMASK: u16 = 9;
-const STATS: u16 = 10;
+pub(super) const STATS: u16 = 10;
 const PERSISTENCE_ENGINE: u16 = 11;
-const STATS64: u16 = 12;
+pub(super) const STATS64: u16 = 12;
 
 /// An attribute of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Nla for ServiceAttr {
 }
 
 impl ServiceAttr {
-    fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
+    pub(super) fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
         let payload = buffer.value();
         Ok(match buffer.kind() {
             FAMILY => Self::Family(parse_u16(payload).context("IPVS_SVC_ATTR_AF")?),

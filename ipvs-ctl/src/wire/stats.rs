@@ -1,7 +1,8 @@
 //! Counters (IPVS_STATS_ATTR_*): the same attributes in the nests of 32 and of 64 bits.
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable as _, ErrorContext as _, Nla, NlaBuffer, parse_u32, parse_u64,
+    DecodeError, DefaultNla, Emitable as _, ErrorContext as _, Nla, NlaBuffer, NlasIterator,
+    parse_u32, parse_u64,
 };
 
 use super::attribute::{parse_all, parse_other};
@@ -190,4 +191,48 @@ pub(super) fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
         };
         *field = u64::from(*count);
     }
+}
+
+/// Counters out of the bytes of their nests; those of 64 bits hold where there are both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counting {
+    counters: Counters,
+    is_wide: bool,
+}
+
+impl Counting {
+    /// Takes the nest of 32 bits in.
+    pub(super) fn narrow(&mut self, nest: &[u8]) -> Result<(), DecodeError> {
+        // It is read also where it doesn't hold, for what is wrong in it.
+        let mut counters = self.counters;
+        fold_nest(&mut counters, nest)?;
+        if !self.is_wide {
+            self.counters = counters;
+        }
+        Ok(())
+    }
+
+    /// Takes the nest of 64 bits in.
+    pub(super) fn wide(&mut self, nest: &[u8]) -> Result<(), DecodeError> {
+        self.is_wide = true;
+        fold_nest(&mut self.counters, nest)
+    }
+
+    /// What they say.
+    pub(super) const fn counters(self) -> Counters {
+        self.counters
+    }
+}
+
+/// Lays what the nest says over `counters`.
+fn fold_nest(counters: &mut Counters, nest: &[u8]) -> Result<(), DecodeError> {
+    for attribute in NlasIterator::new(nest) {
+        let attribute = attribute.context("in IPVS counters")?;
+        // IPVS_STATS_ATTR_PAD comes as often as the counters.
+        if (CONNECTIONS..=BYTES_OUT_PER_S).contains(&attribute.kind()) {
+            let attribute = StatsAttr::parse(&attribute).context("in IPVS counters")?;
+            fold_stats(counters, std::slice::from_ref(&attribute));
+        }
+    }
+    Ok(())
 }

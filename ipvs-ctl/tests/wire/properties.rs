@@ -8,8 +8,8 @@ use ipvs_ctl::model::{
 };
 use ipvs_ctl::wire::{
     Command, Count, DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr, StatsAttr,
-    daemon_attributes, destination_attributes, read_daemon, read_destination, read_service,
-    service_attributes,
+    daemon_attributes, destination_attributes, read_attributes, read_daemon, read_destination,
+    read_dumped_destination, read_dumped_service, read_service, service_attributes,
 };
 use netlink_packet_core::{DefaultNla, Emitable as _, NetlinkMessage, ParseableParametrized as _};
 use netlink_packet_generic::{GenlHeader, GenlMessage};
@@ -263,11 +263,34 @@ proptest! {
         prop_assert_eq!(read_daemon(nest).unwrap(), daemon);
     }
 
+    /// What is read out of a dump's bytes is what the decoded message says, or both can't be read.
+    #[test]
+    fn a_dump_says_what_its_decoded_message_says(message in message(), family in family()) {
+        // Its attributes have their own numbers.
+        prop_assume!(message.command != Command::SetInfo);
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        let decoded = read_attributes(&bytes).unwrap();
+        prop_assert_eq!(&decoded, &message.attributes);
+        let service = decoded.iter().find_map(|attribute| match attribute {
+            IpvsAttr::Service(nest) => Some(read_service(nest).ok()),
+            _ => None,
+        });
+        prop_assert_eq!(read_dumped_service(&bytes).ok(), service.flatten());
+        let destination = decoded.iter().find_map(|attribute| match attribute {
+            IpvsAttr::Destination(nest) => Some(read_destination(nest, family).ok()),
+            _ => None,
+        });
+        prop_assert_eq!(read_dumped_destination(&bytes, family).ok(), destination.flatten());
+    }
+
     #[test]
     fn no_bytes_are_a_panic(command in any::<u8>(), bytes in vec(any::<u8>(), 0..200)) {
         let header = GenlHeader { cmd: command, version: 1 };
         let _outcome = IpvsMessage::parse_with_param(bytes.as_slice(), header);
         let _outcome = NetlinkMessage::<GenlMessage<IpvsMessage>>::deserialize(&bytes);
+        let _outcome = read_dumped_service(&bytes);
+        let _outcome = read_dumped_destination(&bytes, Family::Ipv6);
     }
 
     /// Random bytes seldom get past the first length: here single bytes of good messages are spoilt.
@@ -285,6 +308,8 @@ proptest! {
                 bytes[place] = value;
             }
         }
+        let _outcome = read_dumped_service(&bytes);
+        let _outcome = read_dumped_destination(&bytes, Family::Ipv4);
         if let Ok(read) = IpvsMessage::parse_with_param(bytes.as_slice(), header) {
             for attribute in &read.attributes {
                 if let IpvsAttr::Service(nest) = attribute {

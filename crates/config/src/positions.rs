@@ -5,7 +5,7 @@
 //! this code or the one behind it recurse deeply.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 
@@ -31,7 +31,7 @@ struct Frame<'a> {
 }
 
 enum Content<'a> {
-    Mapping { seen: HashMap<Cow<'a, str>, Extent>, key: Option<(Cow<'a, str>, Extent)> },
+    Mapping { seen: BTreeMap<Cow<'a, str>, Extent>, key: Option<(Cow<'a, str>, Extent)> },
     List { next: usize },
 }
 
@@ -150,7 +150,7 @@ impl<'a> Indexer<'a> {
             }
             Event::SequenceStart(_, None) => self.collection(extent, Content::List { next: 0 }),
             Event::MappingStart(_, None) => {
-                let content = Content::Mapping { seen: HashMap::new(), key: None };
+                let content = Content::Mapping { seen: BTreeMap::new(), key: None };
                 self.collection(extent, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {

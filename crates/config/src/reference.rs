@@ -9,7 +9,7 @@ mod synonyms;
 mod trackers;
 mod vrrp;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::code::Code;
@@ -54,8 +54,8 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
 }
 
 /// The last words of all keys by the mapping that has them: every mapping of a file asks for its own.
-static CHILDREN: LazyLock<HashMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
-    let mut children: HashMap<_, Vec<_>> = HashMap::new();
+static CHILDREN: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    let mut children: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for key in keys() {
         let (parent, last) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         children.entry(parent).or_default().push(last);

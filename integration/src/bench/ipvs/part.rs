@@ -16,31 +16,48 @@ pub struct Part {
     pub troubles: Vec<String>,
 }
 
+/// What is measured of one program in one row.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    part: &'a mut Part,
+    what: &'a str,
+    keeper: Keeper,
+}
+
 impl Part {
-    /// Takes a sample in.
-    pub(super) fn sample(
-        &mut self,
-        what: &str,
-        measure: &str,
-        unit: Unit,
-        goal: Goal,
-        keeper: Keeper,
-        value: u64,
-    ) {
-        let known = self.lines.iter().position(|line| line.what == what && line.measure == measure);
-        let index = known.unwrap_or_else(|| {
-            self.lines.push(Line {
-                what: what.to_owned(),
-                measure: measure.to_owned(),
-                unit,
-                ours: Vec::new(),
-                theirs: Vec::new(),
-                goal,
-            });
-            self.lines.len() - 1
+    /// Samples of `keeper`, to which `what` is done.
+    pub(super) const fn of<'a>(&'a mut self, what: &'a str, keeper: Keeper) -> Subject<'a> {
+        Subject { part: self, what, keeper }
+    }
+}
+
+impl Subject<'_> {
+    /// Takes a number of nanoseconds in.
+    pub(super) fn ns(&mut self, measure: &str, goal: Goal, value: u64) {
+        self.sample(measure, Unit::Ns, goal, value);
+    }
+
+    /// Takes a number of bytes in.
+    pub(super) fn bytes(&mut self, measure: &str, goal: Goal, value: u64) {
+        self.sample(measure, Unit::Bytes, goal, value);
+    }
+
+    /// Takes a number in.
+    pub(super) fn count(&mut self, measure: &str, goal: Goal, value: u64) {
+        self.sample(measure, Unit::Count, goal, value);
+    }
+
+    fn sample(&mut self, measure: &str, unit: Unit, goal: Goal, value: u64) {
+        let lines = &mut self.part.lines;
+        let known = |line: &Line| line.what == self.what && line.measure == measure;
+        let index = lines.iter().position(known).unwrap_or_else(|| {
+            let (what, measure) = (self.what.to_owned(), measure.to_owned());
+            let (ours, theirs) = (Vec::new(), Vec::new());
+            lines.push(Line { what, measure, unit, ours, theirs, goal });
+            lines.len() - 1
         });
-        if let Some(line) = self.lines.get_mut(index) {
-            match keeper {
+        if let Some(line) = lines.get_mut(index) {
+            match self.keeper {
                 Keeper::Holdfast => line.ours.push(value),
                 Keeper::Keepalived => line.theirs.push(value),
             }

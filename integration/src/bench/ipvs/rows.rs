@@ -11,10 +11,10 @@ use holdfast_net::now;
 use holdfast_testkit::lab::VIP4;
 
 use super::ground::{Ground, LIMIT};
-use super::part::Part;
+use super::part::{Part, Subject};
 use super::rival::{Keeper, Running};
 use super::setup::{PORT, Setup};
-use crate::bench::report::{Goal, Unit, ns};
+use crate::bench::report::{Goal, ns};
 use crate::{Downloads, Programs};
 
 /// Both, this daemon first in even rounds.
@@ -33,21 +33,11 @@ pub(super) fn cold(part: &mut Part, round: usize) -> Result<()> {
         let ground = Ground::new()?;
         let (running, took) = ground.start(keeper, &Setup::THOUSAND)?;
         let cost = running.cost();
-        part.sample(
-            WHAT,
-            "`exec` to the complete table",
-            Unit::Ns,
-            Goal::Ratio(120),
-            keeper,
-            ns(took),
-        );
-        part.sample(WHAT, "processor time until then", Unit::Ns, Goal::None, keeper, cost.cpu_ns);
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).ns("`exec` to the complete table", Goal::Ratio(120), ns(took));
+        part.of(WHAT, keeper).ns("processor time until then", Goal::None, cost.cpu_ns);
+        part.of(WHAT, keeper).bytes(
             "greatest resident memory until then",
-            Unit::Bytes,
             Goal::Ratio(1000),
-            keeper,
             cost.peak,
         );
     }
@@ -64,12 +54,9 @@ pub(super) fn reload(part: &mut Part, round: usize) -> Result<()> {
         // The first round of checks, which spreads over five seconds, is over by then.
         sleep(Duration::from_secs(8));
         let before = running.cost();
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).bytes(
             "greatest resident memory before",
-            Unit::Bytes,
             Goal::Ratio(1000),
-            keeper,
             before.peak,
         );
         setup.weight = 5;
@@ -80,38 +67,18 @@ pub(super) fn reload(part: &mut Part, round: usize) -> Result<()> {
         running.check_alive()?;
         let took = changed.with_context(|| running.log_tail())?.saturating_since(at);
         let cost = running.cost();
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).ns(
             "SIGHUP to the kernel's weight",
-            Unit::Ns,
             Goal::Median(60_000_000),
-            keeper,
             ns(took),
         );
-        part.sample(
-            WHAT,
-            "the same, against keepalived",
-            Unit::Ns,
-            Goal::Ratio(10),
-            keeper,
-            ns(took),
-        );
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).ns("the same, against keepalived", Goal::Ratio(10), ns(took));
+        part.of(WHAT, keeper).ns(
             "processor time of it",
-            Unit::Ns,
             Goal::None,
-            keeper,
             cost.cpu_ns.saturating_sub(before.cpu_ns),
         );
-        part.sample(
-            WHAT,
-            "greatest resident memory after",
-            Unit::Bytes,
-            Goal::Ratio(1000),
-            keeper,
-            cost.peak,
-        );
+        part.of(WHAT, keeper).bytes("greatest resident memory after", Goal::Ratio(1000), cost.peak);
         ensure!(eye.is_complete(&setup)?, "{}: the table is not complete after it", keeper.label());
     }
     Ok(())
@@ -128,60 +95,20 @@ pub(super) fn restart(part: &mut Part, round: usize) -> Result<()> {
         let target = SocketAddr::from((VIP4, PORT));
         let downloads = Downloads::start(ground.client(), target, CONNECTIONS)?;
         let stopped = running.stop()?;
-        part.sample(WHAT, "SIGTERM to its end", Unit::Ns, Goal::None, keeper, ns(stopped));
+        part.of(WHAT, keeper).ns("SIGTERM to its end", Goal::None, ns(stopped));
         let (running, took) = match keeper {
-            Keeper::Holdfast => {
-                ensure!(ground.eye()?.is_complete(&setup)?, "the table did not stay");
-                let running = Running::start(ground.director(), keeper)?;
-                let ready = running.wait_ready()?.saturating_since(running.started);
-                let cost = running.cost();
-                part.sample(
-                    WHAT,
-                    "`exec` to ready (`READY=1`)",
-                    Unit::Ns,
-                    Goal::Median(150_000_000),
-                    keeper,
-                    ns(ready),
-                );
-                part.sample(
-                    WHAT,
-                    "processor time until ready",
-                    Unit::Ns,
-                    Goal::Median(120_000_000),
-                    keeper,
-                    cost.cpu_ns,
-                );
-                // The first comparison is over by then.
-                sleep(Duration::from_secs(2));
-                let ipvs = running.status()?.ipvs.context("it has no table")?;
-                ensure!(ipvs.in_sync_s_ago.is_some(), "the table was not compared: {ipvs:?}");
-                part.sample(
-                    WHAT,
-                    "changes of the kernel's table",
-                    Unit::Count,
-                    Goal::Max(0),
-                    keeper,
-                    ipvs.operations_total,
-                );
-                (running, ready)
-            }
+            Keeper::Holdfast => resume(part.of(WHAT, keeper), &ground, &setup)?,
             Keeper::Keepalived => ground.start(keeper, &setup)?,
         };
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).ns(
             "`exec` to a table that is as it should be",
-            Unit::Ns,
             Goal::Ratio(10),
-            keeper,
             ns(took),
         );
         let cost = running.cost();
-        part.sample(
-            WHAT,
+        part.of(WHAT, keeper).ns(
             "processor time in all, two seconds later",
-            Unit::Ns,
             Goal::None,
-            keeper,
             cost.cpu_ns,
         );
         let (bytes, broken) = (downloads.bytes(), downloads.broken());
@@ -189,16 +116,25 @@ pub(super) fn restart(part: &mut Part, round: usize) -> Result<()> {
         let stuck =
             downloads.bytes().iter().zip(&bytes).filter(|(after, before)| after == before).count();
         let lost = u64::try_from(stuck.max(broken))?;
-        part.sample(
-            WHAT,
-            "of 20 connections that no longer move",
-            Unit::Count,
-            Goal::Max(0),
-            keeper,
-            lost,
-        );
+        part.of(WHAT, keeper).count("of 20 connections that no longer move", Goal::Max(0), lost);
     }
     Ok(())
+}
+
+/// Starts this daemon over the table that it has left, and answers how long that took.
+fn resume(mut subject: Subject<'_>, ground: &Ground, setup: &Setup) -> Result<(Running, Duration)> {
+    ensure!(ground.eye()?.is_complete(setup)?, "the table did not stay");
+    let running = Running::start(ground.director(), Keeper::Holdfast)?;
+    let ready = running.wait_ready()?.saturating_since(running.started);
+    let cost = running.cost();
+    subject.ns("`exec` to ready (`READY=1`)", Goal::Median(150_000_000), ns(ready));
+    subject.ns("processor time until ready", Goal::Median(120_000_000), cost.cpu_ns);
+    // The first comparison is over by then.
+    sleep(Duration::from_secs(2));
+    let ipvs = running.status()?.ipvs.context("it has no table")?;
+    ensure!(ipvs.in_sync_s_ago.is_some(), "the table was not compared: {ipvs:?}");
+    subject.count("changes of the kernel's table", Goal::Max(0), ipvs.operations_total);
+    Ok((running, ready))
 }
 
 /// `ipvsadm -C` under this daemon. keepalived never looks at the table again.
@@ -213,43 +149,23 @@ pub(super) fn flush(part: &mut Part, _round: usize) -> Result<()> {
     sleep(Duration::from_secs(5));
     let cpu = running.cost().cpu_ns.saturating_sub(before.cpu_ns);
     let share = cpu.saturating_mul(1000) / ns(now().saturating_since(at)).max(1);
-    part.sample(
-        WHAT,
-        "processor time of looking, thousandths",
-        Unit::Count,
-        Goal::None,
-        keeper,
-        share,
-    );
+    part.of(WHAT, keeper).count("processor time of looking, thousandths", Goal::None, share);
     let mut eye = ground.eye()?;
     let at = now();
     eye.flush()?;
     let noticed = eye.wait_any(&setup, LIMIT)?;
     let back = eye.wait_complete(&setup, LIMIT)?;
-    part.sample(
-        WHAT,
+    part.of(WHAT, keeper).ns(
         "to the first service's return",
-        Unit::Ns,
         Goal::None,
-        keeper,
         ns(noticed.saturating_since(at)),
     );
-    part.sample(
-        WHAT,
+    part.of(WHAT, keeper).ns(
         "from there to the whole table",
-        Unit::Ns,
         Goal::Median(500_000_000),
-        keeper,
         ns(back.saturating_since(noticed)),
     );
-    part.sample(
-        WHAT,
-        "to the whole table",
-        Unit::Ns,
-        Goal::None,
-        keeper,
-        ns(back.saturating_since(at)),
-    );
+    part.of(WHAT, keeper).ns("to the whole table", Goal::None, ns(back.saturating_since(at)));
     let repairs = running.status()?.ipvs.context("it has no table")?.drift_repairs_total;
     ensure!(repairs >= 11_000, "it counts {repairs} repairs");
     Ok(())
@@ -271,23 +187,17 @@ pub(super) fn idle(part: &mut Part, _round: usize) -> Result<()> {
     let after = running.cost();
     let looks = looks()?.saturating_sub(looks_before).max(1);
     let cpu = after.cpu_ns.saturating_sub(before.cpu_ns);
-    part.sample(
-        WHAT,
+    part.of(WHAT, keeper).ns(
         "processor time of a comparison, `ipvs.poll: 5s`",
-        Unit::Ns,
         Goal::None,
-        keeper,
         cpu / looks,
     );
-    part.sample(
-        WHAT,
+    part.of(WHAT, keeper).count(
         "processor time, thousandths",
-        Unit::Count,
         Goal::None,
-        keeper,
         cpu.saturating_mul(1000) / ns(WINDOW),
     );
-    part.sample(WHAT, "greatest resident memory", Unit::Bytes, Goal::None, keeper, after.peak);
+    part.of(WHAT, keeper).bytes("greatest resident memory", Goal::None, after.peak);
     Ok(())
 }
 
@@ -320,7 +230,7 @@ pub(super) fn tool(part: &mut Part, round: usize) -> Result<()> {
         };
         let mut restore = command(&["-R"])?;
         restore.stdin(File::open(rules)?);
-        part.sample(RESTORE, "to its end", Unit::Ns, Goal::Ratio(100), keeper, ns(run(restore)?));
+        part.of(RESTORE, keeper).ns("to its end", Goal::Ratio(100), ns(run(restore)?));
         ensure!(
             ground.eye()?.is_complete(&Setup::THOUSAND)?,
             "{}: the table is not complete",
@@ -328,7 +238,7 @@ pub(super) fn tool(part: &mut Part, round: usize) -> Result<()> {
         );
         let mut list = command(&["-L", "-n"])?;
         list.stdout(Stdio::from(File::create(node.folder().join("list"))?));
-        part.sample(LIST, "to its end", Unit::Ns, Goal::Ratio(500), keeper, ns(run(list)?));
+        part.of(LIST, keeper).ns("to its end", Goal::Ratio(500), ns(run(list)?));
     }
     Ok(())
 }
@@ -342,20 +252,13 @@ pub(super) fn growth(part: &mut Part, _round: usize) -> Result<()> {
         let ground = Ground::new()?;
         let (running, took) = ground.start(keeper, &setup)?;
         let cost = running.cost();
-        part.sample(&what, "`exec` to the complete table", Unit::Ns, Goal::None, keeper, ns(took));
-        part.sample(&what, "processor time until then", Unit::Ns, Goal::None, keeper, cost.cpu_ns);
-        part.sample(
-            &what,
-            "greatest resident memory until then",
-            Unit::Bytes,
-            Goal::None,
-            keeper,
-            cost.peak,
-        );
+        part.of(&what, keeper).ns("`exec` to the complete table", Goal::None, ns(took));
+        part.of(&what, keeper).ns("processor time until then", Goal::None, cost.cpu_ns);
+        part.of(&what, keeper).bytes("greatest resident memory until then", Goal::None, cost.peak);
         running.stop()?;
         let running = Running::start(ground.director(), keeper)?;
         let ready = running.wait_ready()?.saturating_since(running.started);
-        part.sample(&what, "a restart, `exec` to ready", Unit::Ns, Goal::None, keeper, ns(ready));
+        part.of(&what, keeper).ns("a restart, `exec` to ready", Goal::None, ns(ready));
     }
     Ok(())
 }

@@ -272,14 +272,14 @@ proptest! {
         message.emit(&mut bytes);
         let decoded = read_attributes(&bytes).unwrap();
         prop_assert_eq!(&decoded, &message.attributes);
-        let service = decoded.iter().find_map(|attribute| match attribute {
-            IpvsAttr::Service(nest) => Some(read_service(nest).ok()),
-            _ => None,
+        let service = decoded.iter().find_map(|attribute| {
+            let IpvsAttr::Service(nest) = attribute else { return None };
+            Some(read_service(nest).ok())
         });
         prop_assert_eq!(read_dumped_service(&bytes).ok(), service.flatten());
-        let destination = decoded.iter().find_map(|attribute| match attribute {
-            IpvsAttr::Destination(nest) => Some(read_destination(nest, family).ok()),
-            _ => None,
+        let destination = decoded.iter().find_map(|attribute| {
+            let IpvsAttr::Destination(nest) = attribute else { return None };
+            Some(read_destination(nest, family).ok())
         });
         prop_assert_eq!(read_dumped_destination(&bytes, family).ok(), destination.flatten());
     }

@@ -9,12 +9,14 @@
 //! failing operation of a batch doesn't stop those after it.
 
 mod error;
+mod raw;
 mod read;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, ParseableParametrized};
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -23,6 +25,7 @@ use netlink_packet_generic::{GenlFamily, GenlHeader};
 use nix::errno::Errno;
 
 pub use self::error::{ClientError, OperationError, Report, Request};
+pub use self::raw::Refusals;
 pub use self::read::Status;
 use self::socket::{Answer, Dumped, Socket};
 use crate::model::{Info, ServiceKey, SyncDaemon, SyncRole, Timeouts};
@@ -64,22 +67,14 @@ impl Client {
     /// The socket failed: the operations up to some point have been carried out, so read the table and plan again. What the
     /// kernel refuses is no error here, but in the report.
     pub fn apply(&mut self, operations: &[Operation]) -> Result<Report, ClientError> {
-        let mut report = Report::default();
-        let mut rest = operations;
-        let mut batch = Vec::with_capacity(BATCH_BYTES);
-        while !rest.is_empty() {
-            batch.clear();
-            let first = self.socket.sequence().wrapping_add(1);
-            let count = self.encode_batch(rest, &mut batch);
-            let (sent, unsent) = rest.split_at(count);
-            let barrier = self.socket.encode_barrier(&mut batch);
-            self.send(&Request::Apply, &batch)?;
-            let refused_before = report.errors.len();
-            self.gather(first, sent, barrier, &mut report)?;
-            report.applied += sent.len() - (report.errors.len() - refused_before);
-            rest = unsent;
-        }
-        Ok(report)
+        let Refusals { refused, answers_lost } =
+            self.send_all(operations, |operation| IpvsMessage::from(operation))?;
+        let applied = operations.len() - refused.len();
+        let errors = refused.into_iter().filter_map(|(index, errno)| {
+            let operation = operations.get(index)?.clone();
+            Some(OperationError { operation, errno })
+        });
+        Ok(Report { applied, errors: errors.collect(), answers_lost })
     }
 
     /// The kernel's IPVS version and the size of the connection table.
@@ -197,34 +192,59 @@ impl Client {
         Ok(())
     }
 
-    /// Appends operations until the batch is full, and answers how many.
-    fn encode_batch(&mut self, operations: &[Operation], batch: &mut Vec<u8>) -> usize {
+    /// Sends what the items say in batches, in their order, and gathers what the kernel refuses.
+    fn send_all<T>(
+        &mut self,
+        items: &[T],
+        message: impl Fn(&T) -> IpvsMessage,
+    ) -> Result<Refusals, ClientError> {
+        let mut refusals = Refusals::default();
+        let mut sent = 0;
+        let mut batch = Vec::with_capacity(BATCH_BYTES);
+        while let Some(rest) = items.get(sent..).filter(|rest| !rest.is_empty()) {
+            batch.clear();
+            let first = self.socket.sequence().wrapping_add(1);
+            let count = self.encode_batch(rest, &message, &mut batch);
+            let barrier = self.socket.encode_barrier(&mut batch);
+            self.send(&Request::Apply, &batch)?;
+            self.gather(first, sent..sent + count, barrier, &mut refusals)?;
+            sent += count;
+        }
+        Ok(refusals)
+    }
+
+    /// Appends what items say until the batch is full, and answers how many.
+    fn encode_batch<T>(
+        &mut self,
+        items: &[T],
+        message: &impl Fn(&T) -> IpvsMessage,
+        batch: &mut Vec<u8>,
+    ) -> usize {
         let limit = BATCH_OPERATIONS.min(self.socket.answers_limit()).max(1);
         let mut count = 0;
-        for operation in operations.iter().take(limit) {
+        for item in items.iter().take(limit) {
             if batch.len() >= BATCH_BYTES {
                 break;
             }
-            let message = IpvsMessage::from(operation);
-            let _sequence = self.socket.encode(message, self.family, NLM_F_REQUEST, batch);
+            let _sequence = self.socket.encode(message(item), self.family, NLM_F_REQUEST, batch);
             count += 1;
         }
         count
     }
 
-    /// Reads refusals until the barrier is answered. The operation `sent[0]` had the sequence number `first`.
+    /// Reads refusals until the barrier is answered. The first of the items `sent` had the sequence number `first`.
     fn gather(
         &mut self,
         first: u32,
-        sent: &[Operation],
+        sent: Range<usize>,
         barrier: u32,
-        report: &mut Report,
+        refusals: &mut Refusals,
     ) -> Result<(), ClientError> {
         loop {
             let (sequence, answer) = match self.socket.next::<IpvsMessage>() {
                 Ok(answer) => answer,
                 Err(Errno::ENOBUFS) => {
-                    report.answers_lost = true;
+                    refusals.answers_lost = true;
                     return self.resynchronise();
                 }
                 Err(source) => return Err(self.lost(&Request::Apply, source)),
@@ -233,12 +253,11 @@ impl Client {
                 return Ok(());
             }
             let Answer::Status(Err(errno)) = answer else { continue };
-            let operation = usize::try_from(sequence.wrapping_sub(first))
+            let index = usize::try_from(sequence.wrapping_sub(first))
                 .ok()
-                .and_then(|index| sent.get(index));
-            if let Some(operation) = operation {
-                report.errors.push(OperationError { operation: operation.clone(), errno });
-            }
+                .and_then(|index| sent.start.checked_add(index))
+                .filter(|index| sent.contains(index));
+            refusals.refused.extend(index.map(|index| (index, errno)));
         }
     }
 

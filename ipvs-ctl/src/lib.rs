@@ -1,5 +1,6 @@
 //! The kernel's IPVS: what a virtual service and its destinations are ([`model`]), how the kernel spells them on generic netlink
-//! ([`wire`]), the fewest operations from one table to another ([`plan`]), and, with the feature `client`, the socket (`client`).
+//! ([`wire`]), the fewest operations from one table to another ([`plan`]), the
+//! language of ipvsadm ([`rules`]), and, with the feature `client`, the socket (`client`).
 //!
 //! It is not a daemon: it decides nothing about health, and it keeps no copy of the table between calls. Without the feature
 //! `client` nothing here does IO.
@@ -28,4 +29,5 @@
 pub mod client;
 pub mod model;
 pub mod plan;
+pub mod rules;
 pub mod wire;

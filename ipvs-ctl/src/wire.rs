@@ -32,4 +32,4 @@ pub use self::read::{
     UnreadableError, read_daemon, read_destination, read_info, read_service, read_timeouts,
 };
 pub use self::service::ServiceAttr;
-pub use self::stats::{Count, StatsAttr};
+pub use self::stats::{Count, Counts, StatsAttr};

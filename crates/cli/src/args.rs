@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +58,13 @@ pub(crate) enum Command {
     /// VRRP instances.
     #[command(subcommand)]
     Vrrp(Vrrp),
+    /// The kernel's IPVS table by ipvsadm's command line; `holdfast ipvs -h` lists it.
+    #[command(disable_help_flag = true)]
+    Ipvs {
+        /// ipvsadm's words, and a few of ours.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<OsString>,
+    },
 }
 
 #[derive(Debug, Args)]

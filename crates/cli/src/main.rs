@@ -1,8 +1,10 @@
-//! `holdfast`, the operator's command line: a thin client of the daemon's control socket, and the check of a configuration.
+//! `holdfast`, the operator's command line: a thin client of the daemon's control socket, the check of a configuration, and, as
+//! `holdfast ipvs` or under the name `ipvsadm`, the kernel's IPVS table.
 
 mod args;
 mod check;
 mod failure;
+mod ipvs;
 mod output;
 mod reload;
 mod render;
@@ -10,6 +12,7 @@ mod server;
 mod table;
 mod vrrp;
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -18,11 +21,19 @@ use holdfast_control::Client;
 
 use crate::args::{Arguments, Command, Output};
 use crate::failure::Failure;
+use crate::ipvs::Manner;
 use crate::output::{Answer, to_answer};
 
 fn main() -> ExitCode {
+    let mut words = env::args_os();
+    if let Some(manner) = words.next().as_deref().and_then(ipvs::called_ipvsadm) {
+        return ipvs::run(manner, &words.collect::<Vec<_>>(), Output::Table);
+    }
     let arguments = Arguments::parse();
     let output = arguments.output;
+    if let Command::Ipvs { words } = &arguments.command {
+        return ipvs::run(Manner::Holdfast, words, output);
+    }
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -43,6 +54,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<Answer, Failure> {
     let client = Client::new(arguments.socket);
     match arguments.command {
+        // It was carried out before; its exit codes are ipvsadm's.
+        Command::Ipvs { .. } => Err(Failure::Usage("ipvs: nothing to do".to_owned())),
         Command::Check(check) => check::check(&check, arguments.output),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),

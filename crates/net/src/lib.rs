@@ -31,6 +31,7 @@ mod ip_header;
 mod link;
 mod link_state;
 mod macvlan;
+pub mod names;
 mod neighbour;
 mod netlink;
 mod network;

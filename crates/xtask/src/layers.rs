@@ -54,7 +54,8 @@ const ALLOWED: &[Row] = &[
             WATCH,
         ],
     ),
-    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, HOST, CONTROL]),
+    // The command line talks to the kernel itself under `holdfast ipvs`, and asks the host for names.
+    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, NET, HOST, CONTROL]),
     // Development.
     (TESTKIT, &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE]),
     (

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use crate::model::{ServiceKey, SyncDaemon, SyncRole};
 use crate::plan::Operation;
+use crate::wire::Command;
 
 /// Why a request could not be made, or was refused.
 ///
@@ -104,6 +105,8 @@ pub enum Request {
     Zero(Option<ServiceKey>),
     /// The removal of every service.
     Flush,
+    /// A message as it is.
+    Message(Command),
 }
 
 impl fmt::Display for Request {
@@ -123,6 +126,7 @@ impl fmt::Display for Request {
             Self::Zero(Some(key)) => write!(f, "zero counters of {key}"),
             Self::Zero(None) => f.write_str("zero all counters"),
             Self::Flush => f.write_str("remove every service"),
+            Self::Message(command) => write!(f, "ask the kernel for IPVS ({command:?})"),
         }
     }
 }

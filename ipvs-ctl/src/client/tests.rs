@@ -13,6 +13,7 @@ use nix::sys::socket::{
 use super::{BATCH_OPERATIONS, Client, ClientError, Request, Socket};
 use crate::model::{Family, ServiceKey, VirtualService};
 use crate::plan::Operation;
+use crate::wire::IpvsMessage;
 
 fn client() -> Client {
     Client { socket: Socket::open().unwrap(), family: GENL_ID_CTRL }
@@ -56,7 +57,8 @@ fn a_batch_never_has_more_answers_than_the_buffer_holds() {
     let mut client = client();
     let mut batch = Vec::new();
     let operations = operations(2000);
-    let count = client.encode_batch(&operations, &mut batch);
+    let count =
+        client.encode_batch(&operations, &|operation| IpvsMessage::from(operation), &mut batch);
     assert!(count <= BATCH_OPERATIONS.min(client.socket.answers_limit()));
     assert!(batch.len() < super::BATCH_BYTES + 1024);
 }

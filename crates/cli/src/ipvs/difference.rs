@@ -1,0 +1,231 @@
+//! `holdfast ipvs restore`: the table becomes what a file says, by the fewest changes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipvs_ctl::client::ClientError;
+use ipvs_ctl::model::{Entry, SyncDaemon, Table, Timeouts};
+use ipvs_ctl::plan::{Foreign, Operation, plan};
+use ipvs_ctl::rules::{Command, ServerRule};
+
+use super::execute::Session;
+use super::extra::Restore;
+use super::file::{Purpose, Rules, read};
+use super::stream::Streams;
+use super::{Manner, code};
+use crate::args::Output;
+
+/// The group, port and TTL of a sync daemon that names none (IP_VS_SYNC_GROUP, IP_VS_SYNC_PORT).
+const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+const DEFAULT_PORT: u16 = 8848;
+const DEFAULT_TTL: u8 = 1;
+
+/// What a file says that the kernel shall have.
+#[derive(Debug, Default)]
+struct Desired {
+    table: Table,
+    timeouts: Option<Timeouts>,
+    daemons: Vec<SyncDaemon>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Changes {
+    operations: Vec<Operation>,
+    timeouts: Option<Timeouts>,
+    /// Sync daemons to start; those that run otherwise are stopped before.
+    daemons: Vec<(SyncDaemon, bool)>,
+}
+
+/// Reads the file, compares, and changes what differs, or says what it would change.
+pub(super) fn restore(manner: &Manner, options: &Restore, streams: &mut Streams) -> Result<(), u8> {
+    let rules = match &options.file {
+        None => read(io::stdin().lock(), Purpose::Whole, options.go_on, streams)?,
+        Some(path) => {
+            let file = File::open(path).map_err(|error| {
+                streams.complain(&format!("open {}: {error}", path.display()));
+                code::FAILED
+            })?;
+            read(file, Purpose::Whole, options.go_on, streams)?
+        }
+    };
+    let mut bad = rules.bad > 0;
+    let desired = desired(rules, &mut bad, options.go_on, streams)?;
+    let mut session = Session::open(manner, Output::Table, streams)?;
+    let changes = match compare(&mut session, &desired, streams) {
+        Ok(changes) => changes,
+        Err(error) => return Err(failed(&error, streams)),
+    };
+    if options.dry_run {
+        print(&changes, streams);
+    } else {
+        bad |= !apply(&mut session, &changes, streams);
+    }
+    if bad { Err(code::FAILED) } else { Ok(()) }
+}
+
+/// Puts the rules together. A server needs its service before it.
+fn desired(rules: Rules, bad: &mut bool, go_on: bool, streams: &Streams) -> Result<Desired, u8> {
+    let mut desired = Desired::default();
+    let mut orphans = false;
+    for (line, command) in rules.rules {
+        match command {
+            Command::AddService(rule) => {
+                if let Some(service) = rule.service() {
+                    let entry = Entry { service, destinations: BTreeMap::new() };
+                    desired.table.insert(rule.key, entry);
+                }
+            }
+            Command::AddServer(ServerRule { service, destination }) => {
+                match desired.table.get_mut(&service) {
+                    Some(entry) => {
+                        entry.destinations.insert(destination.address, destination);
+                    }
+                    None => {
+                        orphans = true;
+                        let sentence = "is not defined before this line";
+                        streams.complain(&format!("line {line}: its service {service} {sentence}"));
+                    }
+                }
+            }
+            Command::SetTimeouts(timeouts) => desired.timeouts = Some(timeouts),
+            Command::StartDaemon(daemon) => {
+                desired.daemons.retain(|other| other.role != daemon.role);
+                desired.daemons.push(daemon);
+            }
+            // The reader lets nothing else through.
+            Command::EditService(_)
+            | Command::DeleteService(_)
+            | Command::Clear
+            | Command::Restore
+            | Command::Save { .. }
+            | Command::EditServer(_)
+            | Command::DeleteServer { .. }
+            | Command::List(_)
+            | Command::Zero(_)
+            | Command::StopDaemon(_)
+            | Command::Help
+            | Command::Version => {}
+        }
+    }
+    *bad |= orphans;
+    if orphans && !go_on {
+        streams.complain("nothing was changed; --continue leaves bad lines out");
+        return Err(code::FAILED);
+    }
+    Ok(desired)
+}
+
+fn compare(
+    session: &mut Session<'_>,
+    desired: &Desired,
+    streams: &Streams,
+) -> Result<Changes, ClientError> {
+    let kernel = session.client.status()?;
+    for sentence in &kernel.unreadable {
+        streams.complain(&format!("left as it is: {sentence}"));
+    }
+    let mut changes = Changes {
+        operations: plan(&desired.table, &kernel.table(), Foreign::Remove),
+        ..Changes::default()
+    };
+    if let Some(wanted) = desired.timeouts {
+        let present = session.client.timeouts()?;
+        let differs = |wanted: u32, present: u32| wanted != 0 && wanted != present;
+        if differs(wanted.tcp_s, present.tcp_s)
+            || differs(wanted.tcp_fin_s, present.tcp_fin_s)
+            || differs(wanted.udp_s, present.udp_s)
+        {
+            changes.timeouts = Some(wanted);
+        }
+    }
+    if !desired.daemons.is_empty() {
+        let present = session.client.daemons()?;
+        for daemon in &desired.daemons {
+            let running = present.iter().find(|other| other.role == daemon.role);
+            if running.is_none_or(|running| !is_as_wanted(running, daemon)) {
+                changes.daemons.push((daemon.clone(), running.is_some()));
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// Whether a running sync daemon is one that was asked for, what was not said being the kernel's defaults.
+fn is_as_wanted(running: &SyncDaemon, wanted: &SyncDaemon) -> bool {
+    running.interface == wanted.interface
+        && running.sync_id == wanted.sync_id
+        && (wanted.max_length.is_none() || running.max_length == wanted.max_length)
+        && running.group.unwrap_or(DEFAULT_GROUP) == wanted.group.unwrap_or(DEFAULT_GROUP)
+        && running.port.unwrap_or(DEFAULT_PORT) == wanted.port.unwrap_or(DEFAULT_PORT)
+        && running.ttl.unwrap_or(DEFAULT_TTL) == wanted.ttl.unwrap_or(DEFAULT_TTL)
+}
+
+fn print(changes: &Changes, streams: &mut Streams) {
+    let mut text = String::new();
+    for operation in &changes.operations {
+        line(&mut text, format_args!("{operation}"));
+    }
+    if let Some(Timeouts { tcp_s, tcp_fin_s, udp_s }) = changes.timeouts {
+        line(&mut text, format_args!("set timeouts {tcp_s} {tcp_fin_s} {udp_s}"));
+    }
+    for (daemon, restarted) in &changes.daemons {
+        if *restarted {
+            line(&mut text, format_args!("stop {} sync daemon", daemon.role));
+        }
+        line(&mut text, format_args!("start {daemon}"));
+    }
+    streams.out().extend_from_slice(text.as_bytes());
+}
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _written = text.write_fmt(what);
+    text.push('\n');
+}
+
+/// Answers whether everything was taken.
+fn apply(session: &mut Session<'_>, changes: &Changes, streams: &Streams) -> bool {
+    let client = &mut session.client;
+    let mut clean = true;
+    match client.apply(&changes.operations) {
+        Ok(report) => {
+            for error in &report.errors {
+                let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+                streams.complain(&format!("{error}{help}"));
+            }
+            if report.answers_lost {
+                streams.complain("answers of the kernel were lost: restore once more");
+            }
+            clean &= report.is_clean();
+        }
+        Err(error) => {
+            failed(&error, streams);
+            return false;
+        }
+    }
+    let mut settled = Vec::new();
+    settled.extend(changes.timeouts.map(|timeouts| client.set_timeouts(&timeouts)));
+    for (daemon, restarted) in &changes.daemons {
+        if *restarted {
+            settled.push(client.stop_daemon(daemon.role));
+        }
+        settled.push(client.start_daemon(daemon));
+    }
+    for error in settled.into_iter().filter_map(Result::err) {
+        failed(&error, streams);
+        clean = false;
+    }
+    clean
+}
+
+fn failed(error: &ClientError, streams: &Streams) -> u8 {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    let help = error.help().map(|help| format!("; {help}"));
+    let (cause, help) = (cause.unwrap_or_default(), help.unwrap_or_default());
+    streams.complain(&format!("{error}{cause}{help}"));
+    code::FAILED
+}

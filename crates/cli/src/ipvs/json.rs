@@ -1,0 +1,195 @@
+//! `-L` for programs.
+
+use ipvs_ctl::model::Counters;
+use ipvs_ctl::rules::connections::Connection;
+use ipvs_ctl::rules::{KernelDaemon, KernelDestination, KernelService, List, ListKind};
+use serde_json::{Map, Value, json};
+
+use super::code;
+use super::execute::Session;
+use super::list::connections_file;
+use super::stream::Streams;
+use super::terms::errno_of;
+
+/// IP_VS_SVC_F_PERSISTENT.
+const PERSISTENT: u32 = 0x1;
+
+/// The flags that have a name whatever the scheduler. `sh` and `mh` call the first `fallback` and the second `port`.
+const FLAGS: [(u32, &str, &str); 4] = [
+    (0x4, "one-packet", "one-packet"),
+    (0x8, "flag-1", "fallback"),
+    (0x10, "flag-2", "port"),
+    (0x20, "flag-3", "flag-3"),
+];
+
+/// The listing as JSON. Everything is told that the kernel tells, whatever columns were asked for.
+pub(super) fn list(
+    session: &mut Session<'_>,
+    list: &List,
+    streams: &mut Streams,
+) -> Result<(), u8> {
+    let value = match list.kind {
+        ListKind::All | ListKind::Service(_) => tables(session, list, streams)?,
+        ListKind::Connections => {
+            let file = connections_file(streams)?;
+            let read: Vec<Value> =
+                file.lines().filter_map(Connection::read).map(|one| connection(&one)).collect();
+            json!({ "connections": read })
+        }
+        ListKind::Timeouts => {
+            let timeouts = session.client.timeouts().map_err(|error| {
+                streams.complain(&format!("ask for the timeouts: {}", errno_of(&error)));
+                code::FAILED
+            })?;
+            serde_json::to_value(timeouts).unwrap_or_default()
+        }
+        ListKind::Daemons => {
+            let daemons = session.daemons().map_err(|error| {
+                streams.complain(&format!("list sync daemons: {}", errno_of(&error)));
+                code::FAILED
+            })?;
+            json!({ "daemons": daemons.iter().map(daemon).collect::<Vec<_>>() })
+        }
+    };
+    streams.out().extend_from_slice(format!("{value:#}\n").as_bytes());
+    Ok(())
+}
+
+fn tables(session: &mut Session<'_>, list: &List, streams: &Streams) -> Result<Value, u8> {
+    let mut services = Vec::new();
+    for found in session.listed(list, streams)? {
+        let destinations = session.destinations(&found, list.nosort, streams)?;
+        services.push(service(&found, &destinations));
+    }
+    let (major, minor, patch) = session.info.version;
+    Ok(json!({
+        "version": format!("{major}.{minor}.{patch}"),
+        "connection_table_size": session.info.connection_table_size,
+        "services": services,
+    }))
+}
+
+fn service(service: &KernelService, destinations: &[KernelDestination]) -> Value {
+    let mut object = Map::new();
+    object.insert("family".into(), family(service.is_ipv6()));
+    if service.mark == 0 {
+        let protocol = service
+            .transport()
+            .map_or_else(|| json!(service.protocol), |protocol| json!(protocol.to_string()));
+        object.insert("protocol".into(), protocol);
+        object.insert("address".into(), json!(service.ip()));
+        object.insert("port".into(), json!(service.port));
+    } else {
+        object.insert("fwmark".into(), json!(service.mark));
+    }
+    object.insert("scheduler".into(), json!(service.scheduler));
+    let hashes = matches!(service.scheduler.as_str(), "sh" | "mh");
+    let flags = FLAGS.iter().filter(|(bit, ..)| service.flags & bit != 0);
+    let flags: Vec<_> =
+        flags.map(|(_, plain, hashed)| if hashes { *hashed } else { *plain }).collect();
+    object.insert("flags".into(), json!(flags));
+    object.insert("persistence".into(), persistence(service));
+    object.insert("counters".into(), counters(&service.counters));
+    let servers: Vec<_> = destinations.iter().map(destination).collect();
+    object.insert("destinations".into(), Value::Array(servers));
+    Value::Object(object)
+}
+
+fn persistence(service: &KernelService) -> Value {
+    if service.flags & PERSISTENT == 0 {
+        return Value::Null;
+    }
+    let netmask = if service.is_ipv6() {
+        json!(u32::from_ne_bytes(service.netmask))
+    } else {
+        json!(std::net::Ipv4Addr::from(service.netmask))
+    };
+    let engine = Some(&service.engine).filter(|name| !name.is_empty());
+    json!({ "timeout_s": service.timeout_s, "netmask": netmask, "engine": engine })
+}
+
+fn destination(destination: &KernelDestination) -> Value {
+    let forward = match destination.method & 7 {
+        0 => json!("nat"),
+        1 => json!("local"),
+        2 => json!("tunnel"),
+        3 => json!("direct"),
+        4 => json!("bypass"),
+        other => json!(other),
+    };
+    let mut value = json!({
+        "family": family(destination.is_ipv6()),
+        "address": destination.ip(),
+        "port": destination.port,
+        "forward": forward,
+        "weight": destination.weight,
+        "upper_threshold": destination.upper_threshold,
+        "lower_threshold": destination.lower_threshold,
+        "active_connections": destination.active,
+        "inactive_connections": destination.inactive,
+        "persistent_connections": destination.persistent,
+        "counters": counters(&destination.counters),
+    });
+    if destination.method & 7 == 2
+        && let Some(object) = value.as_object_mut()
+    {
+        object.insert("tunnel".into(), tunnel(destination));
+    }
+    value
+}
+
+fn tunnel(destination: &KernelDestination) -> Value {
+    let checksum = match destination.tunnel_flags {
+        0 => json!("none"),
+        1 => json!("full"),
+        2 => json!("remote"),
+        other => json!(other),
+    };
+    match destination.tunnel_type {
+        0 => json!({ "type": "ipip" }),
+        1 => json!({ "type": "gue", "port": destination.tunnel_port, "checksum": checksum }),
+        2 => json!({ "type": "gre", "checksum": checksum }),
+        other => json!({ "type": other }),
+    }
+}
+
+fn counters(counters: &Counters) -> Value {
+    serde_json::to_value(counters).unwrap_or_default()
+}
+
+fn family(ipv6: bool) -> Value {
+    json!(if ipv6 { "ipv6" } else { "ipv4" })
+}
+
+fn connection(connection: &Connection) -> Value {
+    let end =
+        |(address, port): (std::net::IpAddr, u16)| json!({ "address": address, "port": port });
+    let engine =
+        connection.engine.as_ref().map(|(name, data)| json!({ "name": name, "data": data }));
+    json!({
+        "protocol": connection.protocol.to_lowercase(),
+        "expires_s": connection.expires_s,
+        "state": connection.state,
+        "client": end(connection.client),
+        "virtual": end(connection.service),
+        "destination": end(connection.destination),
+        "engine": engine,
+    })
+}
+
+fn daemon(daemon: &KernelDaemon) -> Value {
+    let role = match daemon.state {
+        1 => json!("master"),
+        2 => json!("backup"),
+        other => json!(other),
+    };
+    json!({
+        "role": role,
+        "interface": daemon.interface,
+        "sync_id": daemon.sync_id,
+        "max_length": daemon.max_length,
+        "group": daemon.group,
+        "port": daemon.port,
+        "ttl": daemon.ttl,
+    })
+}

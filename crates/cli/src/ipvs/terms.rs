@@ -1,0 +1,142 @@
+//! What ipvsadm says about the kernel's refusals, and what `holdfast ipvs` adds.
+
+use std::io;
+
+use ipvs_ctl::client::{ClientError, OperationError, Request};
+use ipvs_ctl::plan::Operation;
+use ipvs_ctl::rules::{Command, ServerRule};
+use nix::errno::Errno;
+
+/// What was asked when the kernel refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// Whether there is an IPVS.
+    Version,
+    /// To carry a command out.
+    Command(&'a Command),
+    /// To list services or destinations.
+    Listing,
+}
+
+impl Asked<'_> {
+    /// ipvsadm's sentence.
+    pub(super) fn sentence(self, errno: Errno) -> String {
+        if let Some(own) = self.own_sentence(errno) {
+            return own.to_owned();
+        }
+        const GENERAL: [(Errno, &str); 7] = [
+            (Errno::EPERM, "Permission denied (you must be root)"),
+            (
+                Errno::EINVAL,
+                "Invalid operation.  Possibly wrong module version, address not unicast, ...",
+            ),
+            (Errno::ENOPROTOOPT, "Protocol not available"),
+            (Errno::ENOMEM, "Memory allocation problem"),
+            (Errno::EOPNOTSUPP, "Operation not supported with IPv6"),
+            (Errno::EAFNOSUPPORT, "Operation not supported with specified address family"),
+            (Errno::EMSGSIZE, "Module is wrong version"),
+        ];
+        let general = GENERAL.iter().find(|(known, _)| *known == errno);
+        general.map_or_else(|| strerror(errno), |(_, sentence)| (*sentence).to_owned())
+    }
+
+    const fn own_sentence(self, errno: Errno) -> Option<&'static str> {
+        const NO_SERVICE: &str = "No such service";
+        let Self::Command(command) = self else {
+            return match (self, errno) {
+                (Self::Listing, Errno::ESRCH) => Some(NO_SERVICE),
+                _other => None,
+            };
+        };
+        match (command, errno) {
+            (Command::AddService(_), Errno::EEXIST) => Some("Service already exists"),
+            (Command::AddService(_) | Command::EditService(_), Errno::ENOENT) => {
+                Some("Scheduler or persistence engine not found")
+            }
+            (
+                Command::EditService(_)
+                | Command::DeleteService(_)
+                | Command::Zero(_)
+                | Command::List(_),
+                Errno::ESRCH,
+            ) => Some(NO_SERVICE),
+            (
+                Command::AddServer(_) | Command::EditServer(_) | Command::DeleteServer { .. },
+                Errno::ESRCH,
+            ) => Some("Service not defined"),
+            (Command::AddServer(_), Errno::EEXIST) => Some("Destination already exists"),
+            (Command::EditServer(_) | Command::DeleteServer { .. }, Errno::ENOENT) => {
+                Some("No such destination")
+            }
+            (Command::StartDaemon(_), Errno::EEXIST) => Some("Daemon has already run"),
+            (Command::StopDaemon(_), Errno::ESRCH) => Some("No daemon is running"),
+            _other => None,
+        }
+    }
+}
+
+/// The C library's word for an errno.
+fn strerror(errno: Errno) -> String {
+    let code = errno as i32;
+    let text = io::Error::from_raw_os_error(code).to_string();
+    text.strip_suffix(&format!(" (os error {code})")).map(str::to_owned).unwrap_or(text)
+}
+
+/// The errno behind an error of the client's; EINVAL where there is none, as in ipvsadm.
+pub(super) const fn errno_of(error: &ClientError) -> Errno {
+    if let ClientError::Refused { errno, .. }
+    | ClientError::Open(errno)
+    | ClientError::Send { source: errno, .. }
+    | ClientError::Receive { source: errno, .. } = error
+    {
+        *errno
+    } else {
+        Errno::EINVAL
+    }
+}
+
+/// What was attempted on which object, the errno by its name, and what to do now.
+pub(super) fn more(command: &Command, errno: Errno) -> String {
+    match operation(command) {
+        Ok(operation) => {
+            let error = OperationError { operation, errno };
+            with_help(&error.to_string(), error.help())
+        }
+        Err(request) => {
+            let error = ClientError::Refused { request, errno };
+            with_help(&error.to_string(), error.help())
+        }
+    }
+}
+
+fn with_help(error: &str, help: Option<&str>) -> String {
+    help.map_or_else(|| error.to_owned(), |help| format!("{error}; {help}"))
+}
+
+/// The operation that a command is, or the request.
+fn operation(command: &Command) -> Result<Operation, Request> {
+    Ok(match command {
+        Command::AddService(rule) => Operation::NewService(rule.service().ok_or(Request::Apply)?),
+        Command::EditService(rule) => Operation::SetService(rule.service().ok_or(Request::Apply)?),
+        Command::DeleteService(key) => Operation::DelService(*key),
+        Command::AddServer(ServerRule { service, destination }) => {
+            Operation::NewDestination { service: *service, destination: *destination }
+        }
+        Command::EditServer(ServerRule { service, destination }) => {
+            Operation::SetDestination { service: *service, destination: *destination }
+        }
+        Command::DeleteServer { service, address } => {
+            Operation::DelDestination { service: *service, address: *address }
+        }
+        Command::Zero(key) => return Err(Request::Zero(*key)),
+        Command::SetTimeouts(_) => return Err(Request::SetTimeouts),
+        Command::StartDaemon(daemon) => return Err(Request::StartDaemon(daemon.clone())),
+        Command::StopDaemon(role) => return Err(Request::StopDaemon(*role)),
+        Command::Clear => return Err(Request::Flush),
+        Command::List(_)
+        | Command::Save { .. }
+        | Command::Restore
+        | Command::Help
+        | Command::Version => return Err(Request::Services),
+    })
+}

@@ -1,0 +1,225 @@
+//! The kernel's objects as it tells them, number by number: a listing leaves nothing out, also not what the model has no word for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::model::{Counters, Protocol};
+use crate::wire::{Counts, DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr};
+
+/// AF_INET6. Everything else counts as AF_INET, as in ipvsadm.
+const AF_INET6: u16 = 10;
+
+/// A service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelService {
+    /// 2 or 10.
+    pub family: u16,
+    /// The IP protocol; 0 of a service by mark.
+    pub protocol: u16,
+    /// The address in network order; IPv4 fills the first four bytes.
+    pub address: [u8; 16],
+    /// The port.
+    pub port: u16,
+    /// The firewall mark; 0 = none.
+    pub mark: u32,
+    /// The scheduler's name.
+    pub scheduler: String,
+    /// IP_VS_SVC_F_*.
+    pub flags: u32,
+    /// The timeout of persistence in seconds.
+    pub timeout_s: u32,
+    /// IPv4: the mask in network order. IPv6: the prefix length in the host's.
+    pub netmask: [u8; 4],
+    /// The persistence engine's name; empty = none.
+    pub engine: String,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+impl KernelService {
+    /// Reads an answer to a query for services; `None` when it holds none.
+    pub fn read(message: &IpvsMessage) -> Option<Self> {
+        let attributes = message.attributes.iter().find_map(|attribute| {
+            if let IpvsAttr::Service(nest) = attribute { Some(nest) } else { None }
+        })?;
+        let mut found = Self::default();
+        let mut counts = Counts::default();
+        for attribute in attributes {
+            match attribute {
+                ServiceAttr::Family(value) => found.family = *value,
+                ServiceAttr::Protocol(value) => found.protocol = *value,
+                ServiceAttr::Address(value) => found.address = *value,
+                ServiceAttr::Port(value) => found.port = *value,
+                ServiceAttr::Fwmark(value) => found.mark = *value,
+                ServiceAttr::Scheduler(name) => found.scheduler.clone_from(name),
+                ServiceAttr::Flags { flags, mask } => found.flags = flags & mask,
+                ServiceAttr::Timeout(value) => found.timeout_s = *value,
+                ServiceAttr::Netmask(value) => found.netmask = *value,
+                ServiceAttr::PersistenceEngine(name) => found.engine.clone_from(name),
+                ServiceAttr::Stats(stats) => counts.narrow(stats),
+                ServiceAttr::Stats64(stats) => counts.wide(stats),
+                ServiceAttr::Other(_) => {}
+            }
+        }
+        found.counters = counts.counters();
+        Some(found)
+    }
+
+    /// Whether its addresses are IPv6's.
+    pub const fn is_ipv6(&self) -> bool {
+        self.family == AF_INET6
+    }
+
+    /// Its address.
+    pub fn ip(&self) -> IpAddr {
+        ip(self.family, self.address)
+    }
+
+    /// Its protocol, where it is one that IPVS balances.
+    pub const fn transport(&self) -> Option<Protocol> {
+        match self.protocol {
+            6 => Some(Protocol::Tcp),
+            17 => Some(Protocol::Udp),
+            132 => Some(Protocol::Sctp),
+            _other => None,
+        }
+    }
+
+    pub(super) fn key_attributes(&self) -> Vec<ServiceAttr> {
+        if self.mark != 0 {
+            return vec![ServiceAttr::Family(self.family), ServiceAttr::Fwmark(self.mark)];
+        }
+        vec![
+            ServiceAttr::Family(self.family),
+            ServiceAttr::Protocol(self.protocol),
+            ServiceAttr::Address(self.address),
+            ServiceAttr::Port(self.port),
+        ]
+    }
+}
+
+/// A destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelDestination {
+    /// 2 or 10.
+    pub family: u16,
+    /// The address in network order; IPv4 fills the first four bytes.
+    pub address: [u8; 16],
+    /// The port.
+    pub port: u16,
+    /// 0 NAT, 1 local, 2 tunnel, 3 direct, 4 bypass.
+    pub method: u32,
+    /// The weight.
+    pub weight: u32,
+    /// 0 IP in IP, 1 GUE, 2 GRE.
+    pub tunnel_type: u8,
+    /// The port of GUE.
+    pub tunnel_port: u16,
+    /// 0 no checksum, 1 checksum, 2 remote checksum.
+    pub tunnel_flags: u16,
+    /// The upper threshold.
+    pub upper_threshold: u32,
+    /// The lower threshold.
+    pub lower_threshold: u32,
+    /// Active connections.
+    pub active: u32,
+    /// Inactive connections.
+    pub inactive: u32,
+    /// Persistence templates.
+    pub persistent: u32,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+impl KernelDestination {
+    /// Reads an answer to a dump of the destinations of a service of `family`; `None` when it holds none.
+    pub fn read(message: &IpvsMessage, family: u16) -> Option<Self> {
+        let attributes = message.attributes.iter().find_map(|attribute| {
+            if let IpvsAttr::Destination(nest) = attribute { Some(nest) } else { None }
+        })?;
+        let mut found = Self { family, ..Self::default() };
+        let mut counts = Counts::default();
+        for attribute in attributes {
+            match attribute {
+                DestinationAttr::Family(value) => found.family = *value,
+                DestinationAttr::Address(value) => found.address = *value,
+                DestinationAttr::Port(value) => found.port = *value,
+                DestinationAttr::Forwarding(value) => found.method = *value,
+                DestinationAttr::Weight(value) => found.weight = *value,
+                DestinationAttr::TunnelType(value) => found.tunnel_type = *value,
+                DestinationAttr::TunnelPort(value) => found.tunnel_port = *value,
+                DestinationAttr::TunnelFlags(value) => found.tunnel_flags = *value,
+                DestinationAttr::UpperThreshold(value) => found.upper_threshold = *value,
+                DestinationAttr::LowerThreshold(value) => found.lower_threshold = *value,
+                DestinationAttr::ActiveConnections(value) => found.active = *value,
+                DestinationAttr::InactiveConnections(value) => found.inactive = *value,
+                DestinationAttr::PersistentConnections(value) => found.persistent = *value,
+                DestinationAttr::Stats(stats) => counts.narrow(stats),
+                DestinationAttr::Stats64(stats) => counts.wide(stats),
+                DestinationAttr::Other(_) => {}
+            }
+        }
+        found.counters = counts.counters();
+        Some(found)
+    }
+
+    /// Whether its address is IPv6's.
+    pub const fn is_ipv6(&self) -> bool {
+        self.family == AF_INET6
+    }
+
+    /// Its address.
+    pub fn ip(&self) -> IpAddr {
+        ip(self.family, self.address)
+    }
+}
+
+/// A sync daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelDaemon {
+    /// 1 master, 2 backup.
+    pub state: u32,
+    /// The multicast interface.
+    pub interface: String,
+    /// The identity.
+    pub sync_id: u32,
+    /// The longest message; 0 = not told.
+    pub max_length: u16,
+    /// The group, where it is told.
+    pub group: Option<IpAddr>,
+    /// The port; 0 = not told.
+    pub port: u16,
+    /// The TTL; 0 = not told.
+    pub ttl: u8,
+}
+
+impl KernelDaemon {
+    /// Reads an answer to a dump of the sync daemons; `None` when it holds none.
+    pub fn read(message: &IpvsMessage) -> Option<Self> {
+        let attributes = message.attributes.iter().find_map(|attribute| {
+            if let IpvsAttr::Daemon(nest) = attribute { Some(nest) } else { None }
+        })?;
+        let mut found = Self::default();
+        for attribute in attributes {
+            match attribute {
+                DaemonAttr::State(value) => found.state = *value,
+                DaemonAttr::Interface(name) => found.interface.clone_from(name),
+                DaemonAttr::SyncId(value) => found.sync_id = *value,
+                DaemonAttr::MaxLength(value) => found.max_length = *value,
+                DaemonAttr::Group(value) => found.group = Some(IpAddr::V4(*value)),
+                DaemonAttr::Group6(value) => found.group = Some(IpAddr::V6(*value)),
+                DaemonAttr::Port(value) => found.port = *value,
+                DaemonAttr::Ttl(value) => found.ttl = *value,
+                DaemonAttr::Other(_) => {}
+            }
+        }
+        Some(found)
+    }
+}
+
+fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
+    if family == AF_INET6 {
+        return IpAddr::V6(Ipv6Addr::from(bytes));
+    }
+    let [a, b, c, d, ..] = bytes;
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}

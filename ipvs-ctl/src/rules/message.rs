@@ -1,0 +1,79 @@
+//! Commands as messages to the kernel.
+
+use super::rule::{Command, ServerRule, ServiceRule};
+use crate::model::{Persistence, ServiceKey, VirtualService};
+use crate::plan::Operation;
+use crate::wire::{Command as Number, IpvsAttr, IpvsMessage, ServiceAttr, service_attributes};
+
+/// The message that carries a command out; `None` for those that read, and for `-R`, `-S`, `-h`, `-v`.
+pub fn message(command: &Command) -> Option<IpvsMessage> {
+    Some(match command {
+        Command::AddService(rule) => on_service(Number::NewService, rule),
+        Command::EditService(rule) => on_service(Number::SetService, rule),
+        Command::DeleteService(key) => IpvsMessage::from(&Operation::DelService(*key)),
+        Command::Clear => IpvsMessage::bare(Number::Flush),
+        Command::AddServer(ServerRule { service, destination }) => {
+            let (service, destination) = (*service, *destination);
+            IpvsMessage::from(&Operation::NewDestination { service, destination })
+        }
+        Command::EditServer(ServerRule { service, destination }) => {
+            let (service, destination) = (*service, *destination);
+            IpvsMessage::from(&Operation::SetDestination { service, destination })
+        }
+        Command::DeleteServer { service, address } => {
+            let (service, address) = (*service, *address);
+            IpvsMessage::from(&Operation::DelDestination { service, address })
+        }
+        Command::Zero(None) => IpvsMessage::bare(Number::Zero),
+        Command::Zero(Some(key)) => IpvsMessage::on_service(Number::Zero, key),
+        Command::SetTimeouts(timeouts) => IpvsMessage::set_timeouts(timeouts),
+        Command::StartDaemon(daemon) => IpvsMessage::new_daemon(daemon),
+        Command::StopDaemon(role) => IpvsMessage::del_daemon(*role),
+        Command::Restore
+        | Command::Save { .. }
+        | Command::List(_)
+        | Command::Help
+        | Command::Version => return None,
+    })
+}
+
+/// A service with the netmask that was said, whatever its bits.
+fn on_service(command: Number, rule: &ServiceRule) -> IpvsMessage {
+    let persistence = rule.persistent_s.map(|timeout_s| Persistence { timeout_s, prefix: 0 });
+    let mut attributes = service_attributes(&VirtualService {
+        key: rule.key,
+        scheduler: rule.scheduler.clone(),
+        flags: rule.flags,
+        persistence,
+        persistence_engine: rule.engine.clone(),
+    });
+    for attribute in &mut attributes {
+        if let ServiceAttr::Netmask(mask) = attribute {
+            *mask = rule.netmask;
+        }
+    }
+    IpvsMessage { command, attributes: vec![IpvsAttr::Service(attributes)] }
+}
+
+/// The dump of all services.
+pub const fn services_query() -> IpvsMessage {
+    IpvsMessage::bare(Number::GetService)
+}
+
+/// The question for one service.
+pub fn service_query(key: &ServiceKey) -> IpvsMessage {
+    IpvsMessage::on_service(Number::GetService, key)
+}
+
+/// The dump of a service's destinations. `service` is the kernel's own word for it, whatever it is.
+pub fn destinations_query(service: &super::KernelService) -> IpvsMessage {
+    IpvsMessage {
+        command: Number::GetDestination,
+        attributes: vec![IpvsAttr::Service(service.key_attributes())],
+    }
+}
+
+/// The dump of the sync daemons.
+pub const fn daemons_query() -> IpvsMessage {
+    IpvsMessage::bare(Number::GetDaemon)
+}

@@ -60,7 +60,11 @@ fn said(mut command: Command, input: &[u8]) -> Said {
         String::from_utf8(bytes).unwrap_or_else(|bytes| bytes.as_bytes().escape_ascii().to_string())
     };
     Said {
-        code: output.status.code().or(output.status.signal().map(|signal| -signal)).unwrap_or(-1),
+        code: output
+            .status
+            .code()
+            .or_else(|| output.status.signal().map(|signal| -signal))
+            .unwrap_or(-1),
         out: text(output.stdout),
         err: text(output.stderr),
     }

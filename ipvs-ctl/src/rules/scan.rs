@@ -134,7 +134,10 @@ mod tests {
     use super::super::options::{Once, Verb};
     use super::*;
 
-    fn scan(line: &str) -> (Vec<Result<(Meaning, Option<String>), Bad>>, Vec<String>) {
+    /// An option's meaning and argument.
+    type Scanned = Result<(Meaning, Option<String>), Bad>;
+
+    fn scan(line: &str) -> (Vec<Scanned>, Vec<String>) {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let mut scanner = Scanner::new(&words, false);
         let mut found = Vec::new();

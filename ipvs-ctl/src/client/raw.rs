@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::{Client, ClientError, Request};
-use crate::wire::IpvsMessage;
+use crate::wire::{IpvsMessage, read_attributes};
 
 /// What became of a list of messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,8 @@ impl Client {
         self.send_all(messages, IpvsMessage::clone)
     }
 
-    /// The messages that answer a dump, in the kernel's order. One that can't be decoded is left out.
+    /// The messages that answer a dump, in the kernel's order, each with the command that was asked. One that can't be decoded is left
+    /// out.
     ///
     /// # Errors
     /// The kernel refused, or the socket failed.
@@ -32,7 +33,11 @@ impl Client {
         &mut self,
         message: &IpvsMessage,
     ) -> Result<Vec<IpvsMessage>, ClientError> {
-        let found = self.dump(&Request::Message(message.command), message, Result::ok)?;
+        let command = message.command;
+        let found = self.dump(&Request::Message(command), message, |bytes| {
+            let attributes = read_attributes(bytes).ok()?;
+            Some(IpvsMessage { command, attributes })
+        })?;
         Ok(found.into_iter().flatten().collect())
     }
 

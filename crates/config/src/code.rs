@@ -182,6 +182,13 @@ codes! {
     BadMark "HF0315" Error "not a packet mark",
         why "A mark is a number of 32 bits. One with bits that its mask leaves out is never seen.",
         fix "Write `16`, or with a mask `\"16/255\"` or `\"0x10/0xff\"`.";
+    BadPattern "HF0330" Error "a regular expression that can't be compiled",
+        why "The syntax is that of the Rust crate `regex`, which is RE2's: no look-around and no back-references, so that a search \
+             takes time linear in the text that a server sends. Compiled it may take one mebibyte.",
+        fix "Correct the expression; put it in single quotes, in which YAML leaves backslashes alone.";
+    BadCheckValue "HF0331" Error "a value that a check can't use",
+        why "The value is sent to servers or compared with what they send, and has to be of the form that the protocol has.",
+        fix "Write it in the form that the message names.";
     IntervalUnit "HF0401" Error "an interval that the protocol's version can't say",
         why "Version 3 counts in steps of 10 ms up to 40.95 s (RFC 9568 §5.2.7), version 2 in whole seconds up to 255 \
              (RFC 3768 §5.3.7).",
@@ -372,6 +379,9 @@ codes! {
     BadNetmask "HF0529" Error "not a netmask",
         why "The mask says which leading bits of clients' addresses are one client.",
         fix "Write `netmask: 255.255.255.0` or `prefix: 24`; IPv6 has `prefix` only.";
+    CheckFamily "HF0530" Error "a check's source of another family than its target",
+        why "A packet has two addresses of one family.",
+        fix "Give the check a source of the servers' family, or `address` a target of the source's.";
     SlowStart "HF0540" Error "a slow start under a scheduler that does not share by weight",
         why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
              other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",

@@ -57,6 +57,9 @@ pub(crate) const HTTP_PATH: &str = "/";
 /// RFC 9110 §15.3: the 2xx class is success. A redirect is not the page that was asked for.
 pub(crate) const HTTP_EXPECT: (u16, u16) = (200, 299);
 
+/// Two weeks are enough to renew a certificate in office hours, and short enough that Let's Encrypt's are not always warned of.
+pub(crate) const TLS_WARN_DAYS: u32 = 14;
+
 /// The range of a duration that schedules work: shorter would be a busy loop, longer a slip.
 pub(crate) const PERIOD: (Duration, Duration) =
     (Duration::from_millis(10), Duration::from_secs(3600));
@@ -85,6 +88,12 @@ pub(crate) const CHECKS_MAX: usize = 16;
 pub(crate) const COMMAND_MAX: usize = 256;
 /// Statuses and ranges of one `expect`.
 pub(crate) const EXPECT_MAX: usize = 32;
+/// Paths of one HTTP check: each is a request, and all have to fit the timeout.
+pub(crate) const HTTP_PATHS_MAX: usize = 16;
+/// Headers of an HTTP check's request.
+pub(crate) const HTTP_HEADERS_MAX: usize = 32;
+/// Bytes that a check sends or looks for; more is no question but a load.
+pub(crate) const PAYLOAD_MAX: usize = 4096;
 /// The count field of an advertisement is one byte (RFC 9568 §5.2.5).
 pub(crate) const IPV4_ADDRESSES_MAX: usize = 255;
 /// (1500 - 40 of IPv6 - 8 of VRRP) / 16: adverts are not fragmented.

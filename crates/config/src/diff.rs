@@ -5,6 +5,7 @@
 //!
 //! Invariant: the list is empty if and only if the configurations are equal.
 
+mod checks;
 mod daemon;
 mod instance;
 mod service;

@@ -1,5 +1,6 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
+mod check;
 mod service;
 mod vrrp;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
 
+pub use self::check::*;
 pub use self::service::*;
 pub use self::vrrp::*;
 

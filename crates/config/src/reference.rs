@@ -1,6 +1,7 @@
 //! Every key of the configuration as data. The reader takes the keys that it knows from here, `holdfast explain KEY` and
 //! docs/configuration.md are made from it: what is not in this table is not a key.
 
+mod checks;
 mod daemon;
 mod groups;
 mod instances;
@@ -50,7 +51,7 @@ const SECTIONS: [&[Key]; 6] =
 
 /// Every key, a parent before its children.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
-    SECTIONS.iter().copied().flatten()
+    SECTIONS.iter().chain(checks::SECTIONS).copied().flatten()
 }
 
 /// The last words of all keys by the mapping that has them: every mapping of a file asks for its own.

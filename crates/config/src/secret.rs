@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use crate::suggest;
 
-/// Keys whose values, and all values below, are covered; also mistyped ones.
-const KEYS: [&str; 2] = ["authentication", "password"];
+/// Keys whose values, and all values below, are covered; also mistyped ones. A header of a check's request may be a token.
+const KEYS: [&str; 3] = ["authentication", "password", "headers"];
 
 /// Whether the value of `key`, and all below it, is covered.
 pub(crate) fn is_secret_key(key: &str) -> bool {
@@ -44,7 +44,7 @@ pub(crate) fn lines(text: &str) -> Vec<Range<usize>> {
 /// The byte of `line` behind a word that may introduce a password.
 fn introduces(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
-    let words = ["authentication", "password", "passwd", "auth_pass"];
+    let words = ["authentication", "password", "passwd", "auth_pass", "headers"];
     words.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min()
 }
 

@@ -66,7 +66,8 @@ fn yaml_blocks(text: &str) -> Vec<(usize, String, String)> {
 #[test]
 fn every_yaml_block_of_the_documentation_loads() {
     let readme = root().join("README.md");
-    let documents = files("docs", "md").into_iter().chain(readme.exists().then_some(readme));
+    let documents = [files("docs", "md"), files("docs/checks", "md")].concat();
+    let documents = documents.into_iter().chain(readme.exists().then_some(readme));
     for file in documents {
         for (line, info, text) in yaml_blocks(&fs::read_to_string(&file).unwrap()) {
             let name = format!("{}:{line}", file.display());
@@ -91,13 +92,14 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// The heading under which a key stands: its first word, and the second of `vrrp`'s where that has keys of its own.
+/// The heading under which a key stands: its first word, and the second of `vrrp`'s where that has keys of its own; checks have one.
 fn heading(path: &str) -> String {
     let words: Vec<_> = path.split('.').collect();
     match words.as_slice() {
         ["vrrp", part @ ("instances" | "trackers" | "groups" | "interfaces" | "hooks"), ..] => {
             format!("vrrp.{part}")
         }
+        ["services", "NAME", "check", ..] => "services.NAME.check".to_owned(),
         [top, ..] => (*top).to_owned(),
         [] => String::new(),
     }

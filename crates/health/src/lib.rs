@@ -45,13 +45,19 @@ pub enum Code {
     L4TOUT,
     /// The connection failed: refused, unreachable.
     L4CON,
+    /// The TLS handshake was made.
+    L6OK,
+    /// No TLS handshake within the timeout.
+    L6TOUT,
+    /// The TLS handshake failed: the certificate is not valid, the server refuses, or what it speaks is no TLS.
+    L6RSP,
     /// The application answered as it should.
     L7OK,
     /// The application did not answer within the timeout.
     L7TOUT,
     /// The application's answer was not of its protocol.
     L7RSP,
-    /// The application answered with a status that was not expected.
+    /// The application answered in its protocol, and not what was expected.
     L7STS,
     /// The command exited with 0.
     PROCOK,
@@ -92,10 +98,13 @@ pub enum Verdict {
 
 impl Code {
     /// Every code, in the order of the declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::L4OK,
         Self::L4TOUT,
         Self::L4CON,
+        Self::L6OK,
+        Self::L6TOUT,
+        Self::L6RSP,
         Self::L7OK,
         Self::L7TOUT,
         Self::L7RSP,
@@ -114,6 +123,9 @@ impl Code {
             Self::L4OK => "L4OK",
             Self::L4TOUT => "L4TOUT",
             Self::L4CON => "L4CON",
+            Self::L6OK => "L6OK",
+            Self::L6TOUT => "L6TOUT",
+            Self::L6RSP => "L6RSP",
             Self::L7OK => "L7OK",
             Self::L7TOUT => "L7TOUT",
             Self::L7RSP => "L7RSP",

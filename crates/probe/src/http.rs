@@ -1,141 +1,222 @@
-//! The HTTP check: one GET over a connection of its own, judged by the status of the answer.
+//! The checks `http` and `https`: requests over connections of their own, judged by the status of the answer, and by its body
+//! where something is expected of it.
 //!
-//! It reads the answer's head and nothing more, follows no redirect, and closes by a reset.
+//! It follows no redirect, asks for no compression and undoes none, and closes by a reset.
 
-use std::error::Error as _;
+mod exchange;
+
 use std::fmt::Write as _;
-use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use holdfast_config::HttpCheck;
 use holdfast_health::Code;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use hyper::{Request, Response, StatusCode, Uri, header};
 
-use crate::connect::{connect, failed, timed_out};
-use crate::finding::{Finding, describe};
+use crate::deadline::Deadline;
+use crate::finding::Finding;
+use crate::place::Place;
+use crate::talk::{Broken, Stream, judged};
+use crate::tcp::{expected, is_as_expected};
+use crate::tls::{self, Offer};
+
+pub(crate) use exchange::{Version, exchange};
 
 /// An answer whose head is longer, in bytes, is not read on and fails.
 pub const HEADER_LIMIT: usize = 16 * 1024;
 
+/// So many bytes of a body are read, where something is expected of it; a longer one fails.
+pub const BODY_LIMIT: usize = 256 * 1024;
+
 const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// An HTTP/1.1 GET and the statuses that pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where it is sent.
-    pub address: SocketAddr,
-    /// The path and query, from the first slash on.
-    pub path: String,
-    /// The Host header; none = address and port.
-    pub host: Option<String>,
-    /// The statuses that pass, as inclusive ranges.
-    pub expect: Vec<(u16, u16)>,
+/// Asks for every path; all must pass.
+pub(crate) async fn run(place: &Place<'_>, http: &HttpCheck, deadline: Deadline) -> Finding {
+    let mut first: Option<Finding> = None;
+    for path in &http.paths {
+        let finding = Question { place, http, path }.ask(deadline).await;
+        if finding.reason.code != Code::L7OK {
+            return finding;
+        }
+        first.get_or_insert(finding);
+    }
+    let more = http.paths.len().saturating_sub(1);
+    match first {
+        Some(finding) if more == 0 => finding,
+        Some(finding) => {
+            let paths = if more == 1 { "path" } else { "paths" };
+            Finding::pass(
+                Code::L7OK,
+                format!("{}, and {more} {paths} more", finding.reason.sentence),
+            )
+        }
+        None => Finding::ours(format!("http {}: no path to ask for", place.address)),
+    }
 }
 
-impl Http {
-    /// The request's target as a URL, for people.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.path)
+/// The first request's target as a URL, for people.
+pub(crate) fn url(address: SocketAddr, http: &HttpCheck) -> String {
+    let path = http.paths.first().map_or("", String::as_str);
+    format!("{}://{address}{path}", scheme(http))
+}
+
+const fn scheme(http: &HttpCheck) -> &'static str {
+    if http.tls.is_some() { "https" } else { "http" }
+}
+
+/// One request.
+struct Question<'a> {
+    place: &'a Place<'a>,
+    http: &'a HttpCheck,
+    path: &'a str,
+}
+
+impl Question<'_> {
+    async fn ask(&self, deadline: Deadline) -> Finding {
+        let what = format!(
+            "{} {}://{}{}",
+            self.http.method,
+            scheme(self.http),
+            self.place.address,
+            self.path
+        );
+        match self.asked(&what, deadline).await {
+            Ok(finding) | Err(finding) => finding,
+        }
     }
 
-    pub(crate) async fn run(&self, timeout: Duration) -> Finding {
-        let request = match self.request() {
-            Ok(request) => request,
-            Err(error) => {
-                return Finding::ours(format!("GET {}: not a request: {error}", self.url()));
+    async fn asked(&self, what: &str, deadline: Deadline) -> Result<Finding, Finding> {
+        let made = |version| {
+            self.request(version)
+                .map_err(|error| Finding::ours(format!("{what}: not a request: {error}")))
+        };
+        // Before any connection: what can't be asked is no fault of a server.
+        let request = made(Version::Http1)?;
+        let stream = self.place.connect(deadline).await?;
+        let (stream, version, note): (Box<dyn Stream>, _, _) = match &self.http.tls {
+            None => (Box::new(stream), Version::Http1, String::new()),
+            Some(options) => {
+                let host = self.http.host.as_deref().map(without_port);
+                let secured =
+                    tls::secure(stream, self.place, options, host, Offer::Http, deadline).await?;
+                let version = if secured.is_http2 { Version::Http2 } else { Version::Http1 };
+                (Box::new(secured.stream), version, secured.note)
             }
         };
-        let deadline = Instant::now() + timeout;
-        let stream = match timeout_at(deadline, connect(self.address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return failed(self.address, &error),
-            Err(_elapsed) => return timed_out(self.address, timeout),
-        };
-        match timeout_at(deadline, exchange(stream, request)).await {
-            Ok(Ok(response)) => self.judge(response.status()),
-            Ok(Err(error)) => Finding::fail(
-                Code::L7RSP,
-                format!("GET {}: {}", self.url(), describe_broken(&error)),
-            ),
-            Err(_elapsed) => Finding::fail(
-                Code::L7TOUT,
-                format!("GET {}: connected, but no answer within {timeout:?}", self.url()),
-            ),
-        }
+        let request = if version == Version::Http1 { request } else { made(version)? };
+        let talk =
+            exchange(stream, version, request, async |answer| self.judge(answer, &note).await);
+        Ok(judged(what, deadline, talk).await)
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+    fn request(&self, version: Version) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
         // Not the address's own text: a zone (fe80::1%2) means nothing to the other side.
-        let (ip, port) = (self.address.ip(), self.address.port());
+        let (ip, port) = (self.place.address.ip(), self.place.address.port());
         let own = SocketAddr::new(ip, port).to_string();
-        Request::get(&self.path)
-            .header(header::HOST, self.host.as_ref().unwrap_or(&own))
-            .header(header::USER_AGENT, USER_AGENT)
-            .header(header::ACCEPT, "*/*")
-            .header(header::CONNECTION, "close")
-            .body(Empty::new())
+        let host = self.http.host.as_ref().unwrap_or(&own);
+        let request = Request::builder().method(self.http.method);
+        let request = match version {
+            Version::Http1 => request.uri(self.path).header(header::HOST, host),
+            // RFC 9113 §8.3.1: the host is in `:authority`.
+            Version::Http2 => request.uri(
+                Uri::builder()
+                    .scheme(scheme(self.http))
+                    .authority(host.as_str())
+                    .path_and_query(self.path)
+                    .build()?,
+            ),
+        };
+        let is_own = |name: &str| self.http.headers.iter().any(|(header, _)| header == name);
+        let mut request = request;
+        for (name, value) in [("user-agent", USER_AGENT), ("accept", "*/*")] {
+            if !is_own(name) {
+                request = request.header(name, value);
+            }
+        }
+        for (name, value) in &self.http.headers {
+            request = request.header(name, value);
+        }
+        if version == Version::Http1 {
+            request = request.header(header::CONNECTION, "close");
+        }
+        request.body(Empty::new())
     }
 
-    fn judge(&self, status: StatusCode) -> Finding {
-        let number = status.as_u16();
-        let passes = self.expect.iter().any(|(low, high)| (*low..=*high).contains(&number));
-        let mut sentence = format!("GET {}: {number}", self.url());
-        if let Some(words) = status.canonical_reason() {
-            sentence.push(' ');
-            sentence.push_str(words);
+    /// Judges the status and, where something is expected of it, the body. What is said of the status comes first.
+    async fn judge(&self, answer: Response<Incoming>, note: &str) -> Result<String, Broken> {
+        let status = answer.status();
+        let mut said = named(status);
+        let ranges = &self.http.expect;
+        if !ranges.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16())) {
+            said.push_str(", expected ");
+            for (index, (low, high)) in ranges.iter().enumerate() {
+                let separator = if index == 0 { "" } else { ", " };
+                // Writing to a String cannot fail.
+                let _infallible = match low == high {
+                    true => write!(said, "{separator}{low}"),
+                    false => write!(said, "{separator}{low}-{high}"),
+                };
+            }
+            return Err(Broken::Refused(said));
         }
-        if passes {
-            return Finding::pass(Code::L7OK, sentence);
+        if let Some(expect) = &self.http.body {
+            let body = read(answer.into_body(), BODY_LIMIT).await?;
+            if !is_as_expected(expect, &body) {
+                return Err(Broken::Refused(format!(
+                    "{said}, but its body is not as expected: {}",
+                    expected(expect)
+                )));
+            }
+            said.push_str(", with the expected body");
         }
-        sentence.push_str(", expected ");
-        for (index, (low, high)) in self.expect.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            // Writing to a String cannot fail.
-            let _infallible = match low == high {
-                true => write!(sentence, "{separator}{low}"),
-                false => write!(sentence, "{separator}{low}-{high}"),
-            };
-        }
-        Finding::fail(Code::L7STS, sentence)
+        Ok(said + note)
     }
 }
 
-/// Sends `request` and reads the head of the answer.
-async fn exchange(
-    stream: TcpStream,
-    request: Request<Empty<Bytes>>,
-) -> hyper::Result<Response<Incoming>> {
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(HEADER_LIMIT)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-        .await?;
-    let answer = sender.send_request(request);
-    let mut answer = std::pin::pin!(answer);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        ended = &mut connection => match ended {
-            Ok(()) => answer.await,
-            Err(error) => Err(error),
-        },
+/// A status with its words: `200 OK`.
+fn named(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(words) => format!("{} {words}", status.as_u16()),
+        None => status.as_u16().to_string(),
     }
 }
 
-/// Why there was no answer, or none of HTTP.
-fn describe_broken(error: &hyper::Error) -> String {
-    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if let Some(io) = io.filter(|io| io.raw_os_error().is_some()) {
-        return format!("connected, but {} instead of an answer", describe(io));
+/// A host without the port behind it; brackets of IPv6 go, too.
+fn without_port(host: &str) -> &str {
+    if let Some(inner) = host.strip_prefix('[') {
+        return inner.split(']').next().unwrap_or(inner);
     }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return "connected, but closed before a whole answer came".to_owned();
+    host.split(':').next().unwrap_or(host)
+}
+
+/// A body of at most `limit` bytes.
+pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Broken> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| exchange::broken(&error))?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        if bytes.len() + data.len() > limit {
+            return Err(Broken::Foreign(format!("the body has more than {limit} bytes")));
+        }
+        bytes.extend_from_slice(data);
     }
-    format!("connected, but the answer is not valid HTTP/1: {error}")
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_its_port() {
+        for (host, bare) in [
+            ("a.example", "a.example"),
+            ("a.example:8080", "a.example"),
+            ("[::1]:80", "::1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(without_port(host), bare);
+        }
+    }
 }

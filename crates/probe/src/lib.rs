@@ -4,31 +4,35 @@
 //! anything is not decided here (`holdfast-health` does that), and nothing here knows a pool.
 //!
 //! A run is bounded: in time by its timeout (and [`REAP_GRACE`] for a command that the kernel does not let go of), in memory by
-//! [`HEADER_LIMIT`] and [`OUTPUT_LIMIT`], whatever the other side sends. A run that is dropped stops: its socket is closed, its
+//! [`HEADER_LIMIT`], [`BODY_LIMIT`], [`TALK_LIMIT`] and [`OUTPUT_LIMIT`], whatever the other side sends. A run that is dropped stops: its socket is closed, its
 //! command's process group killed. What this host lacks (descriptors, ports, memory, permissions) is never held against a server:
 //! such a run is inconclusive.
 
-mod connect;
+mod deadline;
 mod exec;
 mod finding;
 mod http;
+mod network;
+mod place;
+mod talk;
+mod tcp;
+mod tls;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use holdfast_health::Outcome;
 
 pub use exec::{COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
-pub use http::{HEADER_LIMIT, Http};
+pub use http::{BODY_LIMIT, HEADER_LIMIT};
+pub use network::Network;
+pub use talk::TALK_LIMIT;
 
 /// One thing to try on one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A TCP connection to this address, closed at once.
-    Tcp(SocketAddr),
-    /// An HTTP/1.1 request, judged by the status of its answer.
-    Http(Http),
+    /// A conversation with the server over the network.
+    Network(Network),
     /// A command, judged by its exit status.
     Exec(Exec),
 }
@@ -38,8 +42,7 @@ impl Probe {
     pub async fn run(&self, timeout: Duration) -> Outcome {
         let started = Instant::now();
         let finding = match self {
-            Self::Tcp(address) => connect::run(*address, timeout).await,
-            Self::Http(http) => http.run(timeout).await,
+            Self::Network(network) => network.run(timeout).await,
             Self::Exec(exec) => exec.run(timeout).await,
         };
         Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
@@ -50,8 +53,7 @@ impl fmt::Display for Probe {
     /// The kind and the target: `tcp 10.0.0.11:80`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "tcp {address}"),
-            Self::Http(http) => write!(f, "http {}", http.url()),
+            Self::Network(network) => network.fmt(f),
             Self::Exec(exec) => write!(f, "exec {}", exec.program()),
         }
     }

@@ -1,13 +1,16 @@
 //! The HTTP check against servers that answer by hand: well, badly, slowly, without end, or not at all.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_health::{Code, Outcome, Verdict};
-use holdfast_probe::{Http, Probe};
+use holdfast_probe::Probe;
+use support::probe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -43,12 +46,12 @@ async fn request(stream: &mut TcpStream) -> String {
     String::from_utf8(read).expect("a request is text")
 }
 
-fn http(address: SocketAddr) -> Http {
-    Http { address, path: "/health?deep=1".to_owned(), host: None, expect: vec![(200, 299)] }
+fn http(address: SocketAddr) -> Probe {
+    probe("{http: {path: /health?deep=1}}", address)
 }
 
-async fn check(http: Http, timeout: Duration) -> Outcome {
-    Probe::Http(http).run(timeout).await
+async fn check(probe: Probe, timeout: Duration) -> Outcome {
+    probe.run(timeout).await
 }
 
 /// What the check makes of a server that reads the request, sends `answer` and stays.
@@ -94,7 +97,7 @@ async fn the_request_is_what_it_should_be_and_the_sentence_names_it() {
 #[tokio::test]
 async fn the_host_header_is_the_configured_one() {
     let (address, server) = server(|mut stream| async move { request(&mut stream).await }).await;
-    let http = Http { host: Some("shop.example".to_owned()), ..http(address) };
+    let http = probe("{http: {host: shop.example}}", address);
     check(http, PATIENCE).await;
     assert!(server.await.unwrap().contains("\r\nhost: shop.example\r\n"));
 }
@@ -122,7 +125,7 @@ async fn a_status_that_is_not_expected_fails_and_names_what_was() {
         stream.write_all(b"HTTP/1.1 503 Nope\r\nContent-Length: 0\r\n\r\n").await
     })
     .await;
-    let http = Http { path: "/".to_owned(), expect: vec![(200, 204), (301, 301)], ..http(address) };
+    let http = probe("{http: {expect: [200-204, 301]}}", address);
     let outcome = check(http, PATIENCE).await;
     assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7STS));
     assert_eq!(
@@ -298,25 +301,13 @@ async fn early_hints_without_end_time_out() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_made_is_no_fault_of_the_server() {
-    let outcome =
-        check(Http { path: "/a b".to_owned(), ..http("127.0.0.1:1".parse().unwrap()) }, PATIENCE)
-            .await;
-    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Inconclusive, Code::SOCKERR));
-    let evil = Some("a\r\nX-Evil: 1".to_owned());
-    let outcome =
-        check(Http { host: evil, ..http("127.0.0.1:1".parse().unwrap()) }, PATIENCE).await;
-    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Inconclusive, Code::SOCKERR));
-}
-
-#[tokio::test]
 async fn a_run_that_is_dropped_closes_its_connection() {
     let (address, mut server) = server(|mut stream| async move {
         request(&mut stream).await;
         stream.read_u8().await.expect_err("the check closes").kind()
     })
     .await;
-    let probe = Probe::Http(http(address));
+    let probe = http(address);
     {
         let run = probe.run(PATIENCE);
         tokio::pin!(run);
@@ -327,4 +318,178 @@ async fn a_run_that_is_dropped_closes_its_connection() {
         assert!(both.await.is_err());
     }
     assert_eq!(server.await.unwrap(), ErrorKind::ConnectionReset);
+}
+
+/// What `check` makes of a server that reads each request and answers with `answer`, and the requests that it had.
+async fn body_check(options: &str, answer: &'static [u8]) -> (Outcome, String) {
+    let (address, server) = server(move |mut stream| async move {
+        let request = request(&mut stream).await;
+        stream.write_all(answer).await.expect("the check reads");
+        let _closed = stream.read_u8().await;
+        request
+    })
+    .await;
+    let outcome = check(probe(&format!("{{http: {options}}}"), address), PATIENCE).await;
+    (outcome, server.await.expect("the server ends"))
+}
+
+#[tokio::test]
+async fn bodies_are_judged_whole_in_chunks_and_to_the_end_of_the_connection() {
+    let length = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall is OK";
+    let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nall i\r\n4\r\ns OK\r\n0\r\nX: t\r\n\r\n";
+    for answer in [&length[..], chunks] {
+        let hash = ring::digest::digest(&ring::digest::SHA256, b"all is OK");
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        for body in
+            ["is OK".to_owned(), "{regex: '^all .* OK$'}".to_owned(), format!("{{sha256: {hash}}}")]
+        {
+            let (outcome, _) = body_check(&format!("{{body: {body}}}"), answer).await;
+            assert_eq!(outcome.reason.code, Code::L7OK, "{body}: {}", outcome.reason);
+            assert!(
+                outcome.reason.sentence.ends_with("200 OK, with the expected body"),
+                "{}",
+                outcome.reason
+            );
+        }
+        for body in [
+            "not OK".to_owned(),
+            "{regex: '^OK'}".to_owned(),
+            format!("{{sha256: {}}}", "0".repeat(64)),
+        ] {
+            let (outcome, _) = body_check(&format!("{{body: {body}}}"), answer).await;
+            assert_eq!(
+                (outcome.verdict, outcome.reason.code),
+                (Verdict::Fail, Code::L7STS),
+                "{body}"
+            );
+            assert!(
+                outcome.reason.sentence.contains("200 OK, but its body is not as expected"),
+                "{}",
+                outcome.reason
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_status_is_told_before_the_body() {
+    let answer = b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nOK";
+    let (outcome, _) = body_check("{body: OK}", answer).await;
+    assert_eq!(outcome.reason.code, Code::L7STS);
+    assert!(
+        outcome.reason.sentence.ends_with("503 Service Unavailable, expected 200-299"),
+        "{}",
+        outcome.reason
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_short_or_badly_chunked_is_broken() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nOK\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+    ] {
+        let (outcome, _) = body_check("{body: OK}", answer).await;
+        assert_eq!(
+            (outcome.verdict, outcome.reason.code),
+            (Verdict::Fail, Code::L7RSP),
+            "{}",
+            outcome.reason
+        );
+    }
+    let (address, _server) = server(|mut stream| async move {
+        request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nOK").await
+    })
+    .await;
+    let outcome = check(probe("{http: {body: OK}}", address), PATIENCE).await;
+    assert_eq!(
+        (outcome.verdict, outcome.reason.code),
+        (Verdict::Fail, Code::L7RSP),
+        "{}",
+        outcome.reason
+    );
+}
+
+/// How a server that sends `head` and then `chunk` without end is judged by who wants a body.
+async fn endless_body(head: &'static [u8], chunk: &'static [u8]) -> Outcome {
+    let (address, server) = server(move |mut stream| async move {
+        request(&mut stream).await;
+        let mut sending = stream.write_all(head).await;
+        while sending.is_ok() {
+            sending = stream.write_all(chunk).await;
+        }
+    })
+    .await;
+    let outcome = check(probe("{http: {body: never there}}", address), PATIENCE).await;
+    server.await.expect("the check closes");
+    outcome
+}
+
+#[tokio::test]
+async fn a_body_without_end_fails_at_the_limit_when_it_is_read() {
+    let plain = endless_body(b"HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 65_536]).await;
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = endless_body(chunked, b"8\r\nabcdefgh\r\n").await;
+    for outcome in [plain, chunked] {
+        assert_eq!(
+            (outcome.verdict, outcome.reason.code),
+            (Verdict::Fail, Code::L7RSP),
+            "{}",
+            outcome.reason
+        );
+        assert!(outcome.reason.sentence.contains("more than 262144 bytes"), "{}", outcome.reason);
+    }
+}
+
+/// Compressed bodies are not unpacked: a small one stays small.
+#[tokio::test]
+async fn a_compressed_body_is_taken_as_it_is() {
+    let answer =
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00";
+    let (outcome, request) = body_check("{body: {regex: '(?-u)^\\x1f\\x8b'}}", answer).await;
+    assert_eq!(outcome.reason.code, Code::L7OK, "{}", outcome.reason);
+    assert!(!request.contains("accept-encoding"), "{request}");
+}
+
+#[tokio::test]
+async fn method_headers_and_host_are_sent() {
+    let options = "{method: HEAD, path: /up, host: 'a.example:81', headers: {X-Token: a b, Accept: text/plain}}";
+    let (outcome, request) =
+        body_check(options, b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n").await;
+    assert_eq!(outcome.reason.code, Code::L7OK, "{}", outcome.reason);
+    assert!(outcome.reason.sentence.starts_with("HEAD http://"), "{}", outcome.reason);
+    assert!(request.starts_with("HEAD /up HTTP/1.1\r\nhost: a.example:81\r\n"), "{request}");
+    assert!(
+        request.contains("\r\nx-token: a b\r\n") && request.contains("\r\naccept: text/plain\r\n"),
+        "{request}"
+    );
+    assert_eq!(request.matches("accept:").count(), 1, "{request}");
+}
+
+#[tokio::test]
+async fn of_several_paths_all_must_pass() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a listener of ours");
+            let asked = request(&mut stream).await;
+            let status = if asked.starts_with("GET /down ") { "500 No" } else { "200 OK" };
+            let _sent = stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await;
+        }
+    });
+    let outcome = check(probe("{http: {path: [/a, /b, /c]}}", address), PATIENCE).await;
+    assert_eq!(
+        outcome.reason.sentence,
+        format!("GET http://{address}/a: 200 OK, and 2 paths more")
+    );
+    let outcome = check(probe("{http: {path: [/a, /down, /c]}}", address), PATIENCE).await;
+    assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7STS));
+    assert!(
+        outcome.reason.sentence.starts_with(&format!("GET http://{address}/down: 500 ")),
+        "{}",
+        outcome.reason
+    );
+    server.abort();
 }

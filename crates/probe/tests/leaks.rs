@@ -1,11 +1,14 @@
 //! Hundreds of runs leave neither a descriptor nor a process. The only test of its program: it counts what the process has.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
 use std::time::Duration;
 
 use holdfast_health::Verdict;
-use holdfast_probe::{Exec, Http, Probe};
+use holdfast_probe::{Exec, Probe};
+use support::probe;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -61,12 +64,7 @@ async fn hundreds_of_runs_leave_nothing_behind() {
         let command = command.iter().map(ToString::to_string).collect();
         Probe::Exec(Exec::new(command, "nobody", "web", "web1", address))
     };
-    let expect = vec![(200, 299)];
-    let probes = [
-        Probe::Tcp(address),
-        Probe::Http(Http { address, path: "/".to_owned(), host: None, expect }),
-        exec(&["/bin/true"]),
-    ];
+    let probes = [probe("{tcp: {}}", address), probe("{http: {}}", address), exec(&["/bin/true"])];
     let hanging = exec(&["/bin/sleep", "1000"]);
     // What the runtime sets up once is set up by then.
     round(&probes, &hanging, Duration::from_millis(20)).await;

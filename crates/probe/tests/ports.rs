@@ -1,14 +1,16 @@
 //! The TCP check where local ports are few: a network namespace of a thread's own, with one port to connect from.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use holdfast_health::{Code, Outcome, Verdict};
-use holdfast_probe::Probe;
 use nix::sched::{CloneFlags, unshare};
+use support::probe;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ONLY_PORT: u16 = 40_000;
@@ -30,7 +32,7 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
 
 fn check(address: SocketAddr) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(Probe::Tcp(address).run(PATIENCE))
+    runtime.expect("a runtime").block_on(probe("{tcp: {}}", address).run(PATIENCE))
 }
 
 /// Where nobody listens, the kernel may choose the very port that it connects to, and TCP lets a connection meet itself.

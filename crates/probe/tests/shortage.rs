@@ -1,22 +1,24 @@
 //! A process without descriptors. The only test of its program: the limit is the whole process's.
 
+mod support;
+
 use std::fs::File;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use holdfast_health::{Code, Verdict};
-use holdfast_probe::{Exec, Http, Probe};
+use holdfast_probe::{Exec, Probe};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use support::probe;
 
 #[tokio::test]
 async fn without_descriptors_nothing_is_held_against_a_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let expect = vec![(200, 299)];
     let command = vec!["/bin/true".to_owned()];
     let probes = [
-        Probe::Tcp(address),
-        Probe::Http(Http { address, path: "/".to_owned(), host: None, expect }),
+        probe("{tcp: {}}", address),
+        probe("{http: {}}", address),
         Probe::Exec(Exec::new(command, "nobody", "web", "web1", address)),
     ];
     // Once with descriptors: what the runtime sets up only once is set up by then.

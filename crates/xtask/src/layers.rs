@@ -40,7 +40,7 @@ const ALLOWED: &[Row] = &[
     (ENGINE, &[TIME, VRRP, IPVS, HEALTH, CONFIG]),
     // Adapters: the outside world, for one pure crate each.
     (NET, &[TIME, VRRP]),
-    (PROBE, &[TIME, HEALTH]),
+    (PROBE, &[TIME, HEALTH, CONFIG, NET]),
     (WATCH, &[TIME, HEALTH, NET, PROBE]),
     // Shared by the programs. Metrics are the status that the API shows, so telemetry stands on its types.
     (HOST, &[CONFIG, NET, PROBE]),

@@ -12,9 +12,9 @@ use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Timeouts
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
-    Announce, BfdSession, Check, CheckKind, Checksum, ForeignServices, Hook, HttpCheck, Listen,
-    Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule, Thresholds, Track,
-    TrackerKind, Unicast, VirtualAddress, VirtualMac,
+    Announce, BfdSession, Check, CheckKind, Checksum, ForeignServices, Hook, Listen, Name, OnStop,
+    Password, Peer, PersistenceEngine, ReachBy, Route, Rule, Thresholds, Track, TrackerKind,
+    Unicast, VirtualAddress, VirtualMac,
 };
 
 /// A value as a line of a plan shows it.
@@ -172,18 +172,11 @@ impl Shown for Policy {
 impl Shown for Check {
     fn shown(&self) -> String {
         let what = match &self.kind {
-            CheckKind::Tcp { port } => format!("tcp{}", port_of(*port)),
-            CheckKind::Http(HttpCheck { path, port, .. }) => {
-                format!("http{} {path}", port_of(*port))
-            }
+            CheckKind::Network(check) => check.shown(),
             CheckKind::Exec { command } => format!("exec {}", command.join(" ")),
         };
         format!("({what} {})", self.policy.shown())
     }
-}
-
-fn port_of(port: Option<u16>) -> String {
-    port.map_or_else(String::new, |port| format!(" :{port}"))
 }
 
 impl Shown for Checksum {

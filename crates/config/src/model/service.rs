@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use holdfast_health::Policy;
 use ipvs_ctl::model::{
     Destination, Family, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags, ServiceKey,
     VirtualService,
 };
 
-use super::Name;
+use super::{Check, Name};
 
 /// A service: one pool of real servers behind one or more listening addresses (`services.NAME`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,65 +313,4 @@ pub struct RealServer {
     pub thresholds: Option<Thresholds>,
     /// Its own checks; none = the service's.
     pub checks: Option<Vec<Check>>,
-}
-
-/// A health check and when it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Check {
-    /// What is tried.
-    pub kind: CheckKind,
-    /// When, and how many outcomes decide.
-    pub policy: Policy,
-}
-
-/// What a check tries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// A TCP connection.
-    Tcp {
-        /// Another port than the server's.
-        port: Option<u16>,
-    },
-    /// An HTTP/1.1 request.
-    Http(HttpCheck),
-    /// A command, run without a shell: exit 0 passes.
-    Exec {
-        /// The program's absolute path and its arguments.
-        command: Vec<String>,
-    },
-}
-
-/// An HTTP/1.1 request and the answer that passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HttpCheck {
-    /// The request's path and query, `/` by default.
-    pub path: String,
-    /// The Host header; by default the server's address and port.
-    pub host: Option<String>,
-    /// Another port than the server's.
-    pub port: Option<u16>,
-    /// The statuses that pass, as inclusive ranges; by default 200-299.
-    pub expect: Vec<(u16, u16)>,
-}
-
-impl CheckKind {
-    /// The key that the configuration has for it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Tcp { .. } => "tcp",
-            Self::Http(_) => "http",
-            Self::Exec { .. } => "exec",
-        }
-    }
-
-    /// Whether it goes to the server's own port.
-    pub const fn needs_port(&self) -> bool {
-        match self {
-            Self::Tcp { port } => port.is_none(),
-            Self::Http(http) => http.port.is_none(),
-            Self::Exec { .. } => false,
-        }
-    }
 }

@@ -1,5 +1,9 @@
 //! The keys `check` and `checks`, which stand at services and at real servers.
 
+mod http;
+mod network;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_health::Policy;
@@ -7,13 +11,15 @@ use holdfast_health::Policy;
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Check, CheckKind, HttpCheck};
-use crate::path::Path;
+use crate::model::{Check, CheckKind, NetworkCheck, Talk};
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
+use crate::suggest;
 use crate::text::{self, Fault};
 
 const PATTERN: &str = "services.NAME.check";
+/// What a check may try: its keys besides those of the policy.
+const KINDS: [&str; 5] = ["tcp", "tls", "http", "https", "exec"];
 
 /// The checks of a service or server; none when it says nothing of them.
 pub(super) fn checks<'a>(
@@ -48,25 +54,25 @@ fn check<'a>(
     script_timeout: Duration,
 ) -> Option<Check> {
     let fields = reader.fields(cursor, PATTERN)?;
-    let kinds: Vec<_> = ["tcp", "http", "exec"]
-        .into_iter()
-        .filter_map(|key| Some((key, fields.get(key)?)))
-        .collect();
+    let kinds: Vec<_> =
+        KINDS.iter().copied().filter_map(|kind| Some((kind, fields.get(kind)?))).collect();
     let exec = matches!(kinds.first(), Some(("exec", _)));
     let timeout = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
     let policy = policy(reader, &fields, Policy { timeout, ..defaults::CHECK });
     let kind = match kinds.as_slice() {
-        [("tcp", cursor)] => tcp(reader, cursor),
-        [("http", cursor)] => http(reader, cursor),
-        [(_, cursor)] => reader
+        [("exec", cursor)] => reader
             .fields(cursor, "services.NAME.check.exec")
             .and_then(|fields| command(reader, &fields))
             .map(|command| CheckKind::Exec { command }),
+        [(kind, cursor)] => network_check(reader, cursor, kind),
         [] => {
             let message = format!("`{}` says not what is tried", fields.path);
             let problem = Problem::new(Code::MissingKey, message)
                 .at(Spot::Key(fields.path.clone()), "")
-                .help("add one of `tcp: {}`, `http: {}` and `exec: {command: [/path/to/program]}`");
+                .help(format!(
+                    "add one of {}, for instance `tcp: {{}}`",
+                    suggest::list(KINDS.iter().copied())
+                ));
             reader.problems.push(problem);
             None
         }
@@ -123,93 +129,27 @@ pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: 
     }
 }
 
-fn tcp<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
-    let fields = reader.fields(cursor, "services.NAME.check.tcp")?;
-    Some(CheckKind::Tcp { port: port(reader, &fields) })
+/// A check of `kind`, over the network.
+fn network_check<'a>(
+    reader: &mut Reader<'a>,
+    cursor: &Cursor<'a>,
+    kind: &str,
+) -> Option<CheckKind> {
+    let pattern = format!("{PATTERN}.{kind}");
+    let fields = reader.fields(cursor, &pattern)?;
+    let way = network::way(reader, &fields);
+    let talk = match kind {
+        "tls" => Talk::Tls(network::tls_of(reader, &fields)),
+        "http" => http::http(reader, &fields),
+        "https" => http::https(reader, &fields),
+        _tcp => Talk::Tcp(network::bytes(reader, &fields, &pattern)),
+    };
+    Some(CheckKind::Network(Arc::new(NetworkCheck { way, talk })))
 }
 
 /// The key `port` of a check or tunnel.
 pub(super) fn port<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<u16> {
     fields.get("port").and_then(|cursor| reader.integer(&cursor, 1..=65535, ""))
-}
-
-fn http<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
-    let fields = reader.fields(cursor, "services.NAME.check.http")?;
-    let path = fields.get("path").and_then(|cursor| {
-        let path = reader.text(&cursor)?;
-        let fits = path.starts_with('/') && path.len() <= 2048 && visible(path) && !path.contains('#');
-        let help = "it begins with `/` and has visible ASCII characters only; others are percent-encoded (`%20`)";
-        sent(reader, &cursor.path, path, fits, "a request's path", help)
-    });
-    let host = fields.get("host").and_then(|cursor| {
-        let host = reader.text(&cursor)?;
-        let fits = (1..=255).contains(&host.len())
-            && visible(host)
-            && !host.contains(['/', '@', '?', '#', '\\']);
-        sent(
-            reader,
-            &cursor.path,
-            host,
-            fits,
-            "a Host header",
-            "it is a name, with a port where that is not 80: `www.example.org`",
-        )
-    });
-    let expect = fields.get("expect").map(|cursor| expect(reader, &cursor));
-    Some(CheckKind::Http(HttpCheck {
-        path: path.unwrap_or_else(|| defaults::HTTP_PATH.to_owned()),
-        host,
-        port: port(reader, &fields),
-        expect: expect.unwrap_or_else(|| vec![defaults::HTTP_EXPECT]),
-    }))
-}
-
-fn visible(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_graphic())
-}
-
-fn sent(
-    reader: &mut Reader<'_>,
-    path: &Path,
-    text: &str,
-    fits: bool,
-    role: &str,
-    help: &str,
-) -> Option<String> {
-    if fits {
-        return Some(text.to_owned());
-    }
-    reader.fault(path, Fault::new(Code::BadHttp, format!("{text:?} can't be {role}")).help(help));
-    None
-}
-
-fn expect<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Vec<(u16, u16)> {
-    let mut ranges = vec![];
-    let items = reader.one_or_list(cursor, defaults::EXPECT_MAX);
-    if items.is_empty() && matches!(cursor.node, Node::List(_)) {
-        let problem = Problem::new(Code::EmptyList, "no status would ever pass")
-            .at(Spot::Value(cursor.path.clone()), "");
-        reader.problems.push(problem);
-    }
-    for item in items {
-        let read = match item.node {
-            Node::Integer(status) => text::statuses(&status.to_string()),
-            Node::Text(range) => text::statuses(range),
-            Node::Null | Node::Bool(_) | Node::Float | Node::List(_) | Node::Mapping(_) => {
-                reader.wrong_type(
-                    &item,
-                    "a status such as 200 or a range such as \"200-299\"",
-                    None,
-                );
-                continue;
-            }
-        };
-        match read {
-            Ok(range) => ranges.push(range),
-            Err(fault) => reader.fault(&item.path, fault),
-        }
-    }
-    ranges
 }
 
 /// The key `command`: a program's absolute path and its arguments.

@@ -75,30 +75,6 @@ section! {
          adopts it at its start, nor when it is taken back while it still drains. The weights of the service are 100 times the \
          configured ones in the kernel. Under `wrr wlc sed nq lblc lblcr twos`.",
         source "HAProxy: `slowstart`; AWS: `slow_start.duration_seconds`";
-    "services.NAME.check" "mapping", default "none: servers are always up", range "one of `tcp`, `http`, `exec`",
-        "The check of every server that has none of its own: what is tried, and beside it when. `check` stands at a service, at a \
-         real server, and in the list `checks`.",
-        source "keepalived: `TCP_CHECK`, `HTTP_GET`, `MISC_CHECK`";
-    "services.NAME.check.tcp" "mapping", default "", range "", "Connects and closes.", source "keepalived: `TCP_CHECK`";
-    "services.NAME.check.tcp.port" "integer", default "the server's port", range "1 to 65535", "Another port than the server's.", source "keepalived: `connect_port`";
-    "services.NAME.check.http" "mapping", default "", range "", "Makes an HTTP/1.1 GET request, without TLS.", source "keepalived: `HTTP_GET`";
-    "services.NAME.check.http.path" "text", default "`/`", range "begins with `/`, at most 2048 visible ASCII characters",
-        "The path and query that are asked for.", source "RFC 9112 §3.2.1; keepalived: `url path`";
-    "services.NAME.check.http.host" "text", default "the server's address and port", range "1 to 255 visible ASCII characters",
-        "The Host header.", source "RFC 9110 §7.2; keepalived: `virtualhost`";
-    "services.NAME.check.http.port" "integer", default "the server's port", range "1 to 65535", "Another port than the server's.", source "keepalived: `connect_port`";
-    "services.NAME.check.http.expect" "status, range or list", default "`200-299`", range "100 to 599",
-        "The statuses that pass: `200`, `\"200-299\"`, or a list of these.", source "RFC 9110 §15; keepalived: `status_code`";
-    "services.NAME.check.exec" "mapping", default "", range "",
-        "Runs a command without a shell, as `daemon.scripts.user`, in a clean environment. Exit 0 passes.", source "keepalived: `MISC_CHECK`";
-    "services.NAME.check.exec.command" "list of text", default "required", range "an absolute path and at most 255 arguments",
-        "The program and its arguments.", source "keepalived: `misc_path`";
-    "services.NAME.check.interval" "duration", default "`2s`", range "10ms to 1h", "From the start of one run to the start of the next.",
-        source "keepalived: `delay_loop`; HAProxy: `inter`";
-    "services.NAME.check.timeout" "duration", default "`1s` (exec: `daemon.scripts.timeout`), at most half of the interval", range "1ms up to the interval",
-        "A run that takes longer has failed.", source "keepalived: `connect_timeout`; HAProxy: `timeout check`";
-    "services.NAME.check.rise" "integer", default "2", range "1 to 255", "So many passes in a row bring a server up.", source "HAProxy: `rise`";
-    "services.NAME.check.fall" "integer", default "3", range "1 to 255", "So many failures in a row take a server down.", source "HAProxy: `fall`; keepalived: `retry` + 1";
     "services.NAME.checks" "list", default "none", range "at most 16", "Several checks, each as under `check`; all must pass. Excludes `check`.", source "";
     "services.NAME.real_servers" "mapping by name", default "none", range "at most 10000", "The servers. A pool may be empty: `holdfast server add` fills it at run time.",
         source "keepalived: `real_server`";

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipvs_ctl::model::{ServiceFlags, ServiceKey};
+use ipvs_ctl::model::{
+    Family, {ServiceFlags, ServiceKey},
+};
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
-use crate::model::{Listen, Name};
+use crate::model::{CheckKind, Listen, Name, RealServer, Service};
 use crate::path::Path;
 use crate::read::{Document, Draft};
 
@@ -204,6 +206,7 @@ fn servers(
                 problems.push(problem);
             }
         }
+        problems.extend(foreign_source(service, server));
         let address = server.address.ip();
         let virtual_address = listens.contains_key(&address)
             || held.is_some_and(|held| held.contains(&address))
@@ -212,4 +215,27 @@ fn servers(
             problems.push(pool::virtual_address(&service.name, server));
         }
     }
+}
+
+/// A check that goes to the server from an address of the other family.
+fn foreign_source(service: &Service, server: &RealServer) -> Option<Problem> {
+    let checks = server.checks.as_ref().unwrap_or(&service.checks);
+    let (kind, source) = checks.iter().find_map(|check| {
+        let CheckKind::Network(network) = &check.kind else { return None };
+        let source = network.way.source.filter(|source| {
+            network.way.address.is_none() && source.is_ipv4() != server.address.is_ipv4()
+        })?;
+        Some((check.kind.name(), source))
+    })?;
+    let address = server.address.ip();
+    let message = format!(
+        "the check `{kind}` of `{}` comes from {source}: no packet goes from there to {address}",
+        server.name
+    );
+    let path = pool::service_path(&service.name).key("real_servers").key(server.name.as_str());
+    let problem = Problem::new(Code::CheckFamily, message).at(Spot::Key(path), "").help(format!(
+        "give it a `source` of {}, or remove the key",
+        pool::family(Family::of(server.address.ip()))
+    ));
+    Some(problem)
 }

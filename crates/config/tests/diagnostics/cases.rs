@@ -273,6 +273,11 @@ const VALUES: &[Case] = &[
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {expect: [200, 2xx]}}}}\n",
     ),
     (
+        "HF0309",
+        "headers",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {headers: {Host: x, \"a b\": c, X-A: \"a\\nb\"}}}}}\n",
+    ),
+    (
         "HF0311",
         "timeout",
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {}, interval: 1s, timeout: 1s}}}\n",
@@ -281,6 +286,46 @@ const VALUES: &[Case] = &[
         "HF0312",
         "interface",
         "vrrp: {instances: {edge: {interface: averylonginterface0, vrid: 51, addresses: [192.0.2.10/24]}}}\n",
+    ),
+    (
+        "HF0330",
+        "pattern",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {expect: {regex: 'a(b'}}}}}\n",
+    ),
+    (
+        "HF0331",
+        "bytes",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {send: {hex: 0xff}, expect: {hex: '0'}}}}}\n",
+    ),
+    (
+        "HF0331",
+        "hash and name",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {https: {body: {sha256: abcd}, tls: {name: 'a b'}}}}}\n",
+    ),
+    (
+        "HF0204",
+        "two expectations",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {expect: {hex: '00', regex: a}}}}}\n",
+    ),
+    (
+        "HF0204",
+        "authority and no verification",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tls: {verify: false, ca: /etc/ca.pem}}}}\n",
+    ),
+    (
+        "HF0204",
+        "body of HEAD",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {method: HEAD, body: OK}}}}\n",
+    ),
+    (
+        "HF0203",
+        "key of a certificate",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tls: {certificate: /etc/own.pem}}}}\n",
+    ),
+    (
+        "HF0203",
+        "what is expected",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {body: {}}}}}\n",
     ),
 ];
 
@@ -439,6 +484,16 @@ const SERVICES: &[Case] = &[
         "HF0511",
         "not held",
         "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}}}\nservices: {web: {listen: tcp 192.0.2.20:80, forward: nat}}\n",
+    ),
+    (
+        "HF0530",
+        "source and address",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {source: 10.0.0.1, address: 'fe80::1'}}}}\n",
+    ),
+    (
+        "HF0530",
+        "source and server",
+        "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: nat\n    check: {tcp: {source: '2001:db8::1'}}\n    real_servers:\n      a: 10.0.0.1:80\n      b: {address: 10.0.0.2:80, check: {http: {source: 10.0.0.9}}}\n",
     ),
 ];
 

@@ -1,13 +1,13 @@
 //! Checks as tasks: each run is one, and ends by its own timeout or with the daemon.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_config::{Check, CheckKind, HttpCheck, Name, RealServer};
+use holdfast_config::{Check, CheckKind, Name, RealServer};
 use holdfast_engine::CheckId;
 use holdfast_health::{Code, Outcome, Reason, Verdict};
-use holdfast_probe::{Exec, Http, Probe};
+use holdfast_probe::{Exec, Network, Probe};
 use tokio::task::{self, JoinError, JoinSet};
 
 /// The runs of checks that are under way: one at most for each check.
@@ -64,17 +64,10 @@ impl Runner {
     }
 
     fn probe(&self, service: &Name, server: &RealServer, kind: &CheckKind) -> Probe {
-        let at = |port: &Option<u16>| {
-            SocketAddr::new(server.address.ip(), port.unwrap_or(server.address.port()))
-        };
         match kind {
-            CheckKind::Tcp { port } => Probe::Tcp(at(port)),
-            CheckKind::Http(HttpCheck { path, host, port, expect, .. }) => Probe::Http(Http {
-                address: at(port),
-                path: path.clone(),
-                host: host.clone(),
-                expect: expect.clone(),
-            }),
+            CheckKind::Network(check) => {
+                Probe::Network(Network { check: Arc::clone(check), server: server.address })
+            }
             CheckKind::Exec { command } => Probe::Exec(Exec::new(
                 command.clone(),
                 self.script_user.clone(),

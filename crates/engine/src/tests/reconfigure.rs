@@ -230,7 +230,8 @@ fn maintenance_outlives_a_reload_and_its_checks_are_those_of_the_file_then() {
     bench.collect();
     let server = bench.server("web1");
     let kind = bench.engine.checks(server).next().map(|check| check.kind.clone());
-    assert_eq!(kind, Some(holdfast_config::CheckKind::Tcp { port: Some(8080) }));
+    let Some(holdfast_config::CheckKind::Network(check)) = kind else { panic!("{kind:?}") };
+    assert_eq!(check.way.port, Some(8080));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout as within, timeout_at};
 
-use crate::finding::{Finding, describe, is_own_shortage};
+use crate::finding::{Finding, describe, first_line, is_own_shortage};
 use process::Process;
 
 pub use process::OUTPUT_LIMIT;
@@ -39,9 +39,6 @@ pub const COMMANDS_APART: usize = 128;
 /// A killed command that the kernel does not let go of (it waits for a dead file server, say) delays its run by this much at most;
 /// it keeps its place among [`COMMANDS_AT_ONCE`] until it is gone.
 pub const REAP_GRACE: Duration = Duration::from_millis(250);
-
-/// So many characters of the output's first line go into the sentence.
-const LINE_LIMIT: usize = 200;
 
 static PLACES: Semaphore = Semaphore::const_new(COMMANDS_AT_ONCE);
 static PLACES_APART: Semaphore = Semaphore::const_new(COMMANDS_APART);
@@ -207,22 +204,6 @@ impl Exec {
     }
 }
 
-/// The first line of `output` that says something, fit for a log: no control characters, and no more than [`LINE_LIMIT`] of it.
-fn first_line(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let harmless = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
-    let mut kept: String = line
-        .chars()
-        .take(LINE_LIMIT)
-        .map(|c| if harmless(c) { c } else { char::REPLACEMENT_CHARACTER })
-        .collect();
-    if line.chars().nth(LINE_LIMIT).is_some() {
-        kept.push('…');
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,15 +221,5 @@ mod tests {
         let finding = exec.run(Duration::from_secs(10)).await;
         assert_eq!(finding.reason.code, Code::PROCOK, "{finding:?}");
         assert_eq!(PLACES.available_permits(), COMMANDS_AT_ONCE);
-    }
-
-    #[test]
-    fn the_first_line_is_fit_for_a_log() {
-        assert_eq!(first_line(b""), "");
-        assert_eq!(first_line(b"\n  \n  no answer \nmore\n"), "no answer");
-        assert_eq!(first_line(b"a\x1b[31mred\x07"), "a\u{fffd}[31mred\u{fffd}");
-        assert_eq!(first_line("turned \u{202e}round".as_bytes()), "turned \u{fffd}round");
-        assert_eq!(first_line(b"\xff\xfe"), "\u{fffd}\u{fffd}");
-        assert_eq!(first_line(&[b'x'; OUTPUT_LIMIT]), "x".repeat(LINE_LIMIT) + "…");
     }
 }

@@ -1,0 +1,127 @@
+//! Where a check goes and how it gets there: sockets with the check's source, device and mark, and the TCP connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use holdfast_config::Way;
+use holdfast_health::Code;
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::deadline::Deadline;
+use crate::finding::{Finding, describe, is_own_shortage};
+
+/// Where a run goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Place<'a> {
+    /// The target.
+    pub(crate) address: SocketAddr,
+    /// How packets get there.
+    pub(crate) way: &'a Way,
+}
+
+impl<'a> Place<'a> {
+    /// The place that `way` leads to, for the server at `server`.
+    pub(crate) fn of(way: &'a Way, server: SocketAddr) -> Self {
+        let ip = way.address.unwrap_or(server.ip());
+        let same = ip == server.ip();
+        let address = match server {
+            // Its zone, too.
+            SocketAddr::V6(mut server) if same => {
+                server.set_port(way.port.unwrap_or(server.port()));
+                server.into()
+            }
+            _ => SocketAddr::new(ip, way.port.unwrap_or(server.port())),
+        };
+        Self { address, way }
+    }
+
+    /// A connection that is closed by a reset, whenever and however it is dropped.
+    ///
+    /// A reset leaves no TIME_WAIT behind, so ten thousand checks don't use up the local ports, and the close never blocks.
+    ///
+    /// # Errors
+    /// What the run found instead. A connection that met itself counts as refused: where nobody listens on a local address, the
+    /// kernel may choose the very port that it connects to.
+    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<TcpStream, Finding> {
+        let address = self.address;
+        let ours = |error: io::Error| self.failed(&error);
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4().map_err(ours)?,
+            SocketAddr::V6(_) => TcpSocket::new_v6().map_err(ours)?,
+        };
+        socket.set_zero_linger().map_err(ours)?;
+        self.prepare(&socket)?;
+        if let Some(source) = self.way.source {
+            socket.bind(SocketAddr::new(source, 0)).map_err(|error| self.unbound(&error))?;
+        }
+        let connected = deadline.within(socket.connect(address)).await;
+        let connected = connected.ok_or_else(|| {
+            let sentence = format!("connect to {address}: no answer within {:?}", deadline.timeout);
+            Finding::fail(Code::L4TOUT, sentence)
+        })?;
+        let stream = connected.map_err(|error| self.failed(&error))?;
+        if stream.local_addr().map_err(ours)? == address {
+            return Err(self.failed(&Errno::ECONNREFUSED.into()));
+        }
+        Ok(stream)
+    }
+
+    /// Sets what the check's own options ask for. That the host refuses is no fault of a server.
+    fn prepare(&self, socket: &impl AsFd) -> Result<(), Finding> {
+        let Way { source, device, mark, .. } = self.way;
+        let reference = SockRef::from(socket);
+        let set = |option: &str, done: io::Result<()>| {
+            done.map_err(|error| {
+                let help = match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+                    Errno::EPERM => {
+                        "; the daemon needs CAP_NET_ADMIN (a mark) or CAP_NET_RAW (a device)"
+                    }
+                    Errno::ENODEV => "; this host has no such interface now",
+                    _ => "",
+                };
+                let sentence =
+                    format!("connect to {}: {option}: {}{help}", self.address, describe(&error));
+                Finding::ours(sentence)
+            })
+        };
+        if let Some(device) = device {
+            set(&format!("device {device}"), reference.bind_device(Some(device.as_bytes())))?;
+        }
+        if let Some(mark) = mark {
+            set(&format!("mark {mark}"), reference.set_mark(*mark))?;
+        }
+        // The port is chosen when the target is known: a source then has as many ports for each target as there are.
+        let no_port = source.map(|_| setsockopt(&socket, sockopt::IpBindAddressNoPort, &true));
+        set("source", no_port.unwrap_or(Ok(())).map_err(io::Error::from))
+    }
+
+    /// The check's source address can't be used.
+    fn unbound(&self, error: &io::Error) -> Finding {
+        let source = self.way.source.map(|source| source.to_string()).unwrap_or_default();
+        let help = match error.raw_os_error() == Some(Errno::EADDRNOTAVAIL as i32) {
+            true => "; this host has no such address now",
+            false => "",
+        };
+        let sentence =
+            format!("connect to {}: source {source}: {}{help}", self.address, describe(error));
+        Finding::ours(sentence)
+    }
+
+    /// What a connection that was not made says of the server.
+    pub(crate) fn failed(&self, error: &io::Error) -> Finding {
+        let sentence = format!("connect to {}: {}", self.address, describe(error));
+        if is_own_shortage(error) {
+            return Finding::ours(sentence);
+        }
+        // The kernel's own patience may end before ours: both mean that nobody answered.
+        let code = match error.kind() == io::ErrorKind::TimedOut {
+            true => Code::L4TOUT,
+            false => Code::L4CON,
+        };
+        Finding::fail(code, sentence)
+    }
+}

@@ -1,0 +1,159 @@
+//! TLS: the handshake as a check of its own and as a part of others, and what is said of the server's certificate.
+//!
+//! No session is resumed, so each run sees the certificate that the server has now.
+
+mod certificate;
+mod settings;
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use holdfast_config::Tls;
+use holdfast_health::Code;
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::deadline::Deadline;
+use crate::finding::{Finding, describe, is_own_shortage};
+use crate::place::Place;
+use crate::talk::Stream;
+
+pub(crate) use settings::Offer;
+
+const DAY: i64 = 24 * 3600;
+
+/// A connection under TLS.
+pub(crate) struct Secured<S> {
+    /// The connection.
+    pub(crate) stream: TlsStream<S>,
+    /// Whether the server has chosen HTTP/2.
+    pub(crate) is_http2: bool,
+    /// What there is to say of its certificate, to follow a passing sentence; mostly nothing.
+    pub(crate) note: String,
+}
+
+/// The check `tls`: a handshake.
+pub(crate) async fn run(place: &Place<'_>, tls: &Tls, deadline: Deadline) -> Finding {
+    let stream = match place.connect(deadline).await {
+        Ok(stream) => stream,
+        Err(finding) => return finding,
+    };
+    match secure(stream, place, tls, None, Offer::Nothing, deadline).await {
+        Ok(secured) => {
+            let (_, connection) = secured.stream.get_ref();
+            let version = match connection.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                _ => "TLS 1.3",
+            };
+            let sentence = format!("handshake with {}: {version}{}", place.address, secured.note);
+            Finding::pass(Code::L6OK, sentence)
+        }
+        Err(finding) => finding,
+    }
+}
+
+/// Makes a handshake over `stream`. `host` is the name that the protocol above has for the server; the check's own name goes
+/// before it.
+///
+/// # Errors
+/// What the run found instead.
+pub(crate) async fn secure<S: Stream>(
+    stream: S,
+    place: &Place<'_>,
+    tls: &Tls,
+    host: Option<&str>,
+    offer: Offer,
+    deadline: Deadline,
+) -> Result<Secured<S>, Finding> {
+    let what = format!("handshake with {}", place.address);
+    let made = deadline.within(async {
+        let settings = settings::of(tls, offer)
+            .await
+            .map_err(|why| Finding::ours(format!("{what}: {why}")))?;
+        let name = server_name(place, tls, host);
+        let connected = TlsConnector::from(settings).connect(name, stream).await;
+        connected.map_err(|error| failed(&what, &error))
+    });
+    let late = || {
+        Finding::fail(
+            Code::L6TOUT,
+            format!("{what}: connected, but not done within {:?}", deadline.timeout),
+        )
+    };
+    let stream = made.await.ok_or_else(late)??;
+    let (_, connection) = stream.get_ref();
+    let leaf = connection.peer_certificates().and_then(<[_]>::first);
+    let end = leaf.and_then(|leaf| certificate::not_after(leaf));
+    let is_http2 = connection.alpn_protocol() == Some(b"h2");
+    let note = end.and_then(|end| ending(end, now(), tls.warn_days)).unwrap_or_default();
+    Ok(Secured { stream, is_http2, note })
+}
+
+/// The name to ask for: the check's, the protocol's, or the address (which is never sent, but must be in the certificate).
+fn server_name(place: &Place<'_>, tls: &Tls, host: Option<&str>) -> ServerName<'static> {
+    let named =
+        tls.name.as_deref().or(host).and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    named.unwrap_or_else(|| ServerName::from(place.address.ip()))
+}
+
+/// What a handshake that was not made says of the server.
+fn failed(what: &str, error: &io::Error) -> Finding {
+    if is_own_shortage(error) {
+        return Finding::ours(format!("{what}: {}", describe(error)));
+    }
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let why = match inner {
+        Some(rustls::Error::InvalidCertificate(fault)) => {
+            format!("the server's certificate: {fault}")
+        }
+        Some(rustls::Error::AlertReceived(alert)) => format!("the server refuses it: {alert:?}"),
+        Some(other) => format!("connected, but {other}"),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "connected, but closed before it was done".to_owned()
+        }
+        None => format!("connected, but {}", describe(error)),
+    };
+    Finding::fail(Code::L6RSP, format!("{what}: {why}"))
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What to say of a certificate that ends at `end`, seen at `now`, both in seconds since 1970.
+fn ending(end: i64, now: i64, warn_days: u32) -> Option<String> {
+    let left = end.saturating_sub(now);
+    let date = certificate::date(end);
+    if left < 0 {
+        return Some(format!("; its certificate ended on {date}"));
+    }
+    let warned = left < i64::from(warn_days) * DAY;
+    let in_time = match left / DAY {
+        0 => "within a day".to_owned(),
+        1 => "in a day".to_owned(),
+        days => format!("in {days} days"),
+    };
+    warned.then(|| format!("; its certificate ends {in_time}, on {date}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_warned_of_from_the_day_on() {
+        let end = 1_800_000_000;
+        assert_eq!(ending(end, end - 14 * DAY, 14), None);
+        let note = ending(end, end - 14 * DAY + 1, 14).unwrap();
+        assert_eq!(note, "; its certificate ends in 13 days, on 2027-01-15");
+        assert_eq!(
+            ending(end, end - 5, 14).unwrap(),
+            "; its certificate ends within a day, on 2027-01-15"
+        );
+        assert_eq!(ending(end, end - 5, 0), None);
+        assert_eq!(ending(end, end + 1, 0).unwrap(), "; its certificate ended on 2027-01-15");
+        assert_eq!(ending(i64::MAX, i64::MIN, u32::MAX), None);
+    }
+}

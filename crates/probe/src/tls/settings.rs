@@ -1,0 +1,244 @@
+//! What rustls is told, made once for all checks that say the same, and made again when a file has changed.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+use holdfast_config::Tls;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::sync::Mutex;
+
+use crate::finding::describe;
+
+/// So many different settings are kept; one more, and all are made anew.
+const KEPT: usize = 256;
+/// A file is looked at again after so long.
+const FRESH: Duration = Duration::from_secs(10);
+/// A PEM file of more bytes is not read.
+const FILE_LIMIT: u64 = 4 << 20;
+
+/// Which protocols are offered (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Offer {
+    /// None is named.
+    Nothing,
+    /// HTTP/2 and HTTP/1.1.
+    Http,
+}
+
+/// What makes settings the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    verify: bool,
+    ca: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+    offer: Offer,
+}
+
+#[derive(Debug)]
+struct Made {
+    settings: Arc<ClientConfig>,
+    files: Vec<Stamp>,
+    looked: Instant,
+}
+
+/// A file as it was when it was read.
+type Stamp = (PathBuf, Option<(u64, i64, i64, u64)>);
+
+static ALL: LazyLock<Mutex<HashMap<Key, Made>>> = LazyLock::new(Mutex::default);
+
+/// The system's authorities, read once.
+static AUTHORITIES: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+
+/// The settings for `tls`.
+///
+/// # Errors
+/// A file can't be read or has not what it should: a sentence.
+pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, String> {
+    let key = Key { verify: tls.verify, ca: tls.ca.clone(), identity: tls.identity.clone(), offer };
+    // Whoever needs the same waits for the first to make it.
+    let mut all = ALL.lock().await;
+    if let Some(made) = all.get_mut(&key) {
+        if made.looked.elapsed() < FRESH || made.is_still_so() {
+            return Ok(Arc::clone(&made.settings));
+        }
+    }
+    let asked = key.clone();
+    let made = tokio::task::spawn_blocking(move || asked.make()).await;
+    let made = made.map_err(|_stopping| "the daemon is stopping".to_owned())??;
+    if all.len() >= KEPT && !all.contains_key(&key) {
+        all.clear();
+    }
+    let settings = Arc::clone(&made.settings);
+    all.insert(key, made);
+    Ok(settings)
+}
+
+impl Made {
+    fn is_still_so(&mut self) -> bool {
+        self.looked = Instant::now();
+        self.files.iter().all(|(path, then)| stamp(path).1 == *then)
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let now = fs::metadata(path).ok();
+    (path.to_owned(), now.map(|now| (now.ino(), now.mtime(), now.mtime_nsec(), now.size())))
+}
+
+impl Key {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.ca.iter().chain(self.identity.iter().flat_map(|(certificate, key)| [certificate, key]))
+    }
+
+    fn make(&self) -> Result<Made, String> {
+        // Before they are read: what changes meanwhile is seen the next time.
+        let files = self.files().map(|path| stamp(path)).collect();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder =
+            builder.dangerous().with_custom_certificate_verifier(self.verifier(&provider)?);
+        let mut settings = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = certificates(certificate)?;
+                let pem = read(key)?;
+                let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+                    format!("{} has no private key in PEM: {error}", key.display())
+                })?;
+                builder.with_client_auth_cert(chain, private).map_err(|error| {
+                    format!(
+                        "{} and {} don't go together: {error}",
+                        certificate.display(),
+                        key.display()
+                    )
+                })?
+            }
+        };
+        settings.resumption = Resumption::disabled();
+        if self.offer == Offer::Http {
+            settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        Ok(Made { settings: Arc::new(settings), files, looked: Instant::now() })
+    }
+
+    fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        if !self.verify {
+            return Ok(Arc::new(Unverified(provider.signature_verification_algorithms)));
+        }
+        let roots = match &self.ca {
+            Some(path) => Arc::new(roots(path)?),
+            None => authorities()?,
+        };
+        let built =
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+        built
+            .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The authorities in the file at `path`.
+fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| {
+            format!("{} has a certificate that can't be an authority: {error}", path.display())
+        })?;
+    }
+    Ok(roots)
+}
+
+/// The authorities that this host trusts.
+fn authorities() -> Result<Arc<RootCertStore>, String> {
+    if let Some(known) = AUTHORITIES.get() {
+        return Ok(Arc::clone(known));
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(format!(
+            "this host trusts no authority{why}: install ca-certificates, or name a file with `ca`"
+        ));
+    }
+    Ok(Arc::clone(AUTHORITIES.get_or_init(|| Arc::new(roots))))
+}
+
+/// The certificates in the file at `path`; at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| format!("{} is not PEM: {error}", path.display()))?;
+    if found.is_empty() {
+        return Err(format!("{} has no certificate in PEM", path.display()));
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| format!("read {}: {}", path.display(), describe(&error)))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(format!("{} has more than {FILE_LIMIT} bytes", path.display()));
+    }
+    Ok(bytes)
+}
+
+/// Takes any certificate, as `verify: false` says; that the server has its key is proved nevertheless.
+#[derive(Debug)]
+struct Unverified(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _between: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

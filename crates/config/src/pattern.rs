@@ -21,16 +21,14 @@ impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, String> {
         let built =
             RegexBuilder::new(text).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
-        built.map(|regex| Self(Arc::new(regex))).map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("compiled it takes more than {limit} bytes")
+        built.map(|regex| Self(Arc::new(regex))).map_err(|error| {
+            if let regex::Error::CompiledTooBig(limit) = error {
+                return format!("compiled it takes more than {limit} bytes");
             }
             // A drawing of several lines, whose last says what is wrong.
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                last.trim_start_matches("error: ").to_owned()
-            }
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
         })
     }
 

@@ -26,16 +26,14 @@ pub(crate) struct Place<'a> {
 impl<'a> Place<'a> {
     /// The place that `way` leads to, for the server at `server`.
     pub(crate) fn of(way: &'a Way, server: SocketAddr) -> Self {
-        let ip = way.address.unwrap_or(server.ip());
-        let same = ip == server.ip();
-        let address = match server {
-            // Its zone, too.
-            SocketAddr::V6(mut server) if same => {
-                server.set_port(way.port.unwrap_or(server.port()));
-                server.into()
-            }
-            _ => SocketAddr::new(ip, way.port.unwrap_or(server.port())),
-        };
+        let mut address = server;
+        // A server's own address keeps its zone.
+        if let Some(other) = way.address.filter(|other| *other != server.ip()) {
+            address = SocketAddr::new(other, server.port());
+        }
+        if let Some(port) = way.port {
+            address.set_port(port);
+        }
         Self { address, way }
     }
 
@@ -76,12 +74,12 @@ impl<'a> Place<'a> {
         let reference = SockRef::from(socket);
         let set = |option: &str, done: io::Result<()>| {
             done.map_err(|error| {
-                let help = match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-                    Errno::EPERM => {
-                        "; the daemon needs CAP_NET_ADMIN (a mark) or CAP_NET_RAW (a device)"
-                    }
-                    Errno::ENODEV => "; this host has no such interface now",
-                    _ => "",
+                let help = if error.raw_os_error() == Some(Errno::EPERM as i32) {
+                    "; the daemon needs CAP_NET_ADMIN (a mark) or CAP_NET_RAW (a device)"
+                } else if error.raw_os_error() == Some(Errno::ENODEV as i32) {
+                    "; this host has no such interface now"
+                } else {
+                    ""
                 };
                 let sentence =
                     format!("connect to {}: {option}: {}{help}", self.address, describe(&error));

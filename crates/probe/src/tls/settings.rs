@@ -67,10 +67,10 @@ pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, Str
     let key = Key { verify: tls.verify, ca: tls.ca.clone(), identity: tls.identity.clone(), offer };
     // Whoever needs the same waits for the first to make it.
     let mut all = ALL.lock().await;
-    if let Some(made) = all.get_mut(&key) {
-        if made.looked.elapsed() < FRESH || made.is_still_so() {
-            return Ok(Arc::clone(&made.settings));
-        }
+    if let Some(made) = all.get_mut(&key)
+        && (made.looked.elapsed() < FRESH || made.is_still_so())
+    {
+        return Ok(Arc::clone(&made.settings));
     }
     let asked = key.clone();
     let made = tokio::task::spawn_blocking(move || asked.make()).await;

@@ -24,28 +24,29 @@ pub(crate) fn certificates(folder: &Folder, names: &[&str]) {
     }
 }
 
-#[tokio::test]
-async fn nginx_is_asked_over_http_and_https_in_both_versions_and_families() {
+/// nginx with a plain port, one with TLS 1.3 and HTTP/2, one with TLS 1.2, and one that wants a client's certificate.
+fn nginx([plain, modern, old, strict]: [u16; 4]) -> Server {
     let folder = Folder::new();
     certificates(&folder, &["127.0.0.1", "::1", "shop.example"]);
-    let (plain, modern, old, strict) = (free_port(), free_port(), free_port(), free_port());
     let at = folder.path().display().to_string();
     let listen = |port: u16, options: &str| {
         format!("listen 127.0.0.1:{port} {options}; listen [::1]:{port} {options};")
     };
     let tls = format!("ssl_certificate {at}/server.pem; ssl_certificate_key {at}/server.key;");
+    let hello = "location / { return 200 'by $server_protocol to $host, $ssl_protocol'; }";
     let config = format!(
         "daemon off; worker_processes 1; pid {at}/pid; error_log stderr warn;
 events {{}}
 http {{
   access_log off; client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3; uwsgi_temp_path {at}/4;
   scgi_temp_path {at}/5; default_type text/plain;
-  server {{ {} location / {{ return 200 'by $server_protocol to $host'; }} location /down {{ return 503; }}
+  server {{ {} {hello} location /down {{ return 503; }}
     location /auth {{ if ($http_x_token != 'let me in') {{ return 401; }} return 204; }}
     location /chunks {{ proxy_pass http://127.0.0.1:{plain}/; sub_filter_types *; sub_filter by BY; }} }}
-  server {{ {} {tls} ssl_protocols TLSv1.3; location / {{ return 200 'by $server_protocol to $host, $ssl_protocol'; }} }}
-  server {{ {} {tls} ssl_protocols TLSv1.2; location / {{ return 200 'by $server_protocol to $host, $ssl_protocol'; }} }}
-  server {{ {} {tls} ssl_client_certificate {at}/ca.pem; ssl_verify_client on; location / {{ return 200 'hello $ssl_client_s_dn'; }} }}
+  server {{ {} {tls} ssl_protocols TLSv1.3; {hello} }}
+  server {{ {} {tls} ssl_protocols TLSv1.2; {hello} }}
+  server {{ {} {tls} ssl_client_certificate {at}/ca.pem; ssl_verify_client on;
+    location / {{ return 200 'hello $ssl_client_s_dn'; }} }}
 }}
 ",
         listen(plain, ""),
@@ -56,65 +57,55 @@ http {{
     let config = folder.write("nginx.conf", &config);
     let mut command = unprivileged("nginx");
     command.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&config);
-    let mut server = Server::start(command, folder);
+    Server::start(command, folder)
+}
+
+#[tokio::test]
+async fn nginx_is_asked_over_http_and_https_in_both_versions_and_families() {
+    let ports = [(); 4].map(|()| free_port());
+    let [plain, modern, old, strict] = ports;
+    let mut server = nginx(ports);
+    let at = server.folder.path().display().to_string();
     for address in both(plain) {
         server.until_passes("{http: {}}", address).await;
-        finds(
-            "{http: {host: shop.example, body: by HTTP/1.1 to shop.example}}",
-            address,
-            Code::L7OK,
-            "200 OK",
-        )
-        .await;
-        finds("{http: {path: [/, /down]}}", address, Code::L7STS, "/down: 503 Service Unavailable")
-            .await;
-        finds("{http: {path: /auth}}", address, Code::L7STS, "401 Unauthorized").await;
-        finds(
-            "{http: {path: /auth, headers: {x-token: let me in}}}",
-            address,
-            Code::L7OK,
-            "204 No Content",
-        )
-        .await;
-        finds("{http: {path: /chunks, body: BY HTTP/1.0}}", address, Code::L7OK, "200 OK").await;
-        finds("{http: {method: HEAD}}", address, Code::L7OK, "HEAD http").await;
+        for (options, code, says) in [
+            ("host: shop.example, body: by HTTP/1.1 to shop.example", Code::L7OK, "200 OK"),
+            ("path: [/, /down]", Code::L7STS, "/down: 503 Service Unavailable"),
+            ("path: /auth", Code::L7STS, "401 Unauthorized"),
+            ("path: /auth, headers: {x-token: let me in}", Code::L7OK, "204 No Content"),
+            ("path: /chunks, body: BY HTTP/1.0", Code::L7OK, "200 OK"),
+            ("method: HEAD", Code::L7OK, "HEAD http"),
+        ] {
+            finds(&format!("{{http: {{{options}}}}}"), address, code, says).await;
+        }
         finds("{https: {}}", address, Code::L6RSP, "").await;
     }
+    let https = |options: &str| format!("{{https: {{{options}}}}}");
+    let ca = format!("tls: {{ca: {at}/ca.pem}}");
     for address in both(modern) {
-        let options = format!("tls: {{ca: {at}/ca.pem}}");
-        finds(
-            &format!("{{https: {{{options}, body: by HTTP/2.0}}}}"),
-            address,
-            Code::L7OK,
-            "200 OK",
-        )
-        .await;
-        let named = format!(
-            "{{https: {{{options}, host: shop.example, body: {{regex: 'to shop.example, TLSv1.3$'}}}}}}"
-        );
-        finds(&named, address, Code::L7OK, "200 OK").await;
-        let foreign = format!("{{https: {{{options}, host: mail.example}}}}");
-        finds(&foreign, address, Code::L6RSP, "not valid for name \"mail.example\"").await;
-        finds(
-            &format!("{{https: {{{options}, method: HEAD, path: /x}}}}"),
-            address,
-            Code::L7OK,
-            "200 OK",
-        )
-        .await;
-        finds("{https: {}}", address, Code::L6RSP, "UnknownIssuer").await;
+        for (options, code, says) in [
+            ("body: by HTTP/2.0", Code::L7OK, "200 OK"),
+            (
+                "host: shop.example, body: {regex: 'to shop.example, TLSv1.3$'}",
+                Code::L7OK,
+                "200 OK",
+            ),
+            ("host: mail.example", Code::L6RSP, "not valid for name \"mail.example\""),
+            ("method: HEAD, path: /x", Code::L7OK, "200 OK"),
+        ] {
+            finds(&https(&format!("{ca}, {options}")), address, code, says).await;
+        }
+        finds(&https(""), address, Code::L6RSP, "UnknownIssuer").await;
         finds("{http: {}}", address, Code::L7STS, "400 Bad Request").await;
     }
     for address in both(old) {
-        finds("{https: {tls: {verify: false}, body: by HTTP/1.1}}", address, Code::L7OK, "200 OK")
-            .await;
+        finds(&https("tls: {verify: false}, body: by HTTP/1.1"), address, Code::L7OK, "200").await;
         finds("{tls: {verify: false}}", address, Code::L6OK, "TLS 1.2").await;
     }
     for address in both(strict) {
         let own = format!("certificate: {at}/client.pem, key: {at}/client.key");
-        let with = format!("{{https: {{tls: {{ca: {at}/ca.pem, {own}}}, body: hello}}}}");
+        let with = https(&format!("tls: {{ca: {at}/ca.pem, {own}}}, body: hello"));
         finds(&with, address, Code::L7OK, "200 OK").await;
-        let without = format!("{{https: {{tls: {{ca: {at}/ca.pem}}}}}}");
-        finds(&without, address, Code::L7STS, "400 Bad Request").await;
+        finds(&https(&ca), address, Code::L7STS, "400 Bad Request").await;
     }
 }

@@ -17,15 +17,15 @@ use crate::text::{self, Fault};
 pub(super) fn way<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Way {
     let address = host(reader, fields, "address", "a check's target");
     let source = host(reader, fields, "source", "a check's source");
-    if let (Some(to), Some(from)) = (address, source) {
-        if to.is_ipv4() != from.is_ipv4() {
-            let problem =
-                Problem::new(Code::CheckFamily, format!("no packet goes from {from} to {to}"))
-                    .at(Spot::Value(fields.path.key("source")), "")
-                    .also(Spot::Value(fields.path.key("address")), "of the other family")
-                    .help("a check's source is of the family of its target");
-            reader.problems.push(problem);
-        }
+    if let (Some(to), Some(from)) = (address, source)
+        && to.is_ipv4() != from.is_ipv4()
+    {
+        let problem =
+            Problem::new(Code::CheckFamily, format!("no packet goes from {from} to {to}"))
+                .at(Spot::Value(fields.path.key("source")), "")
+                .also(Spot::Value(fields.path.key("address")), "of the other family")
+                .help("a check's source is of the family of its target");
+        reader.problems.push(problem);
     }
     Way {
         address,

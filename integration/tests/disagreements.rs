@@ -7,7 +7,7 @@ use holdfast_integration::pair::{
     LIMIT, Roles, ensure_settled, lab, wait_active, wait_backup, wait_count, wait_roles,
 };
 use holdfast_integration::{Director, config};
-use holdfast_testkit::lab::{Lab, Node, VIP4};
+use holdfast_testkit::lab::{Lab, Node, VIP4, wait_until};
 
 const DIFFERS: &str = "an advertisement does not agree with this configuration";
 const DISCARDED: &str = "a packet was discarded";
@@ -92,4 +92,24 @@ fn what_is_discarded_is_logged_once_a_second_at_most() {
     for line in said(&lb2, DISCARDED, PACKETS) {
         assert!(line.contains("reason=\"version\" source=10.77.0.11"), "{line}");
     }
+}
+
+/// RFC 9568 §6.4.2 with erratum 8298: the election decides between two owners, and the loser says who the other one is.
+#[test]
+fn the_loser_of_two_owners_names_the_other_one_for_as_long_as_it_is_heard() {
+    let lab = lab().unwrap();
+    let keys = format!("priority: 255, interval: 200ms, addresses: [{VIP4}/24]");
+    let mut lb2 = start(lab.lb2(), &keys);
+    lb2.wait_instance("edge", "active", LIMIT).unwrap();
+    let lb1 = start(lab.lb1(), &keys);
+    let problems = |director: &Director| director.instance("edge").unwrap().problems;
+    wait_until(LIMIT, "lb1 to name lb2", || {
+        (problems(&lb1).iter().any(|one| one.starts_with("10.77.0.12 has priority 255, too")))
+            .then_some(())
+    })
+    .unwrap();
+    lb1.wait_instance("edge", "backup", LIMIT).unwrap();
+    lb2.stop().unwrap();
+    wait_until(LIMIT, "lb1 to forget lb2", || problems(&lb1).is_empty().then_some(())).unwrap();
+    lb1.wait_instance("edge", "active", LIMIT).unwrap();
 }

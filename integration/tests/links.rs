@@ -11,6 +11,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
 use holdfast_integration::pair::{
     INSTANCES, LIMIT, VIPS, believed_mac, counter, ensure_settled, holds_none, wait_active,
     wait_count, wait_roles,
@@ -151,6 +154,9 @@ fn a_bond_whose_active_port_fails_goes_on() {
     }
 }
 
+/// How long somebody who asks for an address waits for it.
+const TURN: Duration = Duration::from_millis(300);
+
 const VIRTUAL_MAC: &str = "virtual_mac: true,";
 
 /// Where lb2, on the same link, finds the virtual addresses.
@@ -158,7 +164,8 @@ fn wait_found_at_virtual_macs(links: &Links) {
     let asks = links.lab.lb2();
     for (vip, mac) in VIPS.into_iter().zip(["00:00:5e:00:01:33", "00:00:5e:00:02:33"]) {
         wait_until(LIMIT, &format!("{vip} to be found at {mac}"), || {
-            asks.try_run(["ping", "-c", "1", "-W", "1", &vip.to_string()]).ok()?;
+            let at = SocketAddr::new(vip, 9);
+            let _refused = asks.enter(|| TcpStream::connect_timeout(&at, TURN)).ok()?;
             (believed_mac(asks, vip).ok()?.as_deref() == Some(mac)).then_some(())
         })
         .unwrap();

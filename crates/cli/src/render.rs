@@ -160,7 +160,11 @@ const RECENT_MS: u64 = 10_000;
 fn remarks(instance: &Instance) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(instance.fault.clone());
-    remarks.extend(instance.problems.iter().skip(1).cloned());
+    // The first problem may be the fault.
+    let said = |problem: &str| remarks.iter().any(|fault| fault.starts_with(problem));
+    let problems: Vec<String> =
+        instance.problems.iter().filter(|problem| !said(problem)).cloned().collect();
+    remarks.extend(problems);
     if let Some(last) = instance.discarded.as_ref().filter(|last| last.ms_ago <= RECENT_MS) {
         remarks.push(format!(
             "advertisements of {} are discarded: {} (docs/vrrp.md, Counters)",

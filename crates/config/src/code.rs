@@ -423,6 +423,10 @@ codes! {
     NoTrackedInterface "HF0711" Warning "a tracker of an interface that this host does not have",
         why "The tracker is down until there is an interface of this name.",
         fix "Correct the name, or ignore the warning where the interface comes later or is the other node's.";
+    OwnerWithoutAddress "HF0712" Warning "an owner without its address",
+        why "Priority 255 says that the address is this node's own, also while the daemon does not run (RFC 9568 §5.2.4). Such a node \
+             takes over from everybody at its start, and hands over to nobody at its stop.",
+        fix "Give the interface the address outside of this program, or choose a priority up to 254.";
 }
 
 impl Code {

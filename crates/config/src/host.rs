@@ -2,8 +2,10 @@
 //! collect.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+use vrrp::Priority;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
@@ -87,6 +89,8 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     let mut problems = Problems::default();
     for instance in config.instances.values() {
         interface(config, instance, source, facts, &mut problems);
+        peers(config, instance, source, facts, &mut problems);
+        owner(config, instance, source, facts, &mut problems);
     }
     devices(config, source, facts, &mut problems);
     tracked(config, facts, &mut problems);
@@ -127,6 +131,60 @@ fn at(config: &Config, instance: &Instance, source: Option<&Source>, key: &str) 
     let base = Path::of(&["vrrp", "instances", instance.name.as_str()]);
     let over = base.key("per_node").key(&config.node).key(key);
     if source.is_some_and(|source| source.has(&over)) { over } else { base.key(key) }
+}
+
+/// Peers are other nodes: an address of this host is none. A link-local address is somebody else's on another link.
+fn peers(
+    config: &Config,
+    instance: &Instance,
+    source: &Source,
+    facts: &Facts,
+    problems: &mut Problems,
+) {
+    let peers = instance.unicast.iter().flat_map(|unicast| &unicast.peers);
+    for (index, peer) in peers.enumerate() {
+        let local = matches!(peer.address, IpAddr::V6(address) if text::is_link_local(address));
+        let has = |one: &&Interface| {
+            (!local || one.name == instance.interface)
+                && one.addresses.iter().any(|net| net.addr() == peer.address)
+        };
+        let Some(on) = facts.interfaces.iter().find(has) else { continue };
+        let path = at(config, instance, Some(source), "unicast").key("peers").item(index);
+        let message = format!("{} is this node itself", peer.address);
+        let problem = Problem::new(Code::PeerIsSelf, message)
+            .at(Spot::Value(path.key("address")), format!("an address of `{}`", on.name))
+            .help("name the other nodes; `per_node` gives each node its own list");
+        problems.push(problem);
+    }
+}
+
+/// RFC 9568 §5.2.4: priority 255 is for whoever owns the addresses.
+fn owner(
+    config: &Config,
+    instance: &Instance,
+    source: &Source,
+    facts: &Facts,
+    problems: &mut Problems,
+) {
+    if instance.priority != Priority::OWNER {
+        return;
+    }
+    let all = || facts.interfaces.iter().flat_map(|interface| &interface.addresses);
+    for (index, address) in instance.addresses.iter().enumerate() {
+        let address = address.net.addr();
+        if all().any(|net| net.addr() == address) {
+            continue;
+        }
+        let message = format!(
+            "instance `{}` has priority 255, and this host does not have {address}",
+            instance.name
+        );
+        let problem = Problem::new(Code::OwnerWithoutAddress, message)
+            .at(Spot::Value(at(config, instance, Some(source), "addresses").item(index)), "")
+            .also(Spot::Value(at(config, instance, Some(source), "priority")), "the owner's")
+            .help("give the interface the address, or choose a priority up to 254");
+        problems.push(problem);
+    }
 }
 
 /// The interfaces that addresses and routes name, besides the instances' own.

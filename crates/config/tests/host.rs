@@ -128,7 +128,7 @@ fn everything_missing_is_reported_at_once() {
     let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
     codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
     // These have a test of their own, below.
-    codes.extend([Code::NoFirewall, Code::NoTrackedInterface]);
+    codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
 }
@@ -181,4 +181,51 @@ fn hooks_and_trackers_are_looked_at_as_checks_are() {
     let _guard = settings.bind_to_scope();
     let found = check(&config, &outcome.source, &facts);
     insta::assert_snapshot!("HF07_vrrp", render(&outcome.source, &found, false));
+}
+
+/// What addresses this host has says whether it is its own peer, and whether it is the owner that it says it is.
+const ADDRESSES: &str = "\
+node: lb1
+vrrp:
+  instances:
+    own:
+      interface: eth0
+      vrid: 51
+      priority: 255
+      addresses: [192.0.2.2/24, 192.0.2.10/24]
+    six:
+      interface: eth0
+      vrid: 52
+      addresses: ['fe80::33/64']
+      unicast: {peers: ['fe80::2', 'fe80::7']}
+    four:
+      interface: eth0
+      vrid: 53
+      addresses: [192.0.2.11/24]
+      unicast: {peers: [192.0.2.3]}
+      per_node:
+        lb1: {unicast: {peers: [192.0.2.3, 198.51.100.2]}}
+";
+
+#[test]
+fn a_peer_that_is_this_host_and_an_owner_without_its_address_are_found() {
+    let outcome = parse("holdfast.yaml", ADDRESSES, &Environment::new("lb1"));
+    assert_eq!(outcome.render(false), "");
+    let config = outcome.config.unwrap();
+    let eth0 = interface("eth0", true, &["192.0.2.2/24", "192.0.2.200/24", "fe80::2/64"]);
+    // The same link-local address on another link is another node's.
+    let eth1 = interface("eth1", true, &["198.51.100.2/24", "fe80::7/64"]);
+    let facts = Facts { interfaces: vec![eth0, eth1], ..Facts::default() };
+    let found = check(&config, &outcome.source, &facts);
+    let said = render(&outcome.source, &found, false);
+    for (code, message, line) in [
+        (Code::OwnerWithoutAddress, "this host does not have 192.0.2.10", 8),
+        (Code::PeerIsSelf, "fe80::2 is this node itself", 13),
+        (Code::PeerIsSelf, "198.51.100.2 is this node itself", 20),
+    ] {
+        let there = found.iter().any(|one| one.code == code && one.message.contains(message));
+        assert!(there, "{message}: {said}");
+        assert!(said.contains(&format!("holdfast.yaml:{line}:")), "line {line}: {said}");
+    }
+    assert_eq!(found.len(), 3, "{said}");
 }

@@ -24,7 +24,7 @@ pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
 use crate::hooks::{HookSender, Notice, NoticeState, Subject};
-use crate::rate::RateLimit;
+use crate::rate::{Chatter, RateLimit, Topic};
 
 /// How long a node that was relieved keeps the addresses: the other one advertises first and installs them then.
 const LINGER: Duration = Duration::from_millis(20);
@@ -55,6 +55,8 @@ pub(super) struct Instance {
     chatter: RateLimit,
     discards: RateLimit,
     discarded: Option<Discarded>,
+    /// Another node that has priority 255 too, and when it was heard.
+    other_owner: Option<(IpAddr, Instant)>,
 }
 
 /// The last packet for an instance that broke a rule.
@@ -71,6 +73,8 @@ pub(super) struct Outside {
     pub(super) sockets: Sockets,
     pub(super) addresses: AddressThread,
     pub(super) hooks: HookSender,
+    /// How much the instances may say in the log.
+    pub(super) chatter: Chatter,
     /// The addresses that instances bring along: none of them is an interface's own. Those of an owner are.
     pub(super) virtual_addresses: BTreeSet<IpAddr>,
 }
@@ -109,6 +113,7 @@ impl Instance {
             chatter: RateLimit::default(),
             discards: RateLimit::default(),
             discarded: None,
+            other_owner: None,
         })
     }
 
@@ -128,7 +133,7 @@ impl Instance {
                 self.router.count_discard(reason);
                 self.discarded = Some(Discarded { reason, source: packet.source(), at: now });
                 // RFC 9568 §7.1: "SHOULD log the event (subject to rate-limiting)".
-                if self.discards.allows(now) {
+                if self.discards.allows(now) && means.chatter.allows(now, Topic::Packet) {
                     tracing::warn!(
                         instance = %self.config.name,
                         reason = reason.label(),
@@ -138,7 +143,13 @@ impl Instance {
                 }
             }
             Ok(received) => {
-                if received.observations.any() && self.chatter.allows(now) {
+                if received.observations.owner_conflict {
+                    self.other_owner = Some((packet.source(), now));
+                }
+                if received.observations.any()
+                    && self.chatter.allows(now)
+                    && means.chatter.allows(now, Topic::Packet)
+                {
                     tracing::warn!(
                         instance = %self.config.name,
                         source = %packet.source(),
@@ -243,7 +254,7 @@ impl Instance {
         let yielded = self.role.yields();
         for action in actions {
             match action {
-                Action::SendAdvertisement { priority } => self.advertise(priority, &means.sockets),
+                Action::SendAdvertisement { priority } => self.advertise(priority, means),
                 Action::InstallAddresses => {
                     self.wanted.held = true;
                     self.lets_go_at = None;
@@ -287,15 +298,17 @@ impl Instance {
         if transition.to == Status::Active {
             self.role.became_active();
         }
-        tracing::info!(
-            instance = %self.config.name,
-            interface = self.config.interface,
-            vrid = %self.config.vrid,
-            from = transition.from.label(),
-            to = transition.to.label(),
-            reason = self.reason(transition.reason),
-            "the VRRP state changed"
-        );
+        if means.chatter.allows(now(), Topic::State) {
+            tracing::info!(
+                instance = %self.config.name,
+                interface = self.config.interface,
+                vrid = %self.config.vrid,
+                from = transition.from.label(),
+                to = transition.to.label(),
+                reason = self.reason(transition.reason),
+                "the VRRP state changed"
+            );
+        }
         let event = match transition.to {
             Status::Active => HookEvent::Active,
             Status::Backup => HookEvent::Backup,
@@ -341,6 +354,9 @@ impl Instance {
             Observation::LowerRankHeard { .. } | Observation::DualActiveBegan { .. }
         ) {
             self.notify(HookEvent::LowerPriority, "a router of lower priority advertises", means);
+        }
+        if !means.chatter.allows(now(), Topic::Packet) {
+            return;
         }
         match observation {
             // Each comes once for what it tells of.

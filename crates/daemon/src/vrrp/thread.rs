@@ -23,6 +23,7 @@ use super::sockets::{SocketKey, Sockets};
 use super::tracking::Tracking;
 use super::{Command, Plan, RoleError, Roles, Snapshot, Stop, StopSign, VrrpError};
 use crate::api::RoleVerb;
+use crate::rate::Chatter;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
@@ -120,7 +121,13 @@ impl VrrpThread {
             .map_err(|error| VrrpError::Thread(error.into()))?;
         Ok(Self {
             roster: Roster::new(instances),
-            outside: Outside { sockets, addresses, hooks: plan.hooks, virtual_addresses },
+            outside: Outside {
+                sockets,
+                addresses,
+                hooks: plan.hooks,
+                chatter: Chatter::default(),
+                virtual_addresses,
+            },
             links,
             links_again: None,
             commands,
@@ -196,6 +203,7 @@ impl VrrpThread {
         }
         tracking.settle(now(), roster, outside);
         groups.settle(now(), *stop != Stop::No, roster, outside);
+        outside.chatter.sum_up(now());
     }
 
     fn is_over(&self) -> bool {

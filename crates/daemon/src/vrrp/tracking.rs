@@ -99,10 +99,10 @@ impl Tracking {
         }
     }
 
-    /// Says once that a tracker can't be read.
+    /// Says that a tracker can't be read, once until it can: the reasons may be others each time, as what is in a file.
     fn doubt(&self, tracker: &Name, reading: &Reading) {
         let known = self.standings.trackers().get(tracker);
-        let old = known.is_some_and(|known| known.doubt == Some(reading.sentence()));
+        let old = known.is_some_and(|known| known.doubt.is_some());
         if reading.level() == Level::Unknown && !old {
             let why = reading.sentence();
             tracing::warn!(%tracker, why, "a tracker can't be read: what was known of it holds");

@@ -9,6 +9,7 @@ use vrrp::{AddressFamily, Event, Peer};
 
 use super::super::sockets::Sockets;
 use super::{Instance, Means};
+use crate::rate::Topic;
 
 impl Instance {
     /// The interface's name.
@@ -117,7 +118,7 @@ impl Instance {
     }
 
     fn lose_interface(&mut self, now: Instant, fault: String, means: Means<'_>) {
-        if self.fault.as_ref() != Some(&fault) {
+        if self.fault.as_ref() != Some(&fault) && means.chatter.allows(now, Topic::Fault) {
             tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
         }
         self.fault = Some(fault);

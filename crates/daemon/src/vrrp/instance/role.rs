@@ -10,6 +10,7 @@ use vrrp::{Event, Params, Priority, Status};
 
 use super::{Instance, Means, params};
 use crate::api::RoleVerb;
+use crate::rate::Topic;
 
 /// The lowest rank of a router that takes part: what a released node has.
 const LAST: Priority = Priority::new(1);
@@ -126,7 +127,7 @@ impl Instance {
         let by = |standing: &Standing| -> Vec<Name> {
             standing.faults.iter().map(|fault| fault.tracker.clone()).collect()
         };
-        if by(&self.role.standing) != by(&standing) {
+        if by(&self.role.standing) != by(&standing) && means.chatter.allows(now, Topic::Fault) {
             match standing.fault() {
                 Some(fault) => {
                     tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
@@ -136,7 +137,9 @@ impl Instance {
                 }
             }
         }
-        if self.role.standing.priority != standing.priority {
+        if self.role.standing.priority != standing.priority
+            && means.chatter.allows(now, Topic::State)
+        {
             tracing::info!(instance = %self.config.name, from = %self.role.standing.priority, to = %standing.priority, "tracking has changed the priority");
         }
         let changed = self.role.standing.priority != standing.priority;
@@ -154,7 +157,9 @@ impl Instance {
         unseated: Option<String>,
         means: Means<'_>,
     ) {
-        if let Some(fault) = unseated.as_ref().filter(|_| self.role.unseated.is_none()) {
+        if let Some(fault) = unseated.as_ref().filter(|_| self.role.unseated.is_none())
+            && means.chatter.allows(now, Topic::Fault)
+        {
             tracing::warn!(instance = %self.config.name, fault, "the instance can't take part");
         }
         self.role.unseated = unseated;

@@ -65,11 +65,23 @@ impl Instance {
                 own: self.router.primary(),
                 since_s: now.saturating_since(dual.since).as_secs(),
             }),
-            problems: outcome.problems.clone(),
+            problems: outcome.problems.iter().cloned().chain(self.other_owner(now)).collect(),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions,
             counters: counters(self.router.counters(), strays, outcome.put_back),
         }
+    }
+
+    /// Another node that claims to own the addresses, for as long as it is heard.
+    fn other_owner(&self, now: Instant) -> Option<String> {
+        let (other, at) = self.other_owner?;
+        let interval = self.router.active_adver_interval()?.duration();
+        let is_heard = now.saturating_since(at) < interval * 4;
+        is_heard.then(|| {
+            format!(
+                "{other} has priority 255, too: one of the two nodes does not own the addresses"
+            )
+        })
     }
 
     fn weights(&self) -> Vec<control::Weight> {

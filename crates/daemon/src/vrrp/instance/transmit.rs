@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use holdfast_net::{MacAddress, Packet, VrrpSocketError};
+use holdfast_net::{MacAddress, Packet, VrrpSocketError, now};
 use vrrp::{AddressFamily, Priority};
 
 use super::super::sockets::Sockets;
-use super::Instance;
+use super::{Instance, Means};
+use crate::rate::Topic;
 
 /// VRRP's groups (RFC 9568 §5.1.1.2, §5.1.2.2), which the IPv6 checksum covers.
 const GROUP_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
@@ -17,13 +18,15 @@ const HOP_LIMIT: u8 = 255;
 
 impl Instance {
     /// Sends an advertisement with this priority to whom it is for. A peer that it can't be sent to keeps it from no other.
-    pub(super) fn advertise(&self, priority: Priority, sockets: &Sockets) {
+    pub(super) fn advertise(&self, priority: Priority, means: Means<'_>) {
         let destinations: Vec<IpAddr> = match &self.config.unicast {
             Some(unicast) => unicast.peers.iter().map(|peer| peer.address).collect(),
             None => vec![self.group()],
         };
         for destination in destinations {
-            if let Err(error) = self.send(priority, destination, sockets) {
+            if let Err(error) = self.send(priority, destination, &means.sockets)
+                && means.chatter.allows(now(), Topic::Packet)
+            {
                 tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
             }
         }

@@ -14,15 +14,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use holdfast_time::Instant;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
-    SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmsg,
+    sendmsg, setsockopt, sockopt,
 };
-use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 use vrrp::AddressFamily;
 
 use crate::answer::Answer;
 use crate::interface::Interface;
+use crate::received::{ControlBuffer, Controls, NETWORK_CONTROL, PRIORITY_CONTROL, errno, ip_of};
 use crate::{clock, netlink};
 
 /// The port that control packets go to (RFC 5881 §4).
@@ -31,10 +31,6 @@ const PORT: u16 = 3784;
 const FIRST_SOURCE_PORT: u16 = 49152;
 /// How many of those there are.
 const SOURCE_PORTS: u16 = u16::MAX - FIRST_SOURCE_PORT + 1;
-/// Class selector 6, for network control (RFC 2474 §4.2.2): routers and switches drop it last.
-const NETWORK_CONTROL: u32 = 0xc0;
-/// TC_PRIO_CONTROL of linux/pkt_sched.h: the first band of the default queueing discipline.
-const PRIORITY_CONTROL: u32 = 6;
 /// Room for a burst of a thousand packets, against a stall of this process; beyond it the kernel drops.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
@@ -122,11 +118,7 @@ impl BfdReceiver {
         for one in message.cmsgs()? {
             controls.take(one);
         }
-        // The wall clock is read first: a pause between the two makes the arrival late, which costs a peer nothing.
-        let wall = clock::wall_clock();
-        let stamp = controls.stamp.and_then(clock::duration);
-        let age = stamp.zip(wall).map(|(stamp, wall)| wall.saturating_sub(stamp));
-        let received_at = (clock::now() - age.unwrap_or_default()).max(self.empty_at.get());
+        let received_at = controls.received_at(self.empty_at.get());
         let source = message.address.and_then(ip_of);
         Ok(BfdDatagram {
             source: source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -240,42 +232,6 @@ impl BfdSender {
     }
 }
 
-/// Room for the control messages, aligned as the kernel's `struct cmsghdr` wants it.
-#[repr(align(8))]
-struct ControlBuffer([u8; 256]);
-
-/// What the control messages of one datagram said.
-#[derive(Default)]
-struct Controls {
-    hop_limit: Option<u8>,
-    interface: u32,
-    stamp: Option<TimeSpec>,
-}
-
-impl Controls {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "nix has a variant for every control message of every socket; these were asked for"
-    )]
-    fn take(&mut self, message: ControlMessageOwned) {
-        match message {
-            ControlMessageOwned::Ipv4Ttl(ttl) => self.hop_limit = u8::try_from(ttl).ok(),
-            ControlMessageOwned::Ipv6HopLimit(limit) => self.hop_limit = u8::try_from(limit).ok(),
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                self.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => self.interface = info.ipi6_ifindex,
-            ControlMessageOwned::ScmTimestampns(stamp) => self.stamp = Some(stamp),
-            _ => {}
-        }
-    }
-}
-
-fn ip_of(address: SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-}
-
 fn receiver_v4() -> io::Result<Socket> {
     let socket = receiver(Domain::IPV4)?;
     setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
@@ -310,14 +266,14 @@ fn bound_sender(
         IpAddr::V4(_) => {
             let socket = sender(Domain::IPV4)?;
             socket.set_ttl_v4(255)?;
-            socket.set_tos_v4(NETWORK_CONTROL)?;
+            socket.set_tos_v4(NETWORK_CONTROL.into())?;
             (socket, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
         }
         IpAddr::V6(_) => {
             let socket = sender(Domain::IPV6)?;
             socket.set_only_v6(true)?;
             socket.set_unicast_hops_v6(255)?;
-            socket.set_tclass_v6(NETWORK_CONTROL)?;
+            socket.set_tclass_v6(NETWORK_CONTROL.into())?;
             (socket, IpAddr::V6(Ipv6Addr::UNSPECIFIED))
         }
     };
@@ -350,11 +306,6 @@ fn listen_answer(errno: Errno) -> Answer {
     } else {
         Answer::of_socket(errno)
     }
-}
-
-/// socket2 reports the kernel's errno as an `io::Error`; one without comes from its own checks of the arguments.
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
 }
 
 /// Why a BFD socket failed.

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::interface::MacAddress;
-use crate::vrrp_socket::{NETWORK_CONTROL, PROTOCOL, Packet};
+use crate::received::NETWORK_CONTROL;
+use crate::vrrp_socket::{PROTOCOL, Packet};
 
 /// EtherType of ARP (RFC 826).
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;

@@ -39,6 +39,7 @@ mod packet_socket;
 mod placed;
 mod reach;
 pub mod realtime;
+mod received;
 mod route;
 mod route_monitor;
 mod rule;

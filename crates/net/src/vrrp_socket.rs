@@ -14,15 +14,13 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use holdfast_time::Instant;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
-    SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmsg,
+    sendmsg, setsockopt, sockopt,
 };
-use nix::sys::time::TimeSpec;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use vrrp::AddressFamily;
 
@@ -33,6 +31,7 @@ use crate::frame::vrrp_frame;
 use crate::interface::{Interface, MacAddress};
 use crate::ip_header::ipv4_payload;
 use crate::packet_socket::PacketSocket;
+use crate::received::{ControlBuffer, Controls, NETWORK_CONTROL, PRIORITY_CONTROL, errno, ip_of};
 use crate::{clock, netlink};
 
 /// VRRP's protocol number (RFC 9568 §5.1.1.4).
@@ -41,10 +40,6 @@ pub(crate) const PROTOCOL: u8 = 112;
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// VRRP's group (RFC 9568 §5.1.2.2).
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
-/// Class selector 6, for network control (RFC 2474 §4.2.2): routers and switches drop it last.
-pub(crate) const NETWORK_CONTROL: u8 = 0xc0;
-/// TC_PRIO_CONTROL of linux/pkt_sched.h: the first band of the default queueing discipline.
-const PRIORITY_CONTROL: u32 = 6;
 /// Room for a burst of several thousand advertisements, against a stall of this process; beyond it the kernel drops and counts.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -222,9 +217,7 @@ impl VrrpSocket {
             AddressFamily::Ipv6 => 0..length,
         };
         let unspecified = unspecified(self.family);
-        // The wall clock is read first: a pause between the two makes the arrival late, which costs a peer nothing.
-        let wall = clock::wall_clock();
-        let received_at = arrival(controls.stamp, wall, clock::now()).max(self.empty_at.get());
+        let received_at = controls.received_at(self.empty_at.get());
         Ok(Received {
             interface: controls.interface,
             datagram: Datagram {
@@ -347,58 +340,6 @@ struct Received {
     datagram: Datagram,
 }
 
-/// Room for the control messages, aligned as the kernel's `struct cmsghdr` wants it.
-#[repr(align(8))]
-struct ControlBuffer([u8; 256]);
-
-/// What the control messages of one packet said.
-#[derive(Default)]
-struct Controls {
-    hop_limit: Option<u8>,
-    destination: Option<IpAddr>,
-    interface: u32,
-    stamp: Option<TimeSpec>,
-    dropped: Option<u32>,
-}
-
-impl Controls {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "nix has a variant for every control message of every socket; these five were asked for"
-    )]
-    fn take(&mut self, message: ControlMessageOwned) {
-        match message {
-            ControlMessageOwned::Ipv4Ttl(ttl) => self.hop_limit = u8::try_from(ttl).ok(),
-            ControlMessageOwned::Ipv6HopLimit(limit) => self.hop_limit = u8::try_from(limit).ok(),
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                self.destination =
-                    Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr))));
-                self.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => {
-                self.destination = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
-                self.interface = info.ipi6_ifindex;
-            }
-            ControlMessageOwned::ScmTimestampns(stamp) => self.stamp = Some(stamp),
-            ControlMessageOwned::RxqOvfl(dropped) => self.dropped = Some(dropped),
-            _ => {}
-        }
-    }
-}
-
-/// The wall clock's stamp of a packet as an instant. The stamp's age is taken off the present; a wall clock that was set back
-/// meanwhile makes it young, one that was set forward makes it old, and the caller bounds that by what else it knows.
-fn arrival(stamp: Option<TimeSpec>, wall: Option<Duration>, now: Instant) -> Instant {
-    let age =
-        stamp.and_then(clock::duration).zip(wall).map(|(stamp, wall)| wall.saturating_sub(stamp));
-    now - age.unwrap_or_default()
-}
-
-fn ip_of(address: SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-}
-
 const fn unspecified(family: AddressFamily) -> IpAddr {
     match family {
         AddressFamily::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -447,34 +388,4 @@ fn open(domain: Domain, interface: &Interface) -> io::Result<Socket> {
     setsockopt(&socket, sockopt::RxqOvfl, &1)?;
     netlink::enlarge_receive_buffer(&socket, RECEIVE_BUFFER)?;
     Ok(socket)
-}
-
-/// socket2 reports the kernel's errno as an `io::Error`; one without comes from its own checks of the arguments.
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WALL: Duration = Duration::from_secs(1_700_000_000);
-    const NOW: Instant = Instant::from_start(Duration::from_secs(500));
-
-    fn stamp(wall: Duration) -> Option<TimeSpec> {
-        Some(TimeSpec::from_duration(wall))
-    }
-
-    #[test]
-    fn a_stamp_of_the_past_is_taken_off_the_present() {
-        let age = Duration::from_millis(1500);
-        assert_eq!(arrival(stamp(WALL - age), Some(WALL), NOW), NOW - age);
-    }
-
-    #[test]
-    fn a_stamp_of_the_future_or_none_means_now() {
-        assert_eq!(arrival(stamp(WALL + Duration::from_secs(3600)), Some(WALL), NOW), NOW);
-        assert_eq!(arrival(None, Some(WALL), NOW), NOW);
-        assert_eq!(arrival(stamp(WALL), None, NOW), NOW);
-    }
 }

@@ -241,14 +241,30 @@ fn a_script_decides_by_its_first_outcome_and_then_by_rise_and_fall() -> Result<(
     Ok(())
 }
 
+/// The kernel's connector is for the first network namespace of the host alone.
 #[test]
 fn where_the_kernel_does_not_tell_of_processes_they_are_read_from_proc() -> Result<()> {
+    const NAME: &str = "hf-inside";
     let lab = Lab::new()?;
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join(NAME);
+    // By another process: were it this one, a test that starts a command at that moment would hold the copy open for writing.
+    let installed = std::process::Command::new("install").arg("/bin/sleep").arg(&program).status();
+    assert!(installed?.success());
     on(lab.lb1(), async || {
-        let names = ["no-such-process".to_owned()].into();
-        let mut watcher = ProcessWatcher::open(names).await.expect("/proc");
+        let mut watcher = ProcessWatcher::open([NAME.to_owned()].into()).await.expect("/proc");
         assert!(matches!(watcher.source(), Source::Scan { .. }), "{:?}", watcher.source());
-        let counts = timeout(PATIENCE, watcher.next()).await.expect("at once").expect("/proc");
-        assert_eq!(counts.get("no-such-process"), Some(&0));
+        let mut until = async |count| {
+            let wait =
+                async { while watcher.next().await.expect("/proc").get(NAME) != Some(&count) {} };
+            timeout(PATIENCE, wait).await.expect("the count comes");
+        };
+        until(0).await;
+        let mut running =
+            std::process::Command::new(&program).arg("1000").spawn().expect("it starts");
+        until(1).await;
+        running.kill().expect("it is ours");
+        until(0).await;
+        running.wait().expect("it is ours");
     })
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod capabilities;
+mod chatter;
 mod director;
 mod failure;
 mod hooks;

@@ -23,8 +23,9 @@ pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
+use crate::chatter::{Chatter, Topic};
 use crate::hooks::{HookSender, Notice, NoticeState, Subject};
-use crate::rate::{Chatter, RateLimit, Topic};
+use crate::rate::RateLimit;
 
 /// How long a node that was relieved keeps the addresses: the other one advertises first and installs them then.
 const LINGER: Duration = Duration::from_millis(20);

@@ -23,7 +23,7 @@ use super::sockets::{SocketKey, Sockets};
 use super::tracking::Tracking;
 use super::{Command, Plan, RoleError, Roles, Snapshot, Stop, StopSign, VrrpError};
 use crate::api::RoleVerb;
-use crate::rate::Chatter;
+use crate::chatter::Chatter;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;

@@ -9,7 +9,7 @@ use vrrp::{AddressFamily, Event, Peer};
 
 use super::super::sockets::Sockets;
 use super::{Instance, Means};
-use crate::rate::Topic;
+use crate::chatter::Topic;
 
 impl Instance {
     /// The interface's name.

@@ -10,7 +10,7 @@ use vrrp::{Event, Params, Priority, Status};
 
 use super::{Instance, Means, params};
 use crate::api::RoleVerb;
-use crate::rate::Topic;
+use crate::chatter::Topic;
 
 /// The lowest rank of a router that takes part: what a released node has.
 const LAST: Priority = Priority::new(1);

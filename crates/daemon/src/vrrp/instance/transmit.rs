@@ -7,7 +7,7 @@ use vrrp::{AddressFamily, Priority};
 
 use super::super::sockets::Sockets;
 use super::{Instance, Means};
-use crate::rate::Topic;
+use crate::chatter::Topic;
 
 /// VRRP's groups (RFC 9568 §5.1.1.2, §5.1.2.2), which the IPv6 checksum covers.
 const GROUP_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);

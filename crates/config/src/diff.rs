@@ -97,6 +97,20 @@ impl Subject {
         }
     }
 
+    /// Whether it is of VRRP.
+    pub const fn is_vrrp(&self) -> bool {
+        match self {
+            Self::Vrrp
+            | Self::Instance(_)
+            | Self::Group(_)
+            | Self::Tracker(_)
+            | Self::Interface(_) => true,
+            Self::Node | Self::Daemon | Self::Ipvs | Self::Service(_) | Self::Server { .. } => {
+                false
+            }
+        }
+    }
+
     /// Its name: `web`, `web/web1`; empty where there is one of the kind only.
     pub fn name(&self) -> String {
         match self {
@@ -168,7 +182,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     daemon::compare(daemon, &new.daemon, &mut found);
     daemon::compare_ipvs(ipvs, &new.ipvs, &mut found);
     vrrp::compare(vrrp, &new.vrrp, &mut found);
-    for pair in pairs(instances, &new.instances) {
+    for pair in instance::matched(pairs(instances, &new.instances)) {
         instance::compare(pair, &mut found);
     }
     for pair in pairs(services, &new.services) {

@@ -16,7 +16,7 @@ mod vrrp;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
@@ -34,7 +34,7 @@ use crate::director::{Director, Kernel, KernelGone, Released};
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::options::Options;
-use crate::reload::{Http, Loaded, Order, Orders, Reloader, Source};
+use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::trackers::Watchers;
 use crate::vrrp::VrrpHandle;
@@ -84,10 +84,13 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     let mut signals = Signals::catch()?;
     let hangup = signals::catch_hangup()?;
     let released = Released::read(&config.daemon.state);
+    let names = released.names().clone();
+    let released = Arc::new(Mutex::new(released));
+    let kept = Arc::clone(&released);
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    let mut vrrp = VrrpHandle::start(&config, released.names(), tell_hooks.clone())
+    let mut vrrp = VrrpHandle::start(&config, &names, tell_hooks.clone())
         .map_err(|error| Failure::new("start", error))?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
@@ -111,7 +114,9 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     tokio::spawn(api::server::serve(listener, api));
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);
-    let reloader = Reloader::new(source, config, loaded, requests, has_kernel, http);
+    let parts = Parts { http, trackers, hooks };
+    let remote = vrrp.remote();
+    let reloader = Reloader::new(source, config, loaded, requests, has_kernel, remote, kept, parts);
     let reloads = reloader.start(taken);
     tokio::spawn(follow_hangups(hangup, orders));
     tracing::info!(node, "the director works");
@@ -125,11 +130,13 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
         ended = &mut work => Some(ended_early(ended)),
     };
     holdfast_telemetry::service_manager::stopping();
-    reloads.stop().await;
+    let parts = reloads.stop().await;
     // A second signal means: now.
     vrrp.stop(STOP_PATIENCE, signals.stop()).await;
-    trackers.stop().await;
-    hooks.stop().await;
+    if let Some(Parts { trackers, hooks, .. }) = parts {
+        trackers.stop().await;
+        hooks.stop().await;
+    }
     drop(halt);
     if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
         tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");

@@ -4,7 +4,7 @@
 //! A watcher that can't begin when the daemon starts is an error of the start. One that fails later is logged and read as unknown,
 //! which changes nothing of what was known, and it is tried again every second.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use holdfast_watch::{
     FileError, FileWatcher, ProcessError, ProcessWatcher, Reach, Report, RouteError, RouteWatcher,
     Source, Trial, TrialWatcher, Way,
 };
-use tokio::task::{self, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 /// A watcher that failed is tried again after this.
@@ -26,9 +26,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 type Tell = Arc<dyn Fn(Name, Reading) + Send + Sync>;
 
 /// The running watchers, which end when this is stopped.
-#[derive(Debug)]
 pub(crate) struct Trackers {
-    supervisor: JoinHandle<()>,
+    tell: Tell,
+    each: BTreeMap<Name, Running<Plan>>,
+    processes: Option<Running<BTreeMap<Name, Counted>>>,
+}
+
+/// A watcher at work, and what it watches.
+struct Running<T> {
+    plan: T,
+    task: JoinHandle<()>,
 }
 
 /// Why a tracker can't be watched.
@@ -54,11 +61,13 @@ pub(crate) enum WatchError {
     Route(#[from] RouteError),
 }
 
-/// The watchers of a configuration, which listen already and tell nobody yet.
+/// The watchers of a configuration, which listen already and tell nobody yet. Those that run already are not among them.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    each: Vec<(Name, Plan, Watcher)>,
-    processes: Option<(BTreeMap<Name, Counted>, ProcessWatcher)>,
+    plans: BTreeMap<Name, Plan>,
+    each: BTreeMap<Name, Watcher>,
+    counted: BTreeMap<Name, Counted>,
+    processes: Option<ProcessWatcher>,
 }
 
 impl Watchers {
@@ -67,70 +76,117 @@ impl Watchers {
     /// # Errors
     /// A watcher can't begin.
     pub(crate) async fn open(config: &Config) -> Result<Self, TrackerError> {
-        let mut each = Vec::new();
-        for tracker in config.vrrp.trackers.values() {
-            let Some(plan) = Plan::of(config, tracker) else { continue };
-            let tracker = tracker.name.clone();
-            match Watcher::open(&plan) {
-                Ok(watcher) => each.push((tracker, plan, watcher)),
-                Err(source) => return Err(TrackerError { tracker, source }),
+        Self::open_beside(config, None).await
+    }
+
+    /// Opens those watchers of `config` that do not run already in the same way.
+    async fn open_beside(config: &Config, run: Option<&Trackers>) -> Result<Self, TrackerError> {
+        let trackers = config.vrrp.trackers.values();
+        let plans = trackers.filter_map(|one| Some((one.name.clone(), Plan::of(config, one)?)));
+        let plans: BTreeMap<Name, Plan> = plans.collect();
+        let mut each = BTreeMap::new();
+        for (tracker, plan) in &plans {
+            if run.and_then(|run| run.each.get(tracker)).is_some_and(|one| one.plan == *plan) {
+                continue;
             }
+            let opened = Watcher::open(plan);
+            let tracker = tracker.clone();
+            let watcher =
+                opened.map_err(|source| TrackerError { tracker: tracker.clone(), source })?;
+            each.insert(tracker, watcher);
         }
         let counted = Counted::of(config);
+        let same = run.and_then(|run| run.processes.as_ref()).map(|one| &one.plan);
         let processes = match counted.keys().next().cloned() {
-            None => None,
-            Some(tracker) => match open_processes(&counted).await {
-                Ok(watcher) => Some((counted, watcher)),
-                Err(error) => return Err(TrackerError { tracker, source: error.into() }),
-            },
+            Some(tracker) if same != Some(&counted) => {
+                let opened = open_processes(&counted).await;
+                Some(opened.map_err(|error| TrackerError { tracker, source: error.into() })?)
+            }
+            Some(_) | None => None,
         };
-        Ok(Self { each, processes })
+        Ok(Self { plans, each, counted, processes })
     }
 
     /// Begins to tell: `tell` is called with every reading, from tokio's threads.
     pub(crate) fn start(self, tell: impl Fn(Name, Reading) + Send + Sync + 'static) -> Trackers {
         let tell: Tell = Arc::new(tell);
-        let mut tasks = JoinSet::new();
-        let mut names = HashMap::new();
-        for (tracker, plan, watcher) in self.each {
-            let task = tasks.spawn(follow(tracker.clone(), plan, watcher, Arc::clone(&tell)));
-            names.insert(task.id(), tracker.to_string());
-        }
-        if let Some((counted, watcher)) = self.processes {
-            let task = tasks.spawn(count(counted, watcher, tell));
-            names.insert(task.id(), "processes".to_owned());
-        }
-        Trackers { supervisor: tokio::spawn(supervise(tasks, names)) }
+        let mut trackers = Trackers { tell, each: BTreeMap::new(), processes: None };
+        trackers.adopt(self);
+        trackers
     }
 }
 
 impl Trackers {
+    /// Opens the watchers of `config` that do not run already. They tell nobody before [`Self::adopt`].
+    ///
+    /// # Errors
+    /// A watcher can't begin. All that run go on.
+    pub(crate) async fn prepare(&self, config: &Config) -> Result<Watchers, TrackerError> {
+        Watchers::open_beside(config, Some(self)).await
+    }
+
+    /// Goes on with what was prepared: what is watched in the same way goes on, what is not any more ends.
+    pub(crate) fn adopt(&mut self, next: Watchers) {
+        let Watchers { mut plans, each, counted, processes } = next;
+        self.each.retain(|name, running| {
+            let stays = plans.contains_key(name) && !each.contains_key(name);
+            if !stays {
+                running.task.abort();
+            }
+            stays
+        });
+        for (tracker, watcher) in each {
+            let Some(plan) = plans.remove(&tracker) else { continue };
+            let follow = follow(tracker.clone(), plan.clone(), watcher, Arc::clone(&self.tell));
+            let task = supervised(tracker.to_string(), follow);
+            self.each.insert(tracker, Running { plan, task });
+        }
+        if (processes.is_some() || counted.is_empty())
+            && let Some(before) = self.processes.take()
+        {
+            before.task.abort();
+        }
+        if let Some(watcher) = processes {
+            let count = count(counted.clone(), watcher, Arc::clone(&self.tell));
+            let task = supervised("processes".to_owned(), count);
+            self.processes = Some(Running { plan: counted, task });
+        }
+    }
+
     /// Ends the watchers and what they have started.
     pub(crate) async fn stop(self) {
-        self.supervisor.abort();
-        // That it was cancelled is what was asked for.
-        drop(self.supervisor.await);
+        let Self { each, processes, .. } = self;
+        let each = each.into_values().map(|running| running.task);
+        for task in each.chain(processes.map(|running| running.task)) {
+            task.abort();
+            // That it was cancelled is what was asked for.
+            drop(task.await);
+        }
     }
 }
 
-/// Says so when a watcher ends, which only a fault of the daemon can cause.
-async fn supervise(mut tasks: JoinSet<()>, names: HashMap<task::Id, String>) {
-    while let Some(ended) = tasks.join_next_with_id().await {
-        let (id, error) = match ended {
-            Ok((id, ())) => (id, None),
-            Err(error) => (error.id(), Some(error)),
-        };
-        let tracker = names.get(&id).map(String::as_str).unwrap_or_default();
+impl std::fmt::Debug for Trackers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trackers").field("each", &self.each.keys()).finish_non_exhaustive()
+    }
+}
+
+/// A task that says so when its work ends, which only a fault of the daemon can cause. To end it ends the work.
+fn supervised(tracker: String, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    tokio::spawn(async move {
+        let error = tasks.join_next().await.and_then(Result::err);
         tracing::error!(
             tracker,
             error = error.map(|error| error.to_string()),
             "a watcher ended by a fault of the daemon: what it read last stays"
         );
-    }
+    })
 }
 
 /// What to watch: a tracker's kind, with what it needs of the rest of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Plan {
     File(std::path::PathBuf),
     Route(ipnet::IpNet, Option<String>),

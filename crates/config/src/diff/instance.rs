@@ -3,6 +3,26 @@
 use super::{Found, Impact, Pair, Sign, Subject};
 use crate::model::Instance;
 
+/// The same pairs, but that an instance which goes and one which comes are one, if they are the same virtual router.
+pub(super) fn matched<'a>(pairs: Vec<Pair<'a, Instance>>) -> Vec<Pair<'a, Instance>> {
+    let mut gone = Vec::new();
+    let mut rest = Vec::new();
+    for pair in pairs {
+        match pair {
+            Pair::Removed(instance) => gone.push(instance),
+            Pair::Added(_) | Pair::Changed(..) => rest.push(pair),
+        }
+    }
+    for pair in &mut rest {
+        if let Pair::Added(new) = *pair
+            && let Some(at) = gone.iter().position(|old| old.is_same_router(new))
+        {
+            *pair = Pair::Changed(gone.swap_remove(at), new);
+        }
+    }
+    gone.into_iter().map(Pair::Removed).chain(rest).collect()
+}
+
 pub(super) fn compare(pair: Pair<'_, Instance>, found: &mut Found) {
     match pair {
         Pair::Added(instance) => {
@@ -17,7 +37,7 @@ pub(super) fn compare(pair: Pair<'_, Instance>, found: &mut Found) {
 
 fn settings(old: &Instance, new: &Instance, found: &mut Found) {
     let Instance {
-        name: _,
+        name,
         interface,
         vrid,
         priority,
@@ -41,8 +61,13 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         track,
         hooks,
     } = old;
+    let spoken = match (unicast, &new.unicast) {
+        (Some(_), Some(_)) | (None, None) => Impact::PeerMustMatch,
+        (None, Some(_)) | (Some(_), None) => Impact::Transition,
+    };
     found
         .of(subject(new))
+        .put("name", name, &new.name, Impact::None)
         .put("interface", interface, &new.interface, Impact::Transition)
         .put("vrid", vrid, &new.vrid, Impact::Transition)
         .put("priority", priority, &new.priority, Impact::Transition)
@@ -56,7 +81,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         .put("accept", accept, &new.accept, Impact::NewConnections)
         .put("family", family, &new.family, Impact::Transition)
         .put("multicast_group", multicast_group, &new.multicast_group, Impact::Transition)
-        .put("unicast", unicast, &new.unicast, Impact::PeerMustMatch)
+        .put("unicast", unicast, &new.unicast, spoken)
         .put("virtual_mac", virtual_mac, &new.virtual_mac, Impact::Transition)
         .list("addresses", addresses, &new.addresses, Impact::PeerMustMatch)
         .list("excluded", excluded, &new.excluded, Impact::PeerMustMatch)

@@ -69,6 +69,7 @@ fn each_change_is_one_line_with_its_impact() {
             "[192.0.2.10/24, 192.0.2.11/24]",
             "Change vrrp edge addresses: +192.0.2.11/24 (peer must match)",
         ),
+        ("edge:", "rim:", "Change vrrp rim name: edge → rim (none)"),
         (
             "weight: -10",
             "weight: -20",

@@ -2,7 +2,7 @@
 
 use super::shown::Shown;
 use super::{Found, Impact, Pair, Sign, Subject, pairs};
-use crate::model::{Group, InterfaceSettings, Tracker, Vrrp};
+use crate::model::{Group, InterfaceSettings, Tracker, TrackerKind, Vrrp};
 
 pub(super) fn compare(old: &Vrrp, new: &Vrrp, found: &mut Found) {
     let Vrrp { startup_delay, trackers, groups, interfaces, hooks } = old;
@@ -27,21 +27,23 @@ pub(super) fn compare(old: &Vrrp, new: &Vrrp, found: &mut Found) {
     }
 }
 
+/// BFD sessions are opened at the daemon's start.
 fn compare_trackers(pair: Pair<'_, Tracker>, found: &mut Found) {
+    let is_session = |tracker: &Tracker| matches!(tracker.kind, TrackerKind::Bfd(_));
+    let impact = |sessions: bool, impact: Impact| if sessions { Impact::Restart } else { impact };
     match pair {
-        Pair::Added(Tracker { name, kind }) => {
-            found.whole(Sign::Add, Subject::Tracker(name.clone()), kind.shown(), Impact::None);
+        Pair::Added(tracker) => {
+            let (subject, text) = (Subject::Tracker(tracker.name.clone()), tracker.kind.shown());
+            found.whole(Sign::Add, subject, text, impact(is_session(tracker), Impact::None));
         }
-        Pair::Removed(Tracker { name, kind }) => {
-            found.whole(Sign::Remove, Subject::Tracker(name.clone()), kind.shown(), Impact::None);
+        Pair::Removed(tracker) => {
+            let (subject, text) = (Subject::Tracker(tracker.name.clone()), tracker.kind.shown());
+            found.whole(Sign::Remove, subject, text, impact(is_session(tracker), Impact::None));
         }
-        Pair::Changed(Tracker { name, kind }, new) => {
-            found.of(Subject::Tracker(name.clone())).put(
-                "kind",
-                kind,
-                &new.kind,
-                Impact::Transition,
-            );
+        Pair::Changed(old, new) => {
+            let Tracker { name, kind } = old;
+            let impact = impact(is_session(old) || is_session(new), Impact::Transition);
+            found.of(Subject::Tracker(name.clone())).put("kind", kind, &new.kind, impact);
         }
     }
 }

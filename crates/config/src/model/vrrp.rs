@@ -88,6 +88,16 @@ impl Instance {
         self.addresses.iter().map(|address| address.net.addr())
     }
 
+    /// Whether `other` is the same virtual router on the same link, speaking the same way: what differs between the two can be changed
+    /// while it runs. Another one has to say goodbye and begin anew.
+    pub fn is_same_router(&self, other: &Self) -> bool {
+        (&self.interface, self.vrid, self.family, self.version)
+            == (&other.interface, other.vrid, other.family, other.version)
+            && self.multicast_group == other.multicast_group
+            && self.virtual_mac == other.virtual_mac
+            && self.unicast.is_some() == other.unicast.is_some()
+    }
+
     /// Every address that moves with it, the advertised ones first.
     pub fn held(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded)

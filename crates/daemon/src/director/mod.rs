@@ -69,7 +69,7 @@ impl Director {
         loaded: Loaded,
         kernel: Option<(Kernel, Table)>,
         vrrp: VrrpRemote,
-        released: Released,
+        released: Arc<Mutex<Released>>,
         hooks: HookSender,
     ) -> Self {
         let (kernel, table) = kernel.unzip();
@@ -83,7 +83,6 @@ impl Director {
                 tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
             }
         }
-        let released = Arc::new(Mutex::new(released));
         let runner = checks::Runner::new(&config.daemon.script_user);
         let started = now();
         Self { started, config, config_path, loaded, engine, kernel, vrrp, released, hooks, runner }

@@ -18,6 +18,8 @@ pub(super) struct Lane {
     waiting: VecDeque<Notice>,
     /// Whether hooks run now or have their turn soon: one notice at a time.
     pub(super) busy: bool,
+    /// The configuration has no hook for it any more; what is told of its end is still to be run.
+    pub(super) orphan: bool,
 }
 
 /// What does not change about a lane.
@@ -45,7 +47,7 @@ impl From<&Hook> for Command {
 impl Lane {
     pub(super) fn new(commands: Vec<Command>, facts: Facts) -> Self {
         let orders = Arc::new(Orders { commands, facts });
-        Self { orders, waiting: VecDeque::new(), busy: false }
+        Self { orders, waiting: VecDeque::new(), busy: false, orphan: false }
     }
 
     /// Whether a hook wants to know of `event`.

@@ -75,7 +75,15 @@ pub(crate) struct HookSender {
 #[derive(Debug)]
 pub(crate) struct Hooks {
     runner: JoinHandle<()>,
+    orders: mpsc::Sender<NewOrders>,
     stop: oneshot::Sender<()>,
+}
+
+/// What another configuration has of hooks.
+#[derive(Debug)]
+struct NewOrders {
+    lanes: HashMap<Subject, Lane>,
+    user: Arc<str>,
 }
 
 impl HookSender {
@@ -106,6 +114,7 @@ impl Hooks {
 
     fn run(lanes: HashMap<Subject, Lane>, user: &str) -> (Self, HookSender) {
         let (notices, receiver) = mpsc::channel(NOTICES_MAX);
+        let (orders, changes) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let counters = Arc::new(Counters::default());
         let runner = Runner {
@@ -116,8 +125,16 @@ impl Hooks {
             user: user.into(),
             counters: Arc::clone(&counters),
         };
-        let runner = tokio::spawn(runner.work(receiver, stopped));
-        (Self { runner, stop }, HookSender { notices, counters })
+        let runner = tokio::spawn(runner.work(receiver, changes, stopped));
+        (Self { runner, orders, stop }, HookSender { notices, counters })
+    }
+
+    /// Runs the hooks of `config` for what is told from now on. What waits stays in its place; runs that are under way go on.
+    pub(crate) async fn reconfigure(&self, config: &Config) {
+        let user = config.daemon.script_user.as_str().into();
+        if self.orders.send(NewOrders { lanes: lanes(config), user }).await.is_err() {
+            tracing::error!("the hooks ended by a fault of the daemon: none runs any more");
+        }
     }
 
     /// Ends the hooks: of what waits for each instance only the last word is still told, and what runs or waits after
@@ -161,10 +178,16 @@ struct Runner {
 }
 
 impl Runner {
-    async fn work(mut self, mut notices: mpsc::Receiver<Notice>, mut stop: oneshot::Receiver<()>) {
+    async fn work(
+        mut self,
+        mut notices: mpsc::Receiver<Notice>,
+        mut orders: mpsc::Receiver<NewOrders>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
         loop {
             self.start_runs();
             tokio::select! {
+                Some(orders) = orders.recv() => self.adopt(orders),
                 Some(notice) = notices.recv() => self.take(notice),
                 Some(ended) = self.runs.join_next_with_id() => self.ended(ended.map(|(id, ())| id)),
                 // Nobody is left to stop it either: the daemon ends by a fault.
@@ -175,6 +198,21 @@ impl Runner {
             self.take(notice);
         }
         self.finish().await;
+    }
+
+    /// Has other hooks from now on. Lanes that are gone stay for what is still told of their instances, until the next time.
+    fn adopt(&mut self, orders: NewOrders) {
+        let NewOrders { mut lanes, user } = orders;
+        self.user = user;
+        self.lanes.retain(|subject, lane| match lanes.remove(subject) {
+            Some(new) => {
+                lane.orders = new.orders;
+                lane.orphan = false;
+                true
+            }
+            None => !std::mem::replace(&mut lane.orphan, true) || lane.busy || lane.waiting() > 0,
+        });
+        self.lanes.extend(lanes);
     }
 
     /// Runs what is the last word for each lane, and nothing after [`STOP_PATIENCE`].

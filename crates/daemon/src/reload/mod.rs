@@ -4,7 +4,7 @@
 //!  SIGHUP ──────────┐                     ┌─ read, check (a blocking thread)
 //!  POST /v1/reload ─┼─► Reloader::work ───┼─ compare ─► refuse what needs a restart
 //!  GET /v1/plan ────┘   one at a time     ├─ get what may be refused: a kernel, a listener
-//!                                         └─ apply: the director; nothing of it fails
+//!                                         └─ apply: VRRP, which may refuse; then the director, which does not
 //! ```
 //! Reloads that are asked for while one is under way are one reload: it reads the file after the last of them was asked for, and
 //! answers all of them.
@@ -14,11 +14,11 @@ mod http;
 mod loaded;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use holdfast_config::diff::{Change, Impact, Subject, changes};
+use holdfast_config::diff::{Change, Impact, changes};
 use holdfast_config::{Config, Outcome};
 use holdfast_control::reload::{Plan, Reloaded};
 use holdfast_control::{Problem, chain};
@@ -32,14 +32,20 @@ use self::answer::{invalid, needs_restart, unreadable};
 pub(crate) use self::http::Http;
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, unavailable};
-use crate::director::{Kernel, Next};
+use crate::director::{Kernel, Next, Released};
+use crate::hooks::Hooks;
 use crate::options::Options;
+use crate::trackers::Trackers;
+use crate::vrrp::{self, VrrpRemote};
 
 /// So many reloads and plans wait for the one that is under way; more wait in their handlers.
 pub(crate) const RELOADS_MAX: usize = 64;
 
 /// So many differences of a reload are named in the log.
 const NAMED_MAX: usize = 20;
+
+/// A VRRP thread that has not answered by then is taken for hung.
+const VRRP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// At the daemon's stop, a reload that is under way has this long.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +74,18 @@ pub(crate) struct Reloader {
     director: Requests,
     /// Whether the director has the kernel's IPVS: it is opened for the first service.
     has_kernel: bool,
-    http: Http,
+    vrrp: VrrpRemote,
+    /// Which instances were released for longer than this daemon lives.
+    released: Arc<Mutex<Released>>,
+    parts: Parts,
+}
+
+/// Parts of the daemon that a reload changes itself.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) http: Http,
+    pub(crate) trackers: Trackers,
+    pub(crate) hooks: Hooks,
 }
 
 /// Where the configuration comes from.
@@ -82,7 +99,7 @@ pub(crate) struct Source {
 /// The running reloader, to be stopped.
 #[derive(Debug)]
 pub(crate) struct Reloads {
-    task: JoinHandle<()>,
+    task: JoinHandle<Parts>,
     stop: oneshot::Sender<()>,
 }
 
@@ -113,27 +130,39 @@ impl Source {
 }
 
 impl Reloads {
-    /// Takes no orders any more; one that is under way is finished first, within a limit.
-    pub(crate) async fn stop(self) {
+    /// Takes no orders any more; one that is under way is finished first, within a limit. The parts of the daemon come back to be stopped;
+    /// none when the limit is over.
+    pub(crate) async fn stop(self) -> Option<Parts> {
         // A reloader that has gone needs no word.
         let _gone = self.stop.send(());
-        if timeout(STOP_PATIENCE, self.task).await.is_err() {
-            tracing::error!("a reload does not end: it is left");
+        match timeout(STOP_PATIENCE, self.task).await {
+            Ok(Ok(parts)) => Some(parts),
+            Ok(Err(fault)) => {
+                tracing::error!(%fault, "the reloader ended by a fault of the daemon");
+                None
+            }
+            Err(_late) => {
+                tracing::error!("a reload does not end: it is left");
+                None
+            }
         }
     }
 }
 
 impl Reloader {
     /// The reloader of a daemon that runs with `current`, over a director that has the kernel's IPVS or not.
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of the daemon")]
     pub(crate) const fn new(
         source: Source,
         current: Arc<Config>,
         loaded: Loaded,
         director: Requests,
         has_kernel: bool,
-        http: Http,
+        vrrp: VrrpRemote,
+        released: Arc<Mutex<Released>>,
+        parts: Parts,
     ) -> Self {
-        Self { source, current, loaded, director, has_kernel, http }
+        Self { source, current, loaded, director, has_kernel, vrrp, released, parts }
     }
 
     /// Begins to take orders.
@@ -142,12 +171,16 @@ impl Reloader {
         Reloads { task: tokio::spawn(self.work(orders, stopped)), stop }
     }
 
-    async fn work(mut self, mut orders: mpsc::Receiver<Order>, mut stop: oneshot::Receiver<()>) {
+    async fn work(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut stop: oneshot::Receiver<()>,
+    ) -> Parts {
         loop {
             let order = tokio::select! {
-                _ = &mut stop => return,
+                _ = &mut stop => return self.parts,
                 Some(order) = orders.recv() => order,
-                else => return,
+                else => return self.parts,
             };
             let (mut answers, mut plans, mut reloads) = (Vec::new(), Vec::new(), false);
             let mut next = Some(order);
@@ -222,7 +255,8 @@ impl Reloader {
         let fingerprint = outcome.source.fingerprint();
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
         let differences = changes(&self.current, &new);
-        let refused: Vec<&Change> = differences.iter().filter(|one| is_refused(one)).collect();
+        let refused: Vec<&Change> =
+            differences.iter().filter(|one| one.impact == Impact::Restart).collect();
         if !refused.is_empty() {
             return Err(needs_restart(&refused));
         }
@@ -247,7 +281,16 @@ impl Reloader {
             None if listens_anew(&self.current, &new) => self.look().await?.map(|look| look.table),
             None | Some(_) => None,
         };
-        let http = self.http.prepare(new.daemon.http).await?;
+        let http = self.parts.http.prepare(new.daemon.http).await?;
+        let watchers = self.parts.trackers.prepare(&new).await;
+        let watchers = watchers.map_err(|error| unavailable(chain(&error)))?;
+        // First, so that an instance which begins has its hooks; and last of what may be refused.
+        self.parts.hooks.reconfigure(&new).await;
+        if let Err(refused) = self.reconfigure_vrrp(&new, &differences).await {
+            self.parts.hooks.reconfigure(&self.current).await;
+            return Err(refused);
+        }
+        self.parts.trackers.adopt(watchers);
         let (answer, applied) = oneshot::channel();
         let kernel_opened = opened.is_some();
         let next = Next { config: Arc::clone(&new), differences, kernel: opened, table };
@@ -255,9 +298,28 @@ impl Reloader {
         self.director.send(request).await.map_err(stopping)?;
         let applied = applied.await.map_err(stopping)?;
         self.has_kernel |= kernel_opened;
-        self.http.replace(http);
+        self.parts.http.replace(http);
         self.current = new;
         Ok(applied)
+    }
+
+    /// Has VRRP go on with the new configuration, if something of it differs.
+    async fn reconfigure_vrrp(&self, new: &Config, differences: &[Change]) -> Result<(), Problem> {
+        if !differences.iter().any(|change| change.subject.is_vrrp()) {
+            return Ok(());
+        }
+        // Nothing is changed in parts.
+        let released = self.released.lock().unwrap_or_else(PoisonError::into_inner).names().clone();
+        let next = vrrp::Next {
+            instances: new.instances.clone(),
+            settings: new.vrrp.clone(),
+            node: new.node.clone(),
+            released,
+        };
+        let hangs = || unavailable("the VRRP thread does not answer: see the log".to_owned());
+        let done = timeout(VRRP_PATIENCE, self.vrrp.reconfigure(next)).await;
+        let done = done.ok().flatten().ok_or_else(hangs)?;
+        done.map_err(|error| unavailable(chain(&error)))
     }
 
     /// The kernel's IPVS and its table, where the first service needs it.
@@ -285,7 +347,7 @@ impl Reloader {
         let fingerprint = outcome.source.fingerprint();
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
         let differences = changes(&self.current, &new);
-        let needs_restart = differences.iter().any(is_refused);
+        let needs_restart = differences.iter().any(|one| one.impact == Impact::Restart);
         let drift = self.look().await?.map(|look| look.drift).unwrap_or_default();
         let (answer, foreseen) = oneshot::channel();
         let request = Request::Foresee { differences, answer };
@@ -293,23 +355,6 @@ impl Reloader {
         let changes = foreseen.await.map_err(stopping)?;
         Ok(Plan { changes, drift, needs_restart, fingerprint, warnings })
     }
-}
-
-/// Whether a reload that has this difference is refused.
-fn is_refused(change: &Change) -> bool {
-    let vrrp = match change.subject {
-        Subject::Vrrp
-        | Subject::Instance(_)
-        | Subject::Group(_)
-        | Subject::Tracker(_)
-        | Subject::Interface(_) => true,
-        Subject::Node
-        | Subject::Daemon
-        | Subject::Ipvs
-        | Subject::Service(_)
-        | Subject::Server { .. } => false,
-    };
-    vrrp || change.impact == Impact::Restart
 }
 
 /// The director does not answer, whatever the channel says of it.

@@ -38,6 +38,22 @@ impl Groups {
         found
     }
 
+    /// The same as another configuration has them. A group that has the members that it had goes on as it is.
+    pub(super) fn renewed<'a>(self, node: &str, groups: impl Iterator<Item = &'a Group>) -> Self {
+        let mut renewed = Self::new(node, groups);
+        for known in self.groups {
+            let same = |group: &SyncGroup| {
+                group.name() == known.name() && group.members().eq(known.members())
+            };
+            if let Some(place) = renewed.groups.iter_mut().find(|group| same(group)) {
+                *place = known;
+            }
+        }
+        renewed.told = self.told;
+        renewed.told.retain(|name, _| renewed.groups.iter().any(|group| group.name() == name));
+        renewed
+    }
+
     /// The group that `instance` is in.
     pub(super) fn name_of(&self, instance: &Name) -> Option<&Name> {
         self.groups.get(*self.of.get(instance)?).map(SyncGroup::name)

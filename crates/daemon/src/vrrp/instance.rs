@@ -1,6 +1,7 @@
 //! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
 
 mod interface;
+mod reconfigure;
 mod role;
 mod status;
 mod transmit;
@@ -270,8 +271,9 @@ impl Instance {
                 Action::Announce => self.wanted.announcements += 1,
                 Action::Report(transition) => self.report(transition, means),
                 Action::Observe(observation) => self.observe(observation, means),
-                // Only other parameters bring the first about, and they don't change while the daemon runs.
-                action @ Action::UpdateAddresses { .. } | action => {
+                // What it claims has been told to the address thread, which does this by itself.
+                Action::UpdateAddresses { .. } => {}
+                action => {
                     tracing::error!(?action, "an action that this daemon does not know")
                 }
             }

@@ -6,6 +6,7 @@ mod groups;
 mod instance;
 mod lateness;
 mod readings;
+mod reconfigure;
 mod roster;
 mod sockets;
 mod thread;
@@ -30,6 +31,7 @@ use self::bfd::{BfdError, BfdHandle, BfdRemote, BfdStatus, Change};
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
+pub(crate) use self::reconfigure::Next;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
@@ -49,6 +51,11 @@ enum Command {
         instances: Vec<Name>,
         verb: RoleVerb,
         answer: oneshot::Sender<Result<Roles, RoleError>>,
+    },
+    /// Another configuration from now on.
+    Reconfigure {
+        next: Box<Next>,
+        answer: oneshot::Sender<Result<(), VrrpError>>,
     },
 }
 
@@ -164,6 +171,9 @@ pub(crate) enum VrrpError {
     /// No BFD.
     #[error(transparent)]
     Bfd(BfdError),
+    /// It is too late for another configuration.
+    #[error("the daemon is stopping")]
+    Stops,
     /// The thread could not open what it needs.
     #[error("start VRRP instance `{instance}`")]
     Instance {
@@ -297,6 +307,13 @@ impl VrrpRemote {
         let (answer, roles) = oneshot::channel();
         self.send(Command::Role { instances, verb, answer });
         roles.await.ok()
+    }
+
+    /// Goes on with another configuration. None when the thread has gone or takes no commands.
+    pub(crate) async fn reconfigure(&self, next: Next) -> Option<Result<(), VrrpError>> {
+        let (answer, done) = oneshot::channel();
+        self.send(Command::Reconfigure { next: Box::new(next), answer });
+        done.await.ok()
     }
 
     /// Tells what the watcher of `tracker` has read. It never waits, and an older reading that was not taken yet is replaced.

@@ -36,7 +36,16 @@ impl Roster {
         for (at, one) in instances.iter().enumerate() {
             interfaces.entry(one.interface_name().to_owned()).or_default().push(at);
         }
-        Self { instances, names, interfaces, noted, ..Self::default() }
+        let mut roster = Self { instances, names, interfaces, noted, ..Self::default() };
+        // Each stands in the indexes then, and is news to its group.
+        roster.each(|_| ());
+        roster.find_sockets();
+        roster
+    }
+
+    /// The instances, to make another roster of.
+    pub(super) fn into_instances(self) -> Vec<Instance> {
+        self.instances
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Instance> {

@@ -1,7 +1,7 @@
 //! The raw sockets, one for each interface and family that an instance speaks on, and reading them to the end.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -43,6 +43,11 @@ impl Sockets {
     /// Closes the sockets of an interface that has gone.
     pub(super) fn close(&mut self, index: IfIndex) {
         self.sockets.retain(|(of, _), _| *of != index);
+    }
+
+    /// Closes every socket that none of `used` is.
+    pub(super) fn keep_only(&mut self, used: &BTreeSet<SocketKey>) {
+        self.sockets.retain(|key, _| used.contains(key));
     }
 
     pub(super) fn get(&self, key: SocketKey) -> Option<&VrrpSocket> {

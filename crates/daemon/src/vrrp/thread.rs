@@ -12,12 +12,13 @@ use holdfast_net::{
     Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
 };
 use holdfast_time::Instant;
-use vrrp::{Priority, receive};
+use vrrp::receive;
 
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
 use super::instance::{Instance, Means, Outside, Role, identify};
 use super::lateness::Lateness;
+use super::reconfigure::{Leaving, brought};
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
 use super::tracking::Tracking;
@@ -40,23 +41,24 @@ const SUSPENSION: Duration = Duration::from_millis(10);
 /// Everything that the thread owns.
 #[derive(Debug)]
 pub(super) struct VrrpThread {
-    roster: Roster,
-    outside: Outside,
-    links: LinkMonitor,
+    pub(super) roster: Roster,
+    pub(super) outside: Outside,
+    pub(super) links: LinkMonitor,
+    pub(super) leaving: Leaving,
     /// When to ask [`Self::links`] though nothing was heard: it has failed.
     links_again: Option<Instant>,
     commands: Receiver<Command>,
     waker: Waker,
     /// Packets that no instance was there for, of each socket, by reason.
-    strays: BTreeMap<SocketKey, vrrp::Discards>,
-    tracking: Tracking,
-    groups: Groups,
+    pub(super) strays: BTreeMap<SocketKey, vrrp::Discards>,
+    pub(super) tracking: Tracking,
+    pub(super) groups: Groups,
     lateness: Lateness,
     /// How long the machine had been suspended at the last look.
     suspended: Duration,
     /// What keeps the thread on time, as far as the kernel allows it.
     timing: control::Timing,
-    stop: Stop,
+    pub(super) stop: Stop,
     sign: StopSign,
 }
 
@@ -98,9 +100,7 @@ impl VrrpThread {
         let at = now();
         let tracking = Tracking::new(at, &plan.settings, &plan.instances, plan.readings);
         let groups = Groups::new(&plan.node, plan.settings.groups.values());
-        let brought = plan.instances.iter().filter(|one| one.priority != Priority::OWNER);
-        let virtual_addresses =
-            brought.flat_map(|one| one.held().map(|address| address.net.addr())).collect();
+        let virtual_addresses = brought(&plan.instances);
         let claims = plan.instances.iter().map(Instance::claim).collect();
         let delay = Some(plan.settings.startup_delay).filter(|delay| !delay.is_zero());
         let starts_at = delay.map(|delay| at + delay);
@@ -129,6 +129,7 @@ impl VrrpThread {
                 virtual_addresses,
             },
             links,
+            leaving: Leaving::none(interfaces),
             links_again: None,
             commands,
             waker,
@@ -172,6 +173,7 @@ impl VrrpThread {
             }
             self.fire_timers(&read_until, news.idle_at);
             self.settle();
+            self.drop_leaving();
             // The last one may have come out of it by a timer, and then nothing wakes anybody any more.
             if self.is_over() {
                 break;
@@ -190,13 +192,13 @@ impl VrrpThread {
     }
 
     /// Lets every instance take part that shall.
-    fn enter(&mut self) {
+    pub(super) fn enter(&mut self) {
         let Self { roster, outside, .. } = self;
         roster.each(|instance| instance.apply(now(), outside));
     }
 
     /// Lets trackers and groups say what follows from all that is new.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let Self { roster, outside, tracking, groups, stop, .. } = self;
         for (name, unseated) in outside.addresses.seats() {
             roster.with(&name, |instance| instance.see_seat(now(), unseated, outside));
@@ -233,6 +235,9 @@ impl VrrpThread {
                 Ok(Command::Status(answer)) => drop(answer.send(self.snapshot())),
                 Ok(Command::Role { instances, verb, answer }) => {
                     drop(answer.send(self.change_roles(&instances, verb)));
+                }
+                Ok(Command::Reconfigure { next, answer }) => {
+                    drop(answer.send(self.reconfigure(*next)));
                 }
                 Err(TryRecvError::Disconnected) => return self.step_back(Stop::Now),
                 Err(TryRecvError::Empty) => return,
@@ -343,7 +348,7 @@ impl VrrpThread {
         self.see_interfaces(self.roster.interfaces());
     }
 
-    fn see_interfaces(&mut self, changed: BTreeSet<String>) {
+    pub(super) fn see_interfaces(&mut self, changed: BTreeSet<String>) {
         if changed.is_empty() {
             return;
         }

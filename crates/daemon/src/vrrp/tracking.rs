@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_config::{BfdSession, Instance as InstanceConfig, Name, TrackerKind, Vrrp};
 use holdfast_control as control;
-use holdfast_engine::vrrp::{Debounce, Level, Reading, Standings, TrackerState};
+use holdfast_engine::vrrp::{Debounce, Level, Reading, Standing, Standings, TrackerState};
 use holdfast_net::Interfaces;
 use holdfast_time::Instant;
 
@@ -47,6 +47,27 @@ impl Tracking {
         });
         let links = links.collect();
         Self { standings: Standings::new(now, config, instances), readings, kinds, sessions, links }
+    }
+
+    /// The same for another configuration: what is known of trackers and interfaces that are still the same is not asked anew.
+    pub(super) fn renew(&mut self, now: Instant, config: &Vrrp, instances: &[InstanceConfig]) {
+        let mut renewed = Self::new(now, config, instances, self.readings.clone());
+        renewed.standings.inherit(&self.standings);
+        for (name, link) in &mut renewed.links {
+            let (Some(mut known), Some(settings)) =
+                (self.links.remove(name), config.interfaces.get(name))
+            else {
+                continue;
+            };
+            known.set_delays(settings.up_delay, settings.down_delay);
+            *link = known;
+        }
+        *self = renewed;
+    }
+
+    /// Where an instance stands; none for one that is not configured.
+    pub(super) fn standing(&self, instance: &Name) -> Option<Standing> {
+        self.standings.standing(instance).cloned()
     }
 
     /// Takes what has become of the interfaces that are watched.

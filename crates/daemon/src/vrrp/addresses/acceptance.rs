@@ -35,6 +35,22 @@ impl Acceptance {
         Self { closed, state: State::Open }
     }
 
+    /// Keeps other addresses closed from now on. The table is made anew when somebody needs it next, and removed if nobody does.
+    pub(super) fn set(&mut self, closed: BTreeSet<Closed>) {
+        if self.closed == closed {
+            return;
+        }
+        self.closed = closed;
+        let before = std::mem::replace(&mut self.state, State::Open);
+        let nobody = self.closed.is_empty();
+        if nobody && matches!(before, State::InForce(_)) {
+            log(firewall::close(&self.closed));
+        } else if matches!(before, State::InForce(_)) {
+            // It stays in force until it is another one; a refusal is told to who needs it.
+            drop(self.enforce(holdfast_net::now()));
+        }
+    }
+
     /// Makes the table, or removes the one that a killed daemon has left.
     pub(super) fn begin(&mut self, now: Instant) {
         if !self.closed.is_empty() {

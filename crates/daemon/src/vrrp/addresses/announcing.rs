@@ -33,6 +33,11 @@ impl Pacing {
         Self { paces, free_at: BTreeMap::new() }
     }
 
+    /// Keeps to other paces from now on.
+    pub(super) fn set(&mut self, paces: Paces) {
+        self.paces = paces;
+    }
+
     /// Takes the next free moment on `interface`.
     fn reserve(&mut self, now: Instant, interface: &str) -> Instant {
         let Some(pace) = self.paces.get(interface).filter(|pace| !pace.is_zero()) else {
@@ -87,6 +92,11 @@ impl Announcing {
             repeat: false,
             unheard: false,
         }
+    }
+
+    /// Follows other settings from the next burst on.
+    pub(super) const fn set(&mut self, settings: Announce) {
+        self.settings = settings;
     }
 
     /// When there is something to send.

@@ -19,7 +19,7 @@ use super::virtual_mac::{METRIC, Seat};
 const LINK_LOCAL: u8 = 64;
 
 /// What an instance claims.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Claim {
     pub(super) instance: Name,
     /// Whether this node owns the addresses (RFC 9568 §1.7).
@@ -80,6 +80,12 @@ impl Claim {
             seat,
             closed: closed(config),
         }
+    }
+
+    /// The same without the addresses of `others`, which have other instances' now.
+    pub(in super::super) fn without(mut self, others: &BTreeSet<IpAddr>) -> Self {
+        self.addresses.retain(|address| !others.contains(&address.net.addr()));
+        self
     }
 
     /// Whether other interfaces, routes or rules concern it.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use holdfast_config::Name;
 use holdfast_net::{Interface, Item, MacAddress, WakeError, Waker};
 
-use super::claim::Key;
+use super::announcing::Paces;
+use super::claim::{Claim, Key};
 use super::few::Few;
 
 /// What one instance wants. A counter that differs from the last one that was seen is a request; how many were made meanwhile does
@@ -69,6 +70,8 @@ struct State {
     /// Whose wishes the address thread has not taken yet.
     fresh: BTreeSet<Name>,
     outcomes: BTreeMap<Name, Outcome>,
+    /// What the instances claim from now on, which the address thread has not taken yet.
+    claims: Option<Claims>,
     /// Whose [`Outcome::unseated`] the VRRP thread has not taken yet.
     seats: BTreeSet<Name>,
     /// No more wishes will come.
@@ -77,9 +80,20 @@ struct State {
     gone: bool,
 }
 
+/// What all instances claim.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    pub(super) claims: Vec<Claim>,
+    pub(super) paces: Paces,
+    /// Instances that are called otherwise: the name before, and the name now.
+    pub(super) renamed: Vec<(Name, Name)>,
+}
+
 /// What the address thread takes from the desk.
 #[derive(Debug, Default)]
 pub(super) struct News {
+    /// Comes before what is wanted.
+    pub(super) claims: Option<Claims>,
     pub(super) wanted: Vec<(Name, Wanted)>,
     pub(super) closed: bool,
 }
@@ -111,6 +125,38 @@ impl Desk {
         }
     }
 
+    /// Has the instances of `claims`, and no others, from now on. An instance that is not among them any more wants nothing; one of
+    /// `renamed` (the name before, the name now) is what it was under its other name.
+    pub(super) fn claim(&self, claims: Vec<Claim>, paces: Paces, renamed: Vec<(Name, Name)>) {
+        let mut state = self.lock();
+        for (from, to) in &renamed {
+            if let Some(wanted) = state.wanted.remove(from) {
+                state.wanted.insert(to.clone(), wanted);
+            }
+            if let Some(outcome) = state.outcomes.remove(from) {
+                state.outcomes.insert(to.clone(), outcome);
+            }
+            if state.fresh.remove(from) {
+                state.fresh.insert(to.clone());
+            }
+        }
+        // Names that have not been taken yet lead from the first to the last.
+        let mut all = state.claims.take().map(|claims| claims.renamed).unwrap_or_default();
+        all.extend(renamed);
+        state.claims = Some(Claims { claims, paces, renamed: all });
+        drop(state);
+        self.wake();
+    }
+
+    /// Forgets an instance that is gone, unless it is wanted again.
+    pub(super) fn forget(&self, instance: &Name) {
+        let mut state = self.lock();
+        if !state.fresh.contains(instance) {
+            state.wanted.remove(instance);
+            state.outcomes.remove(instance);
+        }
+    }
+
     /// Wants no address anywhere any more, for good.
     pub(super) fn close(&self) {
         let mut state = self.lock();
@@ -133,11 +179,12 @@ impl Desk {
     /// What is new since the last call.
     pub(super) fn news(&self) -> News {
         let mut state = self.lock();
-        let State { wanted, fresh, closed, .. } = &mut *state;
+        let State { wanted, fresh, claims, closed, .. } = &mut *state;
+        let claims = claims.take();
         let taken = std::mem::take(fresh).into_iter();
         let wanted =
             taken.filter_map(|name| wanted.get(&name).cloned().map(|one| (name, one))).collect();
-        News { wanted, closed: *closed }
+        News { claims, wanted, closed: *closed }
     }
 
     pub(super) fn report(&self, instance: &Name, outcome: Outcome) {

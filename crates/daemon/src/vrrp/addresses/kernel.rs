@@ -58,6 +58,12 @@ pub(super) trait Kernel {
     /// Does what comes before everything else.
     fn begin(&mut self, _now: Instant) {}
 
+    /// Makes what all instances share fit to what they claim from now on: what is followed, the firewall's table, the interfaces of virtual
+    /// MAC addresses. Whether what is there has to be compared anew for all of them.
+    fn reclaim(&mut self, _claims: &[&Claim]) -> bool {
+        false
+    }
+
     /// Makes ready what an instance's addresses need, when it is on the interface `below` and `held` or not: the interface of its
     /// virtual MAC address, and what keeps packets from being accepted.
     fn prepare(
@@ -99,6 +105,9 @@ pub(crate) enum HostError {
 #[derive(Debug)]
 pub(super) struct Host {
     network: Network,
+    /// What the network shall follow, and what it does; they differ only after a refusal.
+    to_watch: Watched,
+    watched: Watched,
     /// One for each interface that addresses were announced on; to close one takes the kernel milliseconds.
     announcers: BTreeMap<IfIndex, Announcer>,
     seats: Seats,
@@ -112,15 +121,14 @@ impl Host {
     /// # Errors
     /// No netlink socket can be had, or what sysctls were can't be read.
     pub(super) fn open(claims: &[Claim], state: &Path) -> Result<Self, HostError> {
-        let watched = Watched {
-            routes: claims.iter().any(|claim| !claim.routes.is_empty()),
-            rules: claims.iter().any(|claim| !claim.rules.is_empty()),
-        };
+        let watched = watched(claims.iter());
         // First, so that what is removed is not listed.
         let seats = Seats::open(claims.iter().filter_map(|claim| claim.seat.as_ref()), state)?;
         let closed = claims.iter().flat_map(|claim| claim.closed.iter().cloned()).collect();
         Ok(Self {
             network: Network::open(watched)?,
+            to_watch: watched,
+            watched,
             announcers: BTreeMap::new(),
             seats,
             acceptance: Acceptance::new(closed),
@@ -128,8 +136,43 @@ impl Host {
     }
 }
 
+/// What has to be followed for `claims`.
+fn watched<'a>(mut claims: impl Iterator<Item = &'a Claim> + Clone) -> Watched {
+    Watched {
+        routes: claims.clone().any(|claim| !claim.routes.is_empty()),
+        rules: claims.any(|claim| !claim.rules.is_empty()),
+    }
+}
+
+impl Host {
+    /// Follows what is to be followed and was not; whether everything was listed anew for that.
+    ///
+    /// # Errors
+    /// The kernel refuses. What was followed still is.
+    fn watch(&mut self) -> Result<bool, NetworkError> {
+        let more = (self.to_watch.routes && !self.watched.routes)
+            || (self.to_watch.rules && !self.watched.rules);
+        if more {
+            self.network = Network::open(self.to_watch)?;
+            self.watched = self.to_watch;
+        }
+        Ok(more)
+    }
+}
+
 impl Kernel for Host {
     type Error = NetworkError;
+
+    fn reclaim(&mut self, claims: &[&Claim]) -> bool {
+        self.to_watch = watched(claims.iter().copied());
+        let renewed = self.watch().unwrap_or_else(|error| {
+            tracing::error!(%error, "routes or rules can't be followed; it is tried again every ten seconds");
+            false
+        });
+        self.seats.keep_only(claims.iter().filter_map(|claim| claim.seat.as_ref()));
+        self.acceptance.set(claims.iter().flat_map(|claim| claim.closed.iter().cloned()).collect());
+        renewed
+    }
 
     fn inventory(&self) -> &Inventory {
         self.network.inventory()
@@ -149,6 +192,9 @@ impl Kernel for Host {
     }
 
     fn refresh(&mut self) -> Result<(), NetworkError> {
+        if self.watch()? {
+            return Ok(());
+        }
         self.network.refresh()
     }
 

@@ -56,9 +56,7 @@ impl AddressThread {
         state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
-        let pace =
-            |(name, one): (&String, &InterfaceSettings)| (name.clone(), one.announce_interval);
-        let paces = settings.iter().map(pace).collect();
+        let paces = paces(settings);
         let host = Host::open(&claims, state).map_err(AddressThreadError::Host)?;
         Self::with_kernel(host, claims, paces, state, waker)
     }
@@ -85,6 +83,18 @@ impl AddressThread {
             })
             .map_err(AddressThreadError::Thread)?;
         Ok(Self { desk, claims, state: state.to_owned(), thread: Some(thread) })
+    }
+
+    /// Has the instances of `claims`, and no others, from now on, without waiting. Those of `renamed` are what they were under their other
+    /// names. Say it before what they want.
+    pub(super) fn claim(
+        &mut self,
+        claims: Vec<Claim>,
+        settings: &BTreeMap<String, InterfaceSettings>,
+        renamed: Vec<(Name, Name)>,
+    ) {
+        self.claims.clone_from(&claims);
+        self.desk.claim(claims, paces(settings), renamed);
     }
 
     /// Replaces what `instance` wants, without waiting.
@@ -126,6 +136,10 @@ impl Drop for AddressThread {
             self.remove_without_thread();
         }
     }
+}
+
+fn paces(settings: &BTreeMap<String, InterfaceSettings>) -> Paces {
+    settings.iter().map(|(name, one)| (name.clone(), one.announce_interval)).collect()
 }
 
 /// Tells of the thread's end, by a panic too.

@@ -47,6 +47,8 @@ pub(super) struct Tenant {
     /// Since when the interface of its virtual MAC address has been missing.
     unseated_at: Option<Instant>,
     announcing: Announcing,
+    /// The instance is in the configuration no longer: what it has put somewhere goes, and then itself.
+    dismissed: bool,
 }
 
 /// What a comparison came to: to be carried out, and then to be settled.
@@ -82,7 +84,75 @@ impl Tenant {
             own: Few::default(),
             restraint: Restraint::default(),
             unseated_at: None,
+            dismissed: false,
         }
+    }
+
+    /// Claims something else from now on. What it has put somewhere in another form than it is wanted in now is put there anew.
+    pub(super) fn reclaim(&mut self, claim: Claim, host: &Inventory) {
+        self.dismissed = false;
+        if self.claim == claim {
+            return;
+        }
+        let on = self.wanted.interface.as_ref();
+        let (before, after) = (self.claim.wishes(on, host), claim.wishes(on, host));
+        let same = |key: &Key| before.items.get(key) == after.items.get(key);
+        self.change_ours(|ours| {
+            ours.retain(|key, _| same(key) || !after.items.contains_key(key));
+        });
+        self.in_place.retain(|key, ()| same(key) && after.items.contains_key(key));
+        self.own.retain(|key, _| after.items.contains_key(key));
+        self.announcing.set(claim.announce);
+        self.claim = claim;
+        self.stale = true;
+    }
+
+    /// Wants nothing any more, for good.
+    pub(super) fn dismiss(&mut self) {
+        self.dismissed = true;
+        self.want(Wanted { held: false, ..self.wanted.clone() });
+    }
+
+    /// Whether it was dismissed and has left nothing behind.
+    pub(super) fn is_over(&self) -> bool {
+        self.dismissed && !self.stale && self.outcome.ours.is_empty() && self.retry_at.is_none()
+    }
+
+    /// Takes out what it has put somewhere and claims no longer, for others who claim it now.
+    pub(super) fn hand_out(&mut self, host: &Inventory) -> Vec<(Key, Item)> {
+        let claimed = self.claim.wishes(self.wanted.interface.as_ref(), host);
+        let stays = |key: &Key| !self.dismissed && claimed.items.contains_key(key);
+        let out: Vec<(Key, Item)> = self
+            .outcome
+            .ours
+            .iter()
+            .filter(|(key, _)| !stays(key))
+            .map(|(key, item)| (key.clone(), item.clone()))
+            .collect();
+        self.change_ours(|ours| out.iter().for_each(|(key, _)| ours.remove(key)));
+        out
+    }
+
+    /// Takes over what another one has put somewhere, if it wants it there; gives it back otherwise.
+    pub(super) fn take_over(
+        &mut self,
+        key: Key,
+        item: Item,
+        host: &Inventory,
+    ) -> Option<(Key, Item)> {
+        let claimed = self.claim.wishes(self.wanted.interface.as_ref(), host);
+        if self.dismissed || !self.wanted.held || claimed.items.get(&key) != Some(&item) {
+            return Some((key, item));
+        }
+        self.in_place.insert(key.clone(), ());
+        self.change_ours(|ours| ours.insert(key, item));
+        self.announcing.renew();
+        None
+    }
+
+    /// Has something back that nobody took over.
+    pub(super) fn take_back(&mut self, key: Key, item: Item) {
+        self.change_ours(|ours| ours.insert(key, item));
     }
 
     pub(super) const fn name(&self) -> &Name {

@@ -122,6 +122,23 @@ impl Seats {
         Ok(Self { macvlans, sysctls, made: BTreeMap::new() })
     }
 
+    /// Removes the interfaces that are none of `seats`, and gives back sysctls that none of them needs. What is refused is logged.
+    pub(super) fn keep_only<'a>(&mut self, seats: impl Iterator<Item = &'a Seat>) {
+        let (mut names, mut needed) = (BTreeSet::new(), BTreeSet::new());
+        for seat in seats {
+            names.insert(seat.name.clone());
+            needed.extend(seat.below().into_iter().map(|(sysctl, _)| sysctl));
+        }
+        let gone: Vec<String> =
+            self.made.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for made in gone.iter().filter_map(|name| self.made.remove(name)).collect::<Vec<_>>() {
+            log(self.macvlans.delete(&made.interface).map_err(SeatError::from));
+        }
+        for error in self.sysctls.keep_only(&needed) {
+            log(Err(error.into()));
+        }
+    }
+
     /// Sees to it that the interface of `seat` is there, if the one below it, `below`, is, and up if it is `held`. What is there now has
     /// to be added to what is known of the host.
     ///

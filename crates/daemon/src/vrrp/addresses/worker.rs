@@ -12,7 +12,7 @@ use holdfast_time::Instant;
 
 use super::announcing::{Paces, Pacing};
 use super::claim::{Claim, Key};
-use super::desk::Desk;
+use super::desk::{Claims, Desk};
 use super::kernel::{Hindrances, Kernel};
 use super::tenant::{self, Plan, RETRY_DELAY, Tenant, describe};
 
@@ -43,17 +43,12 @@ pub(super) struct Worker<K> {
 impl<K: Kernel> Worker<K> {
     /// A worker that goes on from the outcomes on the desk.
     pub(super) fn new(desk: Arc<Desk>, kernel: K, claims: &[Claim], paces: Paces) -> Self {
-        let mut claimants: BTreeMap<IpAddr, Vec<Name>> = BTreeMap::new();
-        for claim in claims {
-            for address in tenant::claimed_addresses(claim) {
-                claimants.entry(address).or_default().push(claim.instance.clone());
-            }
-        }
         let tenant = |claim: &Claim| {
             let outcome = desk.outcome(&claim.instance);
             (claim.instance.clone(), Tenant::new(claim.clone(), outcome))
         };
-        let tenants = claims.iter().map(tenant).collect();
+        let tenants: BTreeMap<Name, Tenant> = claims.iter().map(tenant).collect();
+        let claimants = claimants(&tenants);
         let at = now();
         Self {
             desk,
@@ -88,6 +83,9 @@ impl<K: Kernel> Worker<K> {
         self.desk.waker().drain();
         let news = self.desk.news();
         self.closed |= news.closed;
+        if let Some(claims) = news.claims {
+            self.reclaim(claims);
+        }
         for (name, wanted) in news.wanted {
             if let Some(tenant) = self.tenants.get_mut(&name) {
                 tenant.want(wanted);
@@ -99,13 +97,83 @@ impl<K: Kernel> Worker<K> {
             self.recheck()
         });
         match heard {
-            Ok(()) => self.compare(now),
+            Ok(()) => {
+                self.compare(now);
+                self.drop_dismissed();
+            }
             Err(problem) => {
                 for tenant in self.tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
                     tenant.fail(now, problem.clone());
                     self.desk.report(tenant.name(), tenant.outcome().clone());
                 }
             }
+        }
+    }
+
+    /// Has the instances of `claims` from now on. What moves from one to another stays where it is.
+    fn reclaim(&mut self, claims: Claims) {
+        let Claims { claims, paces, renamed } = claims;
+        self.pacing.set(paces);
+        for (from, to) in renamed {
+            if let Some(tenant) = self.tenants.remove(&from) {
+                self.tenants.insert(to, tenant);
+            }
+        }
+        let mut claims: BTreeMap<Name, Claim> =
+            claims.into_iter().map(|claim| (claim.instance.clone(), claim)).collect();
+        for (name, tenant) in &mut self.tenants {
+            match claims.remove(name) {
+                Some(claim) => tenant.reclaim(claim, self.kernel.inventory()),
+                None => tenant.dismiss(),
+            }
+        }
+        for (name, claim) in claims {
+            let outcome = self.desk.outcome(&name);
+            self.tenants.insert(name, Tenant::new(claim, outcome));
+        }
+        self.hand_over();
+        self.settle_claims();
+    }
+
+    /// Lets instances that want it take over what others have put somewhere and claim no longer.
+    fn hand_over(&mut self) {
+        let Self { tenants, kernel, .. } = self;
+        let host = kernel.inventory();
+        let mut loose = Vec::new();
+        for (name, tenant) in tenants.iter_mut() {
+            let out = tenant.hand_out(host).into_iter();
+            loose.extend(out.map(|(key, item)| (name.clone(), key, item)));
+        }
+        for (from, key, item) in loose {
+            let mut rest = Some((key, item));
+            for (_, tenant) in tenants.iter_mut().filter(|(name, _)| **name != from) {
+                rest = rest.and_then(|(key, item)| tenant.take_over(key, item, host));
+            }
+            if let (Some((key, item)), Some(tenant)) = (rest, tenants.get_mut(&from)) {
+                tenant.take_back(key, item);
+            }
+        }
+    }
+
+    /// Makes what all instances share fit to what they claim now.
+    fn settle_claims(&mut self) {
+        self.claimants = claimants(&self.tenants);
+        let claims: Vec<&Claim> = self.tenants.values().map(Tenant::claim).collect();
+        if self.kernel.reclaim(&claims) {
+            self.tenants.values_mut().for_each(Tenant::doubt);
+        }
+    }
+
+    /// Forgets instances that are in the configuration no longer and have left nothing behind.
+    fn drop_dismissed(&mut self) {
+        let over = self.tenants.iter().filter(|(_, tenant)| tenant.is_over());
+        let over: Vec<Name> = over.map(|(name, _)| name.clone()).collect();
+        for name in &over {
+            self.tenants.remove(name);
+            self.desk.forget(name);
+        }
+        if !over.is_empty() {
+            self.settle_claims();
         }
     }
 
@@ -225,6 +293,17 @@ impl<K: Kernel> Worker<K> {
             self.compare(now());
         }
     }
+}
+
+/// Who claims each address.
+fn claimants(tenants: &BTreeMap<Name, Tenant>) -> BTreeMap<IpAddr, Vec<Name>> {
+    let mut claimants: BTreeMap<IpAddr, Vec<Name>> = BTreeMap::new();
+    for (name, tenant) in tenants {
+        for address in tenant::claimed_addresses(tenant.claim()) {
+            claimants.entry(address).or_default().push(name.clone());
+        }
+    }
+    claimants
 }
 
 /// The order in which changes are made: rules and routes go before the addresses that they need, and come after them.

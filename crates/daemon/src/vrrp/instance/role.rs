@@ -77,6 +77,25 @@ impl Role {
         self.stops
     }
 
+    /// Stands otherwise, by another configuration; whether its priority is another one.
+    pub(super) fn reposition(&mut self, standing: Standing) -> bool {
+        let changed = self.standing.priority != standing.priority;
+        self.standing = standing;
+        changed
+    }
+
+    /// Nobody keeps it out any more: it is in no group.
+    pub(super) fn readmit(&mut self) {
+        self.excluded = None;
+    }
+
+    /// The role of one that begins anew in the place of this one: what the operator wants of it stays.
+    pub(super) fn anew(&self, priority: Priority) -> Self {
+        let mut role = Self::new(priority, self.starts_at, self.released);
+        role.yields = self.yields;
+        role
+    }
+
     /// When it begins to take part.
     pub(super) const fn starts_at(&self) -> Option<Instant> {
         self.starts_at

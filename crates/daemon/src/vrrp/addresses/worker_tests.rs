@@ -10,12 +10,14 @@ use holdfast_net::{
 };
 use ipnet::IpNet;
 
-use super::super::desk::Wanted;
+use super::super::desk::{Outcome, Wanted};
 use super::super::tenant::RETRY_DELAY;
 use super::*;
 
 #[path = "worker_tests/announcements.rs"]
 mod announcements;
+#[path = "worker_tests/claims.rs"]
+mod claims;
 #[path = "worker_tests/kinds.rs"]
 mod kinds;
 

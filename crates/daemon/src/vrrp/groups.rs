@@ -38,15 +38,17 @@ impl Groups {
         found
     }
 
-    /// The same as another configuration has them. A group that has the members that it had goes on as it is.
+    /// The same as another configuration has them. A group that has the members that it had goes on as it is, one with others from the
+    /// role that it had.
     pub(super) fn renewed<'a>(self, node: &str, groups: impl Iterator<Item = &'a Group>) -> Self {
         let mut renewed = Self::new(node, groups);
         for known in self.groups {
-            let same = |group: &SyncGroup| {
-                group.name() == known.name() && group.members().eq(known.members())
-            };
-            if let Some(place) = renewed.groups.iter_mut().find(|group| same(group)) {
+            let same = |group: &&mut SyncGroup| group.name() == known.name();
+            let Some(place) = renewed.groups.iter_mut().find(same) else { continue };
+            if place.members().eq(known.members()) {
                 *place = known;
+            } else {
+                place.inherit(&known);
             }
         }
         renewed.told = self.told;

@@ -19,13 +19,15 @@ pub struct Debounce {
     since: Instant,
     pending: Option<(Instant, Reading)>,
     doubt: Option<String>,
+    /// It came with a reload: until it was read it keeps nobody out who takes part.
+    is_new: bool,
 }
 
 impl Debounce {
     /// Nothing is known yet. `up_delay` and `down_delay` say how long a reading must last; zero = it counts at once.
     pub fn new(now: Instant, up_delay: Duration, down_delay: Duration) -> Self {
         let counts = Reading::unknown(WAITS);
-        Self { up_delay, down_delay, counts, since: now, pending: None, doubt: None }
+        Self { up_delay, down_delay, counts, since: now, pending: None, doubt: None, is_new: false }
     }
 
     /// Takes a reading; true when what counts has another level now.
@@ -83,6 +85,16 @@ impl Debounce {
     /// When [`Debounce::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.pending.as_ref().map(|(due, _)| *due)
+    }
+
+    /// It came with a reload.
+    pub(super) const fn set_new(&mut self) {
+        self.is_new = true;
+    }
+
+    /// Whether it came with a reload and was not read yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new && self.counts.level() == Level::Unknown
     }
 
     /// The reading that counts.

@@ -114,6 +114,7 @@ fn outcome(effect: &Effect, trackers: &Trackers) -> Outcome {
     let Some(state) = trackers.get(&effect.tracker) else { return Outcome::Nothing };
     let Some(up) = state.level.is_up() else {
         return match effect.weight {
+            None if state.is_new => Outcome::Nothing,
             None if state.sentence == WAITS => Outcome::Fault(WAITS.to_owned()),
             None => Outcome::Fault(format!("{WAITS}: {}", state.sentence)),
             Some(_) => Outcome::Weight(0),

@@ -60,6 +60,8 @@ pub struct TrackerState<'a> {
     pub pending: Option<(Instant, Level)>,
     /// Why the last reading could not say anything.
     pub doubt: Option<&'a str>,
+    /// Whether it came with a reload and was not read yet.
+    pub is_new: bool,
 }
 
 /// All trackers. Their number is fixed by the configuration; a reading of another name is ignored.
@@ -85,13 +87,19 @@ impl Trackers {
         self.trackers.insert(name, (watch, debounce));
     }
 
-    /// Takes over what `before` knows of the trackers that are still the same: after a reload nothing is asked anew.
+    /// Takes over what `before` knows of the trackers that are still the same: after a reload nothing is asked anew. One that is new keeps
+    /// nobody out until it was read: whoever is Active has no reason to step back before somebody has looked.
     pub fn inherit(&mut self, before: &Self) {
         for (name, (watch, debounce)) in &mut self.trackers {
-            let Some((old, known)) = before.trackers.get(name) else { continue };
-            if (&old.interface, old.file) == (&watch.interface, watch.file) {
-                *debounce = known.clone();
-                debounce.set_delays(watch.up_delay, watch.down_delay);
+            let same = |old: &&(Watch, Debounce)| {
+                (&old.0.interface, old.0.file) == (&watch.interface, watch.file)
+            };
+            match before.trackers.get(name).filter(same) {
+                Some((_, known)) => {
+                    *debounce = known.clone();
+                    debounce.set_delays(watch.up_delay, watch.down_delay);
+                }
+                None => debounce.set_new(),
             }
         }
     }
@@ -156,6 +164,7 @@ impl Trackers {
             sentence: debounce.counts().sentence(),
             pending: debounce.pending().map(|(at, reading)| (at, reading.level())),
             doubt: debounce.doubt(),
+            is_new: debounce.is_new(),
         })
     }
 

@@ -190,6 +190,28 @@ fn who_is_concerned_is_told_once_and_late_readings_count_by_themselves() {
     );
 }
 
+#[test]
+fn a_tracker_that_a_reload_adds_keeps_nobody_out_until_it_was_read() {
+    let effect = |reverse| Effect { tracker: name("new"), weight: None, reverse };
+    for reverse in [false, true] {
+        let subject = Subject { priority: Priority::new(100), track: vec![effect(reverse)] };
+        let subjects: BTreeMap<Name, Subject> = [(name("edge"), subject)].into();
+        let mut trackers = Trackers::default();
+        trackers.add(at(0), name("new"), Watch::default());
+        let mut standings = Standings::of(trackers, subjects, []);
+        let fault = |standings: &Standings| standings.standing(&name("edge")).unwrap().fault();
+        assert!(fault(&standings).is_some(), "at a start it waits");
+        standings.inherit(&Standings::default());
+        assert_eq!(fault(&standings), None);
+        standings.handle(at(1), &name("new"), Reading::unknown("it can't be run"));
+        assert_eq!(fault(&standings), None, "nothing was read");
+        standings.handle(at(2), &name("new"), Reading::up("up"));
+        assert_eq!(fault(&standings).is_some(), reverse);
+        standings.handle(at(3), &name("new"), Reading::down("down"));
+        assert_eq!(fault(&standings).is_some(), !reverse);
+    }
+}
+
 /// As a configuration says it: delays, files, groups and the short form without a weight.
 #[test]
 fn a_configuration_is_weighed() {

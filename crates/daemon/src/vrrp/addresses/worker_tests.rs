@@ -182,7 +182,7 @@ impl Bench {
         self.turn();
     }
 
-    fn outcome(&self) -> super::super::desk::Outcome {
+    fn outcome(&self) -> Outcome {
         self.desk.outcome(&name())
     }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipvs_ctl::model::Timeouts;
@@ -67,9 +68,10 @@ impl Config {
 }
 
 /// The name of an instance, a service or a real server: 1 to 63 of letters, digits, `-`, `_` and `.`, the first a letter or digit.
+/// Its copies share the text: a server's name stands in a dozen places, and there may be a hundred thousand servers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 /// A name that is empty, too long, or has a character that names don't have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +98,7 @@ impl TryFrom<String> for Name {
                     && name.len() <= 63
                     && name.chars().all(allowed) =>
             {
-                Ok(Self(name))
+                Ok(Self(name.into()))
             }
             _ => Err(NameError(name)),
         }
@@ -105,7 +107,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> Self {
-        name.0
+        name.as_str().to_owned()
     }
 }
 

@@ -536,18 +536,18 @@ pub(crate) fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) 
     match (unchecked, adopted) {
         (true, _) => (
             State::Up,
-            Reason { code: Code::INI, sentence: "it has no check, so it counts as up".to_owned() },
+            Reason { code: Code::INI, sentence: "it has no check, so it counts as up".into() },
         ),
         (false, true) => (
             State::Up,
             Reason {
                 code: Code::ADOPTED,
-                sentence: "the kernel gave it connections when the daemon started".to_owned(),
+                sentence: "the kernel gave it connections when the daemon started".into(),
             },
         ),
         (false, false) => (
             State::Starting,
-            Reason { code: Code::INI, sentence: "no check has finished yet".to_owned() },
+            Reason { code: Code::INI, sentence: "no check has finished yet".into() },
         ),
     }
 }

@@ -58,7 +58,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         Verdict::Fail => Code::L4CON,
         Verdict::Inconclusive => Code::SOCKERR,
     };
-    let reason = Reason { code, sentence: format!("{verdict:?}") };
+    let reason = Reason { code, sentence: format!("{verdict:?}").into() };
     Outcome { verdict, reason, took: Duration::from_millis(1) }
 }
 

@@ -4,6 +4,7 @@
 //! It makes no run itself, reads no clock, and knows nothing of the server's other checks.
 
 mod checker;
+mod sentence;
 mod spread;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checker::{Action, Checker, Event, Initial, LATE_MARGIN, State, Timer};
+pub use sentence::Sentence;
 pub use spread::{SPREAD_LIMIT, first_run};
 
 /// When a check runs and how many outcomes in a row change the verdict (HAProxy's `inter`, `rise`, `fall`).
@@ -33,7 +35,7 @@ pub struct Reason {
     /// What happened, in HAProxy's words where it has one.
     pub code: Code,
     /// The same as a sentence, naming what was tried: `connect to 10.0.0.11:80: connection refused`.
-    pub sentence: String,
+    pub sentence: Sentence,
 }
 
 /// What happened in a run of a check. The names are HAProxy's (`check_status` of its statistics).
@@ -148,7 +150,7 @@ impl fmt::Display for Code {
 
 impl Reason {
     /// A reason of `code` that says `sentence`.
-    pub fn new(code: Code, sentence: impl Into<String>) -> Self {
+    pub fn new(code: Code, sentence: impl Into<Sentence>) -> Self {
         Self { code, sentence: sentence.into() }
     }
 }

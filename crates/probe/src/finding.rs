@@ -2,7 +2,7 @@
 
 use std::io;
 
-use holdfast_health::{Code, Reason, Verdict};
+use holdfast_health::{Code, Reason, Sentence, Verdict};
 use nix::errno::Errno;
 
 /// So many characters of a line that a program printed go into a sentence.
@@ -18,16 +18,16 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn pass(code: Code, sentence: impl Into<String>) -> Self {
+    pub(crate) fn pass(code: Code, sentence: impl Into<Sentence>) -> Self {
         Self { verdict: Verdict::Pass, reason: Reason::new(code, sentence) }
     }
 
-    pub(crate) fn fail(code: Code, sentence: impl Into<String>) -> Self {
+    pub(crate) fn fail(code: Code, sentence: impl Into<Sentence>) -> Self {
         Self { verdict: Verdict::Fail, reason: Reason::new(code, sentence) }
     }
 
     /// The run was not possible for a reason of our own.
-    pub(crate) fn ours(sentence: impl Into<String>) -> Self {
+    pub(crate) fn ours(sentence: impl Into<Sentence>) -> Self {
         Self { verdict: Verdict::Inconclusive, reason: Reason::new(Code::SOCKERR, sentence) }
     }
 }

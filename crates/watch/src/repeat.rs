@@ -42,7 +42,7 @@ impl TrialWatcher {
             match self.checker.poll_action() {
                 Some(Action::Changed { to, reason, .. }) => {
                     self.told = true;
-                    return report(to, reason.sentence);
+                    return report(to, reason.sentence.to_string());
                 }
                 Some(Action::Run { timeout, .. }) => {
                     let outcome = self.trial.run(timeout).await;
@@ -50,7 +50,7 @@ impl TrialWatcher {
                     let unknown = self.checker.state() == State::Starting && !self.told;
                     if unknown {
                         self.told = true;
-                        return report(State::Starting, self.checker.reason().sentence.clone());
+                        return report(State::Starting, self.checker.reason().sentence.to_string());
                     }
                 }
                 None => {

@@ -82,7 +82,7 @@ impl Runner {
 fn broken(error: &JoinError) -> Outcome {
     tracing::error!(%error, "a run of a check ended by a fault of the daemon");
     let sentence = format!("the run ended by a fault of the daemon: {error}");
-    let reason = Reason { code: Code::SOCKERR, sentence };
+    let reason = Reason::new(Code::SOCKERR, sentence);
     Outcome { verdict: Verdict::Inconclusive, reason, took: Duration::ZERO }
 }
 

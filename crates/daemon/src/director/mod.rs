@@ -234,7 +234,7 @@ fn log(report: &Report) {
     let why = order.and_then(|order| order.reason.as_deref());
     match report {
         Report::Health { from, to, reason, .. } => {
-            tracing::info!(%service, server, %from, %to, code = ?reason.code, reason = reason.sentence, "a real server's health changed");
+            tracing::info!(%service, server, %from, %to, code = ?reason.code, reason = %reason.sentence, "a real server's health changed");
         }
         Report::Added { .. } => {
             tracing::info!(%service, server, who, "a real server was added");

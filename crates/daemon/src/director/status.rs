@@ -129,7 +129,7 @@ fn check(view: &CheckView<'_>) -> Check {
 }
 
 fn reason(reason: &Reason) -> CheckReason {
-    CheckReason { code: reason.code.to_string(), sentence: reason.sentence.clone() }
+    CheckReason { code: reason.code.to_string(), sentence: reason.sentence.to_string() }
 }
 
 const fn forwarding(forwarding: Forwarding) -> &'static str {

@@ -332,7 +332,7 @@ async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) 
         let outcome = exec.run_apart(*timeout).await;
         counters.count(&outcome);
         let (kind, name, event) = (notice.subject.kind(), notice.subject.name(), notice.event);
-        let (took, said) = (outcome.took, outcome.reason.sentence);
+        let (took, said) = (outcome.took, outcome.reason.sentence.to_string());
         if outcome.verdict == Verdict::Pass {
             tracing::debug!(kind, %name, ?event, ?took, said, "a hook has run");
         } else {

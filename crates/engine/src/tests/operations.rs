@@ -75,7 +75,7 @@ fn both(bench: &mut Bench, a: Verdict, b: Verdict) {
     assert_eq!(runs.len(), 2);
     for ((id, _), (check, verdict)) in runs.into_iter().zip([("A", a), ("B", b)]) {
         let mut found = outcome(verdict);
-        found.reason.sentence = format!("{check} {verdict:?}");
+        found.reason.sentence = format!("{check} {verdict:?}").into();
         bench.engine.check_finished(bench.now, id, found);
         bench.collect();
     }
@@ -110,7 +110,7 @@ fn a_failure_that_was_void_is_shown_as_such_and_is_no_reason() {
     bench.now += seconds(3);
     for (id, _) in std::mem::take(&mut bench.runs) {
         let mut late = outcome(Verdict::Fail);
-        late.reason.sentence = "late".to_owned();
+        late.reason.sentence = "late".into();
         bench.engine.check_finished(bench.now, id, late);
     }
     let server = bench.server("web1");

@@ -94,6 +94,12 @@ pub(crate) const HTTP_PATHS_MAX: usize = 16;
 pub(crate) const HTTP_HEADERS_MAX: usize = 32;
 /// Bytes that a check sends or looks for; more is no question but a load.
 pub(crate) const PAYLOAD_MAX: usize = 4096;
+/// Values that a DNS check wants to see.
+pub(crate) const DNS_ANSWER_MAX: usize = 64;
+/// A replica that is further behind is of no use to anybody.
+pub(crate) const LAG_MAX: Duration = Duration::from_secs(24 * 3600);
+/// HAProxy's: servers take it from anybody, and it says nothing of us.
+pub(crate) const SMTP_HELLO: &str = "localhost";
 /// The count field of an advertisement is one byte (RFC 9568 §5.2.5).
 pub(crate) const IPV4_ADDRESSES_MAX: usize = 255;
 /// (1500 - 40 of IPv6 - 8 of VRRP) / 16: adverts are not fragmented.

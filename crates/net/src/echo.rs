@@ -4,6 +4,8 @@
 //! The kernel delivers only what comes from the target; identifier, sequence number and a token that no outsider knows must be
 //! those of the request.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -29,6 +31,17 @@ const BUFFER: usize = 256;
 /// So many packets are read before others have their turn.
 const TURN: usize = 64;
 
+/// How an echo request gets to its target; where it says nothing, as the kernel chooses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EchoWay<'a> {
+    /// The interface that it leaves and is answered by.
+    pub interface: Option<&'a str>,
+    /// The address that it comes from, of the target's family.
+    pub source: Option<IpAddr>,
+    /// Its mark (SO_MARK), which needs CAP_NET_ADMIN.
+    pub mark: Option<u32>,
+}
+
 /// An echo request that was sent, waiting for its reply. It never blocks.
 #[derive(Debug)]
 pub struct Echo {
@@ -39,12 +52,12 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Sends a request to `target`, out of `interface` if one is named. `token` should be hard to guess; a reply repeats it.
+    /// Sends a request to `target` by `way`. A reply has to repeat a token that nobody outside this process can guess.
     ///
     /// # Errors
-    /// CAP_NET_RAW is missing, there is no such interface, or the kernel has no way to the target.
-    pub fn send(target: IpAddr, interface: Option<&str>, token: u128) -> Result<Self, ReachError> {
-        let interface = interface.map(Interface::by_name).transpose()?;
+    /// CAP_NET_RAW is missing, there is no such interface or source address, or the kernel has no way to the target.
+    pub fn send(target: IpAddr, way: EchoWay<'_>) -> Result<Self, ReachError> {
+        let interface = way.interface.map(Interface::by_name).transpose()?;
         let failed = |step| {
             move |error: io::Error| ReachError::Refused { target, step, answer: answer(&error) }
         };
@@ -58,7 +71,14 @@ impl Echo {
             let device = Some(interface.name.as_bytes());
             socket.bind_device(device).map_err(failed(ReachStep::Open))?;
         }
-        let [mark @ .., _, _, _, _] = token.to_be_bytes();
+        if let Some(mark) = way.mark {
+            socket.set_mark(mark).map_err(failed(ReachStep::Open))?;
+        }
+        if let Some(source) = way.source {
+            let source = SocketAddr::new(source, 0);
+            socket.bind(&source.into()).map_err(failed(ReachStep::Open))?;
+        }
+        let [mark @ .., _, _, _, _] = token().to_be_bytes();
         let to = match target {
             IpAddr::V4(_) => SocketAddr::new(target, 0),
             IpAddr::V6(address) => {
@@ -99,6 +119,12 @@ impl AsFd for Echo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// A number that nobody outside this process can guess.
+fn token() -> u128 {
+    let [high, low] = [(), ()].map(|()| RandomState::new().build_hasher().finish());
+    u128::from(high) << 64 | u128::from(low)
 }
 
 /// What the kernel answered to an operation of socket2.
@@ -164,6 +190,11 @@ mod tests {
         assert_eq!(request.first_chunk(), Some(&[REQUEST_V4, 0]));
         assert_eq!(checksum(&request), 0);
         assert_eq!(self::request(V6, MARK).get(..4), Some([REQUEST_V6, 0, 0, 0].as_slice()));
+    }
+
+    #[test]
+    fn tokens_differ() {
+        assert_ne!(token(), token());
     }
 
     #[test]

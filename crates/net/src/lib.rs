@@ -52,7 +52,7 @@ pub use answer::Answer;
 pub use bfd_socket::{BfdDatagram, BfdReceiver, BfdSender, BfdSocketError, MAX_BFD_DATAGRAM};
 pub use change::{Change, Effect, Item, Verb};
 pub use clock::{now, suspended};
-pub use echo::Echo;
+pub use echo::{Echo, EchoWay};
 pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};
 pub use interface::{IfIndex, Interface, LookupError, MacAddress};
 pub use inventory::{Device, Inventory, Loss};

@@ -21,7 +21,7 @@ use crate::talk::{Broken, Stream, judged};
 use crate::tcp::{expected, is_as_expected};
 use crate::tls::{self, Offer};
 
-pub(crate) use exchange::{Version, exchange};
+pub(crate) use exchange::{Version, broken, exchange};
 
 /// An answer whose head is longer, in bytes, is not read on and fails.
 pub const HEADER_LIMIT: usize = 16 * 1024;
@@ -29,7 +29,8 @@ pub const HEADER_LIMIT: usize = 16 * 1024;
 /// So many bytes of a body are read, where something is expected of it; a longer one fails.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
-const USER_AGENT: &str = concat!("holdfast/", env!("CARGO_PKG_VERSION"), " (health check)");
+pub(crate) const USER_AGENT: &str =
+    concat!("holdfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// Asks for every path; all must pass.
 pub(crate) async fn run(place: &Place<'_>, http: &HttpCheck, deadline: Deadline) -> Finding {
@@ -183,7 +184,7 @@ fn named(status: StatusCode) -> String {
 }
 
 /// A host without the port behind it; brackets of IPv6 go, too.
-fn without_port(host: &str) -> &str {
+pub(crate) fn without_port(host: &str) -> &str {
     if let Some(inner) = host.strip_prefix('[') {
         return inner.split(']').next().unwrap_or(inner);
     }
@@ -191,10 +192,10 @@ fn without_port(host: &str) -> &str {
 }
 
 /// A body of at most `limit` bytes.
-pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Broken> {
+async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Broken> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| exchange::broken(&error))?;
+        let frame = frame.map_err(|error| broken(&error))?;
         let data = frame.data_ref().map_or(&[][..], |data| data);
         if bytes.len() + data.len() > limit {
             return Err(Broken::Foreign(format!("the body has more than {limit} bytes")));

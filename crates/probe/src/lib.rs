@@ -8,15 +8,27 @@
 //! command's process group killed. What this host lacks (descriptors, ports, memory, permissions) is never held against a server:
 //! such a run is inconclusive.
 
+mod agent;
 mod deadline;
+mod dns;
 mod exec;
 mod finding;
+mod grpc;
 mod http;
+mod icmp;
+mod memcached;
+mod mysql;
 mod network;
+mod opened;
 mod place;
+mod postgres;
+mod readable;
+mod redis;
+mod smtp;
 mod talk;
 mod tcp;
 mod tls;
+mod udp;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -26,6 +38,7 @@ use holdfast_health::Outcome;
 pub use exec::{COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
 pub use http::{BODY_LIMIT, HEADER_LIMIT};
 pub use network::Network;
+pub use readable::Readable;
 pub use talk::TALK_LIMIT;
 
 /// One thing to try on one server.

@@ -10,7 +10,7 @@ use holdfast_config::{NetworkCheck, Talk};
 use crate::deadline::Deadline;
 use crate::finding::Finding;
 use crate::place::Place;
-use crate::{http, tcp, tls};
+use crate::{agent, dns, grpc, http, icmp, memcached, mysql, postgres, redis, smtp, tcp, tls, udp};
 
 /// A check and the server that it is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,16 @@ impl Network {
             Talk::Tcp(bytes) => tcp::run(&place, bytes, deadline).await,
             Talk::Tls(options) => tls::run(&place, options, deadline).await,
             Talk::Http(check) => http::run(&place, check, deadline).await,
+            Talk::Icmp => icmp::run(&place, deadline).await,
+            Talk::Udp(check) => udp::run(&place, check, deadline).await,
+            Talk::Dns(check) => dns::run(&place, check, deadline).await,
+            Talk::Redis(check) => redis::run(&place, check, deadline).await,
+            Talk::Memcached => memcached::run(&place, deadline).await,
+            Talk::Mysql(check) => mysql::run(&place, check, deadline).await,
+            Talk::Postgres(check) => postgres::run(&place, check, deadline).await,
+            Talk::Smtp(check) => smtp::run(&place, check, deadline).await,
+            Talk::Grpc(check) => grpc::run(&place, check, deadline).await,
+            Talk::Agent { send } => agent::run(&place, send.as_deref(), deadline).await,
         }
     }
 }
@@ -42,7 +52,18 @@ impl fmt::Display for Network {
         let (name, address) = (self.check.talk.name(), self.place().address);
         match &self.check.talk {
             Talk::Http(check) => write!(f, "{name} {}", http::url(address, check)),
-            Talk::Tcp(_) | Talk::Tls(_) => write!(f, "{name} {address}"),
+            Talk::Icmp => write!(f, "{name} {}", address.ip()),
+            Talk::Tcp(_)
+            | Talk::Tls(_)
+            | Talk::Udp(_)
+            | Talk::Dns(_)
+            | Talk::Redis(_)
+            | Talk::Memcached
+            | Talk::Mysql(_)
+            | Talk::Postgres(_)
+            | Talk::Smtp(_)
+            | Talk::Grpc(_)
+            | Talk::Agent { .. } => write!(f, "{name} {address}"),
         }
     }
 }

@@ -9,7 +9,7 @@ use holdfast_health::Code;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, is_own_shortage};
@@ -66,6 +66,25 @@ impl<'a> Place<'a> {
             return Err(self.failed(&Errno::ECONNREFUSED.into()));
         }
         Ok(stream)
+    }
+
+    /// A UDP socket that sends to the place and hears only from it.
+    ///
+    /// # Errors
+    /// What the run found instead.
+    pub(crate) async fn udp(&self) -> Result<UdpSocket, Finding> {
+        let any: SocketAddr = match self.address {
+            SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let local = self.way.source.map_or(any, |source| SocketAddr::new(source, 0));
+        let socket = UdpSocket::bind(local).await.map_err(|error| match self.way.source {
+            Some(_) => self.unbound(&error),
+            None => self.failed(&error),
+        })?;
+        self.prepare(&socket)?;
+        socket.connect(self.address).await.map_err(|error| self.failed(&error))?;
+        Ok(socket)
     }
 
     /// Sets what the check's own options ask for. That the host refuses is no fault of a server.

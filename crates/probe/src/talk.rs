@@ -38,6 +38,8 @@ pub(crate) enum Broken {
     Foreign(String),
     /// It says in its protocol that it won't serve, or what it says is not what was expected.
     Refused(String),
+    /// It can't be asked, for a reason of our own.
+    Ours(String),
     /// A part of the run that has been judged already.
     Judged(Finding),
 }
@@ -52,6 +54,11 @@ impl Talk {
     /// A conversation over `stream`.
     pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self { stream: Box::new(stream), heard: Vec::new(), left: TALK_LIMIT }
+    }
+
+    /// The stream, for TLS to begin on it; what was heard and not taken is lost, as STARTTLS wants it (RFC 3207 §4.2).
+    pub(crate) fn into_stream(self) -> Box<dyn Stream> {
+        self.stream
     }
 
     /// Says `bytes`.
@@ -77,6 +84,43 @@ impl Talk {
         self.left -= count.min(self.left);
         self.heard.extend_from_slice(chunk.get(..count).unwrap_or_default());
         Ok(count > 0)
+    }
+
+    /// The next `count` bytes.
+    pub(crate) async fn take(&mut self, count: usize) -> Result<Vec<u8>, Broken> {
+        if count > self.heard.len() + self.left {
+            return Err(Broken::TooLong);
+        }
+        while self.heard.len() < count {
+            if !self.listen().await? {
+                return Err(Broken::Closed);
+            }
+        }
+        let rest = self.heard.split_off(count);
+        Ok(std::mem::replace(&mut self.heard, rest))
+    }
+
+    /// The next line without its end (`\n` or `\r\n`), of at most `limit` bytes.
+    pub(crate) async fn line(&mut self, limit: usize) -> Result<Vec<u8>, Broken> {
+        let mut searched = 0;
+        loop {
+            let new = self.heard.get(searched..).unwrap_or_default();
+            if let Some(at) = new.iter().position(|byte| *byte == b'\n').map(|at| at + searched) {
+                let mut line = self.take(at + 1).await?;
+                line.pop();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            searched = self.heard.len();
+            if searched > limit {
+                return Err(Broken::Foreign(format!("a line has more than {limit} bytes")));
+            }
+            if !self.listen().await? {
+                return Err(Broken::Closed);
+            }
+        }
     }
 }
 
@@ -114,6 +158,7 @@ impl Broken {
             }
             Self::Foreign(why) => (Code::L7RSP, format!("connected, but {why}")),
             Self::Refused(why) => (Code::L7STS, why),
+            Self::Ours(why) => return Finding::ours(format!("{what}: {why}")),
             Self::Judged(finding) => return finding,
         };
         Finding::fail(code, format!("{what}: {why}"))

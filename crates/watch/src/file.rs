@@ -15,8 +15,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::readable::Readable;
 use crate::{Reading, Report, describe};
+use holdfast_probe::Readable;
 
 /// So many bytes of a file are read; a longer one is a problem that is reported.
 pub const FILE_LIMIT: usize = 64;

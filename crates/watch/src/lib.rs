@@ -15,7 +15,6 @@
 mod file;
 mod process;
 mod reach;
-mod readable;
 mod repeat;
 mod route;
 

@@ -1,18 +1,16 @@
 //! One try whether an address answers: an ICMP echo, or a question to the link.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast_health::{Code, Outcome, Reason, Verdict};
-use holdfast_net::{Echo, NeighbourQuery, ReachError};
+use holdfast_net::{Echo, EchoWay, NeighbourQuery, ReachError};
 use tokio::time::timeout_at;
 
 use crate::describe;
-use crate::readable::Readable;
+use holdfast_probe::Readable;
 
 /// Whom to ask, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +81,7 @@ impl Reach {
         let interface = self.interface.as_deref();
         Ok(match &self.way {
             Way::Echo => {
-                let echo = Echo::send(self.address, interface, token())?;
+                let echo = Echo::send(self.address, EchoWay { interface, ..EchoWay::default() })?;
                 Readable::new(echo).map(Asked::Echo)
             }
             Way::Neighbour { virtual_addresses } => {
@@ -123,20 +121,9 @@ impl Asked {
     }
 }
 
-/// A number that nobody outside this process can guess.
-fn token() -> u128 {
-    let [high, low] = [(), ()].map(|()| RandomState::new().build_hasher().finish());
-    u128::from(high) << 64 | u128::from(low)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_differ() {
-        assert_ne!(token(), token());
-    }
 
     #[tokio::test]
     async fn this_host_answers_itself_over_both_families() {

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
-use crate::readable::Readable;
 use crate::{Reading, Report};
+use holdfast_probe::Readable;
 
 /// After a listing, so many times its length passes before the next one: a host with a million routes that all change is not
 /// kept busy by this.

@@ -1,6 +1,6 @@
 //! Network checks in few words.
 
-use crate::model::{Expect, HttpCheck, NetworkCheck, Talk, Tls, Way};
+use crate::model::{Bytes, DnsCheck, Expect, HttpCheck, Login, NetworkCheck, Role, Talk, Tls, Way};
 
 use super::shown::Shown;
 
@@ -8,17 +8,71 @@ impl Shown for NetworkCheck {
     fn shown(&self) -> String {
         let Self { way, talk } = self;
         let options = match talk {
-            Talk::Tcp(bytes) => {
-                let send = bytes.send.as_deref().map(|send| format!(" send {:?}", text(send)));
-                let expect =
-                    bytes.expect.as_ref().map(|expect| format!(" expect {}", expected(expect)));
-                [send, expect].into_iter().flatten().collect()
-            }
+            Talk::Tcp(bytes) => bytes_options(bytes),
             Talk::Tls(tls) => tls_options(tls),
             Talk::Http(http) => http_options(http),
+            Talk::Icmp | Talk::Memcached => String::new(),
+            Talk::Udp(udp) => format!("{} reply {}", bytes_options(&udp.bytes), udp.reply),
+            Talk::Dns(dns) => dns_options(dns),
+            Talk::Redis(redis) => login(&redis.login) + &role(redis.role) + &secured(&redis.tls),
+            Talk::Mysql(mysql) => {
+                let lag = mysql.max_lag.map(|lag| format!(" max_lag {lag:?}"));
+                login(&mysql.login) + &role(mysql.role) + &lag.unwrap_or_default()
+            }
+            Talk::Postgres(postgres) => {
+                let database = postgres.database.iter().map(|name| format!(" database {name}"));
+                let database: String = database.collect();
+                login(&postgres.login) + &database + &role(postgres.role) + &secured(&postgres.tls)
+            }
+            Talk::Smtp(smtp) => format!(" hello {}{}", smtp.hello, secured(&smtp.starttls)),
+            Talk::Grpc(grpc) => {
+                let host: String = grpc.host.iter().map(|host| format!(" host {host}")).collect();
+                format!(" service {:?}{host}{}", grpc.service, secured(&grpc.tls))
+            }
+            Talk::Agent { send } => {
+                send.iter().map(|send| format!(" send {:?}", text(send))).collect()
+            }
         };
         format!("{}{}{options}", talk.name(), way_options(way))
     }
+}
+
+fn bytes_options(bytes: &Bytes) -> String {
+    let Bytes { send, expect } = bytes;
+    let send = send.as_deref().map(|send| format!(" send {:?}", text(send)));
+    let expect = expect.as_ref().map(|expect| format!(" expect {}", expected(expect)));
+    [send, expect].into_iter().flatten().collect()
+}
+
+fn dns_options(dns: &DnsCheck) -> String {
+    let DnsCheck { name, record, tcp, rcodes, answer } = dns;
+    let transport = if *tcp { "tcp" } else { "udp" };
+    let rcodes: Vec<_> = rcodes.iter().map(|(name, _)| *name).collect();
+    format!(
+        " {name}. {} {transport} rcode {} answer [{}]",
+        record.0,
+        rcodes.join(","),
+        answer.join(", ")
+    )
+}
+
+fn login(login: &Login) -> String {
+    let Login { user, password_file } = login;
+    let user = user.as_ref().map(|user| format!(" user {user}"));
+    let file = password_file.as_ref().map(|path| format!(" password_file {}", path.display()));
+    [user, file].into_iter().flatten().collect()
+}
+
+fn role(role: Option<Role>) -> String {
+    match role {
+        None => String::new(),
+        Some(Role::Primary) => " role primary".to_owned(),
+        Some(Role::Replica) => " role replica".to_owned(),
+    }
+}
+
+fn secured(tls: &Option<Tls>) -> String {
+    tls.as_ref().map(|tls| format!(" tls{}", tls_options(tls))).unwrap_or_default()
 }
 
 fn way_options(way: &Way) -> String {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_health::Policy;
 
@@ -65,6 +66,29 @@ pub enum Talk {
     Tls(Tls),
     /// HTTP requests.
     Http(HttpCheck),
+    /// An ICMP echo request.
+    Icmp,
+    /// A UDP datagram.
+    Udp(UdpCheck),
+    /// A DNS query.
+    Dns(DnsCheck),
+    /// Redis: PING, and its role.
+    Redis(RedisCheck),
+    /// memcached: its version.
+    Memcached,
+    /// MySQL and MariaDB: the greeting, or a login and what the server says of its replication.
+    Mysql(MysqlCheck),
+    /// PostgreSQL: the answer to a start-up message, or a login and whether it is in recovery.
+    Postgres(PostgresCheck),
+    /// SMTP: greeting, EHLO, STARTTLS.
+    Smtp(SmtpCheck),
+    /// gRPC's health protocol.
+    Grpc(GrpcCheck),
+    /// HAProxy's agent-check: what an agent on the server says of it.
+    Agent {
+        /// What is sent to the agent; none = nothing.
+        send: Option<Vec<u8>>,
+    },
 }
 
 /// Bytes that are sent, and what is expected of those that come back.
@@ -125,6 +149,111 @@ pub struct HttpCheck {
     pub tls: Option<Tls>,
 }
 
+/// A UDP datagram and what comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UdpCheck {
+    /// What is sent (nothing: an empty datagram), and what has to be in the reply.
+    pub bytes: Bytes,
+    /// Whether silence fails. Where it does not, only a refusal (ICMP) and a wrong reply do.
+    pub reply: bool,
+}
+
+/// A DNS query and the answer that passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DnsCheck {
+    /// The name that is asked for, without the root's dot; the empty text is the root.
+    pub name: String,
+    /// The type that is asked for: its name and number.
+    pub record: (&'static str, u16),
+    /// Whether it is asked over TCP.
+    pub tcp: bool,
+    /// The response codes that pass: names and numbers.
+    pub rcodes: Vec<(&'static str, u16)>,
+    /// Values that all have to be in the answer, as zone files have them.
+    pub answer: Vec<String>,
+}
+
+/// Who logs in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Login {
+    /// The user; none = the protocol's default.
+    pub user: Option<String>,
+    /// The file that has the password and nothing else.
+    pub password_file: Option<PathBuf>,
+}
+
+/// What a server is to the others of its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes.
+    Primary,
+    /// It follows a primary, and takes none.
+    Replica,
+}
+
+/// What Redis has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisCheck {
+    /// Who logs in; without a password nobody does.
+    pub login: Login,
+    /// What it has to be; none = either.
+    pub role: Option<Role>,
+    /// TLS, from the first byte on.
+    pub tls: Option<Tls>,
+}
+
+/// What MySQL or MariaDB has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MysqlCheck {
+    /// Who logs in; without a user nobody does, and the greeting is enough.
+    pub login: Login,
+    /// What it has to be, by `read_only`; none = either.
+    pub role: Option<Role>,
+    /// How far its replication may be behind; none = it is not asked.
+    pub max_lag: Option<Duration>,
+}
+
+/// What PostgreSQL has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PostgresCheck {
+    /// Who logs in; without a user nobody does, and being asked for a password is enough.
+    pub login: Login,
+    /// The database; none = the user's name.
+    pub database: Option<String>,
+    /// What it has to be, by `pg_is_in_recovery()`; none = either.
+    pub role: Option<Role>,
+    /// TLS, after an SSLRequest.
+    pub tls: Option<Tls>,
+}
+
+/// What an SMTP server has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SmtpCheck {
+    /// The name that is said in EHLO.
+    pub hello: String,
+    /// STARTTLS, and EHLO again under TLS.
+    pub starttls: Option<Tls>,
+}
+
+/// What gRPC's health service has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcCheck {
+    /// The service that is asked about; empty = the server as a whole.
+    pub service: String,
+    /// The `:authority`; none = the server's address and port.
+    pub host: Option<String>,
+    /// TLS, from the first byte on.
+    pub tls: Option<Tls>,
+}
+
 impl CheckKind {
     /// The key that the configuration has for it.
     pub fn name(&self) -> &'static str {
@@ -137,7 +266,7 @@ impl CheckKind {
     /// Whether it goes to the server's own port.
     pub fn needs_port(&self) -> bool {
         match self {
-            Self::Network(check) => check.way.port.is_none(),
+            Self::Network(check) => check.way.port.is_none() && check.talk != Talk::Icmp,
             Self::Exec { .. } => false,
         }
     }
@@ -151,6 +280,16 @@ impl Talk {
             Self::Tls(_) => "tls",
             Self::Http(HttpCheck { tls: None, .. }) => "http",
             Self::Http(HttpCheck { tls: Some(_), .. }) => "https",
+            Self::Icmp => "icmp",
+            Self::Udp(_) => "udp",
+            Self::Dns(_) => "dns",
+            Self::Redis(_) => "redis",
+            Self::Memcached => "memcached",
+            Self::Mysql(_) => "mysql",
+            Self::Postgres(_) => "postgres",
+            Self::Smtp(_) => "smtp",
+            Self::Grpc(_) => "grpc",
+            Self::Agent { .. } => "agent",
         }
     }
 }

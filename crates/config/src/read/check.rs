@@ -1,5 +1,6 @@
 //! The keys `check` and `checks`, which stand at services and at real servers.
 
+mod applications;
 mod http;
 mod network;
 
@@ -19,7 +20,23 @@ use crate::text::{self, Fault};
 
 const PATTERN: &str = "services.NAME.check";
 /// What a check may try: its keys besides those of the policy.
-const KINDS: [&str; 5] = ["tcp", "tls", "http", "https", "exec"];
+const KINDS: [&str; 15] = [
+    "tcp",
+    "tls",
+    "http",
+    "https",
+    "icmp",
+    "udp",
+    "dns",
+    "redis",
+    "memcached",
+    "mysql",
+    "postgres",
+    "smtp",
+    "grpc",
+    "agent",
+    "exec",
+];
 
 /// The checks of a service or server; none when it says nothing of them.
 pub(super) fn checks<'a>(
@@ -142,6 +159,16 @@ fn network_check<'a>(
         "tls" => Talk::Tls(network::tls_of(reader, &fields)),
         "http" => http::http(reader, &fields),
         "https" => http::https(reader, &fields),
+        "icmp" => Talk::Icmp,
+        "udp" => applications::udp(reader, &fields, &pattern),
+        "dns" => applications::dns(reader, &fields),
+        "redis" => applications::redis(reader, &fields, &pattern),
+        "memcached" => Talk::Memcached,
+        "mysql" => applications::mysql(reader, &fields),
+        "postgres" => applications::postgres(reader, &fields, &pattern),
+        "smtp" => applications::smtp(reader, &fields, &pattern),
+        "grpc" => applications::grpc(reader, &fields, &pattern),
+        "agent" => applications::agent(reader, &fields, &pattern),
         _tcp => Talk::Tcp(network::bytes(reader, &fields, &pattern)),
     };
     Some(CheckKind::Network(Arc::new(NetworkCheck { way, talk })))

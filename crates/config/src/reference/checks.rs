@@ -16,6 +16,30 @@ pub(super) const SECTIONS: &[&[Key]] = &[
     HTTPS_AT,
     HTTPS_TLS,
     WAY_HTTPS,
+    ICMP,
+    WAY_ICMP,
+    UDP,
+    WAY_UDP,
+    DNS,
+    WAY_DNS,
+    REDIS,
+    REDIS_TLS,
+    WAY_REDIS,
+    MEMCACHED,
+    WAY_MEMCACHED,
+    MYSQL,
+    WAY_MYSQL,
+    POSTGRES,
+    POSTGRES_TLS,
+    WAY_POSTGRES,
+    SMTP,
+    SMTP_TLS,
+    WAY_SMTP,
+    GRPC,
+    GRPC_TLS,
+    WAY_GRPC,
+    AGENT,
+    WAY_AGENT,
     EXEC,
 ];
 
@@ -145,6 +169,92 @@ const HTTPS_AT: &[Key] = check! { "https":
 };
 const HTTPS_TLS: &[Key] = tls!("https", ".tls");
 const TLS_OPTIONS: &[Key] = tls!("tls", "");
+
+const WAY_ICMP: &[Key] = way!("icmp");
+const WAY_UDP: &[Key] = way!("udp");
+const WAY_DNS: &[Key] = way!("dns");
+const WAY_REDIS: &[Key] = way!("redis");
+const WAY_MEMCACHED: &[Key] = way!("memcached");
+const WAY_MYSQL: &[Key] = way!("mysql");
+const WAY_POSTGRES: &[Key] = way!("postgres");
+const WAY_SMTP: &[Key] = way!("smtp");
+const WAY_GRPC: &[Key] = way!("grpc");
+const WAY_AGENT: &[Key] = way!("agent");
+
+const ICMP: &[Key] = check! { "icmp":
+    "" "mapping", default "", range "", "Sends an echo request (ping) and waits for its reply. `port` means nothing to it.", source "RFC 792, RFC 4443; keepalived: `PING_CHECK`";
+};
+
+const UDP: &[Key] = check! { "udp":
+    "" "mapping", default "", range "", "Sends a datagram; a reply, or a refusal by ICMP, decides.", source "keepalived: `UDP_CHECK`";
+    ".send" "text or mapping", default "an empty datagram", range "at most 4096 bytes", "What is sent.", source "keepalived: `payload`";
+    ".send.hex" "text", default "required in the mapping", range "pairs of hexadecimal digits", "The bytes in hexadecimal digits.", source "";
+    ".expect" "text or mapping", default "any reply passes", range "at most 4096 bytes", "Text that has to be in the first reply.", source "keepalived: `require_reply`";
+    ".expect.regex" "text", default "", range "", "A regular expression that has to match the reply.", source "the crate `regex`";
+    ".expect.hex" "text", default "", range "pairs of hexadecimal digits", "Bytes that have to be in the reply.", source "";
+    ".reply" "boolean", default "`true` with `expect`, otherwise `false`", range "", "Whether silence until the timeout fails. Without it only a refusal does.", source "keepalived: `require_reply`";
+};
+
+const DNS: &[Key] = check! { "dns":
+    "" "mapping", default "", range "", "Asks a question of the DNS.", source "RFC 1035; keepalived: `DNS_CHECK`";
+    ".name" "text", default "the root", range "a name of at most 253 characters", "What is asked for.", source "keepalived: `name`";
+    ".type" "word", default "`SOA`", range "A AAAA CAA CNAME DNSKEY DS HTTPS MX NAPTR NS PTR RRSIG SOA SRV SVCB TLSA TXT", "The type of record that is asked for.", source "keepalived: `type`";
+    ".transport" "word", default "`udp`", range "`udp`, `tcp`", "How it is asked.", source "RFC 7766";
+    ".rcode" "word or list", default "`noerror`", range "`noerror`, `formerr`, `servfail`, `nxdomain`, `notimp`, `refused`, `notauth`", "The response codes that pass.", source "RFC 1035 §4.1.1";
+    ".answer" "text or list", default "any answer passes", range "at most 64; of A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT", "Values that all have to be in the answer, as zone files have them.", source "RFC 1035 §5.1";
+};
+
+const REDIS: &[Key] = check! { "redis":
+    "" "mapping", default "", range "", "Sends PING to Redis, and ROLE where a role is expected.", source "HAProxy: `option redis-check`";
+    ".user" "text", default "Redis's default user", range "1 to 255 bytes", "Who logs in.", source "Redis: AUTH";
+    ".password_file" "path", default "nobody logs in", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be.", source "Redis: ROLE";
+    ".tls" "mapping", default "no TLS", range "", "TLS from the first byte on.", source "RFC 8446";
+};
+const REDIS_TLS: &[Key] = tls!("redis", ".tls");
+
+const MEMCACHED: &[Key] = check! { "memcached":
+    "" "mapping", default "", range "", "Asks memcached for its version.", source "memcached: `protocol.txt`";
+};
+
+const MYSQL: &[Key] = check! { "mysql":
+    "" "mapping", default "", range "", "Reads the greeting of MySQL or MariaDB; with a user it logs in.", source "HAProxy: `option mysql-check`";
+    ".user" "text", default "nobody logs in", range "1 to 255 bytes", "Who logs in.", source "";
+    ".password_file" "path", default "an empty password", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be: `primary` has `read_only` off. Needs `user`.", source "MySQL: `read_only`";
+    ".max_lag" "duration", default "not asked", range "1s to 24h", "How far its replication may be behind; one that stands fails. Needs `user`.", source "MySQL: SHOW REPLICA STATUS";
+};
+
+const POSTGRES: &[Key] = check! { "postgres":
+    "" "mapping", default "", range "", "Asks PostgreSQL whether it takes connections; with a user it logs in.", source "HAProxy: `option pgsql-check`; pg_isready";
+    ".user" "text", default "nobody logs in", range "1 to 255 bytes", "Who logs in.", source "";
+    ".password_file" "path", default "no password", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".database" "text", default "the user's name", range "1 to 255 bytes", "The database that is logged in to. Needs `user`.", source "";
+    ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be: a `replica` is in recovery. Needs `user`.", source "PostgreSQL: pg_is_in_recovery()";
+    ".tls" "mapping", default "no TLS", range "", "TLS, asked for by an SSLRequest.", source "PostgreSQL: protocol, SSL Session Encryption";
+};
+const POSTGRES_TLS: &[Key] = tls!("postgres", ".tls");
+
+const SMTP: &[Key] = check! { "smtp":
+    "" "mapping", default "", range "", "Greeting, EHLO, QUIT.", source "RFC 5321; keepalived: `SMTP_CHECK`";
+    ".hello" "text", default "`localhost`", range "a host name", "The name that is said in EHLO.", source "keepalived: `helo_name`";
+    ".starttls" "mapping", default "no TLS", range "", "TLS by STARTTLS, and EHLO again under it.", source "RFC 3207";
+};
+const SMTP_TLS: &[Key] = tls!("smtp", ".starttls");
+
+const GRPC: &[Key] = check! { "grpc":
+    "" "mapping", default "", range "", "Asks gRPC's health service.", source "grpc.health.v1";
+    ".service" "text", default "the server as a whole", range "1 to 255 bytes", "The service that is asked about.", source "grpc.health.v1";
+    ".host" "text", default "the server's address and port", range "1 to 255 visible ASCII characters", "The `:authority` of the request.", source "RFC 9113 §8.3.1";
+    ".tls" "mapping", default "no TLS", range "", "TLS from the first byte on.", source "RFC 8446";
+};
+const GRPC_TLS: &[Key] = tls!("grpc", ".tls");
+
+const AGENT: &[Key] = check! { "agent":
+    "" "mapping", default "", range "", "Asks an agent on the server that speaks HAProxy's agent-check text. `port` is required.", source "HAProxy: `agent-check`";
+    ".send" "text or mapping", default "nothing", range "at most 4096 bytes", "What is sent to the agent.", source "HAProxy: `agent-send`";
+    ".send.hex" "text", default "required in the mapping", range "pairs of hexadecimal digits", "The bytes in hexadecimal digits.", source "";
+};
 
 const EXEC: &[Key] = check! { "exec":
     "" "mapping", default "", range "",

@@ -486,6 +486,31 @@ const SERVICES: &[Case] = &[
         "vrrp: {instances: {edge: {interface: eth0, vrid: 51, addresses: [192.0.2.10/24]}}}\nservices: {web: {listen: tcp 192.0.2.20:80, forward: nat}}\n",
     ),
     (
+        "HF0331",
+        "name and values of the DNS",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {dns: {name: a..b, type: CAA, answer: x}}}}\n",
+    ),
+    (
+        "HF0203",
+        "user of a login",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{mysql: {max_lag: 10s}}, {postgres: {role: replica}}, {redis: {user: a}}]}}\n",
+    ),
+    (
+        "HF0203",
+        "port of an agent",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {agent: {}}}}\n",
+    ),
+    (
+        "HF0204",
+        "reply of UDP",
+        "services: {web: {listen: udp 192.0.2.10:80, forward: nat, check: {udp: {expect: a, reply: false}}}}\n",
+    ),
+    (
+        "HF0206",
+        "role",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {redis: {role: master}}}}\n",
+    ),
+    (
         "HF0530",
         "source and address",
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {tcp: {source: 10.0.0.1, address: 'fe80::1'}}}}\n",

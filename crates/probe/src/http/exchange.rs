@@ -72,13 +72,15 @@ async fn driven<T>(
     connection: impl Future<Output = hyper::Result<()>>,
     talk: impl Future<Output = Result<T, Broken>>,
 ) -> Result<T, Broken> {
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Box::pin(connection);
     let mut talk = std::pin::pin!(talk);
     let ended = tokio::select! {
         biased;
         said = &mut talk => return said,
         ended = &mut connection => ended,
     };
+    // A request that it has not taken yet is given back only when it is gone.
+    drop(connection);
     match (talk.await, ended) {
         (Err(Broken::Closed), Err(error)) => Err(broken(&error)),
         (said, _) => said,
@@ -86,7 +88,7 @@ async fn driven<T>(
 }
 
 /// Why there was no answer, or none of HTTP.
-pub(super) fn broken(error: &hyper::Error) -> Broken {
+pub(crate) fn broken(error: &hyper::Error) -> Broken {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {

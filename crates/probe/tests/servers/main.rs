@@ -2,7 +2,12 @@
 //! its own and without privileges, and ended by its process id.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod caches;
+mod databases;
+mod mail;
+mod names;
 mod nginx;
+mod rpc;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

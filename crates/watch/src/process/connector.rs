@@ -12,7 +12,7 @@ use nix::sys::socket::{MsgFlags, NetlinkAddr, bind, recvfrom, sendto, setsockopt
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout;
 
-use crate::readable::Readable;
+use holdfast_probe::Readable;
 
 /// AF_NETLINK of linux/socket.h.
 const AF_NETLINK: i32 = 16;

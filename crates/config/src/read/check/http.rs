@@ -76,7 +76,7 @@ fn path<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
     sent(reader, &cursor.path, path, fits, "a request's path", help)
 }
 
-fn host<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
+pub(super) fn host<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
     let host = reader.text(cursor)?;
     let fits = (1..=255).contains(&host.len())
         && visible(host)

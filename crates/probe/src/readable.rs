@@ -8,7 +8,7 @@ use tokio::io::unix::AsyncFd;
 
 /// Something with a descriptor of its own that never blocks, and the wait until it is readable.
 #[derive(Debug)]
-pub(crate) struct Readable<T: AsFd>(AsyncFd<Owner<T>>);
+pub struct Readable<T: AsFd>(AsyncFd<Owner<T>>);
 
 #[derive(Debug)]
 struct Owner<T>(T);
@@ -22,8 +22,9 @@ impl<T: AsFd> AsRawFd for Owner<T> {
 impl<T: AsFd> Readable<T> {
     /// Gives `owner` to tokio. Needs its runtime.
     ///
-    /// Errors: the reactor has no place for the descriptor.
-    pub(crate) fn new(owner: T) -> io::Result<Self> {
+    /// # Errors
+    /// The reactor has no place for the descriptor.
+    pub fn new(owner: T) -> io::Result<Self> {
         #[expect(
             deprecated,
             reason = "its successor is unsafe, which belongs in crates/net alone; what it asks for holds: `owner` has its \
@@ -33,14 +34,15 @@ impl<T: AsFd> Readable<T> {
     }
 
     /// What is read from.
-    pub(crate) fn get(&self) -> &T {
+    pub fn get(&self) -> &T {
         &self.0.get_ref().0
     }
 
     /// Waits until there is something, and reads it with `read`, which says `WouldBlock` when there is nothing.
     ///
-    /// Errors: those of `read`, and what the reactor says when the daemon is stopping.
-    pub(crate) async fn read<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+    /// # Errors
+    /// Those of `read`, and what the reactor says when the daemon is stopping.
+    pub async fn read<R>(&self, mut read: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         loop {
             let mut ready = self.0.readable().await?;
             match ready.try_io(|owner| read(&owner.get_ref().0)) {
@@ -53,11 +55,9 @@ impl<T: AsFd> Readable<T> {
 
     /// Waits until there is something, and has `follow` read all of it; it says, too, whether it has left something.
     ///
-    /// Errors: what the reactor says when the daemon is stopping.
-    pub(crate) async fn follow<R>(
-        &mut self,
-        follow: impl FnOnce(&mut T) -> (R, bool),
-    ) -> io::Result<R> {
+    /// # Errors
+    /// What the reactor says when the daemon is stopping.
+    pub async fn follow<R>(&mut self, follow: impl FnOnce(&mut T) -> (R, bool)) -> io::Result<R> {
         let mut ready = self.0.readable_mut().await?;
         let (result, more) = follow(&mut ready.get_inner_mut().0);
         if !more {

@@ -1,0 +1,67 @@
+//! The beginning of a conversation, with TLS or without, and passwords.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use holdfast_config::Tls;
+
+use crate::deadline::Deadline;
+use crate::finding::{Finding, describe};
+use crate::place::Place;
+use crate::talk::{Broken, Talk};
+use crate::tls::{self, Offer};
+
+/// A file with a password has at most so many bytes.
+const PASSWORD_LIMIT: u64 = 1024;
+
+/// Connects, makes a handshake where TLS is asked for, and gives the conversation and what there is to say of the certificate.
+///
+/// # Errors
+/// What the run found instead.
+pub(crate) async fn opened(
+    place: &Place<'_>,
+    options: Option<&Tls>,
+    deadline: Deadline,
+) -> Result<(Talk, String), Finding> {
+    let stream = place.connect(deadline).await?;
+    match options {
+        None => Ok((Talk::over(stream), String::new())),
+        Some(options) => {
+            let secured =
+                tls::secure(stream, place, options, None, Offer::Nothing, deadline).await?;
+            Ok((Talk::over(secured.stream), secured.note))
+        }
+    }
+}
+
+/// The password in the file at `path`: its first line. It is read at each run, so that a new one needs no restart.
+///
+/// # Errors
+/// It can't be read: that is ours.
+pub(crate) async fn password(path: &Path) -> Result<Vec<u8>, Broken> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        let read = File::open(&path)
+            .and_then(|file| file.take(PASSWORD_LIMIT + 1).read_to_end(&mut bytes));
+        match read {
+            Err(error) => {
+                Err(format!("read the password in {}: {}", path.display(), describe(&error)))
+            }
+            Ok(_) if bytes.len() as u64 > PASSWORD_LIMIT => {
+                Err(format!("{} has more than {PASSWORD_LIMIT} bytes: no password", path.display()))
+            }
+            Ok(_) => {
+                let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if line.is_empty() || line.contains(&0) {
+                    return Err(format!("{} has no password in its first line", path.display()));
+                }
+                Ok(line.to_vec())
+            }
+        }
+    });
+    let read = read.await.map_err(|_stopping| Broken::Ours("the daemon is stopping".to_owned()))?;
+    read.map_err(Broken::Ours)
+}

@@ -64,14 +64,31 @@ async fn hundreds_of_runs_leave_nothing_behind() {
         let command = command.iter().map(ToString::to_string).collect();
         Probe::Exec(Exec::new(command, "nobody", "web", "web1", address))
     };
-    let probes = [probe("{tcp: {}}", address), probe("{http: {}}", address), exec(&["/bin/true"])];
+    let probes = [
+        probe("{tcp: {}}", address),
+        probe("{tcp: {send: x, expect: 200 OK}}", address),
+        probe("{http: {}}", address),
+        probe("{http: {path: [/a, /b]}}", address),
+        probe("{icmp: {}}", address),
+        exec(&["/bin/true"]),
+    ];
+    // These fail: what they ask for is not spoken there.
+    let failing =
+        ["tls", "https", "redis", "memcached", "mysql", "postgres", "smtp", "grpc", "dns", "udp"];
+    let failing = failing.map(|kind| probe(&format!("{{{kind}: {{}}}}"), address));
     let hanging = exec(&["/bin/sleep", "1000"]);
     // What the runtime sets up once is set up by then.
     round(&probes, &hanging, Duration::from_millis(20)).await;
+    for probe in &failing {
+        drop(probe.run(Duration::from_millis(200)).await);
+    }
     settle(usize::MAX).await;
     let before = descriptors();
     for short in (1..=5).cycle().take(50) {
         round(&probes, &hanging, Duration::from_millis(short)).await;
+        for probe in &failing {
+            drop(probe.run(Duration::from_millis(short)).await);
+        }
     }
     settle(before).await;
     server.abort();

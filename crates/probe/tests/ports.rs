@@ -1,33 +1,27 @@
 //! The TCP check where local ports are few: a network namespace of a thread's own, with one port to connect from.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/namespace.rs"]
+mod namespace;
 mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::time::Duration;
 
 use holdfast_health::{Code, Outcome, Verdict};
-use nix::sched::{CloneFlags, unshare};
 use support::probe;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ONLY_PORT: u16 = 40_000;
 
-/// Runs `test` in a network namespace that ends with the thread.
+/// Runs `test` in a network namespace with one port to connect from.
 fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace: run this test as root");
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-        assert!(up.expect("ip (iproute2) starts").success());
+    namespace::alone(|| {
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", format!("{ONLY_PORT} {ONLY_PORT}"))
             .expect("the namespace's port range is ours");
         test();
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 fn check(address: SocketAddr) -> Outcome {

@@ -19,6 +19,14 @@ async fn without_descriptors_nothing_is_held_against_a_server() {
     let probes = [
         probe("{tcp: {}}", address),
         probe("{http: {}}", address),
+        probe("{https: {}}", address),
+        probe("{tls: {}}", address),
+        probe("{icmp: {}}", address),
+        probe("{udp: {}}", address),
+        probe("{dns: {}}", address),
+        probe("{dns: {transport: tcp}}", address),
+        probe("{redis: {}}", address),
+        probe("{grpc: {}}", address),
         Probe::Exec(Exec::new(command, "nobody", "web", "web1", address)),
     ];
     // Once with descriptors: what the runtime sets up only once is set up by then.

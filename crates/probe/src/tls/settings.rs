@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::Mutex;
 
-use crate::finding::describe;
+use crate::finding::{describe, is_own_shortage};
 
 /// So many different settings are kept; one more, and all are made anew.
 const KEPT: usize = 256;
@@ -169,6 +169,13 @@ fn authorities() -> Result<Arc<RootCertStore>, String> {
         return Ok(Arc::clone(known));
     }
     let found = rustls_native_certs::load_native_certs();
+    // A list that is short of some only because this host was short of something is not kept.
+    let short = found.errors.iter().find(|error| {
+        matches!(&error.kind, rustls_native_certs::ErrorKind::Io { inner, .. } if is_own_shortage(inner))
+    });
+    if let Some(error) = short {
+        return Err(format!("read the authorities of this host: {error}"));
+    }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! bytes ─ syntax ─► text ─ positions ─► Source (the place of every path)
-//!                     └─── raw ───────► tree ─ read ─► Document ─ rules ─► Config
+//!                              └─ raw ─► tree ─ read ─► Document ─ rules ─► Config
 //!                                                │          │
 //!                                                └─ Problems (by path) ─► Diagnostics (by place)
 //! ```
@@ -121,18 +121,10 @@ fn read_document(
         problems.push(read::empty());
         return None;
     }
-    if !syntax::scan(source, problems) || !positions::index(source, problems) {
+    let root = syntax::scan(source, problems).then(|| positions::index(source, problems)).flatten();
+    let Some(root) = root else {
         source.hide_lines();
         return None;
-    }
-    let root = match serde_yaml::from_str::<raw::Node>(source.text()) {
-        Ok(root) => root,
-        // The index read it and the other parser did not: the two differ in some corner of YAML.
-        Err(error) => {
-            let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-            problems.push(syntax::explain(source, line, column, &error.to_string()));
-            return None;
-        }
     };
     let mut reader = Reader::new(source, std::mem::take(problems));
     let document = read::document(&mut reader, &root, &environment.node);

@@ -1,4 +1,4 @@
-//! Where every key and value of the document is, from the parser's events, and the refusal of what this configuration does
+//! What the document says and where every key and value of it is, from the parser's events, and the refusal of what this configuration does
 //! not use of YAML: duplicate keys, several documents, anchors and aliases, tags, keys that aren't words, deep nesting.
 //!
 //! No meaning is given to any key here. The stack of open collections is bounded by [`MAX_DEPTH`], so that no text makes
@@ -12,6 +12,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
 use crate::path::Path;
+use crate::raw::Node;
 use crate::source::{Place, Source, Span, Style};
 use crate::{secret, syntax};
 
@@ -31,8 +32,15 @@ struct Frame<'a> {
 }
 
 enum Content<'a> {
-    Mapping { seen: BTreeMap<Cow<'a, str>, Extent>, key: Option<(Cow<'a, str>, Extent)> },
-    List { next: usize },
+    Mapping {
+        entries: Vec<(String, Node)>,
+        seen: BTreeMap<Cow<'a, str>, Extent>,
+        key: Option<(Cow<'a, str>, Extent)>,
+    },
+    List {
+        items: Vec<Node>,
+        next: usize,
+    },
 }
 
 enum Step<'a> {
@@ -49,12 +57,12 @@ enum Wanted {
     Deferred,
 }
 
-/// Looks at the structure of `source` and fills in its places, but for those below [`DEFERRED`]. Answers whether it could be read to
-/// the end; when not, a problem says why.
-pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
+/// Looks at the structure of `source` and fills in its places, but for those below [`DEFERRED`]. Answers what it says; nothing where it
+/// could not be read to the end, and a problem says why.
+pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> Option<Node> {
     let mut indexer = Indexer::new(source, Wanted::First);
     let read = indexer.run();
-    let Indexer { places, secrets, problems: found, .. } = indexer;
+    let Indexer { places, secrets, problems: found, root, .. } = indexer;
     problems.extend(found);
     let byte = |source: &Source, at: Marker| source.span(at.line(), at.col() + 1, 0).start;
     for extent in secrets {
@@ -62,10 +70,10 @@ pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> bool {
     }
     source.set_places(places);
     match read {
-        Ok(()) => true,
+        Ok(()) => Some(root),
         Err(problem) => {
             problems.push(*problem);
-            false
+            None
         }
     }
 }
@@ -84,6 +92,8 @@ struct Indexer<'a> {
     /// Where passwords are.
     secrets: Vec<Extent>,
     stack: Vec<Frame<'a>>,
+    /// What the document says, once it has been read.
+    root: Node,
     documents: usize,
     problems: Vec<Problem>,
 }
@@ -96,6 +106,7 @@ impl<'a> Indexer<'a> {
             places: BTreeMap::new(),
             secrets: vec![],
             stack: vec![],
+            root: Node::Null,
             documents: 0,
             problems: vec![],
         }
@@ -148,13 +159,22 @@ impl<'a> Indexer<'a> {
                 };
                 self.scalar(text, style, extent)
             }
-            Event::SequenceStart(_, None) => self.collection(extent, Content::List { next: 0 }),
+            Event::SequenceStart(_, None) => {
+                self.collection(extent, Content::List { items: vec![], next: 0 })
+            }
             Event::MappingStart(_, None) => {
-                let content = Content::Mapping { seen: BTreeMap::new(), key: None };
+                let content =
+                    Content::Mapping { entries: vec![], seen: BTreeMap::new(), key: None };
                 self.collection(extent, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                self.stack.pop();
+                if let Some(Frame { step, content, .. }) = self.stack.pop() {
+                    let node = match content {
+                        Content::Mapping { entries, .. } => Node::Mapping(entries),
+                        Content::List { items, .. } => Node::List(items),
+                    };
+                    self.put(step, node);
+                }
                 Ok(())
             }
         }
@@ -178,7 +198,7 @@ impl<'a> Indexer<'a> {
         style: Style,
         extent: Extent,
     ) -> Result<(), Box<Problem>> {
-        if let Some(Frame { content: Content::Mapping { seen, key: key @ None }, .. }) =
+        if let Some(Frame { content: Content::Mapping { seen, key: key @ None, .. }, .. }) =
             self.stack.last_mut()
         {
             if text == "<<" && style == Style::Plain {
@@ -200,7 +220,15 @@ impl<'a> Indexer<'a> {
         if self.is_secret(step.as_ref()) {
             self.secrets.push(extent);
         }
-        self.note(step.as_ref(), key, extent, Some((text, style)));
+        match self.wanted {
+            Wanted::First => {
+                self.note(step.as_ref(), key, extent, || Some((text.clone().into_owned(), style)));
+                self.put(step, Node::scalar(text, style));
+            }
+            Wanted::Deferred => {
+                self.note(step.as_ref(), key, extent, || Some((text.into_owned(), style)));
+            }
+        }
         Ok(())
     }
 
@@ -213,10 +241,23 @@ impl<'a> Indexer<'a> {
             return Err(Box::new(problem));
         }
         let (step, key) = self.step(extent)?;
-        self.note(step.as_ref(), key, extent, None);
+        self.note(step.as_ref(), key, extent, || None);
         let secret = self.is_secret(step.as_ref());
         self.stack.push(Frame { step, secret, content });
         Ok(())
+    }
+
+    /// Puts a value into the innermost collection; without one it is the document.
+    fn put(&mut self, step: Option<Step<'a>>, node: Node) {
+        match self.stack.last_mut().map(|frame| &mut frame.content) {
+            None => self.root = node,
+            Some(Content::List { items, .. }) => items.push(node),
+            Some(Content::Mapping { entries, .. }) => {
+                if let Some(Step::Key(key)) = step {
+                    entries.push((key.into_owned(), node));
+                }
+            }
+        }
     }
 
     /// Whether the value at `step` of the innermost collection is never shown.
@@ -231,7 +272,7 @@ impl<'a> Indexer<'a> {
         step: Option<&Step<'a>>,
         key: Option<Extent>,
         extent: Extent,
-        scalar: Option<(Cow<'a, str>, Style)>,
+        scalar: impl FnOnce() -> Option<(String, Style)>,
     ) {
         let top = self.stack.get(1).map_or(step, |frame| frame.step.as_ref());
         let below = matches!(top, Some(Step::Key(name)) if name == DEFERRED);
@@ -241,7 +282,7 @@ impl<'a> Indexer<'a> {
         let place = Place {
             key: key.map(|key| self.span(key)),
             value: self.span(extent),
-            scalar: scalar.map(|(text, style)| (text.into_owned(), style)),
+            scalar: scalar(),
         };
         self.places.entry(self.path(step)).or_insert(place);
     }
@@ -259,7 +300,7 @@ impl<'a> Indexer<'a> {
     fn step(&mut self, extent: Extent) -> Result<(Option<Step<'a>>, Option<Extent>), Box<Problem>> {
         let Some(frame) = self.stack.last_mut() else { return Ok((None, None)) };
         match &mut frame.content {
-            Content::List { next } => {
+            Content::List { next, .. } => {
                 let item = *next;
                 *next += 1;
                 Ok((Some(Step::Item(item)), None))

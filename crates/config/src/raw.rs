@@ -1,13 +1,17 @@
 //! The document as YAML has it, before any key has a meaning: scalars resolved, nothing checked.
 //!
 //! A tree of our own instead of `serde_yaml::Value` because that one refuses a document with a duplicate key whole, and
-//! its other problems would go unreported. Of a key that appears twice the first value is read; the duplicate is reported
-//! by [`crate::positions`].
+//! its other problems would go unreported; and because it is put together by [`crate::positions`] from the events by which that
+//! looks at the structure, so that a file is read once. Of a key that appears twice the first value is read; the duplicate is
+//! reported there.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Visitor};
+
+use crate::source::Style;
 
 /// A YAML value.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,19 +46,55 @@ impl Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+impl Node {
+    /// The value of a scalar that is written so.
+    ///
+    /// What a plain one means is `serde_yaml`'s decision (YAML 1.2's core schema), which is asked where it could be anything but text: a
+    /// file of ten thousand real servers has as many addresses, and none of them is a number.
+    pub(crate) fn scalar(text: Cow<'_, str>, style: Style) -> Self {
+        if style == Style::Quoted || is_surely_text(&text) {
+            return Self::Text(text.into_owned());
+        }
+        if let Some(number) = plain_number(&text) {
+            return Self::Integer(number);
+        }
+        serde_yaml::from_str(&text).unwrap_or_else(|_not_a_document| Self::Text(text.into_owned()))
     }
 }
 
-struct NodeVisitor;
+/// Whether a plain scalar can be neither nothing nor a number nor true nor false: it begins with a letter that none of their words has,
+/// or it has a character that none of them has, such as the colon of an address and a port.
+fn is_surely_text(text: &str) -> bool {
+    let Some(first) = text.chars().next() else { return false };
+    let word = first.is_ascii_alphabetic() && !matches!(first, 'n' | 'N' | 't' | 'T' | 'f' | 'F');
+    let foreign = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.' | '~' | '_');
+    word || text.contains(foreign)
+        // An IPv4 address; a document's marks, which would not be read as scalars by themselves.
+        || text.matches('.').count() > 1
+        || text.starts_with("--")
+}
 
-impl<'de> Visitor<'de> for NodeVisitor {
+/// A whole number as it is mostly written: decimal, without a sign and zeros before it.
+fn plain_number(text: &str) -> Option<i128> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let usual = digits && (1..=18).contains(&text.len()) && (text == "0" || !text.starts_with('0'));
+    usual.then(|| text.parse().ok()).flatten()
+}
+
+/// Scalars only: lists and mappings are put together by [`crate::positions`].
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
+        f.write_str("a YAML scalar")
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
@@ -97,30 +137,75 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
         Ok(Node::Text(value.to_owned()))
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
-        let mut mapping = Vec::new();
-        while let Some(entry) = entries.next_entry::<String, Node>()? {
-            mapping.push(entry);
-        }
-        Ok(Node::Mapping(mapping))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::diagnostic::Problems;
+    use crate::positions;
+    use crate::source::Source;
 
     fn read(text: &str) -> Node {
-        serde_yaml::from_str(text).unwrap()
+        let mut problems = Problems::default();
+        let mut source = Source::new("f", text.to_owned());
+        positions::index(&mut source, &mut problems).unwrap()
+    }
+
+    fn plain(text: &str) -> Node {
+        Node::scalar(text.into(), Style::Plain)
+    }
+
+    proptest! {
+        /// The short cuts say what `serde_yaml` says of the same text as a mapping's value.
+        #[test]
+        fn a_plain_scalar_means_what_serde_yaml_says(
+            text in "[0-9a-fxoXOinNtTfFrRuUeEaAlLsS_~.+:/-]{1,12}",
+        ) {
+            if let Ok(Some(value)) = serde_yaml::from_str::<Held>(&format!("k: {text}")).map(|held| held.k) {
+                prop_assert_eq!(plain(&text), value);
+            }
+        }
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Held {
+        k: Option<Node>,
+    }
+
+    #[test]
+    fn words_and_numbers_are_told_from_text() {
+        for nothing in ["", "~", "null", "Null", "NULL"] {
+            assert_eq!(plain(nothing), Node::Null, "{nothing:?}");
+        }
+        for (text, value) in [("true", true), ("True", true), ("FALSE", false)] {
+            assert_eq!(plain(text), Node::Bool(value));
+        }
+        for (text, value) in
+            [("0", 0), ("42", 42), ("-7", -7), ("+7", 7), ("0x1f", 31), ("0o17", 15)]
+        {
+            assert_eq!(plain(text), Node::Integer(value), "{text}");
+        }
+        for text in ["1.5", ".inf", "-.inf", "1e3"] {
+            assert_eq!(plain(text), Node::Float, "{text}");
+        }
+        for text in [
+            "tcp 10.0.0.1:80",
+            "10.0.0.1:80",
+            "10.0.0.1",
+            "250ms",
+            "yes",
+            "007",
+            "nat",
+            "-",
+            "---",
+            "...",
+        ] {
+            assert_eq!(plain(text), Node::Text(text.to_owned()), "{text}");
+        }
+        assert_eq!(Node::scalar("42".into(), Style::Quoted), Node::Text("42".to_owned()));
     }
 
     #[test]
@@ -138,6 +223,6 @@ mod tests {
 
     #[test]
     fn a_number_beyond_every_integer_is_a_float() {
-        assert_eq!(read("99999999999999999999999999999999999999999999"), Node::Float);
+        assert_eq!(plain("99999999999999999999999999999999999999999999"), Node::Float);
     }
 }

@@ -36,6 +36,18 @@ done
 kill $!
 wait $!
 echo "status $?"
+
+echo "== ipvsadm"
+mkdir ours
+ln -s "$holdfast" ours/ipvsadm
+mount --bind /bin/false /sbin/modprobe
+for words in "" -L -h -v --nosuch "-A -t 10.0.0.1:80"; do
+    theirs=0 mine=0
+    PATH=/usr/sbin ipvsadm $words >out 2>&1 || theirs=$?
+    PATH=/run/test/ours ipvsadm $words >out2 2>&1 || mine=$?
+    /usr/bin/cmp out out2 && echo "$theirs $mine"
+done
+/usr/bin/cat out2
 "#;
 
 #[test]
@@ -55,7 +67,11 @@ fn services_need_ip_vs_and_vrrp_alone_does_not() -> Result<()> {
     ensure!(outcome == Outcome::Exited(0), "{outcome:?}\n{out}\n{err}");
     let (with, without) = out.split_once("== without\n").context("both parts")?;
     assert_eq!(with, "== with services\nstatus 1\n1\n", "{err}");
+    let (without, ipvsadm) = without.split_once("== ipvsadm\n").context("the third part")?;
     assert_eq!(without, "status 0\n", "{err}");
+    let sentence = "Can't initialize ipvs: Protocol not available\n\
+                    Are you sure that IP Virtual Server is built in the kernel or as module?\n";
+    assert_eq!(ipvsadm, format!("{}{sentence}", "2 2\n".repeat(6)), "{err}");
     // One sentence: what, why, what now.
     let said: Vec<_> = err.lines().filter(|line| !line.contains("rmmod")).collect();
     assert_eq!(said.len(), 1, "{err}");

@@ -26,10 +26,13 @@ pub use self::convert::{
 };
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;
-pub use self::dump::{DumpedError, read_attributes, read_dumped_destination, read_dumped_service};
+pub use self::dump::{
+    DumpedError, each_destination_attribute, each_service_attribute, read_attributes,
+    read_dumped_destination, read_dumped_service,
+};
 pub use self::message::{IpvsAttr, IpvsMessage};
 pub use self::read::{
     UnreadableError, read_daemon, read_destination, read_info, read_service, read_timeouts,
 };
 pub use self::service::ServiceAttr;
-pub use self::stats::{Count, Counts, StatsAttr};
+pub use self::stats::{Count, StatsAttr, fold_stats};

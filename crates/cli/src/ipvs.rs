@@ -99,9 +99,7 @@ fn dispatch(
     })?;
     match request {
         Request::Ipvsadm => {}
-        Request::Save { numeric } => {
-            return Session::open(manner, output, streams)?.save_all(numeric, streams);
-        }
+        Request::Save => return Session::open(manner, output, streams)?.save_all(streams),
         Request::Restore(options) => return difference::restore(manner, &options, streams),
         Request::File { go_on } => return file::run(manner, go_on, streams),
     }

@@ -13,3 +13,4 @@ mod differences;
 mod program;
 mod script;
 mod table;
+mod without_root;

@@ -47,7 +47,8 @@ pub(crate) fn ipvsadm(line: &str) -> Said {
     run(IPVSADM, "ipvsadm", &words, b"")
 }
 
-fn said(mut command: Command, input: &[u8]) -> Said {
+/// Runs a command with `input` on its standard input.
+pub(crate) fn said(mut command: Command, input: &[u8]) -> Said {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::{Client, ClientError, Request};
-use crate::wire::{IpvsMessage, read_attributes};
+use crate::wire::IpvsMessage;
 
 /// What became of a list of messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,21 +24,16 @@ impl Client {
         self.send_all(messages, IpvsMessage::clone)
     }
 
-    /// The messages that answer a dump, in the kernel's order, each with the command that was asked. One that can't be decoded is left
-    /// out.
+    /// What answers a dump, in the kernel's order, the attributes of each message read by `read`.
     ///
     /// # Errors
     /// The kernel refused, or the socket failed.
-    pub fn dump_messages(
+    pub fn dump_with<T>(
         &mut self,
         message: &IpvsMessage,
-    ) -> Result<Vec<IpvsMessage>, ClientError> {
-        let command = message.command;
-        let found = self.dump(&Request::Message(command), message, |bytes| {
-            let attributes = read_attributes(bytes).ok()?;
-            Some(IpvsMessage { command, attributes })
-        })?;
-        Ok(found.into_iter().flatten().collect())
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<Vec<T>, ClientError> {
+        self.dump(&Request::Message(message.command), message, read)
     }
 
     /// The messages that answer a question.

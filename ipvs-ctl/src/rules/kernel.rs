@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::{Counters, Protocol};
-use crate::wire::{Counts, DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr};
+use crate::wire::{
+    DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr, each_destination_attribute,
+    each_service_attribute, fold_stats, read_attributes,
+};
 
 /// AF_INET6. Everything else counts as AF_INET, as in ipvsadm.
 const AF_INET6: u16 = 10;
@@ -36,32 +39,42 @@ pub struct KernelService {
 }
 
 impl KernelService {
-    /// Reads an answer to a query for services; `None` when it holds none.
+    /// Reads an answer to a query for services; `None` when it holds none. Of counters those that come last hold: the kernel sends those
+    /// of 64 bits behind those of 32.
     pub fn read(message: &IpvsMessage) -> Option<Self> {
         let attributes = message.attributes.iter().find_map(|attribute| {
             if let IpvsAttr::Service(nest) = attribute { Some(nest) } else { None }
         })?;
         let mut found = Self::default();
-        let mut counts = Counts::default();
         for attribute in attributes {
-            match attribute {
-                ServiceAttr::Family(value) => found.family = *value,
-                ServiceAttr::Protocol(value) => found.protocol = *value,
-                ServiceAttr::Address(value) => found.address = *value,
-                ServiceAttr::Port(value) => found.port = *value,
-                ServiceAttr::Fwmark(value) => found.mark = *value,
-                ServiceAttr::Scheduler(name) => found.scheduler.clone_from(name),
-                ServiceAttr::Flags { flags, mask } => found.flags = flags & mask,
-                ServiceAttr::Timeout(value) => found.timeout_s = *value,
-                ServiceAttr::Netmask(value) => found.netmask = *value,
-                ServiceAttr::PersistenceEngine(name) => found.engine.clone_from(name),
-                ServiceAttr::Stats(stats) => counts.narrow(stats),
-                ServiceAttr::Stats64(stats) => counts.wide(stats),
-                ServiceAttr::Other(_) => {}
-            }
+            found.take(attribute);
         }
-        found.counters = counts.counters();
         Some(found)
+    }
+
+    /// Reads the attributes of a message of a dump, with the counters; `None` when it holds no service.
+    pub fn read_dumped(bytes: &[u8]) -> Option<Self> {
+        let mut found = Self::default();
+        found.counters = each_service_attribute(bytes, |attribute| found.take(&attribute)).ok()?;
+        Some(found)
+    }
+
+    fn take(&mut self, attribute: &ServiceAttr) {
+        match attribute {
+            ServiceAttr::Family(value) => self.family = *value,
+            ServiceAttr::Protocol(value) => self.protocol = *value,
+            ServiceAttr::Address(value) => self.address = *value,
+            ServiceAttr::Port(value) => self.port = *value,
+            ServiceAttr::Fwmark(value) => self.mark = *value,
+            ServiceAttr::Scheduler(name) => self.scheduler.clone_from(name),
+            ServiceAttr::Flags { flags, mask } => self.flags = flags & mask,
+            ServiceAttr::Timeout(value) => self.timeout_s = *value,
+            ServiceAttr::Netmask(value) => self.netmask = *value,
+            ServiceAttr::PersistenceEngine(name) => self.engine.clone_from(name),
+            ServiceAttr::Stats(stats) => fold_stats(&mut self.counters, stats),
+            ServiceAttr::Stats64(stats) => fold_stats(&mut self.counters, stats),
+            ServiceAttr::Other(_) => {}
+        }
     }
 
     /// Whether its addresses are IPv6's.
@@ -137,29 +150,39 @@ impl KernelDestination {
             if let IpvsAttr::Destination(nest) = attribute { Some(nest) } else { None }
         })?;
         let mut found = Self { family, ..Self::default() };
-        let mut counts = Counts::default();
         for attribute in attributes {
-            match attribute {
-                DestinationAttr::Family(value) => found.family = *value,
-                DestinationAttr::Address(value) => found.address = *value,
-                DestinationAttr::Port(value) => found.port = *value,
-                DestinationAttr::Forwarding(value) => found.method = *value,
-                DestinationAttr::Weight(value) => found.weight = *value,
-                DestinationAttr::TunnelType(value) => found.tunnel_type = *value,
-                DestinationAttr::TunnelPort(value) => found.tunnel_port = *value,
-                DestinationAttr::TunnelFlags(value) => found.tunnel_flags = *value,
-                DestinationAttr::UpperThreshold(value) => found.upper_threshold = *value,
-                DestinationAttr::LowerThreshold(value) => found.lower_threshold = *value,
-                DestinationAttr::ActiveConnections(value) => found.active = *value,
-                DestinationAttr::InactiveConnections(value) => found.inactive = *value,
-                DestinationAttr::PersistentConnections(value) => found.persistent = *value,
-                DestinationAttr::Stats(stats) => counts.narrow(stats),
-                DestinationAttr::Stats64(stats) => counts.wide(stats),
-                DestinationAttr::Other(_) => {}
-            }
+            found.take(attribute);
         }
-        found.counters = counts.counters();
         Some(found)
+    }
+
+    /// Reads the attributes of a message of a dump, with the counters; `None` when it holds no destination. The service is of `family`.
+    pub fn read_dumped(bytes: &[u8], family: u16) -> Option<Self> {
+        let mut found = Self { family, ..Self::default() };
+        found.counters =
+            each_destination_attribute(bytes, |attribute| found.take(&attribute)).ok()?;
+        Some(found)
+    }
+
+    fn take(&mut self, attribute: &DestinationAttr) {
+        match attribute {
+            DestinationAttr::Family(value) => self.family = *value,
+            DestinationAttr::Address(value) => self.address = *value,
+            DestinationAttr::Port(value) => self.port = *value,
+            DestinationAttr::Forwarding(value) => self.method = *value,
+            DestinationAttr::Weight(value) => self.weight = *value,
+            DestinationAttr::TunnelType(value) => self.tunnel_type = *value,
+            DestinationAttr::TunnelPort(value) => self.tunnel_port = *value,
+            DestinationAttr::TunnelFlags(value) => self.tunnel_flags = *value,
+            DestinationAttr::UpperThreshold(value) => self.upper_threshold = *value,
+            DestinationAttr::LowerThreshold(value) => self.lower_threshold = *value,
+            DestinationAttr::ActiveConnections(value) => self.active = *value,
+            DestinationAttr::InactiveConnections(value) => self.inactive = *value,
+            DestinationAttr::PersistentConnections(value) => self.persistent = *value,
+            DestinationAttr::Stats(stats) => fold_stats(&mut self.counters, stats),
+            DestinationAttr::Stats64(stats) => fold_stats(&mut self.counters, stats),
+            DestinationAttr::Other(_) => {}
+        }
     }
 
     /// Whether its address is IPv6's.
@@ -193,9 +216,18 @@ pub struct KernelDaemon {
 }
 
 impl KernelDaemon {
-    /// Reads an answer to a dump of the sync daemons; `None` when it holds none.
+    /// Reads the attributes of a message of a dump; `None` when it holds no sync daemon.
+    pub fn read_dumped(bytes: &[u8]) -> Option<Self> {
+        Self::of(&read_attributes(bytes).ok()?)
+    }
+
+    /// Reads a message about a sync daemon; `None` when it holds none.
     pub fn read(message: &IpvsMessage) -> Option<Self> {
-        let attributes = message.attributes.iter().find_map(|attribute| {
+        Self::of(&message.attributes)
+    }
+
+    fn of(attributes: &[IpvsAttr]) -> Option<Self> {
+        let attributes = attributes.iter().find_map(|attribute| {
             if let IpvsAttr::Daemon(nest) = attribute { Some(nest) } else { None }
         })?;
         let mut found = Self::default();

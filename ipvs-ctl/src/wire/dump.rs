@@ -43,24 +43,13 @@ pub fn read_attributes(bytes: &[u8]) -> Result<Vec<IpvsAttr>, DecodeError> {
 /// # Errors
 /// The bytes are no attributes, one is missing, or says what the model has no word for.
 pub fn read_dumped_service(bytes: &[u8]) -> Result<(VirtualService, Counters), DumpedError> {
-    let nest = nest(bytes, message::SERVICE)?.ok_or(DumpedError::Absent("service"))?;
     let mut attributes = Vec::with_capacity(12);
-    let mut counting = Counting::default();
-    for attribute in NlasIterator::new(nest.value()) {
-        let attribute = attribute.context("in an IPVS service")?;
-        match attribute.kind() {
-            service::STATS => counting.narrow(attribute.value())?,
-            service::STATS64 => counting.wide(attribute.value())?,
-            _other => {
-                attributes.push(ServiceAttr::parse(&attribute).context("in an IPVS service")?)
-            }
-        }
-    }
+    let counters = each_service_attribute(bytes, |attribute| attributes.push(attribute))?;
     let mut found = FoundService::default();
     for attribute in &attributes {
         found.take(attribute);
     }
-    Ok((found.service()?, counting.counters()))
+    Ok((found.service()?, counters))
 }
 
 /// Reads the destination of a message's attributes, with its counters. Its service is of the family `service_family`.
@@ -71,21 +60,51 @@ pub fn read_dumped_destination(
     bytes: &[u8],
     service_family: Family,
 ) -> Result<DestinationStatus, DumpedError> {
-    let nest = nest(bytes, message::DESTINATION)?.ok_or(DumpedError::Absent("destination"))?;
     let mut found = FoundDestination::default();
+    found.counters = each_destination_attribute(bytes, |attribute| found.take(&attribute))?;
+    Ok(found.status(service_family)?)
+}
+
+/// Hands the attributes of a message's service to `take`, but for its counters, which it answers; those of 64 bits hold.
+///
+/// # Errors
+/// The bytes are no attributes, or about something else.
+pub fn each_service_attribute(
+    bytes: &[u8],
+    mut take: impl FnMut(ServiceAttr),
+) -> Result<Counters, DumpedError> {
+    let nest = nest(bytes, message::SERVICE)?.ok_or(DumpedError::Absent("service"))?;
+    let mut counting = Counting::default();
+    for attribute in NlasIterator::new(nest.value()) {
+        let attribute = attribute.context("in an IPVS service")?;
+        match attribute.kind() {
+            service::STATS => counting.narrow(attribute.value())?,
+            service::STATS64 => counting.wide(attribute.value())?,
+            _other => take(ServiceAttr::parse(&attribute).context("in an IPVS service")?),
+        }
+    }
+    Ok(counting.counters())
+}
+
+/// Hands the attributes of a message's destination to `take`, but for its counters, which it answers; those of 64 bits hold.
+///
+/// # Errors
+/// As [`each_service_attribute`].
+pub fn each_destination_attribute(
+    bytes: &[u8],
+    mut take: impl FnMut(DestinationAttr),
+) -> Result<Counters, DumpedError> {
+    let nest = nest(bytes, message::DESTINATION)?.ok_or(DumpedError::Absent("destination"))?;
     let mut counting = Counting::default();
     for attribute in NlasIterator::new(nest.value()) {
         let attribute = attribute.context("in an IPVS destination")?;
         match attribute.kind() {
             destination::STATS => counting.narrow(attribute.value())?,
             destination::STATS64 => counting.wide(attribute.value())?,
-            _other => {
-                found.take(&DestinationAttr::parse(&attribute).context("in an IPVS destination")?);
-            }
+            _other => take(DestinationAttr::parse(&attribute).context("in an IPVS destination")?),
         }
     }
-    found.counters = counting.counters();
-    Ok(found.status(service_family)?)
+    Ok(counting.counters())
 }
 
 /// The first attribute of this kind.

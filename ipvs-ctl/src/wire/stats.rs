@@ -174,7 +174,7 @@ pub(super) fn emit_stats(stats: &[StatsAttr], buffer: &mut [u8]) {
 }
 
 /// Lays what `stats` says over `counters`.
-pub(super) fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
+pub fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
     for attribute in stats {
         let (field, count) = match attribute {
             StatsAttr::Connections(count) => (&mut counters.connections, count),
@@ -235,31 +235,4 @@ fn fold_nest(counters: &mut Counters, nest: &[u8]) -> Result<(), DecodeError> {
         }
     }
     Ok(())
-}
-
-/// Counters as their nests are read: those of 64 bits count where the kernel has them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    counters: Counters,
-    wide: bool,
-}
-
-impl Counts {
-    /// Takes the nest of 32 bits.
-    pub fn narrow(&mut self, stats: &[StatsAttr]) {
-        if !self.wide {
-            fold_stats(&mut self.counters, stats);
-        }
-    }
-
-    /// Takes the nest of 64 bits.
-    pub fn wide(&mut self, stats: &[StatsAttr]) {
-        self.wide = true;
-        fold_stats(&mut self.counters, stats);
-    }
-
-    /// What they say.
-    pub const fn counters(self) -> Counters {
-        self.counters
-    }
 }

@@ -13,10 +13,7 @@ pub(super) enum Request {
     /// A command line of ipvsadm's.
     Ipvsadm,
     /// `save --full`.
-    Save {
-        /// `-n`: numbers instead of names.
-        numeric: bool,
-    },
+    Save,
     /// `restore`.
     Restore(Restore),
     /// `-R`.
@@ -56,7 +53,7 @@ pub(super) fn read<'a>(words: &[&'a [u8]], output: Output) -> Result<Extra<'a>, 
         Some((&b"save", rest)) => {
             let (full, numeric) = save(rest)?;
             return Ok(if full {
-                Extra { request: Request::Save { numeric }, words: Vec::new(), output }
+                Extra { request: Request::Save, words: Vec::new(), output }
             } else {
                 let words: Vec<&[u8]> = if numeric { vec![b"-S", b"-n"] } else { vec![b"-S"] };
                 Extra { request: Request::Ipvsadm, words, output }
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn save_and_restore() {
         assert_eq!(parts("save -n").unwrap().1, "-S -n");
-        assert_eq!(parts("save --full").unwrap().0, Request::Save { numeric: false });
+        assert_eq!(parts("save --full -n").unwrap().0, Request::Save);
         let options = Restore { dry_run: true, go_on: true, file: Some("rules".into()) };
         assert_eq!(
             parts("restore --dry-run --continue rules").unwrap().0,

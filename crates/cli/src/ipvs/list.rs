@@ -80,9 +80,9 @@ impl Session<'_> {
     fn services(&mut self, nosort: bool, streams: &Streams) -> Result<Vec<KernelService>, u8> {
         let answers = self
             .client
-            .dump_messages(&services_query())
+            .dump_with(&services_query(), KernelService::read_dumped)
             .map_err(|error| unlisted(Asked::Listing, &error, streams))?;
-        let services = answers.iter().filter_map(KernelService::read).collect();
+        let services = answers.into_iter().flatten().collect();
         Ok(listing::sorted_services(services, nosort))
     }
 
@@ -92,17 +92,17 @@ impl Session<'_> {
         nosort: bool,
         streams: &Streams,
     ) -> Result<Vec<KernelDestination>, u8> {
+        let read = |bytes: &[u8]| KernelDestination::read_dumped(bytes, service.family);
         let answers = self
             .client
-            .dump_messages(&destinations_query(service))
+            .dump_with(&destinations_query(service), read)
             .map_err(|error| unlisted(Asked::Listing, &error, streams))?;
-        let read = |message| KernelDestination::read(message, service.family);
-        Ok(listing::sorted_destinations(answers.iter().filter_map(read).collect(), nosort))
+        Ok(listing::sorted_destinations(answers.into_iter().flatten().collect(), nosort))
     }
 
     pub(super) fn daemons(&mut self) -> Result<Vec<KernelDaemon>, ClientError> {
-        let answers = self.client.dump_messages(&daemons_query())?;
-        Ok(answers.iter().filter_map(KernelDaemon::read).collect())
+        let answers = self.client.dump_with(&daemons_query(), KernelDaemon::read_dumped)?;
+        Ok(answers.into_iter().flatten().collect())
     }
 
     fn connections(&mut self, list: &List, streams: &mut Streams) -> Result<(), u8> {
@@ -127,16 +127,16 @@ impl Session<'_> {
         self.rules(numeric, Detail::Ipvsadm, streams)
     }
 
-    /// `save --full`: also what `-S` leaves out.
+    /// `save --full`: also what `-S` leaves out, in numbers, because a name may mean something else tomorrow.
     ///
     /// # Errors
     /// Something could not be read: the exit code, the reason having been said.
-    pub(super) fn save_all(mut self, numeric: bool, streams: &mut Streams) -> Result<(), u8> {
+    pub(super) fn save_all(mut self, streams: &mut Streams) -> Result<(), u8> {
         let settings = self.client.timeouts().and_then(|timeouts| Ok((timeouts, self.daemons()?)));
         let (timeouts, daemons) =
             settings.map_err(|error| unlisted(Asked::Listing, &error, streams))?;
         save::timeouts(&timeouts, streams.out());
-        self.rules(numeric, Detail::Full, streams)?;
+        self.rules(true, Detail::Full, streams)?;
         for daemon in daemons {
             save::daemon(&daemon, streams.out());
         }

@@ -300,7 +300,9 @@ fn signals_that_come_in_a_storm_are_few_reloads_and_the_last_one_counts() -> Res
     let director = ready(&lab)?;
     for weight in 1..=50 {
         let servers = format!("web1: {{address: {WEB1}, weight: {weight}}}, web2: {WEB2}");
-        director.node().write("holdfast.yaml", &config(&servers, ""))?;
+        // In one step: what is read is never half a file.
+        let fresh = director.node().write("fresh.yaml", &config(&servers, ""))?;
+        std::fs::rename(&fresh, fresh.with_file_name("holdfast.yaml"))?;
         director.process().kill(Signal::SIGHUP)?;
     }
     wait_weights(&director, &[(WEB1, 50), (WEB2, 1)])?;

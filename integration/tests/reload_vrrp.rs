@@ -260,7 +260,7 @@ fn groups_and_trackers_come_and_go() -> Result<()> {
 
     // One that is a fault when it is down, and slow to say that it is up, costs no role.
     let slow =
-        "  trackers: {slow: {script: {command: [/bin/sleep, 1]}, interval: 3s, timeout: 2s}}\n";
+        "  trackers: {slow: {script: {command: [/bin/sleep, \"1\"]}, interval: 3s, timeout: 2s}}\n";
     let steady = transitions(&duo.lb1)?;
     reload(&duo.lb1, &config("track: [slow], ", &format!("{VIP4}/24"), "", slow))?;
     wait_status(&duo.lb1, "the script has run", |status| {

@@ -272,8 +272,26 @@ fn signed(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use holdfast_control::DaemonInfo;
+    use holdfast_control::reload::LastReload;
 
     use super::*;
+
+    fn daemon() -> DaemonInfo {
+        DaemonInfo {
+            node: "lb1".into(),
+            version: "0.1.0".into(),
+            config: "c".into(),
+            uptime_s: 5,
+            configuration: Configuration {
+                generation: 3,
+                fingerprint: "00000000000000ff".into(),
+                loaded_at: 1_800_000_000,
+                reloads_applied: 2,
+                reloads_refused: 1,
+                last_reload: Some(LastReload { applied: false, at: 1_800_000_001, error: None }),
+            },
+        }
+    }
 
     #[test]
     fn states_are_a_set_of_which_one_is_true() {
@@ -291,13 +309,6 @@ mod tests {
             counters: [("hop_limit".to_owned(), 7), ("stalls".to_owned(), 1)].into(),
             ..Instance::default()
         };
-        let daemon = DaemonInfo {
-            node: "lb1".into(),
-            version: "0.1.0".into(),
-            config: "c".into(),
-            uptime_s: 5,
-            configuration: Configuration::default(),
-        };
         let timing = Timing {
             late: vec![(Some(1000), 3), (Some(5000), 1), (None, 1)],
             late_sum_us: 1_500_000,
@@ -311,7 +322,7 @@ mod tests {
             since_s: 1,
         };
         let status = Status {
-            daemon,
+            daemon: daemon(),
             vrrp: vec![instance],
             groups: vec![],
             trackers: vec![tracker],
@@ -329,6 +340,12 @@ mod tests {
             r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
             r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
+            "holdfast_config_generation 3",
+            r#"holdfast_config_info{fingerprint="00000000000000ff"} 1"#,
+            "holdfast_config_loaded_timestamp_seconds 1800000000",
+            "holdfast_config_last_reload_successful 0",
+            r#"holdfast_reloads_total{result="applied"} 2"#,
+            r#"holdfast_reloads_total{result="refused"} 1"#,
             r#"holdfast_hook_runs_total{result="failed"} 2"#,
             r#"holdfast_tracker_up{tracker="haproxy"} 1"#,
             r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.001"} 3"#,

@@ -1,5 +1,6 @@
 //! Another configuration for the director: what it would mean to what runs, and its application.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,15 +43,17 @@ impl Director {
 
     /// What `differences` mean to what runs now: how many connections they are about, and what commands have to do with them.
     pub(super) fn foresee(&self, differences: &[Change]) -> Vec<control::Change> {
-        differences.iter().map(|change| self.foresee_one(change)).collect()
+        let mut index = Index::default();
+        differences.iter().map(|change| self.foresee_one(change, &mut index)).collect()
     }
 
-    fn foresee_one(&self, change: &Change) -> control::Change {
+    fn foresee_one<'a>(&'a self, change: &Change, index: &mut Index<'a>) -> control::Change {
         let Change { sign, subject, key, text, impact, .. } = change;
         let (connections, note) = match subject {
             Subject::Service(name) => (self.connections_of(name, *impact), None),
-            Subject::Server { service, address, .. } => {
-                let known = self.at(service, *address);
+            Subject::Server { service, server, address } => {
+                let pool = self.engine.pools().get(service);
+                let known = pool.and_then(|pool| Some((pool, index.find(pool, server, *address)?)));
                 let connections = known
                     .filter(|_| *impact == Impact::Connections)
                     .and_then(|(pool, server)| self.connections(pool, server));
@@ -97,11 +100,24 @@ impl Director {
             counted.fold(Connections::default(), Connections::plus);
         Some(active.saturating_add(inactive))
     }
+}
 
-    fn at(&self, service: &Name, address: SocketAddr) -> Option<(&Pool, &Server)> {
-        let pool = self.engine.pools().get(service)?;
-        let found = pool.servers().values().find(|server| server.definition().address == address);
-        found.map(|server| (pool, server))
+/// The servers of pools by address, as far as they were asked for by addresses that their names don't lead to.
+#[derive(Debug, Default)]
+struct Index<'a>(BTreeMap<&'a Name, BTreeMap<SocketAddr, &'a Server>>);
+
+impl<'a> Index<'a> {
+    /// The server of `pool` that has `address`; it is likely to be called `name`.
+    fn find(&mut self, pool: &'a Pool, name: &Name, address: SocketAddr) -> Option<&'a Server> {
+        let named = pool.servers().get(name);
+        if let Some(server) = named.filter(|server| server.definition().address == address) {
+            return Some(server);
+        }
+        let all = || {
+            let servers = pool.servers().values();
+            servers.map(|server| (server.definition().address, server)).collect()
+        };
+        self.0.entry(&pool.service().name).or_insert_with(all).get(&address).copied()
     }
 }
 

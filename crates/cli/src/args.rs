@@ -48,6 +48,8 @@ pub(crate) enum Command {
     },
     /// Who is active, what is down, why and since when.
     Status,
+    /// What happened: servers and their checks, commands, VRRP, what others changed in the kernel's table.
+    Events(Events),
     /// What a reload would change, with its impact, and what others have changed in the kernel.
     Plan(Plan),
     /// Has the daemon read its configuration again and apply what differs; refused whole when it is invalid (exit code 78).
@@ -78,6 +80,16 @@ pub(crate) struct Check {
     /// Leaves out what depends on this host: interfaces, users, commands.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Goes on with what happens, as it does; with `-o json` an object a line.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only those after the event of this number.
+    #[arg(long, default_value_t, value_name = "NUMBER")]
+    pub(crate) since: u64,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod events;
 mod failure;
 mod ipvs;
 mod output;
@@ -59,6 +60,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Check(check) => check::check(&check, arguments.output),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
+        Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),
         Command::Plan(plan) => block_on(reload::plan(&client, &plan, arguments.output)),
         Command::Reload => block_on(reload::reload(&client, arguments.output)),
         Command::Server(verb) => block_on(server::run(&client, verb)),

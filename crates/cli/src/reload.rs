@@ -194,6 +194,7 @@ mod tests {
                 service: "tcp 192.0.2.10:80".to_owned(),
                 destination: Some("10.0.0.11:80".to_owned()),
                 text: "weight 50, should be 100".to_owned(),
+                kind: "weight".into(),
             }],
             ..Plan::default()
         };

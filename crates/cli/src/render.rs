@@ -56,6 +56,17 @@ pub(crate) fn status(status: &Status) -> String {
             let _ = write!(text, ", {} changes by others undone", ipvs.drift_repairs_total);
         }
         text.push('\n');
+        for drift in ipvs.drift.iter().take(DRIFT_MAX) {
+            let _ = writeln!(
+                text,
+                "changed by others, put right: {} {} ({} times, last {} ago): {}",
+                drift.service,
+                drift.kind,
+                drift.count,
+                age(drift.last_s_ago),
+                drift.last
+            );
+        }
         for foreign in &ipvs.foreign {
             let _ = writeln!(text, "not ours, left alone: {foreign}");
         }
@@ -152,6 +163,9 @@ fn priority(instance: &Instance) -> String {
         format!("{priority} ({base_priority})")
     }
 }
+
+/// So many services and kinds of drift have a line.
+const DRIFT_MAX: usize = 5;
 
 /// A packet that was discarded is worth a line for so long.
 const RECENT_MS: u64 = 10_000;

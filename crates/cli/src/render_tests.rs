@@ -1,5 +1,5 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Discarded, DualActive, Ipvs, Order, Peer, Timing, Weight,
+    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, Ipvs, Order, Peer, Timing, Weight,
 };
 
 use super::*;
@@ -78,6 +78,14 @@ fn example() -> Status {
             reconciliations_total: 9,
             operations_total: 4,
             drift_repairs_total: 1,
+            drift_total: [("weight".to_owned(), 1)].into(),
+            drift: vec![DriftCount {
+                service: "tcp 192.0.2.10:80".into(),
+                kind: "weight".into(),
+                count: 1,
+                last_s_ago: 70,
+                last: "10.0.0.11:80 weight 50, should be 10".into(),
+            }],
             in_sync_s_ago: Some(2),
             errors: vec!["add service tcp 192.0.2.10:80: ENOENT".into()],
             foreign: vec!["tcp 192.0.2.99:22".into()],

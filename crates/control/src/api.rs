@@ -146,10 +146,68 @@ pub struct Ipvs {
     pub drift_repairs_total: u64,
     /// Seconds since the last comparison that found or made all as it should be; none before the first.
     pub in_sync_s_ago: Option<u64>,
+    /// What others have changed in our services and was put right, by kind: `service_missing`, `service_changed`, `service_unwanted`,
+    /// `destination_missing`, `destination_unwanted`, `destination_changed`, `weight`, `order`. Of a service that was missing its
+    /// destinations are not counted.
+    #[serde(default)]
+    pub drift_total: BTreeMap<String, u64>,
+    /// The same by service, the latest first; of the first 1,000 services and kinds.
+    #[serde(default)]
+    pub drift: Vec<DriftCount>,
     /// What the last comparison could not do, empty when all went well.
     pub errors: Vec<String>,
     /// What else is in the kernel's table: services that are not ours, and what can't be read. It is left alone.
     pub foreign: Vec<String>,
+}
+
+/// What others have changed in one of our services, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftCount {
+    /// The service in the kernel's words: `tcp 192.0.2.10:80`.
+    pub service: String,
+    /// What kind of change, in the words of [`Ipvs::drift_total`].
+    pub kind: String,
+    /// How often it was found.
+    pub count: u64,
+    /// Seconds since it was found last.
+    pub last_s_ago: u64,
+    /// What was found last: `10.0.0.11:80 weight 50, should be 100`.
+    pub last: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number: the first of a daemon has 1, and none is left out.
+    pub number: u64,
+    /// When, in milliseconds since 1970 by the daemon's wall clock.
+    pub at_ms: u64,
+    /// What, in a word that doesn't change: `server.down`, `ipvs.drift`, `vrrp.active`.
+    pub kind: String,
+    /// To what: `web/web1`, `tcp 192.0.2.10:80`, `edge`.
+    pub subject: String,
+    /// The same as a sentence, without the subject.
+    pub text: String,
+    /// Who did it, where somebody did and it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Why, in that one's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Events in their order: `GET /v1/events?since=NUMBER&wait_ms=MILLISECONDS`, both 0 by default.
+///
+/// The answer is at once where there is an event after `since`, and otherwise when there is one or the time is over (20 s at most; with
+/// 16 that wait already, at once). The daemon keeps the last 1,000.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPage {
+    /// Those after `since`.
+    pub events: Vec<Event>,
+    /// How many after `since` are not kept any more.
+    pub lost: u64,
+    /// The number of the last event that there was: the next `since`.
+    pub last: u64,
 }
 
 /// Adds a real server: `POST /v1/services/SERVICE/servers`.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{AddServer, Change, Drain, Problem, Service, SetWeight, Status, Why};
+use crate::api::{AddServer, Change, Drain, EventPage, Problem, Service, SetWeight, Status, Why};
 use crate::reload::{Plan, Reloaded};
 use crate::vrrp::{Instance, Release, RoleChange};
 
@@ -102,6 +102,15 @@ impl Client {
     /// As [`Self::plan`], and when a change needs a restart. Nothing was changed then.
     pub async fn reload(&self) -> Result<Reloaded, RequestError> {
         self.exchange(Method::POST, "/v1/reload".into(), Vec::new(), RELOAD_TIMEOUT).await
+    }
+
+    /// What happened after the event of number `since`; where nothing has, waits for something, `wait` at most.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn events(&self, since: u64, wait: Duration) -> Result<EventPage, RequestError> {
+        let wait = wait.min(TIMEOUT / 2).as_millis();
+        self.ask(Method::GET, format!("/v1/events?since={since}&wait_ms={wait}"), None::<&()>).await
     }
 
     /// The VRRP instances.

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! GET    /v1/status                                   Status
+//! GET    /v1/events?since=NUMBER&wait_ms=MS            EventPage
 //! GET    /v1/plan                                     Plan: the daemon's file against what runs
 //! POST   /v1/plan                                     a configuration's text → Plan
 //! POST   /v1/reload                                   → Reloaded; 422 with diagnostics when the file is invalid
@@ -29,8 +30,8 @@ pub mod reload;
 mod vrrp;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, Ipvs, Order, Problem,
-    Server, Service, SetWeight, Status, Why,
+    AddServer, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
+    EventPage, Ipvs, Order, Problem, Server, Service, SetWeight, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};

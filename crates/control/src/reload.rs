@@ -100,4 +100,7 @@ pub struct Drift {
     pub destination: Option<String>,
     /// What is wrong with it: `weight 50, should be 100`.
     pub text: String,
+    /// What kind of difference, in the words of [`crate::Ipvs::drift_total`]; empty where there are too many to be named.
+    #[serde(default)]
+    pub kind: String,
 }

@@ -4,6 +4,7 @@ mod api;
 mod capabilities;
 mod chatter;
 mod director;
+mod events;
 mod failure;
 mod hooks;
 mod host;
@@ -101,6 +102,7 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     let node = config.node.clone();
     let loaded = Loaded::first(fingerprint);
     let has_kernel = kernel.is_some();
+    let events = tell_hooks.events().clone();
     let director = Director::new(
         Arc::clone(&config),
         path,
@@ -110,7 +112,7 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
         released,
         tell_hooks,
     );
-    let api = api::control(requests.clone(), orders.clone());
+    let api = api::control(requests.clone(), orders.clone(), events);
     tokio::spawn(api::server::serve(listener, api));
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);

@@ -50,6 +50,11 @@ struct PeerLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ResultLabels {
     result: String,
 }
@@ -258,6 +263,11 @@ fn table(registry: &mut Registry, ipvs: &Ipvs) {
         counter.inc_by(value);
         registry.register(name, help, counter);
     }
+    let drift = Totals::default();
+    for (kind, count) in &ipvs.drift_total {
+        drift.get_or_create(&KindLabels { kind: kind.clone() }).inc_by(*count);
+    }
+    registry.register("ipvs_drift", "Others' changes of our services, by kind", drift);
 }
 
 /// Whether a counter of an instance counts something else than packets.

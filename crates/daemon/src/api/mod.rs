@@ -6,6 +6,7 @@ pub(crate) mod server;
 pub(crate) mod socket;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::Json;
@@ -19,8 +20,8 @@ use holdfast_config::MAX_BYTES;
 use holdfast_config::diff::Change as Difference;
 use holdfast_control::reload::{self, Plan, Reloaded};
 use holdfast_control::{
-    AddServer, Change, Drain, Instance, Problem, Release, RoleChange, Service, SetWeight, Status,
-    Why,
+    AddServer, Change, Drain, EventPage, Instance, Problem, Release, RoleChange, Service,
+    SetWeight, Status, Why,
 };
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,7 @@ pub(crate) use self::problem::{
     bad_request, conflict, no_service, not_found, refused, unavailable,
 };
 use crate::director::{Look, Next};
+use crate::events::Events;
 use crate::reload::{Order, Orders};
 
 /// What a handler asks of the director.
@@ -85,7 +87,7 @@ pub(crate) type Requests = mpsc::Sender<Request>;
 pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// The whole API, for the control socket.
-pub(crate) fn control(requests: Requests, orders: Orders) -> Router {
+pub(crate) fn control(requests: Requests, orders: Orders, events: Events) -> Router {
     let plan = get(plan).post(plan_of);
     let reloads = Router::new()
         .route("/v1/plan", plan.layer(DefaultBodyLimit::max(MAX_BYTES)))
@@ -93,6 +95,7 @@ pub(crate) fn control(requests: Requests, orders: Orders) -> Router {
         .with_state(orders);
     Router::new()
         .merge(reloads)
+        .merge(Router::new().route("/v1/events", get(happened)).with_state(events))
         .route("/v1/status", get(status))
         .route("/v1/vrrp", get(vrrp))
         .route("/v1/vrrp/{name}/release", post(release))
@@ -108,6 +111,25 @@ pub(crate) fn control(requests: Requests, orders: Orders) -> Router {
         .route("/v1/services/{service}/servers/{server}/weight", post(weight))
         .fallback(unknown_path)
         .with_state(requests)
+}
+
+/// The query of `/v1/events`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    #[serde(default)]
+    since: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn happened(
+    State(events): State<Events>,
+    after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<EventPage>, Refusal> {
+    let Query(After { since, wait_ms }) =
+        after.map_err(|error| Refusal(bad_request("bad_query", error.body_text())))?;
+    Ok(Json(events.after(since, Duration::from_millis(wait_ms)).await))
 }
 
 async fn plan(State(orders): State<Orders>) -> Result<Json<Plan>, Refusal> {

@@ -14,14 +14,15 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::{mpsc, oneshot};
 
-use super::drift::drift;
+use super::drift::{Tally, drift};
 use super::port_reuse;
 use super::spared::Spared;
+use crate::events::News;
 
 /// One job at a time is with the thread, so its queue needs no more room.
 const JOBS_MAX: usize = 1;
 
-/// So many operations of a repair are named in the log.
+/// So many differences of a look are named in the log and among the events.
 const NAMED_MAX: usize = 5;
 
 /// So many services of others are named in the status.
@@ -49,6 +50,10 @@ pub(crate) struct Kernel {
     reconciliations: u64,
     operations: u64,
     repairs: u64,
+    /// What others have changed, by kind.
+    drift: Tally,
+    /// What the director has not taken yet.
+    news: Vec<News>,
     errors: Vec<String>,
     foreign: Vec<String>,
 }
@@ -90,6 +95,8 @@ pub(crate) enum Done {
 #[derive(Debug)]
 pub(crate) struct Reconciliation {
     operations: Vec<Operation>,
+    /// As it was before, of the services that the operations are about.
+    before: Table,
     report: Report,
     counts: Counts,
     /// What is in the table besides: others' services, and what can't be read.
@@ -142,6 +149,8 @@ impl Kernel {
             reconciliations: 0,
             operations: 0,
             repairs: 0,
+            drift: Tally::default(),
+            news: Vec::new(),
             errors: Vec::new(),
             foreign: Vec::new(),
         }
@@ -224,10 +233,11 @@ impl Kernel {
 
     fn looked(&mut self, status: Result<Status, ClientError>) {
         let lookers = std::mem::take(&mut self.lookers);
-        let table = match status {
+        let (table, orders) = match status {
             Ok(status) => {
                 self.counts = counts(&status);
-                status.table()
+                let orders = self.made.as_ref().map(|made| status.orders(made));
+                (status.table(), orders.unwrap_or_default())
             }
             Err(error) => {
                 tracing::debug!(error = words(&error), "the table could not be read");
@@ -236,7 +246,8 @@ impl Kernel {
         };
         // What has not been made yet is no drift.
         let owned = Foreign::Keep { owned: &BTreeSet::new() };
-        let undo = self.made.as_ref().map(|made| plan(made, &table, owned)).unwrap_or_default();
+        let undo = self.made.as_ref().map(|made| in_order(made, &table, &orders, owned));
+        let undo = undo.unwrap_or_default();
         let drift = drift(&undo, &table);
         for looker in lookers {
             // Whoever has gone away needs no answer.
@@ -253,21 +264,11 @@ impl Kernel {
         self.reconciliations = self.reconciliations.saturating_add(1);
         let before = std::mem::take(&mut self.errors);
         match result {
-            Ok(Reconciliation { operations, report, counts, foreign }) => {
+            Ok(Reconciliation { operations, before, report, counts, foreign }) => {
                 self.counts = counts;
                 self.foreign = foreign;
                 self.operations = self.operations.saturating_add(report.applied as u64);
-                if self.made.as_ref() == Some(&desired) && report.applied > 0 {
-                    self.repairs = self.repairs.saturating_add(report.applied as u64);
-                    let named: Vec<String> =
-                        operations.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-                    tracing::warn!(
-                        found = operations.len(),
-                        undone = report.applied,
-                        "others changed the kernel's table: {}",
-                        named.join("; ")
-                    );
-                }
+                self.put_right(&operations, &before, &report, &desired, now);
                 self.errors = report.errors.iter().map(sentence).collect();
                 if report.answers_lost {
                     self.errors.push(
@@ -287,10 +288,73 @@ impl Kernel {
         }
         // The same errors come with every comparison: they are said once.
         if self.errors != before {
+            self.news.extend(self.errors.iter().take(NAMED_MAX).map(|error| News {
+                kind: "ipvs.error".to_owned(),
+                subject: "ipvs".to_owned(),
+                text: error.clone(),
+                ..News::default()
+            }));
             for error in &self.errors {
                 tracing::error!(error, "the kernel's table is not as it should be");
             }
         }
+    }
+
+    /// Counts and tells what others had changed in services that are wanted as they were made last.
+    fn put_right(
+        &mut self,
+        operations: &[Operation],
+        before: &Table,
+        report: &Report,
+        desired: &Table,
+        now: Instant,
+    ) {
+        let Some(made) = &self.made else { return };
+        let unchanged = |operation: &&Operation| {
+            let key = operation.service();
+            made.contains_key(&key) && made.get(&key) == desired.get(&key)
+        };
+        let refused = |operation: &&Operation| {
+            report.errors.iter().any(|error| error.operation == **operation)
+        };
+        let undone: Vec<Operation> =
+            operations.iter().filter(unchanged).filter(|one| !refused(one)).cloned().collect();
+        if undone.is_empty() {
+            return;
+        }
+        self.repairs = self.repairs.saturating_add(undone.len() as u64);
+        let found = drift(&undone, before);
+        self.drift.add(&found, now);
+        let sentence = |one: &Drift| {
+            let of = one.destination.as_ref().map(|to| format!("{to} ")).unwrap_or_default();
+            format!("{of}{}: put right", one.text)
+        };
+        let rest = found.len().saturating_sub(NAMED_MAX);
+        let named = found.iter().take(NAMED_MAX);
+        self.news.extend(named.clone().map(|one| News {
+            kind: "ipvs.drift".to_owned(),
+            subject: one.service.clone(),
+            text: sentence(one),
+            ..News::default()
+        }));
+        if rest > 0 {
+            let (kind, subject) = ("ipvs.drift".to_owned(), "ipvs".to_owned());
+            let text = format!("and {rest} more differences: put right");
+            self.news.push(News { kind, subject, text, ..News::default() });
+        }
+        let named: Vec<String> =
+            named.map(|one| format!("{} {}", one.service, sentence(one))).collect();
+        tracing::warn!(
+            found = found.len(),
+            undone = undone.len(),
+            "others changed the kernel's table: {}",
+            named.join("; ")
+        );
+    }
+
+    /// What happened since this was asked last.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// The connections of a destination when they were last counted.
@@ -304,6 +368,8 @@ impl Kernel {
             reconciliations_total: self.reconciliations,
             operations_total: self.operations,
             drift_repairs_total: self.repairs,
+            drift_total: self.drift.totals().clone(),
+            drift: self.drift.each(now),
             in_sync_s_ago: self.in_sync_at.map(|at| now.saturating_since(at).as_secs()),
             errors: self.errors.clone(),
             foreign: self.foreign.clone(),
@@ -378,7 +444,10 @@ fn reconcile(
     let status = client.status()?;
     // What else is there is others' business, but for what was ours.
     let keep = Foreign::Keep { owned };
-    let operations = in_order(desired, &status.table(), &status.orders(desired), keep);
+    let mut before = status.table();
+    let operations = in_order(desired, &before, &status.orders(desired), keep);
+    let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
+    before.retain(|key, _| touched.contains(key));
     let others = status.services.iter().map(|found| found.service.key);
     let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
     let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
@@ -386,7 +455,7 @@ fn reconcile(
     let spared = Spared::during(&operations);
     let report = client.apply(&operations)?;
     drop(spared);
-    Ok(Reconciliation { operations, report, counts: counts(&status), foreign })
+    Ok(Reconciliation { operations, before, report, counts: counts(&status), foreign })
 }
 
 fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {

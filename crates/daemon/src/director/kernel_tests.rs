@@ -34,7 +34,8 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
     };
     let operations = applied.into_iter().chain(refused).collect();
     let (counts, foreign) = (Counts::new(), Vec::new());
-    let result = Ok(Reconciliation { operations, report, counts, foreign });
+    let before = Table::new();
+    let result = Ok(Reconciliation { operations, before, report, counts, foreign });
     Done::Reconciled { desired: desired.clone(), result }
 }
 

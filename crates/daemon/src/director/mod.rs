@@ -31,6 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::api::Request;
+use crate::events::News;
 use crate::hooks::HookSender;
 use crate::reload::Loaded;
 use crate::vrrp::{Snapshot, VrrpRemote};
@@ -141,7 +142,10 @@ impl Director {
                         kernel.count();
                     }
                 }
-                Action::Report(report) => log(&report),
+                Action::Report(report) => {
+                    log(&report);
+                    self.hooks.events().tell(news(&report));
+                }
             }
         }
     }
@@ -150,6 +154,9 @@ impl Director {
         let Some(kernel) = &mut self.kernel else { return };
         if let Some(counts) = kernel.finished(done, now()) {
             self.engine.connections_counted(now(), &counts);
+        }
+        for news in kernel.take_news() {
+            self.hooks.events().tell(news);
         }
     }
 
@@ -203,6 +210,19 @@ async fn kernel_done(kernel: &mut Option<Kernel>) -> Option<kernel::Done> {
     match kernel {
         Some(kernel) => kernel.done().await,
         None => std::future::pending().await,
+    }
+}
+
+/// A report for the stream of events.
+fn news(report: &Report) -> News {
+    let (service, server) = report.subject();
+    let order = report.order().cloned().unwrap_or_default();
+    News {
+        kind: report.kind().to_owned(),
+        subject: server.map_or_else(|| service.to_string(), |server| format!("{service}/{server}")),
+        text: report.to_string(),
+        who: order.who,
+        reason: order.reason,
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::lane::{Command, Lane, Orders};
 use self::notice::Facts;
 pub(crate) use self::notice::{Notice, NoticeState, Subject};
+use crate::events::Events;
 
 /// So many notices are on their way from the VRRP thread. The runner takes them at once.
 const NOTICES_MAX: usize = 8192;
@@ -69,6 +70,7 @@ struct Counters {
 pub(crate) struct HookSender {
     notices: mpsc::Sender<Notice>,
     counters: Arc<Counters>,
+    events: Events,
 }
 
 /// The running hooks, to be stopped.
@@ -96,6 +98,11 @@ impl HookSender {
         }
     }
 
+    /// What is told here and elsewhere, for whoever asks.
+    pub(crate) const fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// What hooks have done.
     pub(crate) fn counts(&self) -> HookCounts {
         let Counters { passed, failed, timed_out, not_started, dropped } = &*self.counters;
@@ -117,6 +124,7 @@ impl Hooks {
         let (orders, changes) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let counters = Arc::new(Counters::default());
+        let events = Events::new();
         let runner = Runner {
             lanes,
             ready: VecDeque::new(),
@@ -124,9 +132,10 @@ impl Hooks {
             subjects: HashMap::new(),
             user: user.into(),
             counters: Arc::clone(&counters),
+            events: events.clone(),
         };
         let runner = tokio::spawn(runner.work(receiver, changes, stopped));
-        (Self { runner, orders, stop }, HookSender { notices, counters })
+        (Self { runner, orders, stop }, HookSender { notices, counters, events })
     }
 
     /// Runs the hooks of `config` for what is told from now on. What waits stays in its place; runs that are under way go on.
@@ -175,6 +184,7 @@ struct Runner {
     subjects: HashMap<task::Id, (Subject, AbortHandle)>,
     user: Arc<str>,
     counters: Arc<Counters>,
+    events: Events,
 }
 
 impl Runner {
@@ -252,6 +262,7 @@ impl Runner {
     }
 
     fn take(&mut self, notice: Notice) {
+        self.events.tell(notice.news());
         let Some(lane) = self.lanes.get_mut(&notice.subject) else { return };
         if !lane.wants(notice.event) {
             return;

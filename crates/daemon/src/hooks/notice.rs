@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use holdfast_config::{Config, Group, HookEvent, Instance, Name};
 use serde::Serialize;
 
+use crate::events::News;
+
 /// Something happened that hooks may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
@@ -61,6 +63,26 @@ pub(crate) enum NoticeState {
 }
 
 impl Notice {
+    /// The same for the stream of events: `vrrp.active`, or `group.active`.
+    pub(super) fn news(&self) -> News {
+        let event = match self.event {
+            HookEvent::Active => "active",
+            HookEvent::Backup => "backup",
+            HookEvent::Fault => "fault",
+            HookEvent::Stop => "stop",
+            HookEvent::Priority => "priority",
+            HookEvent::LowerPriority => "lower_priority",
+        };
+        let (of, text) = match self.subject {
+            Subject::Instance(_) => {
+                ("vrrp", format!("priority {}: {}", self.priority, self.reason))
+            }
+            Subject::Group(_) => ("group", self.reason.clone()),
+        };
+        let subject = self.subject.name().to_string();
+        News { kind: format!("{of}.{event}"), subject, text, who: None, reason: None }
+    }
+
     /// What is appended to a hook's command: `INSTANCE edge MASTER 150`, as keepalived's `notify` has it.
     pub(super) fn arguments(&self) -> [String; 4] {
         let (kind, priority) = match self.subject {

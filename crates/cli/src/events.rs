@@ -27,7 +27,7 @@ pub(crate) async fn run(
         follow(client, page, output).await?;
         return Ok(Answer { table: String::new(), json: serde_json::Value::Null });
     }
-    to_answer(&page, |page| lines(page))
+    to_answer(&page, lines)
 }
 
 /// Prints page after page. A daemon that goes away is waited for: it may be restarting.

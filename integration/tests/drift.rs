@@ -99,7 +99,7 @@ fn events_tell_who_did_what_and_follow_what_comes() -> Result<()> {
         .args(["events", "--follow", "-o", "json"])
         .stdout(Stdio::piped())
         .spawn()?;
-    let (sender, lines) = std::sync::mpsc::channel();
+    let (sender, lines) = std::sync::mpsc::sync_channel(64);
     let out = follower.stdout.take().context("its output")?;
     std::thread::spawn(move || {
         for line in std::io::BufRead::lines(std::io::BufReader::new(out)).map_while(Result::ok) {

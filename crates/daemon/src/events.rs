@@ -99,7 +99,8 @@ impl Events {
         let since = if since > ring.last { 0 } else { since };
         let events: Vec<Event> =
             ring.events.iter().filter(|event| event.number > since).cloned().collect();
-        let first = events.first().map_or(ring.last.saturating_add(1), |event| event.number);
+        let first =
+            events.first().map_or_else(|| ring.last.saturating_add(1), |event| event.number);
         EventPage { lost: first.saturating_sub(since).saturating_sub(1), last: ring.last, events }
     }
 

@@ -199,7 +199,7 @@ impl Client {
         message: impl Fn(&T) -> IpvsMessage,
     ) -> Result<Refusals, ClientError> {
         let mut refusals = Refusals::default();
-        let mut sent = 0;
+        let (mut sent, mut moved) = (0, false);
         let mut batch = Vec::with_capacity(BATCH_BYTES);
         while let Some(rest) = items.get(sent..).filter(|rest| !rest.is_empty()) {
             batch.clear();
@@ -207,7 +207,17 @@ impl Client {
             let count = self.encode_batch(rest, &message, &mut batch);
             let barrier = self.socket.encode_barrier(&mut batch);
             self.send(&Request::Apply, &batch)?;
+            let refused_before = refusals.refused.len();
             self.gather(first, sent..sent + count, barrier, &mut refusals)?;
+            let new = refusals.refused.get(refused_before..).unwrap_or_default();
+            let unknown =
+                new.len() == count && new.iter().all(|(_, errno)| *errno == Errno::ENOENT);
+            // Refused to the last, which is what a family's old number comes to: nothing of the batch was done.
+            if unknown && !moved && self.has_moved()? {
+                moved = true;
+                refusals.refused.truncate(refused_before);
+                continue;
+            }
             sent += count;
         }
         Ok(refusals)
@@ -282,7 +292,7 @@ impl Client {
 
     /// A request that answers nothing but yes or no.
     fn tell(&mut self, request: &Request, message: IpvsMessage) -> Result<(), ClientError> {
-        self.exchange(request, message, self.family).map(drop)
+        self.exchange_found(request, message).map(drop)
     }
 
     /// A request that answers one message: its attributes.
@@ -291,8 +301,29 @@ impl Client {
         request: &Request,
         message: IpvsMessage,
     ) -> Result<Vec<IpvsAttr>, ClientError> {
-        let answers = self.exchange(request, message, self.family)?;
+        let answers = self.exchange_found(request, message)?;
         Ok(answers.into_iter().flat_map(|answer: IpvsMessage| answer.attributes).collect())
+    }
+
+    /// As [`Self::exchange`] with the family, which is looked for again where the kernel does not know its number any more.
+    fn exchange_found(
+        &mut self,
+        request: &Request,
+        message: IpvsMessage,
+    ) -> Result<Vec<IpvsMessage>, ClientError> {
+        match self.exchange(request, message.clone(), self.family) {
+            Err(ClientError::Refused { errno: Errno::ENOENT, .. }) if self.has_moved()? => {
+                self.exchange(request, message, self.family)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the family has another number than it was found with: the module was unloaded and loaded again.
+    fn has_moved(&mut self) -> Result<bool, ClientError> {
+        let before = self.family;
+        self.resolve()?;
+        Ok(self.family != before)
     }
 
     /// One request, acknowledged, and the messages that answer it. A request that gets no answer was refused with EINTR.
@@ -333,24 +364,22 @@ impl Client {
         }
     }
 
-    /// A dump, the attributes of each message read by `read`. One in which answers were lost is begun again.
+    /// A dump, the attributes of each message read by `read`. One in which answers were lost, that a change has interrupted, or that went
+    /// to a number which is not the family's any more, is begun again, [`READ_ATTEMPTS`] times in all.
     fn dump<T>(
         &mut self,
         request: &Request,
         message: &IpvsMessage,
         read: impl Fn(&[u8]) -> T,
     ) -> Result<Vec<T>, ClientError> {
-        let mut attempts = 1;
-        loop {
+        for _attempt in 1..READ_ATTEMPTS {
             match self.dump_once(request, message, &read) {
-                Err(ClientError::Receive { source: Errno::ENOBUFS, .. })
-                    if attempts < READ_ATTEMPTS =>
-                {
-                    attempts += 1;
-                }
+                Err(ClientError::Receive { source: Errno::ENOBUFS | Errno::EINTR, .. }) => {}
+                Err(ClientError::Refused { errno: Errno::ENOENT, .. }) if self.has_moved()? => {}
                 other => return other,
             }
         }
+        self.dump_once(request, message, &read)
     }
 
     fn dump_once<T>(
@@ -362,6 +391,7 @@ impl Client {
         let mut bytes = Vec::new();
         let flags = NLM_F_REQUEST | NLM_F_DUMP;
         let own = self.socket.encode(message.clone(), self.family, flags, &mut bytes);
+        self.socket.take_interrupted();
         self.send(request, &bytes)?;
         let mut found = Vec::new();
         loop {
@@ -372,13 +402,23 @@ impl Client {
             if sequence != own {
                 continue;
             }
-            match answer {
-                Dumped::Attributes(attributes) => found.push(read(attributes)),
-                Dumped::End(Ok(())) => return Ok(found),
-                Dumped::End(Err(errno)) => {
-                    return Err(ClientError::Refused { request: request.clone(), errno });
+            let end = match answer {
+                Dumped::Attributes(attributes) => {
+                    found.push(read(attributes));
+                    continue;
                 }
-            }
+                Dumped::End(end) => end,
+            };
+            return match end {
+                Ok(()) if self.socket.take_interrupted() => {
+                    let request = request.clone();
+                    Err(ClientError::Receive { request, source: Errno::EINTR })
+                }
+                Ok(()) => Ok(found),
+                // NLMSG_OVERRUN.
+                Err(Errno::ENOBUFS) => Err(self.lost(request, Errno::ENOBUFS)),
+                Err(errno) => Err(ClientError::Refused { request: request.clone(), errno }),
+            };
         }
     }
 

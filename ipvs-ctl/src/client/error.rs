@@ -70,6 +70,19 @@ impl ClientError {
             Self::Receive { source: Errno::ENOBUFS, .. } => {
                 Some("answers were lost: raise net.core.rmem_max, and read the table again")
             }
+            Self::Receive { source: Errno::EINTR, .. } => {
+                Some("somebody changed the table during each of several readings: read it again")
+            }
+            Self::Receive { source: Errno::EBADMSG | Errno::EMSGSIZE, .. } => {
+                Some("the answer was cut short: read the table again")
+            }
+            Self::Send { source: Errno::EMSGSIZE, .. } => {
+                Some("the batch is larger than the send buffer: raise net.core.wmem_max")
+            }
+            Self::Send { source: Errno::ENOBUFS | Errno::ENOMEM, .. } => Some(NO_MEMORY),
+            Self::Open(Errno::EMFILE | Errno::ENFILE) => {
+                Some("too many files are open: raise the limit (LimitNOFILE= of the unit)")
+            }
             Self::Open(_) | Self::Send { .. } | Self::Receive { .. } | Self::Answer { .. } => None,
         }
     }
@@ -136,12 +149,20 @@ const GONE_MEANWHILE: &str = "somebody else removed it meanwhile: read the table
 const ADDED_MEANWHILE: &str = "somebody else added it meanwhile: read the table and plan again";
 const NO_IPV6: &str = "IPv6 is off in this kernel: boot without ipv6.disable=1, or use IPv4";
 const NO_MEMORY: &str = "the kernel is out of memory for it";
+const BUSY: &str = "the kernel is busy with it: try again";
+const NO_COMMAND: &str =
+    "the kernel's IPVS does not know this command: another kernel than this program was made for";
+const NO_FAMILY: &str =
+    "the kernel does not know IPVS by this number: ip_vs was unloaded meanwhile";
 
 impl Request {
     const fn help(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
             (_, Errno::EPERM) => Some(NOT_PERMITTED),
-            (_, Errno::ENOMEM) => Some(NO_MEMORY),
+            (_, Errno::ENOMEM | Errno::ENOBUFS) => Some(NO_MEMORY),
+            (_, Errno::EBUSY) => Some(BUSY),
+            (_, Errno::EOPNOTSUPP) => Some(NO_COMMAND),
+            (_, Errno::ENOENT) => Some(NO_FAMILY),
             (Self::Service(_) | Self::Zero(Some(_)), Errno::ESRCH) => Some("no such service"),
             (Self::StartDaemon(_), Errno::EEXIST) => {
                 Some("it runs already: stop it first, a running one can't be changed")
@@ -154,6 +175,9 @@ impl Request {
                 "the group must be multicast, and no destination may be of another family than its service",
             ),
             (Self::StopDaemon(_), Errno::ESRCH) => Some("it does not run"),
+            (Self::StopDaemon(_), Errno::EINVAL) => {
+                Some("there are the roles of master and backup")
+            }
             (Self::SetTimeouts, Errno::EINVAL) => Some("a timeout is too large"),
             _other => None,
         }
@@ -175,7 +199,9 @@ impl OperationError {
     pub const fn help(&self) -> Option<&'static str> {
         match (&self.operation, self.errno) {
             (_, Errno::EPERM) => Some(NOT_PERMITTED),
-            (_, Errno::ENOMEM) => Some(NO_MEMORY),
+            (_, Errno::ENOMEM | Errno::ENOBUFS) => Some(NO_MEMORY),
+            (_, Errno::EBUSY) => Some(BUSY),
+            (_, Errno::EOPNOTSUPP) => Some(NO_COMMAND),
             (_, Errno::EAFNOSUPPORT) => Some(NO_IPV6),
             (Operation::NewService(_) | Operation::NewDestination { .. }, Errno::EEXIST) => {
                 Some(ADDED_MEANWHILE)
@@ -201,6 +227,12 @@ impl OperationError {
                 Operation::SetDestination { .. } | Operation::DelDestination { .. },
                 Errno::ENOENT,
             ) => Some(GONE_MEANWHILE),
+            (Operation::DelService(_) | Operation::NewDestination { .. }, Errno::ENOENT) => {
+                Some(NO_FAMILY)
+            }
+            (Operation::DelService(_) | Operation::DelDestination { .. }, Errno::EINVAL) => Some(
+                "the kernel takes no such key: a transport of TCP, UDP or SCTP, an address and a port, or a mark",
+            ),
             (
                 Operation::NewDestination { .. } | Operation::SetDestination { .. },
                 Errno::EINVAL,

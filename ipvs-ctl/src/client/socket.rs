@@ -5,8 +5,8 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use netlink_packet_core::{
-    DecodeError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, NetlinkSerializable, ParseableParametrized,
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable, ParseableParametrized,
 };
 use netlink_packet_generic::constants::GENL_HDRLEN;
 use netlink_packet_generic::ctrl::GenlCtrl;
@@ -63,15 +63,37 @@ pub(super) enum Dumped<'a> {
     End(Result<(), Errno>),
 }
 
+/// Who is at the other end.
+#[derive(Debug)]
+enum Peer {
+    /// The kernel, by a netlink socket.
+    Kernel(OwnedFd),
+    /// Answers that a test has written.
+    #[cfg(test)]
+    Script(super::tests::script::Script),
+}
+
+impl Peer {
+    fn fd(&self) -> &OwnedFd {
+        match self {
+            Self::Kernel(fd) => fd,
+            #[cfg(test)]
+            Self::Script(_) => panic!("a script has no descriptor"),
+        }
+    }
+}
+
 /// An open socket of the namespace in which the thread was when it opened it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    fd: OwnedFd,
+    peer: Peer,
     buffer: Vec<u8>,
     /// The part of `buffer` that holds messages that were received and not yet taken.
     pending: std::ops::Range<usize>,
     sequence: u32,
     answers_limit: usize,
+    /// Whether a message since [`Self::take_interrupted`] said that its dump is not of one moment.
+    interrupted: bool,
 }
 
 impl Socket {
@@ -91,12 +113,23 @@ impl Socket {
         setsockopt(&fd, sockopt::SndBufForce, &SEND_BUFFER)
             .or_else(|_no_privilege| setsockopt(&fd, sockopt::SndBuf, &SEND_BUFFER))?;
         let answers_limit = getsockopt(&fd, sockopt::RcvBuf)? / ANSWER_COST;
-        Ok(Self { fd, buffer: vec![0; READ_BUFFER], pending: 0..0, sequence: 0, answers_limit })
+        Ok(Self::new(Peer::Kernel(fd), answers_limit))
+    }
+
+    fn new(peer: Peer, answers_limit: usize) -> Self {
+        let buffer = vec![0; READ_BUFFER];
+        Self { peer, buffer, pending: 0..0, sequence: 0, answers_limit, interrupted: false }
+    }
+
+    /// A socket whose other end is a test.
+    #[cfg(test)]
+    pub(super) fn scripted(script: super::tests::script::Script) -> Self {
+        Self::new(Peer::Script(script), RECEIVE_BUFFER / ANSWER_COST)
     }
 
     #[cfg(test)]
-    pub(super) const fn fd(&self) -> &OwnedFd {
-        &self.fd
+    pub(super) fn fd(&self) -> &OwnedFd {
+        self.peer.fd()
     }
 
     /// The sequence number of the message that was encoded last.
@@ -152,8 +185,13 @@ impl Socket {
 
     /// Sends a batch; the kernel works it off before this returns.
     pub(super) fn send(&self, batch: &[u8]) -> Result<(), Errno> {
+        #[cfg(test)]
+        if let Peer::Script(script) = &self.peer {
+            return script.send(batch);
+        }
+        let fd = self.peer.fd();
         loop {
-            match send(self.fd.as_raw_fd(), batch, MsgFlags::empty()) {
+            match send(fd.as_raw_fd(), batch, MsgFlags::empty()) {
                 Ok(sent) if sent == batch.len() => return Ok(()),
                 Ok(_cut_short) => return Err(Errno::EMSGSIZE),
                 Err(Errno::EINTR) => {}
@@ -164,14 +202,14 @@ impl Socket {
 
     /// The next message and the sequence number of the request that it answers. Waits for it.
     ///
-    /// EAGAIN: none came in time. ENOBUFS: answers were lost.
+    /// EAGAIN: none came in time. ENOBUFS: answers were lost. EBADMSG: what came is cut short.
     pub(super) fn next<F>(&mut self) -> Result<(u32, Answer<F>), Errno>
     where
         F: ParseableParametrized<[u8], GenlHeader> + Debug,
     {
         loop {
             let bytes = self.buffer.get(self.pending.clone()).unwrap_or_default();
-            match split(bytes) {
+            match split(bytes)? {
                 Some((message, sequence)) => {
                     let answer = read(message);
                     self.pending.start += message.len().next_multiple_of(4);
@@ -189,20 +227,28 @@ impl Socket {
     pub(super) fn next_dumped(&mut self) -> Result<(u32, Dumped<'_>), Errno> {
         loop {
             let bytes = self.buffer.get(self.pending.clone()).unwrap_or_default();
-            let Some((message, sequence)) = split(bytes) else {
+            let Some((message, sequence)) = split(bytes)? else {
                 self.receive(MsgFlags::empty())?;
                 continue;
             };
             let start = self.pending.start;
             let range = start..start + message.len();
             self.pending.start += message.len().next_multiple_of(4);
-            let kind = NetlinkBuffer::new(message).message_type();
+            let header = NetlinkBuffer::new(message);
+            let kind = header.message_type();
+            self.interrupted |= header.flags() & NLM_F_DUMP_INTR != 0;
             if kind == NLMSG_NOOP {
                 continue;
             }
             let message = self.buffer.get(range).unwrap_or_default();
             return Ok((sequence, dumped(kind, message)));
         }
+    }
+
+    /// Whether a message since this was asked last was of a dump that a change has interrupted (NLM_F_DUMP_INTR). IPVS sets no such
+    /// mark up to Linux 6.12; netlink has it.
+    pub(super) const fn take_interrupted(&mut self) -> bool {
+        std::mem::replace(&mut self.interrupted, false)
     }
 
     /// Throws away what waits, so that the kernel sends again after an ENOBUFS.
@@ -218,10 +264,15 @@ impl Socket {
 
     fn receive(&mut self, flags: MsgFlags) -> Result<(), Errno> {
         self.pending = 0..0;
+        #[cfg(test)]
+        if let Peer::Script(script) = &self.peer {
+            self.pending = 0..script.receive(&mut self.buffer)?;
+            return Ok(());
+        }
         loop {
             let mut space = [IoSliceMut::new(&mut self.buffer)];
             let received =
-                match recvmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &mut space, None, flags) {
+                match recvmsg::<NetlinkAddr>(self.peer.fd().as_raw_fd(), &mut space, None, flags) {
                     Ok(received) => received,
                     Err(Errno::EINTR) => continue,
                     Err(errno) => return Err(errno),
@@ -238,11 +289,16 @@ impl Socket {
     }
 }
 
-/// The first message of `bytes` and its sequence number; `None` where there is no whole one.
-fn split(bytes: &[u8]) -> Option<(&[u8], u32)> {
-    let header = NetlinkBuffer::new_checked(bytes).ok()?;
-    let message = bytes.get(..usize::try_from(header.length()).ok()?)?;
-    Some((message, header.sequence_number()))
+/// The first message of `bytes` and its sequence number; `None` where there is nothing more. EBADMSG: there is, and it is no whole
+/// message. To pass over it would mean to take an object that it holds for gone.
+fn split(bytes: &[u8]) -> Result<Option<(&[u8], u32)>, Errno> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let header = NetlinkBuffer::new_checked(bytes).map_err(|_cut_short| Errno::EBADMSG)?;
+    let length = usize::try_from(header.length()).map_err(|_too_long| Errno::EBADMSG)?;
+    let message = bytes.get(..length).ok_or(Errno::EBADMSG)?;
+    Ok(Some((message, header.sequence_number())))
 }
 
 /// What a message says; `None` for one that says nothing.

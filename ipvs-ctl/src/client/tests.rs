@@ -1,6 +1,10 @@
 //! The client against another family, `nlctrl`, which every kernel has and which refuses our commands: batches, refusals and lost
 //! answers need no ip_vs and no privilege.
 
+mod faults;
+mod matrix;
+pub(super) mod script;
+
 use std::os::fd::AsRawFd as _;
 
 use netlink_packet_generic::constants::GENL_ID_CTRL;

@@ -128,3 +128,42 @@ fn events_tell_who_did_what_and_follow_what_comes() -> Result<()> {
     );
     Ok(())
 }
+
+/// Of a table of many services without traffic a look reads a part; what others change is found when its turn comes, and what is deleted
+/// at the next look.
+#[test]
+fn what_others_change_in_quiet_services_is_found_within_twelve_looks() -> Result<()> {
+    const SERVICES: u16 = 480;
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let mut config = "ipvs: {poll: 500ms}\nservices:\n".to_owned();
+    for number in 1..=SERVICES {
+        config += &format!(
+            "  s{number}: {{listen: tcp 10.77.0.10:{number}, forward: nat, real_servers: {{a: 10.77.0.21:80}}}}\n"
+        );
+    }
+    let director = Director::start(lab.lb1(), &config)?;
+    wait_until(LIMIT, "the table to be made", || ipvs(&director).ok()?.in_sync_s_ago.map(drop))?;
+    let made = saved_table(lab.lb1())?;
+    assert_eq!(made.len(), 2 * usize::from(SERVICES));
+    let looks = || ipvs(&director).map(|ipvs| ipvs.reconciliations_total);
+    let put_right = |limit: u64| -> Result<()> {
+        let before = looks()?;
+        wait_until(LIMIT, "the table to be put right", || {
+            (saved_table(lab.lb1()).ok()? == made).then_some(())
+        })?;
+        let took = looks()? - before;
+        ensure!(took <= limit, "it took {took} looks");
+        Ok(())
+    };
+    // All of them at once, by one process.
+    let weights: String = (1..=SERVICES)
+        .map(|number| format!("-e -t 10.77.0.10:{number} -r 10.77.0.21:80 -m -w 9\n"))
+        .collect();
+    let rules = lab.lb1().write("weights", &weights)?;
+    lab.lb1().sh(&format!("ipvsadm -R <{}", rules.display()))?;
+    // Twelve, and those that passed while the last change was made and seen.
+    put_right(16)?;
+    assert_eq!(ipvs(&director)?.drift_total.get("weight"), Some(&u64::from(SERVICES)));
+    lab.lb1().sh("ipvsadm -C")?;
+    put_right(4)
+}

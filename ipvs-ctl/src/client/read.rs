@@ -21,6 +21,8 @@ pub struct Status {
     /// A sentence for each object that the model has no word for: a service of a protocol that IPVS doesn't balance, for one.
     /// Nothing here ever touches them.
     pub unreadable: Vec<String>,
+    /// Services whose destinations were not asked for: they have none here ([`Client::look`]).
+    pub unread: BTreeSet<ServiceKey>,
 }
 
 impl Status {
@@ -74,11 +76,23 @@ impl Client {
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.
     pub fn status(&mut self) -> Result<Status, ClientError> {
+        self.look(|_, _| true)
+    }
+
+    /// As [`Self::status`], without the destinations of services that `reads` says no to: those of the others are most of the work. The
+    /// rest is in [`Status::unread`].
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub fn look(
+        &mut self,
+        reads: impl Fn(&VirtualService, &Counters) -> bool,
+    ) -> Result<Status, ClientError> {
         self.resolve()?;
         let mut found = self.services()?;
         let mut attempts = 1;
         loop {
-            let status = self.with_destinations(&found)?;
+            let status = self.with_destinations(&found, &reads)?;
             let again = self.services()?;
             if attempts >= READ_ATTEMPTS || same_services(&found, &again) {
                 return Ok(status);
@@ -106,7 +120,11 @@ impl Client {
         Ok(Some(ServiceStatus { service, counters, destinations }))
     }
 
-    fn with_destinations(&mut self, found: &[Found]) -> Result<Status, ClientError> {
+    fn with_destinations(
+        &mut self,
+        found: &[Found],
+        reads: &impl Fn(&VirtualService, &Counters) -> bool,
+    ) -> Result<Status, ClientError> {
         let mut status = Status::default();
         let mut seen = BTreeSet::new();
         for service in found {
@@ -118,7 +136,12 @@ impl Client {
                 }
             };
             if seen.insert(service.key) {
-                let destinations = self.destinations(&service.key, &mut status.unreadable)?;
+                let destinations = if reads(service, counters) {
+                    self.destinations(&service.key, &mut status.unreadable)?
+                } else {
+                    status.unread.insert(service.key);
+                    Vec::new()
+                };
                 let (service, counters) = (service.clone(), *counters);
                 status.services.push(ServiceStatus { service, counters, destinations });
             }

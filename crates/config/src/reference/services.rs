@@ -110,5 +110,6 @@ section! {
     "ipvs.timeouts.udp" "duration", default "as the kernel has it: 5m", range "1s to 24d (576h), whole seconds", "Flows of UDP.",
         source "IPVS_CMD_ATTR_TIMEOUT_UDP";
     "ipvs.poll" "duration", default "`5s`", range "10ms to 1h",
-        "How often the kernel's table is compared with what it should be. The kernel reports no changes by itself.", source "";
+        "How often the kernel's table is compared with what it should be. The kernel reports no changes by itself. Of more than 32 services \
+         the destinations of those without traffic are read in turn, each within twelve looks.", source "";
 }

@@ -14,6 +14,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::{mpsc, oneshot};
 
+use super::attention::Attention;
 use super::drift::{Tally, drift};
 use super::port_reuse;
 use super::spared::Spared;
@@ -77,7 +78,12 @@ struct Next {
 #[derive(Debug)]
 enum Job {
     /// Makes the table so, and removes what else there is of these services.
-    Reconcile(Table, BTreeSet<ServiceKey>),
+    Reconcile {
+        desired: Table,
+        owned: BTreeSet<ServiceKey>,
+        /// The services that are wanted other than they were made last.
+        changed: BTreeSet<ServiceKey>,
+    },
     Count,
     Look,
     Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
@@ -99,6 +105,8 @@ pub(crate) struct Reconciliation {
     before: Table,
     report: Report,
     counts: Counts,
+    /// Services of which nothing was counted.
+    unread: BTreeSet<ServiceKey>,
     /// What is in the table besides: others' services, and what can't be read.
     foreign: Vec<String>,
 }
@@ -213,7 +221,11 @@ impl Kernel {
         let job = match self.next.reconcile.take() {
             Some(desired) => {
                 self.owned.extend(desired.keys());
-                Job::Reconcile(desired, self.owned.clone())
+                let made = self.made.as_ref();
+                let as_made = |key: &ServiceKey| made.and_then(|made| made.get(key));
+                let changed = desired.iter().filter(|(key, entry)| as_made(key) != Some(entry));
+                let changed = changed.map(|(key, _)| *key).collect();
+                Job::Reconcile { desired, owned: self.owned.clone(), changed }
             }
             None if self.next.count => {
                 self.next.count = false;
@@ -264,8 +276,9 @@ impl Kernel {
         self.reconciliations = self.reconciliations.saturating_add(1);
         let before = std::mem::take(&mut self.errors);
         match result {
-            Ok(Reconciliation { operations, before, report, counts, foreign }) => {
-                self.counts = counts;
+            Ok(Reconciliation { operations, before, report, counts, unread, foreign }) => {
+                self.counts.retain(|(service, _), _| unread.contains(service));
+                self.counts.extend(counts);
                 self.foreign = foreign;
                 self.operations = self.operations.saturating_add(report.applied as u64);
                 self.put_right(&operations, &before, &report, &desired, now);
@@ -416,10 +429,15 @@ fn sentence(error: &ipvs_ctl::client::OperationError) -> String {
 
 /// The thread: does one job after the other until the director lets go of it.
 fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
+    let mut attention = Attention::default();
     for job in queue {
         let done = match job {
-            Job::Reconcile(desired, owned) => {
-                let result = reconcile(&mut client, &desired, &owned);
+            Job::Reconcile { desired, owned, changed } => {
+                let result = reconcile(&mut client, &mut attention, &desired, &owned, &changed);
+                // Of what was not made nothing is taken for granted.
+                if !result.as_ref().is_ok_and(|made| made.report.is_clean()) {
+                    attention.forget();
+                }
                 Done::Reconciled { desired, result }
             }
             Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
@@ -438,13 +456,23 @@ fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) 
 
 fn reconcile(
     client: &mut Client,
+    attention: &mut Attention,
     desired: &Table,
     owned: &BTreeSet<ServiceKey>,
+    changed: &BTreeSet<ServiceKey>,
 ) -> Result<Reconciliation, ClientError> {
-    let status = client.status()?;
+    let focus = attention.focus(changed);
+    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
+    attention.looked(&status);
     // What else is there is others' business, but for what was ours.
     let keep = Foreign::Keep { owned };
     let mut before = status.table();
+    // What was not read is as it was made: it is wanted no other, and its turn comes.
+    for key in &status.unread {
+        if let (Some(there), Some(wanted)) = (before.get_mut(key), desired.get(key)) {
+            there.destinations.clone_from(&wanted.destinations);
+        }
+    }
     let operations = in_order(desired, &before, &status.orders(desired), keep);
     let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
     before.retain(|key, _| touched.contains(key));
@@ -455,7 +483,8 @@ fn reconcile(
     let spared = Spared::during(&operations);
     let report = client.apply(&operations)?;
     drop(spared);
-    Ok(Reconciliation { operations, before, report, counts: counts(&status), foreign })
+    let counts = counts(&status);
+    Ok(Reconciliation { operations, before, report, counts, unread: status.unread, foreign })
 }
 
 fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {

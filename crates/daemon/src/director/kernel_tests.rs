@@ -34,8 +34,8 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
     };
     let operations = applied.into_iter().chain(refused).collect();
     let (counts, foreign) = (Counts::new(), Vec::new());
-    let before = Table::new();
-    let result = Ok(Reconciliation { operations, before, report, counts, foreign });
+    let (before, unread) = (Table::new(), BTreeSet::new());
+    let result = Ok(Reconciliation { operations, before, report, counts, unread, foreign });
     Done::Reconciled { desired: desired.clone(), result }
 }
 
@@ -55,11 +55,11 @@ fn the_newest_wish_waits_for_the_job_that_is_under_way() {
     }
     kernel.count();
     let job = queue.try_recv();
-    assert!(matches!(&job, Ok(Job::Reconcile(first, _)) if *first == table(80)), "{job:?}");
+    assert!(matches!(&job, Ok(Job::Reconcile { desired, .. }) if *desired == table(80)), "{job:?}");
     assert!(queue.try_recv().is_err(), "one job at a time");
     kernel.finished(done(&table(80), vec![], vec![]), at(1));
     let job = queue.try_recv();
-    assert!(matches!(&job, Ok(Job::Reconcile(last, _)) if *last == table(82)), "{job:?}");
+    assert!(matches!(&job, Ok(Job::Reconcile { desired, .. }) if *desired == table(82)), "{job:?}");
     kernel.finished(done(&table(82), vec![], vec![]), at(2));
     assert!(matches!(queue.try_recv(), Ok(Job::Count)));
 }

@@ -7,6 +7,7 @@
 //!  timers ──────────────────►┘   (owns Engine)    └──► kernel: the ipvs thread ─────results────►┘
 //! ```
 
+mod attention;
 mod checks;
 mod commands;
 mod drift;

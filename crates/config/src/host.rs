@@ -431,7 +431,7 @@ fn checks<'a>(
     found: &mut Vec<Command<'a>>,
 ) {
     for (index, check) in checks.iter().enumerate() {
-        let CheckKind::Exec { command } = &check.kind else { continue };
+        let CheckKind::Exec { command, .. } = &check.kind else { continue };
         let single = owner.key("check");
         let path = if source.is_some_and(|source| source.has(&single)) {
             single

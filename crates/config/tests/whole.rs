@@ -60,7 +60,7 @@ fn the_file_is_what_the_types_say() {
     assert_eq!(dns.listen.len(), 2);
     assert_eq!(dns.persistence.map(|p| (p.timeout_s, p.prefix)), Some((300, 32)));
     let check = &dns.checks[0];
-    assert!(matches!(&check.kind, CheckKind::Exec { command } if command.len() == 2));
+    assert!(matches!(&check.kind, CheckKind::Exec { command, .. } if command.len() == 2));
     assert_eq!(check.policy.timeout, Duration::from_secs(1), "half of the interval, not 5s");
 }
 

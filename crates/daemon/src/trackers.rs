@@ -209,6 +209,7 @@ impl Plan {
                     user: config.daemon.script_user.clone(),
                     environment: vec![("HOLDFAST_TRACKER".to_owned(), tracker.name.to_string())],
                     input: Vec::new(),
+                    nagios: false,
                 };
                 Some(Self::Trial(Trial::Script(exec), *policy))
             }

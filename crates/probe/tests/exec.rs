@@ -292,7 +292,7 @@ async fn what_the_host_lacks_is_no_fault_of_the_server() {
 async fn given(body: &str, input: Vec<u8>) -> Outcome {
     let scripts = Scripts::new();
     let command = vec![scripts.write(&format!("#!/bin/sh\n{body}\n"), "0755")];
-    Exec { command, user: USER.to_owned(), environment: Vec::new(), input }
+    Exec { command, user: USER.to_owned(), environment: Vec::new(), input, nagios: false }
         .run_apart(PATIENCE)
         .await
 }
@@ -313,4 +313,23 @@ async fn a_command_that_does_not_read_its_input_ends_as_it_would_without() {
     assert_eq!(said(&outcome, Verdict::Fail, Code::PROCERR), "exit status 3");
     let outcome = given("exec <&-; head -c 100000 /dev/zero | wc -c", input()).await;
     assert_eq!(said(&outcome, Verdict::Pass, Code::PROCOK), "exit status 0: 100000");
+}
+
+#[tokio::test]
+async fn a_plugin_of_nagios_warns_and_may_not_know() {
+    let scripts = Scripts::new();
+    for (status, verdict, code) in [
+        (0, Verdict::Pass, Code::PROCOK),
+        (1, Verdict::Pass, Code::PROCOK),
+        (2, Verdict::Fail, Code::PROCERR),
+        (3, Verdict::Inconclusive, Code::SOCKERR),
+        (4, Verdict::Fail, Code::PROCERR),
+    ] {
+        let Probe::Exec(exec) = scripts.shell(&format!("echo LDAP; exit {status}")) else {
+            panic!("a command")
+        };
+        let outcome = Probe::Exec(Exec { nagios: true, ..exec }).run(PATIENCE).await;
+        assert_eq!((outcome.verdict, outcome.reason.code), (verdict, code), "{}", outcome.reason);
+        assert!(outcome.reason.sentence.ends_with(&format!("exit status {status}: LDAP")));
+    }
 }

@@ -173,7 +173,10 @@ impl Shown for Check {
     fn shown(&self) -> String {
         let what = match &self.kind {
             CheckKind::Network(check) => check.shown(),
-            CheckKind::Exec { command } => format!("exec {}", command.join(" ")),
+            CheckKind::Exec { command, nagios } => {
+                let convention = if *nagios { " nagios" } else { "" };
+                format!("exec{convention} {}", command.join(" "))
+            }
         };
         format!("({what} {})", self.policy.shown())
     }

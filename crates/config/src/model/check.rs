@@ -28,6 +28,8 @@ pub enum CheckKind {
     Exec {
         /// The program's absolute path and its arguments.
         command: Vec<String>,
+        /// Whether its exit status is that of a plugin of Nagios: 1 is a warning and passes, 3 counts neither way.
+        nagios: bool,
     },
 }
 

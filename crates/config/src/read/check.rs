@@ -77,10 +77,7 @@ fn check<'a>(
     let timeout = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
     let policy = policy(reader, &fields, Policy { timeout, ..defaults::CHECK });
     let kind = match kinds.as_slice() {
-        [("exec", cursor)] => reader
-            .fields(cursor, "services.NAME.check.exec")
-            .and_then(|fields| command(reader, &fields))
-            .map(|command| CheckKind::Exec { command }),
+        [("exec", cursor)] => exec_check(reader, cursor),
         [(kind, cursor)] => network_check(reader, cursor, kind),
         [] => {
             let message = format!("`{}` says not what is tried", fields.path);
@@ -144,6 +141,13 @@ pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: 
         rise: count("rise", default.rise),
         fall: count("fall", default.fall),
     }
+}
+
+fn exec_check<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
+    let fields = reader.fields(cursor, "services.NAME.check.exec")?;
+    let nagios = fields.get("nagios").and_then(|cursor| reader.boolean(&cursor));
+    let command = command(reader, &fields)?;
+    Some(CheckKind::Exec { command, nagios: nagios.unwrap_or(false) })
 }
 
 /// A check of `kind`, over the network.

@@ -261,4 +261,6 @@ const EXEC: &[Key] = check! { "exec":
         "Runs a command without a shell, as `daemon.scripts.user`, in a clean environment. Exit 0 passes.", source "keepalived: `MISC_CHECK`";
     ".command" "list of text", default "required", range "an absolute path and at most 255 arguments",
         "The program and its arguments.", source "keepalived: `misc_path`";
+    ".nagios" "boolean", default "`false`", range "", "Whether the exit status is that of a plugin of Nagios: 0 and 1 (a warning) pass, 2 fails, 3 (unknown) counts neither way.",
+        source "Monitoring Plugins, development guidelines";
 };

@@ -68,13 +68,16 @@ impl Runner {
             CheckKind::Network(check) => {
                 Probe::Network(Network { check: Arc::clone(check), server: server.address })
             }
-            CheckKind::Exec { command } => Probe::Exec(Exec::new(
-                command.clone(),
-                self.script_user.clone(),
-                service.as_str(),
-                server.name.as_str(),
-                server.address,
-            )),
+            CheckKind::Exec { command, nagios } => {
+                let exec = Exec::new(
+                    command.clone(),
+                    self.script_user.clone(),
+                    service.as_str(),
+                    server.name.as_str(),
+                    server.address,
+                );
+                Probe::Exec(Exec { nagios: *nagios, ..exec })
+            }
         }
     }
 }

@@ -328,6 +328,7 @@ async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) 
             user: user.to_owned(),
             environment: Vec::new(),
             input: notice.json(&orders.facts),
+            nagios: false,
         };
         let outcome = exec.run_apart(*timeout).await;
         counters.count(&outcome);

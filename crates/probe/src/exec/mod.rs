@@ -54,6 +54,8 @@ pub struct Exec {
     pub environment: Vec<(String, String)>,
     /// What it can read from its standard input; nothing = /dev/null. A command that does not read it misses nothing else.
     pub input: Vec<u8>,
+    /// Whether its exit status is that of a plugin of Nagios: 1 (a warning) passes, and 3 (unknown) is inconclusive.
+    pub nagios: bool,
 }
 
 impl Exec {
@@ -73,7 +75,7 @@ impl Exec {
             ("HOLDFAST_PORT", address.port().to_string()),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        Self { command, user: user.into(), environment, input: Vec::new() }
+        Self { command, user: user.into(), environment, input: Vec::new(), nagios: false }
     }
 
     /// Runs it once, among [`COMMANDS_APART`]: for what is no check of a server. Needs a tokio runtime with IO and time.
@@ -174,10 +176,11 @@ impl Exec {
         }
         let code = status.code().unwrap_or_default();
         let sentence = format!("{program}: exit status {code}{said}");
-        if code == 0 {
-            Finding::pass(Code::PROCOK, sentence)
-        } else {
-            Finding::fail(Code::PROCERR, sentence)
+        match (code, self.nagios) {
+            (0, _) | (1, true) => Finding::pass(Code::PROCOK, sentence),
+            // The plugin could not find out.
+            (3, true) => Finding::ours(sentence),
+            _ => Finding::fail(Code::PROCERR, sentence),
         }
     }
 

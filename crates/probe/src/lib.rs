@@ -56,7 +56,7 @@ impl Probe {
         let started = Instant::now();
         let finding = match self {
             Self::Network(network) => network.run(timeout).await,
-            Self::Exec(exec) => exec.run(timeout).await,
+            Self::Exec(exec) => Box::pin(exec.run(timeout)).await,
         };
         Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
     }
@@ -69,5 +69,24 @@ impl fmt::Display for Probe {
             Self::Network(network) => network.fmt(f),
             Self::Exec(exec) => write!(f, "exec {}", exec.program()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_config::{CheckKind, Environment, parse};
+
+    /// Ten thousand checks are mostly of TCP: what others need must not be theirs.
+    #[test]
+    fn a_run_takes_no_more_room_than_a_connection_needs() {
+        let text = "services: {s: {listen: tcp 192.0.2.1:80, forward: nat, check: {tcp: {}}}}";
+        let config = parse("test", text, &Environment::new("lb1")).config.unwrap();
+        let service = config.services.values().next().unwrap();
+        let CheckKind::Network(check) = &service.checks[0].kind else { panic!("tcp") };
+        let server = "10.0.0.1:80".parse().unwrap();
+        let probe = Probe::Network(Network { check: check.clone(), server });
+        let size = size_of_val(&probe.run(Duration::from_secs(1)));
+        assert!(size <= 2048, "{size} bytes");
     }
 }

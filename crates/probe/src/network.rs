@@ -29,20 +29,24 @@ impl Network {
     pub(crate) async fn run(&self, timeout: Duration) -> Finding {
         let deadline = Deadline::after(timeout);
         let place = self.place();
+        // The greatest of these is many times the least, and a task is as great as the greatest of what it may hold: each has its own.
         match &self.check.talk {
-            Talk::Tcp(bytes) => tcp::run(&place, bytes, deadline).await,
-            Talk::Tls(options) => tls::run(&place, options, deadline).await,
-            Talk::Http(check) => http::run(&place, check, deadline).await,
-            Talk::Icmp => icmp::run(&place, deadline).await,
-            Talk::Udp(check) => udp::run(&place, check, deadline).await,
-            Talk::Dns(check) => dns::run(&place, check, deadline).await,
-            Talk::Redis(check) => redis::run(&place, check, deadline).await,
-            Talk::Memcached => memcached::run(&place, deadline).await,
-            Talk::Mysql(check) => mysql::run(&place, check, deadline).await,
-            Talk::Postgres(check) => postgres::run(&place, check, deadline).await,
-            Talk::Smtp(check) => smtp::run(&place, check, deadline).await,
-            Talk::Grpc(check) => grpc::run(&place, check, deadline).await,
-            Talk::Agent { send } => agent::run(&place, send.as_deref(), deadline).await,
+            Talk::Tcp(bytes) if bytes.send.is_none() && bytes.expect.is_none() => {
+                tcp::connects(&place, deadline).await
+            }
+            Talk::Tcp(bytes) => Box::pin(tcp::run(&place, bytes, deadline)).await,
+            Talk::Tls(options) => Box::pin(tls::run(&place, options, deadline)).await,
+            Talk::Http(check) => Box::pin(http::run(&place, check, deadline)).await,
+            Talk::Icmp => Box::pin(icmp::run(&place, deadline)).await,
+            Talk::Udp(check) => Box::pin(udp::run(&place, check, deadline)).await,
+            Talk::Dns(check) => Box::pin(dns::run(&place, check, deadline)).await,
+            Talk::Redis(check) => Box::pin(redis::run(&place, check, deadline)).await,
+            Talk::Memcached => Box::pin(memcached::run(&place, deadline)).await,
+            Talk::Mysql(check) => Box::pin(mysql::run(&place, check, deadline)).await,
+            Talk::Postgres(check) => Box::pin(postgres::run(&place, check, deadline)).await,
+            Talk::Smtp(check) => Box::pin(smtp::run(&place, check, deadline)).await,
+            Talk::Grpc(check) => Box::pin(grpc::run(&place, check, deadline)).await,
+            Talk::Agent { send } => Box::pin(agent::run(&place, send.as_deref(), deadline)).await,
         }
     }
 }

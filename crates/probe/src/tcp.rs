@@ -14,16 +14,23 @@ use crate::talk::{Broken, Talk, judged};
 /// A server that pauses for so long may have said all: what came is looked through.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Connects, talks where there is something to say or to hear, and closes.
+/// Connects and closes.
+pub(crate) async fn connects(place: &Place<'_>, deadline: Deadline) -> Finding {
+    match place.connect(deadline).await {
+        Ok(_closed_here) => {
+            Finding::pass(Code::L4OK, format!("connect to {}: connected", place.address))
+        }
+        Err(finding) => finding,
+    }
+}
+
+/// Connects, says what there is to say, listens where something is expected, and closes.
 pub(crate) async fn run(place: &Place<'_>, bytes: &Bytes, deadline: Deadline) -> Finding {
     let address = place.address;
     let stream = match place.connect(deadline).await {
         Ok(stream) => stream,
         Err(finding) => return finding,
     };
-    if bytes.send.is_none() && bytes.expect.is_none() {
-        return Finding::pass(Code::L4OK, format!("connect to {address}: connected"));
-    }
     let mut talk = Talk::over(stream);
     let what = format!("tcp {address}");
     let finding = judged(&what, deadline, converse(&mut talk, bytes)).await;

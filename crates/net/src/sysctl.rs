@@ -1,9 +1,11 @@
-//! Sysctls of interfaces (Linux's ip-sysctl.rst), which are set for as long as they are needed.
+//! Sysctls of interfaces, of forwarding (Linux's ip-sysctl.rst) and of IPVS (ipvs-sysctl.rst), which are set for as long as they are
+//! needed.
 //!
 //! What a sysctl was is written to a file before it is changed. Whoever comes after a kill -9 finds it there: what is still
 //! needed stays, and the rest gets its old value back. A value that somebody else has set meanwhile is theirs and stays.
 //!
-//! The file holds for one boot and one network namespace, each of which has its own; an earlier boot's is written over.
+//! The file holds for one boot, one network namespace and one part of the daemon, each of which has its own; an earlier boot's is
+//! written over.
 //!
 //! Interface names may have dots: keys here have slashes and go to /proc/sys as they are.
 
@@ -17,10 +19,7 @@ use std::path::{Path, PathBuf};
 
 use self::record::{Memory, Origin};
 
-/// The name of the file, in the directory of the daemon's state, before the namespace's number.
-const FILE: &str = "sysctls-";
-
-/// A sysctl of one interface: `net/ipv4/conf/eth0.7/arp_ignore`.
+/// A sysctl: `net/ipv4/conf/eth0.7/arp_ignore`. Its values are words with a space between each two.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sysctl(String);
 
@@ -35,16 +34,17 @@ impl Sysctl {
         Self(format!("net/ipv6/conf/{interface}/{name}"))
     }
 
-    /// The key `text`; none unless it is of an interface.
-    fn parse(text: &str) -> Option<Self> {
+    /// The key `text`; none unless it is of an interface, of IPVS, or the one of forwarding IPv4.
+    pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('/').collect();
         let is_plain = |part: &&str| !part.is_empty() && !part.starts_with('.');
-        match parts.as_slice() {
-            ["net", "ipv4" | "ipv6", "conf", interface, name] => {
-                [interface, name].into_iter().all(is_plain).then(|| Self(text.to_owned()))
-            }
-            _ => None,
-        }
+        let names: &[&str] = match parts.as_slice() {
+            ["net", "ipv4" | "ipv6", "conf", names @ ..] if names.len() == 2 => names,
+            ["net", "ipv4", "vs", names @ ..] if names.len() == 1 => names,
+            ["net", "ipv4", "ip_forward"] => &[],
+            _ => return None,
+        };
+        names.iter().all(is_plain).then(|| Self(text.to_owned()))
     }
 
     /// The value now, in the network namespace of the calling thread.
@@ -52,10 +52,21 @@ impl Sysctl {
     /// # Errors
     /// There is no such interface, or no such sysctl in this kernel.
     pub fn read(&self) -> Result<i64, SysctlError> {
-        let failed = |source| SysctlError::Read { sysctl: self.clone(), source };
-        let text = fs::read_to_string(self.path()).map_err(failed)?;
-        let invalid = |error| failed(io::Error::new(io::ErrorKind::InvalidData, error));
-        text.trim().parse().map_err(invalid)
+        let invalid = |error| self.unread(io::Error::new(io::ErrorKind::InvalidData, error));
+        self.text()?.parse().map_err(invalid)
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// As [`Sysctl::read`].
+    pub fn text(&self) -> Result<String, SysctlError> {
+        let text = fs::read_to_string(self.path()).map_err(|source| self.unread(source))?;
+        Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    fn unread(&self, source: io::Error) -> SysctlError {
+        SysctlError::Read { sysctl: self.clone(), source }
     }
 
     /// Sets it, in the network namespace of the calling thread, without remembering what it was.
@@ -63,9 +74,13 @@ impl Sysctl {
     /// # Errors
     /// There is no such interface, no such sysctl, or it may not be set.
     pub fn write(&self, value: i64) -> Result<(), SysctlError> {
-        fs::write(self.path(), value.to_string()).map_err(|source| SysctlError::Write {
+        self.write_text(&value.to_string())
+    }
+
+    fn write_text(&self, value: &str) -> Result<(), SysctlError> {
+        fs::write(self.path(), value).map_err(|source| SysctlError::Write {
             sysctl: self.clone(),
-            value,
+            value: value.to_owned(),
             source,
         })
     }
@@ -90,14 +105,14 @@ pub struct Sysctls {
 }
 
 impl Sysctls {
-    /// What an earlier run that was killed has left in `directory`, or nothing.
+    /// What an earlier run that was killed has left in `directory` of what `part` of the daemon had set, or nothing.
     ///
     /// # Errors
     /// The file is there and can't be read.
-    pub fn open(directory: &Path) -> Result<Self, SysctlError> {
+    pub fn open(directory: &Path, part: &str) -> Result<Self, SysctlError> {
         let failed = |file: &Path, source| SysctlError::Record { file: file.to_owned(), source };
         let origin = Origin::here().map_err(|source| failed(directory, source))?;
-        let file = directory.join(format!("{FILE}{}", origin.namespace()));
+        let file = directory.join(format!("{part}-{}", origin.namespace()));
         let memory = record::load(&file, &origin).map_err(|source| failed(&file, source))?;
         Ok(Self { file, origin, memory })
     }
@@ -111,13 +126,50 @@ impl Sysctls {
         if is >= least {
             return Ok(());
         }
-        // One that was set back while we run was set by somebody: that is what it shall be afterwards.
-        self.memory.insert(sysctl.clone(), Memory { before: is, set: least });
-        if let Err(error) = self.save() {
-            self.memory.remove(sysctl);
-            return Err(error);
+        self.put(sysctl, is.to_string(), least.to_string())
+    }
+
+    /// Sees to it that `sysctl` is `value`, and remembers what it was; says what that was if it was another.
+    ///
+    /// # Errors
+    /// As [`Self::raise`], or the kernel made something else of it.
+    pub fn set(&mut self, sysctl: &Sysctl, value: &str) -> Result<Option<String>, SysctlError> {
+        let is = sysctl.text()?;
+        if is == value {
+            return Ok(None);
         }
-        sysctl.write(least)
+        self.put(sysctl, is.clone(), value.to_owned())?;
+        let became = sysctl.text()?;
+        if became != value {
+            let (sysctl, value) = (sysctl.clone(), value.to_owned());
+            return Err(SysctlError::Otherwise { sysctl, value, became });
+        }
+        Ok(Some(is))
+    }
+
+    /// Whether `sysctl` is what it was set to, by this run or by one before.
+    pub fn holds(&self, sysctl: &Sysctl, value: &str) -> bool {
+        self.memory.get(sysctl).is_some_and(|memory| memory.set == value)
+    }
+
+    fn put(&mut self, sysctl: &Sysctl, is: String, value: String) -> Result<(), SysctlError> {
+        let known = self.memory.get(sysctl).cloned();
+        // What is not what we had set was set by somebody while we run: that is what it shall be afterwards.
+        let before = match &known {
+            Some(memory) if memory.set == is => memory.before.clone(),
+            Some(_) | None => is,
+        };
+        self.memory.insert(sysctl.clone(), Memory { before, set: value.clone() });
+        let put = self.save().and_then(|()| sysctl.write_text(&value));
+        if put.is_err() {
+            match known {
+                Some(memory) => self.memory.insert(sysctl.clone(), memory),
+                None => self.memory.remove(sysctl),
+            };
+            // A line too many in the file does no harm: what it says was set is not what is found.
+            drop(self.save());
+        }
+        put
     }
 
     /// Gives back what all but `wanted` were. What could not be given back is told, and tried again at the next call.
@@ -128,7 +180,7 @@ impl Sysctls {
             if wanted.contains(sysctl) {
                 return true;
             }
-            let given_back = give_back(sysctl, *memory);
+            let given_back = give_back(sysctl, memory);
             let refused = given_back.is_err();
             problems.extend(given_back.err());
             refused
@@ -149,9 +201,9 @@ impl Sysctls {
 }
 
 /// Sets what it was, unless somebody else has set it since or the interface is gone.
-fn give_back(sysctl: &Sysctl, memory: Memory) -> Result<(), SysctlError> {
-    match sysctl.read() {
-        Ok(is) if is == memory.set => sysctl.write(memory.before),
+fn give_back(sysctl: &Sysctl, memory: &Memory) -> Result<(), SysctlError> {
+    match sysctl.text() {
+        Ok(is) if is == memory.set => sysctl.write_text(&memory.before),
         Ok(_) => Ok(()),
         Err(SysctlError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -176,9 +228,19 @@ pub enum SysctlError {
         /// Which.
         sysctl: Sysctl,
         /// To what.
-        value: i64,
+        value: String,
         /// What the kernel answered.
         source: io::Error,
+    },
+    /// It was set, and is something else.
+    #[error("set the sysctl {sysctl} to {value}: it is {became}")]
+    Otherwise {
+        /// Which.
+        sysctl: Sysctl,
+        /// To what.
+        value: String,
+        /// What it is.
+        became: String,
     },
     /// What they were could not be read or written down.
     #[error("keep the former sysctls in {}", file.display())]
@@ -195,12 +257,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_of_an_interface_and_leads_nowhere_else() {
+    fn a_key_is_of_an_interface_of_ipvs_or_of_forwarding_and_leads_nowhere_else() {
         let key = Sysctl::ipv4("eth0.7", "arp_ignore");
         assert_eq!(key.to_string(), "net/ipv4/conf/eth0.7/arp_ignore");
         assert_eq!(Sysctl::parse(&key.to_string()), Some(key));
+        for key in ["net/ipv4/ip_forward", "net/ipv4/vs/sync_ports", "net/ipv6/conf/all/forwarding"]
+        {
+            assert_eq!(Sysctl::parse(key).map(|key| key.to_string()).as_deref(), Some(key));
+        }
         for wrong in [
-            "net/ipv4/ip_forward",
+            "net/ipv4/tcp_rmem",
+            "net/ipv4/vs/../tcp_rmem",
+            "net/ipv4/vs/a/b",
+            "net/ipv4/vs/",
             "net/ipv4/conf/../ip_forward",
             "net/ipv4/conf/eth0/",
             "net/ipv4/conf/eth0/../x",

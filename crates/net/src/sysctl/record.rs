@@ -16,10 +16,10 @@ const KIND: &str = "holdfast sysctls 1";
 const LEN_MAX: u64 = 1 << 20;
 
 /// What a sysctl was, and what it has been set to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Memory {
-    pub(super) before: i64,
-    pub(super) set: i64,
+    pub(super) before: String,
+    pub(super) set: String,
 }
 
 /// Where and when a record holds.
@@ -68,8 +68,8 @@ fn parse(text: &str, origin: &Origin) -> BTreeMap<Sysctl, Memory> {
     let entry = |line: &str| {
         let mut fields = line.split('\t');
         let sysctl = Sysctl::parse(fields.next()?)?;
-        let mut number = || fields.next()?.parse().ok();
-        let memory = Memory { before: number()?, set: number()? };
+        let mut value = || fields.next().filter(|value| !value.is_empty()).map(str::to_owned);
+        let memory = Memory { before: value()?, set: value()? };
         fields.next().is_none().then_some((sysctl, memory))
     };
     lines.filter_map(entry).collect()
@@ -116,8 +116,11 @@ mod tests {
     }
 
     fn memory() -> BTreeMap<Sysctl, Memory> {
-        [("eth0.7", 0, 1), ("bond0", -1, 2)]
-            .map(|(name, before, set)| (Sysctl::ipv4(name, "arp_ignore"), Memory { before, set }))
+        [("eth0.7", "0", "1"), ("bond0", "-1", "3 50")]
+            .map(|(name, before, set)| {
+                let memory = Memory { before: before.to_owned(), set: set.to_owned() };
+                (Sysctl::ipv4(name, "arp_ignore"), memory)
+            })
             .into()
     }
 
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn a_line_that_is_damaged_or_leads_elsewhere_is_left_out() {
         let mut text = text(&origin(), &memory());
-        text.push_str("net/ipv4/ip_forward\t0\t1\n");
+        text.push_str("net/ipv4/tcp_rmem\t0\t1\n");
         text.push_str("net/ipv4/conf/eth9/arp_ignore\t0\n");
         text.push_str("net/ipv4/conf/eth9/arp_ignore\t0\t1\t2\n");
         text.push_str("net/ipv4/conf/eth9/arp_ign");

@@ -41,7 +41,7 @@ fn what_was_raised_is_given_back_and_what_is_high_enough_is_left() {
     pair.left.sysctl("ipv4/conf/eth0.7/arp_announce", "2");
     let [ignore, announce] = arp("eth0.7");
     pair.left.enter(|| {
-        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
         sysctls.raise(&ignore, 1).unwrap();
         sysctls.raise(&announce, 1).unwrap();
         assert_eq!((ignore.read().unwrap(), announce.read().unwrap()), (1, 2));
@@ -58,18 +58,18 @@ fn the_run_after_a_kill_gives_back_what_it_does_not_need() {
     let state = State::new("killed");
     let [ignore, announce] = arp("eth0");
     pair.left.enter(|| {
-        let mut killed = Sysctls::open(&state.0).unwrap();
+        let mut killed = Sysctls::open(&state.0, "sysctls").unwrap();
         killed.raise(&ignore, 1).unwrap();
         killed.raise(&announce, 2).unwrap();
     });
     pair.left.enter(|| {
-        let mut next = Sysctls::open(&state.0).unwrap();
+        let mut next = Sysctls::open(&state.0, "sysctls").unwrap();
         next.raise(&ignore, 1).unwrap();
         assert!(next.keep_only(&BTreeSet::from([ignore.clone()])).is_empty());
     });
     assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (1, 0));
     pair.left.enter(|| {
-        let mut last = Sysctls::open(&state.0).unwrap();
+        let mut last = Sysctls::open(&state.0, "sysctls").unwrap();
         assert!(last.keep_only(&BTreeSet::new()).is_empty());
     });
     assert_eq!(value(&pair.left, &ignore), 0, "what it was before the first run");
@@ -83,7 +83,7 @@ fn a_value_that_somebody_else_has_set_and_an_interface_that_is_gone_are_left() {
     let [ignore, _] = arp("eth0");
     let [gone, _] = arp("dummy0");
     pair.left.enter(|| {
-        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
         sysctls.raise(&ignore, 1).unwrap();
         sysctls.raise(&gone, 1).unwrap();
         pair.left.sysctl("ipv4/conf/eth0/arp_ignore", "8");
@@ -98,13 +98,41 @@ fn another_namespaces_record_is_not_believed() {
     let pair = Pair::new();
     let state = State::new("namespaces");
     let [ignore, _] = arp("eth0");
-    pair.left.enter(|| Sysctls::open(&state.0).unwrap().raise(&ignore, 1).unwrap());
+    pair.left.enter(|| Sysctls::open(&state.0, "sysctls").unwrap().raise(&ignore, 1).unwrap());
     pair.right.sysctl("ipv4/conf/eth0/arp_ignore", "1");
     pair.right.enter(|| {
-        let mut sysctls = Sysctls::open(&state.0).unwrap();
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
         assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
     });
     assert_eq!(value(&pair.right, &ignore), 1);
+}
+
+/// What a kill left behind is still what it was before the first run, also when the next one sets another value.
+#[test]
+fn values_of_several_words_are_set_and_given_back_by_another_run() {
+    let pair = Pair::new();
+    let state = State::new("words");
+    let forward = Sysctl::parse("net/ipv4/ip_forward").unwrap();
+    let range = Sysctl::ipv4("eth0", "arp_ignore");
+    pair.left.enter(|| {
+        forward.write(0).unwrap();
+        let mut killed = Sysctls::open(&state.0, "ipvs-sysctls").unwrap();
+        assert_eq!(killed.set(&forward, "1").unwrap().as_deref(), Some("0"));
+        assert_eq!(killed.set(&forward, "1").unwrap(), None);
+        assert_eq!(killed.set(&range, "2").unwrap().as_deref(), Some("0"));
+        assert!(killed.holds(&range, "2") && !killed.holds(&range, "1"));
+    });
+    pair.left.enter(|| {
+        let mut next = Sysctls::open(&state.0, "ipvs-sysctls").unwrap();
+        assert_eq!(next.set(&range, "1").unwrap().as_deref(), Some("2"));
+        let error = next.set(&range, "nonsense").unwrap_err();
+        assert!(error.to_string().contains("arp_ignore to nonsense"), "{error}");
+        let other = Sysctls::open(&state.0, "sysctls").unwrap();
+        assert!(!other.holds(&forward, "1"), "each part remembers its own");
+        next.set(&range, "1").unwrap();
+        assert!(next.keep_only(&BTreeSet::new()).is_empty());
+    });
+    assert_eq!((value(&pair.left, &forward), value(&pair.left, &range)), (0, 0));
 }
 
 /// Nothing is changed that could not be given back.
@@ -115,7 +143,7 @@ fn where_nothing_can_be_written_down_nothing_is_set() {
     fs::write(&state.0, "a file where a directory should be").unwrap();
     let [ignore, _] = arp("eth0");
     pair.left.enter(|| {
-        let opened = Sysctls::open(&state.0);
+        let opened = Sysctls::open(&state.0, "sysctls");
         let error = match opened {
             Err(error) => error,
             Ok(mut sysctls) => sysctls.raise(&ignore, 1).unwrap_err(),
@@ -132,7 +160,7 @@ fn a_missing_interface_is_named() {
     let state = State::new("missing");
     let [ignore, _] = arp("none0");
     pair.left.enter(|| {
-        let error = Sysctls::open(&state.0).unwrap().raise(&ignore, 1).unwrap_err();
+        let error = Sysctls::open(&state.0, "sysctls").unwrap().raise(&ignore, 1).unwrap_err();
         assert_eq!(error.to_string(), "read the sysctl net/ipv4/conf/none0/arp_ignore");
     });
 }

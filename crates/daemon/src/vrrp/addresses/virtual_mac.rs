@@ -110,7 +110,7 @@ impl Seats {
         seats: impl Iterator<Item = &'a Seat>,
         state: &Path,
     ) -> Result<Self, SeatError> {
-        let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state)?);
+        let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state, "sysctls")?);
         for left in macvlans.list()? {
             tracing::info!(interface = %left.interface, "the interface of a virtual MAC address that an earlier run has left is removed");
             log(macvlans.delete(&left.interface).map_err(SeatError::from));

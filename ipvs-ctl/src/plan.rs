@@ -18,12 +18,14 @@
 //! Additions come in ascending order of address, hence two directors that each programmed a service from nothing agree. A list
 //! that grew otherwise (a server added while running, an adopted table) is put in order where the caller says how it is now.
 
+mod daemons;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
+pub use self::daemons::{DaemonOperation, is_as, plan_daemons};
 pub use self::order::{Orders, is_canonical};
 use crate::model::{Destination, Entry, ServiceKey, Table, VirtualService};
 

@@ -1,6 +1,6 @@
 //! The codes of diagnostics: stable for ever, each with its meaning, the reason for the refusal, and the way out.
 //!
-//! HF00xx the file, HF01xx YAML, HF02xx keys and types, HF03xx values, HF04xx VRRP, HF05xx services, HF07xx the host. A
+//! HF00xx the file, HF01xx YAML, HF02xx keys and types, HF03xx values, HF04xx VRRP, HF05xx services, HF06xx IPVS, HF07xx the host. A
 //! code that is no longer used is not given to another problem.
 
 use std::fmt;
@@ -386,6 +386,37 @@ codes! {
         why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
              other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",
         fix "Use `wrr`, `wlc` or another scheduler that shares by weight, or remove `slow_start`.";
+    BadSyncGroup "HF0601" Error "not a multicast group",
+        why "The sync daemons speak to a multicast group; the kernel refuses any other address.",
+        fix "Remove `group`: IPVS has 224.0.0.81. Another one, of either family, is right if all nodes have it.";
+    SyncFollowsNobody "HF0602" Error "connection synchronisation that follows nobody",
+        why "Under `role: follow` the state of an instance or group says which of the two daemons runs. Without one nobody would tell, \
+             and nobody would listen.",
+        fix "Name an instance or a sync group in `ipvs.sync.follows`, or write `role: both`.";
+    SyncMixedFamilies "HF0603" Error "connection synchronisation with a tunnel between the families",
+        why "The messages have no place for it: while a sync daemon runs the kernel refuses a real server of another family than its \
+             service's, and while there is such a server it refuses to start a daemon (EINVAL).",
+        fix "Use servers of the service's family, or remove `ipvs.sync`.";
+    SyncWithoutServices "HF0604" Warning "connection synchronisation without services",
+        why "Where nothing is forwarded there are no connections to tell of. The daemons are not started.",
+        fix "Add services, or remove `ipvs.sync`.";
+    WaitWithoutSync "HF0605" Error "`wait_for_sync` without `ipvs.sync`",
+        why "Nothing would ever be learned, and the node would only be late.",
+        fix "Configure `ipvs.sync`, or use `preempt_delay`.";
+    WaitTooShort "HF0606" Warning "a `wait_for_sync` that can't end early",
+        why "The kernel tells a returned director nothing by itself. It learns connections as they are told of anew, once in a \
+             `sync_refresh_period` while they have traffic. It has them all after two such periods and three seconds; where that is not \
+             before the wait's end, the wait is a mere delay. Priority 255 waits for nothing (RFC 9568 §6.1).",
+        fix "Wait longer, or set a shorter `ipvs.sysctls.sync_refresh_period`; use `preempt_delay` for a mere delay.";
+    BadSysctl "HF0607" Error "a value that a sysctl does not take",
+        why "The kernel would refuse it when it is set.",
+        fix "Use a value of the range that the message says.";
+    SysctlConflict "HF0608" Warning "a sysctl against what a service needs",
+        why "What is written in `ipvs.sysctls` holds, and the service does less than it seems.",
+        fix "Remove the sysctl: what services need is set by itself; or ignore the warning where the loss is meant.";
+    SysctlDefeats "HF0609" Error "a sysctl with which nothing is forwarded",
+        why "Packets of the service, or of all of them, would reach no server or no client.",
+        fix "Remove the sysctl: what services need is set by itself.";
     NoSuchInterface "HF0701" Warning "an interface that this host does not have",
         why "The instance is in fault until the interface is there, and takes part then. Interfaces may come later than the daemon, so \
              that this alone refuses no configuration; a name with a mistake in it never comes.",

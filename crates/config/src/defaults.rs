@@ -1,5 +1,6 @@
 //! What holds where the configuration is silent, and the limits of what it may say, each with its reason.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -114,8 +115,15 @@ pub(crate) const EXCLUDED_MAX: usize = 4096;
 pub(crate) const PEERS_MAX: usize = 64;
 /// RFC 9568 §5.1.1.3: 255 proves that no router forwarded the packet.
 pub(crate) const PEER_TTL: (u8, u8) = (255, 255);
+/// IPVS's own group and port (IP_VS_SYNC_GROUP, IP_VS_SYNC_PORT).
+pub(crate) const SYNC_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
+pub(crate) const SYNC_PORT: u16 = 8848;
+/// More than there are.
+pub(crate) const SYSCTLS_MAX: usize = 64;
 /// keepalived's limit.
 pub(crate) const PREEMPT_DELAY_MAX: Duration = Duration::from_secs(1000);
+/// As `preempt_delay`.
+pub(crate) const WAIT_FOR_SYNC: (Duration, Duration) = (Duration::from_secs(1), PREEMPT_DELAY_MAX);
 /// The range of a wait; zero = none.
 pub(crate) const DELAY: (Duration, Duration) = (Duration::ZERO, Duration::from_secs(3600));
 /// More often would be a flood of ARP; a day is keepalived's limit.

@@ -93,6 +93,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
         owner(config, instance, source, facts, &mut problems);
     }
     devices(config, source, facts, &mut problems);
+    sync(config, source, facts, &mut problems);
     tracked(config, facts, &mut problems);
     firewall(config, source, facts, &mut problems);
     let commands = commands(config, Some(source));
@@ -212,6 +213,22 @@ fn devices(config: &Config, source: &Source, facts: &Facts, problems: &mut Probl
     }
 }
 
+/// The interface that connections are told of on.
+fn sync(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
+    let Some(sync) = &config.ipvs.sync else { return };
+    let macs = config.instances.values().filter_map(|instance| instance.virtual_mac.as_ref());
+    let made = macs.map(|mac| mac.name.as_str()).any(|name| name == sync.interface);
+    if made || facts.interfaces.iter().any(|interface| interface.name == sync.interface) {
+        return;
+    }
+    let base = Path::of(&["ipvs", "sync"]);
+    let over = base.key("per_node").key(&config.node).key("interface");
+    let path = if source.has(&over) { over } else { base.key("interface") };
+    let help =
+        "`per_node` gives each node its own; until it is there connections are not synchronised";
+    problems.push(missing(&sync.interface, path, facts).help(help));
+}
+
 /// The interfaces that trackers watch or use.
 fn tracked(config: &Config, facts: &Facts, problems: &mut Problems) {
     for tracker in config.vrrp.trackers.values() {
@@ -237,13 +254,17 @@ fn tracked(config: &Config, facts: &Facts, problems: &mut Problems) {
 }
 
 fn no_interface(name: &str, path: Path, facts: &Facts) -> Problem {
+    missing(name, path, facts)
+        .help("`per_node` gives each node its own; until it is there the instance waits for it")
+}
+
+fn missing(name: &str, path: Path, facts: &Facts) -> Problem {
     let names = facts.interfaces.iter().map(|interface| interface.name.as_str());
     let nearest = suggest::nearest(name, names)
         .map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"));
     Problem::new(Code::NoSuchInterface, format!("this host has no interface `{name}`"))
         .at(Spot::Value(path), nearest)
         .help(format!("available: {}", available(facts)))
-        .help("`per_node` gives each node its own; until it is there the instance waits for it")
 }
 
 /// Packets to the addresses are dropped by `nft`.

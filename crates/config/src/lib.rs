@@ -33,6 +33,7 @@ mod server;
 mod source;
 mod suggest;
 mod syntax;
+mod sysctls;
 mod text;
 
 pub use code::{Code, Severity};
@@ -44,6 +45,7 @@ pub use reference::{Key, UnknownTopic, explain, keys};
 pub use render::{render, summary};
 pub use source::{Source, Span};
 pub use syntax::MAX_BYTES;
+pub use sysctls::{Aim, Sysctl, WantedSysctl};
 pub use text::parse_duration;
 
 use diagnostic::Problems;
@@ -139,11 +141,15 @@ fn read_document(
 fn into_config(document: read::Document) -> Option<Config> {
     let read::Document { node, daemon, ipvs, vrrp, views, services } = document;
     let own = views.into_iter().next()?;
+    let mut settings = ipvs.ipvs;
+    if let Some(view) = ipvs.sync.into_iter().next() {
+        settings.sync = Some(view.draft.sync(&vrrp, &own.instances)?);
+    }
     let instances = own
         .instances
         .into_iter()
         .map(|draft| Some((draft.name.clone(), draft.instance()?)))
         .collect::<Option<_>>()?;
     let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
-    Some(Config { node, daemon, vrrp: vrrp.into(), instances, services, ipvs })
+    Some(Config { node, daemon, vrrp: vrrp.into(), instances, services, ipvs: settings })
 }

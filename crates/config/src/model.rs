@@ -2,6 +2,7 @@
 
 mod check;
 mod service;
+mod sync;
 mod vrrp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::*;
 pub use self::service::*;
+pub use self::sync::{ConnectionSync, SyncMode};
 pub use self::vrrp::*;
+use crate::sysctls::Sysctl;
 
 /// A whole configuration as it applies to this node (`per_node` is resolved).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +152,11 @@ pub struct Ipvs {
     pub foreign: ForeignServices,
     /// How long the kernel keeps idle connections (`ipvs.timeouts`); 0 = as it is.
     pub timeouts: Timeouts,
+    /// The directors tell each other of their connections (`ipvs.sync`).
+    pub sync: Option<ConnectionSync>,
+    /// Sysctls that are written down (`ipvs.sysctls`), each in the kernel's form. [`Config::sysctls`] has those that services need
+    /// as well.
+    pub sysctls: BTreeMap<Sysctl, String>,
 }
 
 /// What becomes of services in the kernel that the configuration has not.

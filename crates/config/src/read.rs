@@ -4,6 +4,7 @@
 mod check;
 mod daemon;
 mod instance;
+mod ipvs;
 mod pace;
 mod service;
 mod track;
@@ -16,13 +17,14 @@ use std::net::IpAddr;
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Daemon, Ipvs, Name};
+use crate::model::{Daemon, Name};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::{self, Fault};
 
 pub(crate) use instance::{Draft as InstanceDraft, View};
+pub(crate) use ipvs::{Draft as IpvsDraft, SyncDraft};
 pub(crate) use service::Draft;
 pub(crate) use vrrp::Draft as VrrpDraft;
 
@@ -30,7 +32,7 @@ pub(crate) use vrrp::Draft as VrrpDraft;
 pub(crate) struct Document {
     pub(crate) node: String,
     pub(crate) daemon: Daemon,
-    pub(crate) ipvs: Ipvs,
+    pub(crate) ipvs: IpvsDraft,
     pub(crate) vrrp: VrrpDraft,
     /// The instances as each node has them, this one first.
     pub(crate) views: Vec<View>,
@@ -65,7 +67,7 @@ pub(crate) fn document<'a>(
     let daemon = section(reader, &top, "daemon");
     let daemon = daemon::daemon(reader, &daemon);
     let ipvs = section(reader, &top, "ipvs");
-    let ipvs = daemon::ipvs(reader, &ipvs);
+    let ipvs = ipvs::ipvs(reader, &ipvs, &node);
     let section = section(reader, &top, "vrrp");
     let vrrp = vrrp::vrrp(reader, &section, daemon.script_timeout);
     let views = match section.get("instances") {

@@ -5,6 +5,7 @@ mod checks;
 mod daemon;
 mod groups;
 mod instances;
+mod ipvs;
 mod services;
 mod synonyms;
 mod trackers;
@@ -46,8 +47,15 @@ macro_rules! section {
 use section;
 
 /// The sections of the table in the order of the documentation.
-const SECTIONS: [&[Key]; 6] =
-    [daemon::KEYS, vrrp::KEYS, instances::KEYS, trackers::KEYS, groups::KEYS, services::KEYS];
+const SECTIONS: [&[Key]; 7] = [
+    daemon::KEYS,
+    vrrp::KEYS,
+    instances::KEYS,
+    trackers::KEYS,
+    groups::KEYS,
+    services::KEYS,
+    ipvs::KEYS,
+];
 
 /// Every key, a parent before its children.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {

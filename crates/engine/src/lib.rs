@@ -21,6 +21,7 @@ mod ramp;
 mod reconfigure;
 mod report;
 mod server;
+pub mod sync;
 pub mod vrrp;
 mod weight;
 

@@ -16,7 +16,7 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
 }
 
 pub(super) fn compare_ipvs(old: &Ipvs, new: &Ipvs, found: &mut Found) {
-    let Ipvs { on_stop, drain_timeout, poll, foreign, timeouts } = old;
+    let Ipvs { on_stop, drain_timeout, poll, foreign, timeouts, sync, sysctls } = old;
     let others = match new.foreign {
         ForeignServices::Keep => Impact::None,
         ForeignServices::Remove => Impact::Connections,
@@ -27,5 +27,7 @@ pub(super) fn compare_ipvs(old: &Ipvs, new: &Ipvs, found: &mut Found) {
         .put("drain_timeout", drain_timeout, &new.drain_timeout, Impact::None)
         .put("poll", poll, &new.poll, Impact::None)
         .put("foreign", foreign, &new.foreign, others)
-        .put("timeouts", timeouts, &new.timeouts, Impact::None);
+        .put("timeouts", timeouts, &new.timeouts, Impact::None)
+        .put("sync", sync, &new.sync, Impact::PeerMustMatch)
+        .put("sysctls", sysctls, &new.sysctls, Impact::None);
 }

@@ -48,6 +48,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         password,
         preempt,
         preempt_delay,
+        wait_for_sync,
         accept,
         family,
         multicast_group,
@@ -78,6 +79,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         .put("authentication.password", password, &new.password, Impact::PeerMustMatch)
         .put("preempt", preempt, &new.preempt, Impact::Transition)
         .put("preempt_delay", preempt_delay, &new.preempt_delay, Impact::None)
+        .put("preempt.wait_for_sync", wait_for_sync, &new.wait_for_sync, Impact::None)
         .put("accept", accept, &new.accept, Impact::NewConnections)
         .put("family", family, &new.family, Impact::Transition)
         .put("multicast_group", multicast_group, &new.multicast_group, Impact::Transition)

@@ -1,6 +1,6 @@
 //! Values in the words of the configuration, short: enough to tell the old from the new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -12,10 +12,12 @@ use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Timeouts
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
-    Announce, BfdSession, Check, CheckKind, Checksum, ForeignServices, Hook, Listen, Name, OnStop,
-    Password, Peer, PersistenceEngine, ReachBy, Route, Rule, Thresholds, Track, TrackerKind,
-    Unicast, VirtualAddress, VirtualMac,
+    Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, ForeignServices, Hook,
+    Listen, Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule, SyncMode,
+    Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
 };
+
+use crate::sysctls::Sysctl;
 
 /// A value as a line of a plan shows it.
 pub(super) trait Shown {
@@ -74,6 +76,28 @@ impl Shown for BTreeSet<Name> {
     fn shown(&self) -> String {
         let names: Vec<&str> = self.iter().map(Name::as_str).collect();
         names.join(", ")
+    }
+}
+
+impl Shown for ConnectionSync {
+    fn shown(&self) -> String {
+        let Self { interface, id, mode, group, port, ttl, max_length } = self;
+        let mode = match mode {
+            SyncMode::Follow { name, .. } => format!("follows {name}"),
+            SyncMode::Both => "both".to_owned(),
+        };
+        let length = max_length.map_or_else(String::new, |length| format!(" maxlen {length}"));
+        format!("{interface} {mode} id {id} {group} port {port} ttl {ttl}{length}")
+    }
+}
+
+impl Shown for BTreeMap<Sysctl, String> {
+    fn shown(&self) -> String {
+        if self.is_empty() {
+            return "none".to_owned();
+        }
+        let each = self.iter().map(|(sysctl, value)| format!("{} {value}", sysctl.name));
+        each.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Instance {
     pub preempt: bool,
     /// How long a lower-ranking Active is left alone before it is preempted (`preempt_delay`); zero = not.
     pub preempt_delay: Duration,
+    /// How long it is left alone at most until this node has its connections (`preempt.wait_for_sync`); none = not for that.
+    pub wait_for_sync: Option<Duration>,
     /// Accept_Mode (RFC 9568 §6.1): whether an Active that is not the owner accepts packets to the addresses (`accept`).
     pub accept: bool,
     /// The family of the advertised addresses.

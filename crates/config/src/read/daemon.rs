@@ -1,14 +1,12 @@
-//! The keys `daemon` and `ipvs`.
+//! The key `daemon`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ipvs_ctl::model::Timeouts;
-
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Daemon, ForeignServices, Ipvs, OnStop};
+use crate::model::Daemon;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::{self, Fault};
 
@@ -70,37 +68,4 @@ fn account<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<String> {
             .at(Spot::Value(cursor.path.clone()), "");
     reader.problems.push(problem);
     None
-}
-
-/// `ipvs`.
-pub(super) fn ipvs<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Ipvs {
-    let words = [("keep", OnStop::Keep), ("drain", OnStop::Drain), ("remove", OnStop::Remove)];
-    let on_stop = fields.get("on_stop").and_then(|cursor| reader.word(&cursor, &words));
-    let patience =
-        fields.get("drain_timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
-    let poll = fields.get("poll").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
-    let words = [("keep", ForeignServices::Keep), ("remove", ForeignServices::Remove)];
-    let foreign = fields.get("foreign").and_then(|cursor| reader.word(&cursor, &words));
-    let timeouts = fields.get("timeouts").and_then(|cursor| timeouts(reader, &cursor));
-    Ipvs {
-        on_stop: on_stop.unwrap_or_default(),
-        drain_timeout: patience.unwrap_or(defaults::DRAIN_TIMEOUT),
-        poll: poll.unwrap_or(defaults::IPVS_POLL),
-        foreign: foreign.unwrap_or_default(),
-        timeouts: timeouts.unwrap_or_default(),
-    }
-}
-
-/// `ipvs.timeouts`.
-fn timeouts<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Timeouts> {
-    let fields = reader.fields(cursor, "ipvs.timeouts")?;
-    let mut one = |key| {
-        let cursor = fields.get(key)?;
-        super::service::whole_seconds(reader, &cursor, defaults::TIMEOUTS_RANGE)
-    };
-    Some(Timeouts {
-        tcp_s: one("tcp").unwrap_or(0),
-        tcp_fin_s: one("tcp_fin").unwrap_or(0),
-        udp_s: one("udp").unwrap_or(0),
-    })
 }

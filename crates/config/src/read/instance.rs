@@ -53,6 +53,7 @@ pub(crate) struct Draft {
     pub(crate) password: Option<Password>,
     pub(crate) preempt: bool,
     pub(crate) preempt_delay: Duration,
+    pub(crate) wait_for_sync: Option<Duration>,
     pub(crate) accept: bool,
     pub(crate) multicast_group: Option<IpAddr>,
     pub(crate) unicast: Option<UnicastDraft>,
@@ -148,6 +149,7 @@ impl Draft {
             password: self.password,
             preempt: self.preempt,
             preempt_delay: self.preempt_delay,
+            wait_for_sync: self.wait_for_sync,
             accept: self.accept,
             multicast_group: self.multicast_group,
             unicast: self.unicast.map(Unicast::from),
@@ -276,8 +278,8 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         Some(cursor) => interval(reader, &cursor, version),
         None => Some(Interval::DEFAULT),
     };
-    let mut flag = |key: &str| layers.get(key).and_then(|cursor| reader.boolean(&cursor));
-    let (preempt, accept) = (flag("preempt").unwrap_or(true), flag("accept").unwrap_or(true));
+    let accept = layers.get("accept").and_then(|cursor| reader.boolean(&cursor)).unwrap_or(true);
+    let (preempt, wait_for_sync) = preempt(reader, layers);
     let addresses = layers
         .require(reader, "addresses", "list the virtual addresses: `addresses: [192.0.2.10/24]`")
         .map(|cursor| address::addresses(reader, &cursor, defaults::IPV4_ADDRESSES_MAX));
@@ -304,6 +306,7 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         password: password(reader, layers),
         preempt,
         preempt_delay: preempt_delay(reader, layers),
+        wait_for_sync,
         accept,
         multicast_group: layers
             .get("multicast_group")
@@ -385,6 +388,27 @@ fn checksum<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Checksum {
         ("pseudo-header", Checksum::PseudoHeader),
     ];
     layers.get("checksum").and_then(|cursor| reader.word(&cursor, &words)).unwrap_or_default()
+}
+
+/// `preempt`: true or false, or true with what it waits for.
+fn preempt<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> (bool, Option<Duration>) {
+    let Some(cursor) = layers.get("preempt") else { return (true, None) };
+    let Node::Mapping(_) = cursor.node else {
+        return (reader.boolean(&cursor).unwrap_or(true), None);
+    };
+    let fields = reader.fields(&cursor, "vrrp.instances.NAME.preempt");
+    let wait = fields.and_then(|fields| match fields.get("wait_for_sync") {
+        Some(cursor) => reader.duration(&cursor, defaults::WAIT_FOR_SYNC),
+        None => {
+            reader.missing(
+                &fields.path,
+                "wait_for_sync",
+                "`wait_for_sync: 30s`, or `preempt: true`",
+            );
+            None
+        }
+    });
+    (true, wait)
 }
 
 fn preempt_delay<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Duration {

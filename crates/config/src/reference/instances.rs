@@ -19,8 +19,13 @@ section! {
         source "RFC 9568 §5.2.7, RFC 3768 §5.3.7; keepalived: `advert_int`";
     "vrrp.instances.NAME.version" "integer", default "3", range "2 or 3",
         "The protocol's version, the same on every node. IPv6 has version 3 only.", source "RFC 9568, RFC 3768; keepalived: `version`";
-    "vrrp.instances.NAME.preempt" "boolean", default "true", range "",
-        "Whether this node takes over from a working active node of lower priority.", source "RFC 9568 §6.1; keepalived: `nopreempt`";
+    "vrrp.instances.NAME.preempt" "boolean or mapping", default "true", range "",
+        "Whether this node takes over from a working active node of lower priority; a mapping says what it waits for.", source "RFC 9568 §6.1; keepalived: `nopreempt`";
+    "vrrp.instances.NAME.preempt.wait_for_sync" "duration", default "required in the mapping", range "1s to 1000s",
+        "How long, at most, a working active node of lower priority is left alone until this node has learned its connections: until its \
+         sync daemon has listened, with its interface up and this instance taking part, for two `sync_refresh_period` and three seconds. \
+         Needs `ipvs.sync`. A dead node is not waited for, and priority 255 waits for nothing.",
+        source "ip_vs_sync.c: `ip_vs_sync_conn_needed`";
     "vrrp.instances.NAME.addresses" "list of address/prefix or mapping", default "required", range "1 to 255 of IPv4 or 1 to 90 of IPv6",
         "The virtual addresses, of one family, the same on every node. Without a prefix length it is /32 or /128. Of IPv6 the first is \
          link-local, for instance `fe80::33/64`.",

@@ -29,6 +29,11 @@ pub(super) const fn keeps_port(forwarding: Forwarding) -> bool {
     }
 }
 
+/// Whether a server may be of another family than its service.
+pub(super) const fn crosses_families(forwarding: Forwarding) -> bool {
+    matches!(forwarding, Forwarding::Tunnel(_))
+}
+
 const fn word(forwarding: Forwarding) -> &'static str {
     match forwarding {
         Forwarding::Direct => "direct",

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, Group, Instance, RoleChange, Server, Service, Status, Tracker,
+    BfdSession, Change, ConnectionSync, Group, Instance, RoleChange, Server, Service, Status,
+    SyncedConnections, Sysctls, Tracker,
 };
 
 use crate::table::Table;
@@ -72,6 +73,67 @@ pub(crate) fn status(status: &Status) -> String {
         }
         for error in &ipvs.errors {
             let _ = writeln!(text, "! {error}");
+        }
+    }
+    if let Some(sync) = &status.sync {
+        text.push_str(&self::sync(sync));
+    }
+    text.push_str(&sysctls(&status.sysctls));
+    text
+}
+
+/// How connections are synchronised: a line for each of the kernel's daemons.
+fn sync(sync: &ConnectionSync) -> String {
+    let mut table =
+        Table::new(["SYNC", "ID", "DEV", "GROUP", "PORT", "TTL", "MAXLEN", "CONNECTIONS"]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let share = or_dash(sync.connections.as_ref().map(synced));
+    for daemon in &sync.daemons {
+        table.row([
+            daemon.role.clone(),
+            daemon.id.to_string(),
+            daemon.interface.clone(),
+            or_dash(daemon.group.map(|group| group.to_string())),
+            or_dash(daemon.port.map(|port| port.to_string())),
+            or_dash(daemon.ttl.map(|ttl| ttl.to_string())),
+            or_dash(daemon.maxlen.map(|length| length.to_string())),
+            share.clone(),
+        ]);
+    }
+    let mut text = String::new();
+    if !sync.daemons.is_empty() {
+        text.push('\n');
+        text.push_str(&table.render(0));
+    }
+    if let Some(fault) = &sync.fault {
+        let _ = writeln!(text, "! connections are not synchronised: {fault}");
+    }
+    text
+}
+
+/// The share of the connections that the other director has told.
+fn synced(connections: &SyncedConnections) -> String {
+    let SyncedConnections { looked_at, of_sync, complete, .. } = connections;
+    if *looked_at == 0 {
+        return "none".to_owned();
+    }
+    let share = of_sync.saturating_mul(100) / looked_at;
+    if *complete {
+        format!("{share}% of {looked_at} by sync")
+    } else {
+        format!("{share}% by sync (of the first {looked_at})")
+    }
+}
+
+/// What is not as it should be of the sysctls; nothing where all is well.
+fn sysctls(sysctls: &Sysctls) -> String {
+    let mut text = String::new();
+    if sysctls.repairs_total > 0 {
+        let _ = writeln!(text, "sysctls: {} changes by others undone", sysctls.repairs_total);
+    }
+    for sysctl in &sysctls.each {
+        if let Some(problem) = &sysctl.problem {
+            let _ = writeln!(text, "! {} should be {}: {problem}", sysctl.name, sysctl.wanted);
         }
     }
     text
@@ -196,6 +258,11 @@ fn remarks(instance: &Instance) -> Vec<String> {
     }
     if instance.released {
         remarks.push("released: `holdfast vrrp resume` takes it back".to_owned());
+    }
+    if instance.waits_for_sync {
+        remarks.push(
+            "would take over, and waits until it has the active node's connections".to_owned(),
+        );
     }
     if instance.yields {
         remarks.push(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::reload::Configuration;
+use crate::sync::{ConnectionSync, Sysctls};
 use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
@@ -30,6 +31,10 @@ pub struct Status {
     pub services: Vec<Service>,
     /// The kernel's table, where there are services.
     pub ipvs: Option<Ipvs>,
+    /// How connections are synchronised, where they are.
+    pub sync: Option<ConnectionSync>,
+    /// The sysctls that services need.
+    pub sysctls: Sysctls,
 }
 
 /// The daemon that answers.

@@ -27,6 +27,7 @@ mod api;
 mod chain;
 mod client;
 pub mod reload;
+mod sync;
 mod vrrp;
 
 pub use api::{
@@ -35,6 +36,7 @@ pub use api::{
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};
+pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
 pub use vrrp::{
     BfdSession, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker,
     Weight,

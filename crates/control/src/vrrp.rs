@@ -37,6 +37,8 @@ pub struct Instance {
     pub released: bool,
     /// Whether it gave its role away (`failover`) and preempts nobody until it has been Active again, or `resume`.
     pub yields: bool,
+    /// Whether it would preempt a working Active and waits until it has that one's connections.
+    pub waits_for_sync: bool,
     /// Advertisement_Interval in milliseconds.
     pub interval_ms: u64,
     /// Whether a higher priority takes over from a working Active.

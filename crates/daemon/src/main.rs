@@ -13,6 +13,7 @@ mod rate;
 mod reload;
 mod signals;
 mod trackers;
+mod upkeep;
 mod vrrp;
 
 use std::io::{self, Write};
@@ -38,6 +39,7 @@ use crate::options::Options;
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::trackers::Watchers;
+use crate::upkeep::{Board, Upkeep};
 use crate::vrrp::VrrpHandle;
 
 /// How long a stop waits for the addresses to be gone.
@@ -91,8 +93,13 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    let mut vrrp = VrrpHandle::start(&config, &names, tell_hooks.clone())
+    // Before VRRP, too: what an Active forwards needs the sysctls.
+    let board = Board::default();
+    let upkeep = Upkeep::open(&config, board.clone())
+        .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
+    let mut vrrp = VrrpHandle::start(&config, &names, tell_hooks.clone(), board.clone())
         .map_err(|error| Failure::new("start", error))?;
+    let mut upkeep = upkeep.start(vrrp.remote()).map_err(|error| Failure::new("start", error))?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
@@ -108,7 +115,7 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
         path,
         loaded.clone(),
         kernel,
-        vrrp.remote(),
+        (vrrp.remote(), board),
         released,
         tell_hooks,
     );
@@ -129,6 +136,7 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     let fault = tokio::select! {
         () = signals.stop() => None,
         () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
+        () = upkeep.gone() => Some("the upkeep thread ended by a fault of the daemon".to_owned()),
         ended = &mut work => Some(ended_early(ended)),
     };
     holdfast_telemetry::service_manager::stopping();
@@ -143,6 +151,8 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
         tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");
     }
+    // After the services: what they need goes last.
+    upkeep.stop().await;
     tracing::info!(node, "the director has stopped");
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use holdfast_control::reload::Configuration;
-use holdfast_control::{BfdSession, Instance, Ipvs, Server, Service, Status, Timing, Tracker};
+use holdfast_control::{
+    BfdSession, ConnectionSync, Instance, Ipvs, Server, Service, Status, Sysctls, Timing, Tracker,
+};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -60,6 +62,16 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RoleLabels {
+    role: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OriginLabels {
+    origin: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ServiceLabels {
     service: String,
 }
@@ -99,6 +111,10 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
     if let Some(ipvs) = &status.ipvs {
         table(&mut registry, ipvs);
     }
+    if let Some(sync) = &status.sync {
+        synchronisation(&mut registry, sync);
+    }
+    sysctls(&mut registry, &status.sysctls);
     for (name, help, value) in [
         ("vrrp_lost_packets", "Packets that were not read in time", status.timing.lost_packets),
         (
@@ -270,6 +286,55 @@ fn table(registry: &mut Registry, ipvs: &Ipvs) {
     registry.register("ipvs_drift", "Others' changes of our services, by kind", drift);
 }
 
+/// What the kernel's sync daemons do, and where its connections come from.
+fn synchronisation(registry: &mut Registry, sync: &ConnectionSync) {
+    let (wanted, running) = (Numbers::default(), Numbers::default());
+    for role in ["master", "backup"] {
+        let labels = RoleLabels { role: role.to_owned() };
+        wanted.get_or_create(&labels).set(sync.wanted.iter().any(|one| one == role).into());
+        let runs = sync.daemons.iter().any(|daemon| daemon.role == role);
+        running.get_or_create(&labels).set(runs.into());
+    }
+    registry.register("ipvs_sync_wanted", "1 for the sync daemons that shall run", wanted);
+    registry.register("ipvs_sync_running", "1 for the sync daemons that run", running);
+    let fault: Gauge = Gauge::default();
+    fault.set(sync.fault.is_some().into());
+    registry.register("ipvs_sync_fault", "1 while connections are not synchronised", fault);
+    for (name, help, value) in [
+        ("ipvs_sync_starts", "Starts of sync daemons", sync.starts_total),
+        ("ipvs_sync_stops", "Stops of sync daemons", sync.stops_total),
+    ] {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
+    if let Some(connections) = &sync.connections {
+        let sample = Numbers::default();
+        let local = connections.looked_at.saturating_sub(connections.of_sync);
+        for (origin, count) in [("sync", connections.of_sync), ("local", local)] {
+            sample.get_or_create(&OriginLabels { origin: origin.to_owned() }).set(signed(count));
+        }
+        registry.register(
+            "ipvs_connections_sampled",
+            "The first 20000 connections of the kernel's table at most, by origin",
+            sample,
+        );
+    }
+}
+
+fn sysctls(registry: &mut Registry, sysctls: &Sysctls) {
+    let wrong: Gauge = Gauge::default();
+    wrong.set(signed(sysctls.each.iter().filter(|one| one.problem.is_some()).count() as u64));
+    registry.register("sysctls_wrong", "Sysctls that are not as services need them", wrong);
+    let repairs: Counter = Counter::default();
+    repairs.inc_by(sysctls.repairs_total);
+    registry.register(
+        "sysctl_repairs",
+        "Sysctls that others changed and that were set again",
+        repairs,
+    );
+}
+
 /// Whether a counter of an instance counts something else than packets.
 fn is_event(counter: &str) -> bool {
     matches!(counter, "became_active" | "stalls" | "near_takeovers" | "put_back" | "dual_actives")
@@ -281,8 +346,8 @@ fn signed(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_control::DaemonInfo;
     use holdfast_control::reload::LastReload;
+    use holdfast_control::{DaemonInfo, SyncedConnections};
 
     use super::*;
 
@@ -342,6 +407,18 @@ mod tests {
             timing,
             services: vec![],
             ipvs: None,
+            sync: Some(ConnectionSync {
+                wanted: vec!["master".to_owned()],
+                fault: Some("no such interface".to_owned()),
+                connections: Some(SyncedConnections {
+                    looked_at: 10,
+                    of_sync: 7,
+                    complete: true,
+                    s_ago: 0,
+                }),
+                ..ConnectionSync::default()
+            }),
+            sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
         };
         let text = render(&status).expect("text");
         for line in [
@@ -362,6 +439,12 @@ mod tests {
             r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="0.005"} 4"#,
             r#"holdfast_vrrp_timer_lateness_seconds_bucket{le="+Inf"} 5"#,
             "holdfast_vrrp_timer_lateness_seconds_count 5",
+            r#"holdfast_ipvs_sync_wanted{role="master"} 1"#,
+            r#"holdfast_ipvs_sync_running{role="master"} 0"#,
+            "holdfast_ipvs_sync_fault 1",
+            r#"holdfast_ipvs_connections_sampled{origin="sync"} 7"#,
+            r#"holdfast_ipvs_connections_sampled{origin="local"} 3"#,
+            "holdfast_sysctl_repairs_total 3",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

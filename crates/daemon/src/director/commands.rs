@@ -118,7 +118,8 @@ impl Director {
         let known = self.known(service, server);
         let in_file =
             self.config.services.get(service).and_then(|service| service.real_servers.get(server));
-        let notes = done.map(str::to_owned).into_iter().chain(notes(known, in_file));
+        let remembers = self.config.remembers_clients_of_drained_servers();
+        let notes = done.map(str::to_owned).into_iter().chain(notes(known, in_file, remembers));
         let note = notes.collect::<Vec<_>>().join("; ");
         Change {
             changed,
@@ -135,7 +136,11 @@ const fn removes(admin: Admin) -> bool {
 }
 
 /// What an operator should know of a server as it is now: what of it does not outlive the daemon, and what a drain does not do.
-fn notes(known: Option<(&Pool, &Server)>, in_file: Option<&RealServer>) -> Vec<String> {
+fn notes(
+    known: Option<(&Pool, &Server)>,
+    in_file: Option<&RealServer>,
+    remembers: bool,
+) -> Vec<String> {
     let mut notes = Vec::new();
     let removed = known.is_none_or(|(_, server)| removes(server.admin()));
     if let Some((pool, server)) = known {
@@ -148,9 +153,9 @@ fn notes(known: Option<(&Pool, &Server)>, in_file: Option<&RealServer>) -> Vec<S
             ));
         }
         let draining = matches!(server.admin(), Admin::Drain(Drain { drained: false, .. }));
-        if draining && pool.service().persistence.is_some() {
+        if draining && remembers && pool.service().persistence.is_some() {
             let remembered = "the service has persistence: the kernel goes on sending new connections of clients that it \
-                              remembers here, unless net.ipv4.vs.expire_quiescent_template is 1";
+                              remembers here, since `ipvs.sysctls` has expire_quiescent_template 0";
             notes.push(remembered.to_owned());
         }
     }

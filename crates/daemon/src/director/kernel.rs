@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::attention::Attention;
 use super::drift::{Tally, drift};
-use super::port_reuse;
 use super::spared::Spared;
 use crate::events::News;
 
@@ -124,7 +123,7 @@ pub(crate) enum KernelError {
 }
 
 impl Kernel {
-    /// Opens the way to the kernel's IPVS, makes its one setting ([`port_reuse`]) and reads its table.
+    /// Opens the way to the kernel's IPVS and reads its table.
     ///
     /// # Errors
     /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
@@ -132,7 +131,6 @@ impl Kernel {
         let opened =
             Client::open().and_then(|mut client| client.table().map(|table| (client, table)));
         let (client, table) = opened.map_err(KernelError::Client)?;
-        port_reuse::allow();
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (sender, done) = mpsc::channel(JOBS_MAX);
         std::thread::Builder::new()
@@ -413,7 +411,7 @@ impl Kernel {
 }
 
 /// What failed, why, and what to do now.
-fn words(error: &ClientError) -> String {
+pub(crate) fn words(error: &ClientError) -> String {
     match error.help() {
         Some(help) => format!("{}: {help}", chain(error)),
         None => chain(error),

@@ -12,7 +12,6 @@ mod checks;
 mod commands;
 mod drift;
 mod kernel;
-mod port_reuse;
 mod reconfigure;
 mod released;
 mod roles;
@@ -35,9 +34,10 @@ use crate::api::Request;
 use crate::events::News;
 use crate::hooks::HookSender;
 use crate::reload::Loaded;
+use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
 
-pub(crate) use self::kernel::{Kernel, Look};
+pub(crate) use self::kernel::{Kernel, Look, words};
 pub(crate) use self::reconfigure::Next;
 pub(crate) use self::released::Released;
 
@@ -57,6 +57,7 @@ pub(crate) struct Director {
     engine: Engine,
     kernel: Option<Kernel>,
     vrrp: VrrpRemote,
+    upkeep: Board,
     /// Which instances were released for longer than this daemon lives.
     released: Arc<Mutex<Released>>,
     hooks: HookSender,
@@ -70,7 +71,7 @@ impl Director {
         config_path: String,
         loaded: Loaded,
         kernel: Option<(Kernel, Table)>,
-        vrrp: VrrpRemote,
+        (vrrp, upkeep): (VrrpRemote, Board),
         released: Arc<Mutex<Released>>,
         hooks: HookSender,
     ) -> Self {
@@ -86,8 +87,19 @@ impl Director {
             }
         }
         let runner = checks::Runner::new(&config.daemon.script_user);
-        let started = now();
-        Self { started, config, config_path, loaded, engine, kernel, vrrp, released, hooks, runner }
+        Self {
+            started: now(),
+            config,
+            config_path,
+            loaded,
+            engine,
+            kernel,
+            vrrp,
+            upkeep,
+            released,
+            hooks,
+            runner,
+        }
     }
 
     /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
@@ -167,7 +179,10 @@ impl Director {
             Request::Status(answer) => {
                 // The VRRP thread is asked in a task of its own: the director waits for nobody.
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
+                let upkeep = self.upkeep.clone();
                 tokio::spawn(async move {
+                    let upkeep = timeout(VRRP_PATIENCE, upkeep.view()).await.ok().flatten();
+                    let View { sync, sysctls } = upkeep.unwrap_or_default();
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
                         let Snapshot { instances, groups, trackers, bfd, bfd_strays, timing } =
                             vrrp;
@@ -178,6 +193,8 @@ impl Director {
                             bfd,
                             bfd_strays,
                             timing,
+                            sync,
+                            sysctls,
                             ..status
                         }));
                     }

@@ -37,6 +37,7 @@ impl Director {
         let table = first.or(table);
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
         self.runner.set_user(&config.daemon.script_user);
+        self.upkeep.reconfigure(Arc::clone(&config));
         self.config = config;
         changes
     }

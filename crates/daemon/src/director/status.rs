@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_control::{Check, CheckReason, DaemonInfo, Order, Server, Service, Status, Timing};
+use holdfast_control::{
+    Check, CheckReason, DaemonInfo, Order, Server, Service, Status, Sysctls, Timing,
+};
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_time::Instant;
@@ -32,6 +34,8 @@ impl Director {
             timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
+            sync: None,
+            sysctls: Sysctls::default(),
         }
     }
 

@@ -27,6 +27,7 @@ use super::sockets::{SocketKey, Sockets};
 use crate::chatter::{Chatter, Topic};
 use crate::hooks::{HookSender, Notice, NoticeState, Subject};
 use crate::rate::RateLimit;
+use crate::upkeep::Board;
 
 /// How long a node that was relieved keeps the addresses: the other one advertises first and installs them then.
 const LINGER: Duration = Duration::from_millis(20);
@@ -77,6 +78,8 @@ pub(super) struct Outside {
     pub(super) hooks: HookSender,
     /// How much the instances may say in the log.
     pub(super) chatter: Chatter,
+    /// Where it is told who is Active, for connection synchronisation.
+    pub(super) board: Board,
     /// The addresses that instances bring along: none of them is an interface's own. Those of an owner are.
     pub(super) virtual_addresses: BTreeSet<IpAddr>,
 }
@@ -298,6 +301,7 @@ impl Instance {
         self.transitions = self.transitions.saturating_add(1);
         self.last = Some(transition);
         self.succession.forget();
+        means.board.tell(&self.config.name, transition.to);
         if transition.to == Status::Active {
             self.role.became_active();
         }

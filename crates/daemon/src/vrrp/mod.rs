@@ -35,6 +35,7 @@ pub(crate) use self::reconfigure::Next;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
+use crate::upkeep::Board;
 
 /// So many commands wait for the thread; it takes them all each time that it wakes.
 const COMMANDS_MAX: usize = 64;
@@ -116,6 +117,7 @@ struct Plan {
     readings: Readings,
     stop: StopSign,
     hooks: HookSender,
+    board: Board,
     /// The directory of what outlives the daemon.
     state: PathBuf,
 }
@@ -126,12 +128,12 @@ impl Plan {
         released: &BTreeSet<Name>,
         readings: Readings,
         stop: StopSign,
-        hooks: HookSender,
+        (hooks, board): (HookSender, Board),
     ) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
         let (released, state) = (released.clone(), config.daemon.state.clone());
-        Self { instances, settings, released, node, readings, stop, hooks, state }
+        Self { instances, settings, released, node, readings, stop, hooks, board, state }
     }
 }
 
@@ -186,7 +188,8 @@ pub(crate) enum VrrpError {
 }
 
 impl VrrpHandle {
-    /// Starts VRRP for the instances of `config`, those of `released` as the last choice, and waits until their sockets are open.
+    /// Starts VRRP for the instances of `config`, those of `released` as the last choice, and waits until their sockets are open. What
+    /// becomes of them is told to `hooks` and to `board`.
     ///
     /// # Errors
     /// The thread, a socket or the link monitor could not be had: a capability is missing, say.
@@ -194,13 +197,14 @@ impl VrrpHandle {
         config: &Config,
         released: &BTreeSet<Name>,
         hooks: HookSender,
+        board: Board,
     ) -> Result<Self, VrrpError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
         let stop = StopSign::default();
-        let plan = Plan::new(config, released, readings.clone(), stop.clone(), hooks);
+        let plan = Plan::new(config, released, readings.clone(), stop.clone(), (hooks, board));
         let mut remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd: None };
         // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
         let told = remote.clone();
@@ -319,6 +323,12 @@ impl VrrpRemote {
     /// Tells what the watcher of `tracker` has read. It never waits, and an older reading that was not taken yet is replaced.
     pub(crate) fn track(&self, tracker: Name, reading: Reading) {
         self.readings.put(tracker, reading);
+        self.wake();
+    }
+
+    /// Tells whether `instance` has the connections of the Active that it may preempt. It never waits.
+    pub(crate) fn caught_up(&self, instance: Name, caught_up: bool) {
+        self.readings.catch_up(instance, caught_up);
         self.wake();
     }
 

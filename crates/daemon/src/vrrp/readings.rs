@@ -10,11 +10,13 @@ use holdfast_engine::vrrp::Reading;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readings(Arc<Mutex<News>>);
 
-/// The newest reading of each tracker, and the BFD sessions whose peer fell silent.
+/// The newest reading of each tracker, the BFD sessions whose peer fell silent, and who has caught up.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) readings: BTreeMap<Name, Reading>,
     pub(super) lost: BTreeSet<Name>,
+    /// The instances that have caught up with the Active's connections, or no longer have.
+    pub(super) caught_up: BTreeMap<Name, bool>,
 }
 
 impl Readings {
@@ -26,6 +28,11 @@ impl Readings {
     /// Notes that the peer of a BFD session fell silent.
     pub(super) fn lose(&self, tracker: Name) {
         self.lock().lost.insert(tracker);
+    }
+
+    /// Notes whether an instance has the Active's connections.
+    pub(super) fn catch_up(&self, instance: Name, caught_up: bool) {
+        self.lock().caught_up.insert(instance, caught_up);
     }
 
     /// Takes what is new.

@@ -126,6 +126,7 @@ impl VrrpThread {
                 addresses,
                 hooks: plan.hooks,
                 chatter: Chatter::default(),
+                board: plan.board,
                 virtual_addresses,
             },
             links,

@@ -99,7 +99,10 @@ impl Tracking {
     /// Takes what watchers have read, and lets the instances stand as that makes them. Whoever has a peer that BFD lost for its Active
     /// takes that for its goodbye.
     pub(super) fn settle(&mut self, now: Instant, roster: &mut Roster, means: Means<'_>) {
-        let News { readings, lost } = self.readings.take();
+        let News { readings, lost, caught_up } = self.readings.take();
+        for (instance, caught_up) in caught_up {
+            roster.with(&instance, |one| one.catch_up(now, caught_up, means));
+        }
         for session in lost.iter().filter_map(|tracker| self.sessions.get(tracker)) {
             let BfdSession { peer, interface, .. } = session;
             roster.each(|instance| {

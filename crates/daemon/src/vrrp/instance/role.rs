@@ -6,7 +6,7 @@
 use holdfast_config::{HookEvent, Name};
 use holdfast_engine::vrrp::Standing;
 use holdfast_time::Instant;
-use vrrp::{Event, Params, Priority, Status};
+use vrrp::{Event, Params, Priority, State, Status};
 
 use super::{Instance, Means, params};
 use crate::api::RoleVerb;
@@ -33,6 +33,8 @@ pub(in super::super) struct Role {
     yields: bool,
     /// Whether the machine was told to take part.
     takes_part: bool,
+    /// This node has the Active's connections, as far as that can be known.
+    caught_up: bool,
 }
 
 impl Role {
@@ -51,6 +53,7 @@ impl Role {
             released,
             yields: false,
             takes_part: false,
+            caught_up: false,
         }
     }
 
@@ -119,6 +122,11 @@ impl Role {
         &self.standing
     }
 
+    /// Whether this node has the Active's connections.
+    pub(super) const fn has_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
     /// It has become Active: what was given away is its own again.
     pub(super) const fn became_active(&mut self) {
         self.yields = false;
@@ -167,6 +175,24 @@ impl Instance {
         if changed {
             self.notify(HookEvent::Priority, "tracking has changed the priority", means);
         }
+    }
+
+    /// This node has the Active's connections, or not (any more): then a living Active of lower priority is left alone for longer.
+    pub(in super::super) fn catch_up(&mut self, now: Instant, caught_up: bool, means: Means<'_>) {
+        if caught_up && self.waits_for_sync() {
+            tracing::info!(instance = %self.config.name, "this node has caught up with the active node's connections");
+        }
+        self.role.caught_up = caught_up;
+        self.apply(now, means);
+    }
+
+    /// Whether it would preempt, and waits until this node has the Active's connections.
+    pub(super) fn waits_for_sync(&self) -> bool {
+        let lower = matches!(self.router.state(), State::Backup { lower_since: Some(_), .. });
+        lower
+            && self.router.params().preempts()
+            && self.config.wait_for_sync.is_some()
+            && !self.role.caught_up
     }
 
     /// The interface of its virtual MAC address is missing, for a reason, or has come back.
@@ -307,6 +333,11 @@ impl Instance {
         let Role { standing: Standing { priority, .. }, released, yields, .. } = self.role;
         let preempt = self.config.preempt && !released && !yields;
         let priority = if released { LAST } else { priority };
-        Ok(params(&self.config)?.with_priority(priority)?.with_preempt_mode(preempt))
+        let wait = self.config.wait_for_sync.filter(|_| !self.role.has_caught_up());
+        let delay = self.config.preempt_delay.max(wait.unwrap_or_default());
+        Ok(params(&self.config)?
+            .with_priority(priority)?
+            .with_preempt_mode(preempt)
+            .with_preempt_delay(delay))
     }
 }

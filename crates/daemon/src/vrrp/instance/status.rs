@@ -44,6 +44,7 @@ impl Instance {
             group: self.group.as_ref().map(ToString::to_string),
             released: self.role.is_released(),
             yields: self.role.yields(),
+            waits_for_sync: self.waits_for_sync(),
             discarded: self.discarded.map(|last| control::Discarded {
                 reason: last.reason.label().to_owned(),
                 source: last.source,

@@ -1,0 +1,154 @@
+//! What the upkeep thread is told: one slot an instance, so that whoever tells never waits and nothing can be dropped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use holdfast_config::{Config, Name};
+use holdfast_net::now;
+use holdfast_time::Instant;
+use tokio::sync::oneshot;
+use vrrp::Status;
+
+use super::View;
+
+/// So many questions wait at most; of more the askers get no answer.
+const QUESTIONS_MAX: usize = 64;
+
+/// Where it is told, by clones of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Board(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    notes: Mutex<Notes>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    states: BTreeMap<Name, Status>,
+    /// Something was told since the last look.
+    news: bool,
+    questions: Vec<oneshot::Sender<View>>,
+    config: Option<Arc<Config>>,
+    is_over: bool,
+}
+
+/// What there is to do.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// An instance has another state.
+    pub(super) states: bool,
+    /// Who wants to know how things stand.
+    pub(super) questions: Vec<oneshot::Sender<View>>,
+    /// Another configuration holds; the newest of several.
+    pub(super) config: Option<Arc<Config>>,
+    /// It is over.
+    pub(super) is_over: bool,
+}
+
+impl Board {
+    /// The instance has this state now.
+    pub(crate) fn tell(&self, instance: &Name, state: Status) {
+        let mut notes = self.lock();
+        if notes.states.insert(instance.clone(), state) != Some(state) {
+            notes.news = true;
+            self.0.bell.notify_one();
+        }
+    }
+
+    /// How things stand; none when the thread has gone or too many ask.
+    pub(crate) async fn view(&self) -> Option<View> {
+        let (answer, view) = oneshot::channel();
+        {
+            let mut notes = self.lock();
+            if notes.is_over || notes.questions.len() >= QUESTIONS_MAX {
+                return None;
+            }
+            notes.questions.push(answer);
+        }
+        self.0.bell.notify_one();
+        view.await.ok()
+    }
+
+    /// Another configuration holds from now on. What it does not change is not touched.
+    pub(crate) fn reconfigure(&self, config: Arc<Config>) {
+        self.lock().config = Some(config);
+        self.0.bell.notify_one();
+    }
+
+    /// It is over.
+    pub(super) fn end(&self) {
+        self.lock().is_over = true;
+        self.0.bell.notify_one();
+    }
+
+    /// The states of the instances that were told of.
+    pub(super) fn states(&self) -> BTreeMap<Name, Status> {
+        self.lock().states.clone()
+    }
+
+    /// Waits for something to do, until `deadline` at most.
+    pub(super) fn wait(&self, deadline: Instant) -> News {
+        let mut notes = self.lock();
+        loop {
+            let left = deadline.saturating_since(now());
+            let idle = !notes.news
+                && notes.questions.is_empty()
+                && notes.config.is_none()
+                && !notes.is_over;
+            if !idle || left == Duration::ZERO {
+                return News {
+                    states: std::mem::take(&mut notes.news),
+                    questions: std::mem::take(&mut notes.questions),
+                    config: notes.config.take(),
+                    is_over: notes.is_over,
+                };
+            }
+            let waited = self.0.bell.wait_timeout(notes, left);
+            notes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// No change is made in parts, so what a thread that panicked has left is whole.
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Name {
+        Name::try_from(name.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn the_same_state_again_is_no_news_and_the_last_one_holds() {
+        let board = Board::default();
+        board.tell(&name("a"), Status::Backup);
+        board.tell(&name("a"), Status::Active);
+        assert!(board.wait(now()).states);
+        board.tell(&name("a"), Status::Active);
+        assert!(!board.wait(now()).states);
+        assert_eq!(board.states(), [(name("a"), Status::Active)].into());
+    }
+
+    #[test]
+    fn what_is_told_while_it_waits_wakes_it() {
+        let board = Board::default();
+        let told = board.clone();
+        let teller = std::thread::spawn(move || told.tell(&name("a"), Status::Active));
+        assert!(board.wait(now() + Duration::from_secs(60)).states);
+        teller.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_answer_after_the_end() {
+        let board = Board::default();
+        board.end();
+        assert!(board.view().await.is_none());
+    }
+}

@@ -1,0 +1,150 @@
+//! The sysctls that a configuration needs, set, looked at again and given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use holdfast_config::{Aim, Config, WantedSysctl};
+use holdfast_control::{self as control, chain};
+use holdfast_net::{Sysctl, SysctlError, Sysctls};
+
+/// The name of the file that remembers them, in the directory of the daemon's state.
+const PART: &str = "ipvs-sysctls";
+
+/// The sysctls as they shall be.
+#[derive(Debug)]
+pub(super) struct Settings {
+    wanted: Vec<(Sysctl, WantedSysctl)>,
+    /// Without it nothing is set: it could not be given back.
+    record: Result<Sysctls, String>,
+    /// What is not as it shall be, by sysctl.
+    problems: BTreeMap<String, String>,
+    /// Those that were as they shall be at the last look: others have changed what is not so at the next.
+    settled: BTreeSet<Sysctl>,
+    repairs: u64,
+}
+
+impl Settings {
+    /// The sysctls of `config`; none of them is looked at yet.
+    pub(super) fn open(config: &Config) -> Self {
+        Self {
+            wanted: wanted(config),
+            record: Sysctls::open(&config.daemon.state, PART).map_err(|error| chain(&error)),
+            problems: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            repairs: 0,
+        }
+    }
+
+    /// Other sysctls are needed from the next look on.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        self.wanted = wanted(config);
+    }
+
+    /// Sets what is not as it shall be, and gives back what nobody needs any more.
+    pub(super) fn look(&mut self) {
+        let before = std::mem::take(&mut self.problems);
+        let needed: BTreeSet<&Sysctl> = self.wanted.iter().map(|(sysctl, _)| sysctl).collect();
+        self.settled.retain(|sysctl| needed.contains(sysctl));
+        for (sysctl, wanted) in std::mem::take(&mut self.wanted) {
+            if let Err(problem) = self.see_to(&sysctl, &wanted) {
+                self.settled.remove(&sysctl);
+                self.problems.insert(dotted(&sysctl), problem);
+            }
+            self.wanted.push((sysctl, wanted));
+        }
+        self.give_back_what_is_not_needed();
+        // The same problems come with every look: they are said once.
+        for (sysctl, problem) in &self.problems {
+            if before.get(sysctl) != Some(problem) {
+                tracing::warn!(sysctl, problem, "a sysctl is not as it should be");
+            }
+        }
+    }
+
+    fn see_to(&mut self, sysctl: &Sysctl, wanted: &WantedSysctl) -> Result<(), String> {
+        let now = sysctl.text().map_err(|error| unread(&error, wanted))?;
+        let Some(value) = wanted.aim.step(&now) else {
+            let refused = matches!(wanted.aim, Aim::HasBits(_)) && now == "0";
+            self.settled.insert(sysctl.clone());
+            return if refused {
+                Err(format!("it is 0, and stays so. {}", wanted.why))
+            } else {
+                Ok(())
+            };
+        };
+        let record = self.record.as_mut().map_err(|error| {
+            format!("{error}: what could not be given back is not set. {}", wanted.why)
+        })?;
+        record.set(sysctl, &value).map_err(|error| format!("{}. {}", chain(&error), wanted.why))?;
+        if self.settled.insert(sysctl.clone()) {
+            tracing::info!(
+                sysctl = dotted(sysctl),
+                before = now,
+                value,
+                why = wanted.why,
+                "a sysctl was set"
+            );
+        } else {
+            self.repairs = self.repairs.saturating_add(1);
+            tracing::warn!(
+                sysctl = dotted(sysctl),
+                found = now,
+                value,
+                "others changed a sysctl: it was set again"
+            );
+        }
+        Ok(())
+    }
+
+    fn give_back_what_is_not_needed(&mut self) {
+        let needed: BTreeSet<Sysctl> =
+            self.wanted.iter().map(|(sysctl, _)| sysctl.clone()).collect();
+        if let Ok(record) = &mut self.record {
+            for error in record.keep_only(&needed) {
+                self.problems.insert("given back".to_owned(), chain(&error));
+            }
+        }
+    }
+
+    /// Gives everything back.
+    pub(super) fn give_back(mut self) {
+        let Ok(record) = &mut self.record else { return };
+        for error in record.keep_only(&BTreeSet::new()) {
+            tracing::error!(error = chain(&error), "a sysctl could not be given back");
+        }
+    }
+
+    /// The sysctls for the API.
+    pub(super) fn view(&self) -> control::Sysctls {
+        let view = |(sysctl, wanted): &(Sysctl, WantedSysctl)| control::Sysctl {
+            name: dotted(sysctl),
+            wanted: wanted.aim.to_string(),
+            why: wanted.why.clone(),
+            problem: self.problems.get(&dotted(sysctl)).cloned(),
+        };
+        control::Sysctls {
+            repairs_total: self.repairs,
+            each: self.wanted.iter().map(view).collect(),
+        }
+    }
+}
+
+fn wanted(config: &Config) -> Vec<(Sysctl, WantedSysctl)> {
+    let wanted = config.sysctls().into_iter();
+    wanted.filter_map(|one| Some((Sysctl::parse(&one.path)?, one))).collect()
+}
+
+/// As `sysctl` has it.
+fn dotted(sysctl: &Sysctl) -> String {
+    // An interface's name may have dots: there the two exchange their parts.
+    sysctl.to_string().replace('.', "\0").replace('/', ".").replace('\0', "/")
+}
+
+fn unread(error: &SysctlError, wanted: &WantedSysctl) -> String {
+    let missing = matches!(error, SysctlError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    if missing {
+        format!("this kernel, or this network namespace, does not have it. {}", wanted.why)
+    } else {
+        format!("{}. {}", chain(error), wanted.why)
+    }
+}

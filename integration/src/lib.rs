@@ -17,6 +17,7 @@ pub mod flows;
 mod load;
 pub mod pair;
 pub mod probes;
+pub mod streams;
 mod table;
 pub mod watch;
 

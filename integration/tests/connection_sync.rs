@@ -1,0 +1,398 @@
+//! Connections survive their director: the kernel's sync daemons follow VRRP, and a hundred TCP streams go on over a kill -9.
+//!
+//! ```text
+//!  direct: client ── br0 ── lb1, lb2, web1, web2      NAT: client ── br0 ── lb1, lb2 ── br1 ── web1, web2
+//!                                                     (the webs' gateway is the inner virtual address, in one group)
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_control::ConnectionSync;
+use holdfast_integration::Director;
+use holdfast_integration::streams::{self, Streams};
+use holdfast_testkit::lab::{INNER_VIP4, INNER_VIP6, Lab, Node, Topology, VIP4, VIP6, wait_until};
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// So many streams have to survive.
+const STREAMS: u64 = 100;
+
+/// So many blocks each brings after the takeover.
+const BLOCKS: u64 = 20;
+
+const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn vip(self) -> IpAddr {
+        match self {
+            Self::V4 => VIP4.into(),
+            Self::V6 => VIP6.into(),
+        }
+    }
+
+    fn of(self, node: &Node) -> IpAddr {
+        match self {
+            Self::V4 => node.ip4().into(),
+            Self::V6 => node.ip6().into(),
+        }
+    }
+
+    /// A VRRP instance's addresses on the outer or the inner network.
+    fn addresses(self, inner: bool) -> String {
+        match (self, inner) {
+            (Self::V4, false) => format!("[{VIP4}/24]"),
+            (Self::V4, true) => format!("[{INNER_VIP4}/24]"),
+            (Self::V6, false) => format!("[\"fe80::33/64\", \"{VIP6}/64\"]"),
+            (Self::V6, true) => format!("[\"fe80::34/64\", \"{INNER_VIP6}/64\"]"),
+        }
+    }
+}
+
+/// A pair, its configuration and its streams' target.
+struct Setup {
+    lab: Lab,
+    config: String,
+    target: SocketAddr,
+}
+
+impl Setup {
+    /// One network, direct routing to servers that hold the virtual address.
+    fn direct(family: Family, ipvs: &str) -> Result<Self> {
+        let lab = Lab::with(Topology::one_arm().webs(2))?;
+        for web in lab.webs() {
+            web.hold_vip(family.vip())?;
+            streams::answer(web, 80)?;
+        }
+        let vrrp = format!(
+            "vrrp:\n  instances:\n    edge: {{interface: eth0, vrid: 51, addresses: {}, interval: 200ms, priority: 150, \
+             per_node: {{lb2: {{priority: 100}}}}}}\n",
+            family.addresses(false)
+        );
+        Ok(Self::with(lab, family, &vrrp, "direct", 80, ipvs))
+    }
+
+    /// Two networks, NAT; the outer and the inner instance are one group.
+    fn nat(family: Family, ipvs: &str) -> Result<Self> {
+        let lab = Lab::with(Topology::nat().webs(2))?;
+        lab.webs().try_for_each(|web| streams::answer(web, 8080))?;
+        let instance = |name: &str, interface: &str, vrid: u8, inner: bool| {
+            format!(
+                "    {name}: {{interface: {interface}, vrid: {vrid}, addresses: {}, interval: 200ms, priority: 150, \
+                 per_node: {{lb2: {{priority: 100}}}}}}\n",
+                family.addresses(inner)
+            )
+        };
+        let vrrp = format!(
+            "vrrp:\n  instances:\n{}{}  groups: {{pair: {{instances: [edge, inside]}}}}\n",
+            instance("edge", "eth0", 51, false),
+            instance("inside", "eth1", 52, true)
+        );
+        Ok(Self::with(lab, family, &vrrp, "nat", 8080, ipvs))
+    }
+
+    fn with(lab: Lab, family: Family, vrrp: &str, forward: &str, port: u16, ipvs: &str) -> Self {
+        let target = SocketAddr::new(family.vip(), 80);
+        let server =
+            |web: &Node| format!("{}: \"{}\"", web.name(), SocketAddr::new(family.of(web), port));
+        let servers = lab.webs().map(server).collect::<Vec<_>>().join(", ");
+        let config = format!(
+            "{vrrp}services:\n  web: {{listen: \"tcp {target}\", scheduler: rr, forward: {forward}, {CHECK}, real_servers: {{{servers}}}}}\n\
+             {ipvs}"
+        );
+        Self { lab, config, target }
+    }
+
+    fn start(&self) -> Result<(Director, Director)> {
+        let lb1 = Director::start(self.lab.lb1(), &self.config)?;
+        let lb2 = Director::start(self.lab.lb2(), &self.config)?;
+        lb1.wait_instance("edge", "active", LIMIT)?;
+        for director in [&lb1, &lb2] {
+            for web in ["web1", "web2"] {
+                director.wait_server("web", web, "up", LIMIT)?;
+            }
+        }
+        wait_running(&lb1, &["master"])?;
+        wait_running(&lb2, &["backup"])?;
+        Ok((lb1, lb2))
+    }
+}
+
+fn sync(director: &Director) -> Result<ConnectionSync> {
+    director.status()?.sync.context("no connection synchronisation")
+}
+
+/// Waits until the daemons of these roles run, and no other.
+fn wait_running(director: &Director, roles: &[&str]) -> Result<ConnectionSync> {
+    let what = format!("the {roles:?} sync daemons of {} alone", director.node().name());
+    wait_until(LIMIT, &what, || {
+        let found = sync(director).ok()?;
+        let running: Vec<&str> = found.daemons.iter().map(|daemon| daemon.role.as_str()).collect();
+        (running == roles && found.fault.is_none()).then_some(found)
+    })
+    .with_context(|| format!("{:?}\n{}", sync(director), director.process().log_tail()))
+}
+
+/// What `ipvsadm` says of the daemons.
+fn daemons(node: &Node) -> Result<String> {
+    Ok(node.run(["ipvsadm", "-L", "--daemon"])?.stdout)
+}
+
+/// The established connections that the node's kernel knows from the other director.
+fn told(node: &Node) -> Result<usize> {
+    let list = node.run(["cat", "/proc/net/ip_vs_conn_sync"])?.stdout;
+    let told = |line: &&str| line.contains(" ESTABLISHED ") && line.contains(" SYNC ");
+    Ok(list.lines().filter(told).count())
+}
+
+fn wait_told(node: &Node, count: u64) -> Result<()> {
+    let what = format!("{} to be told of {count} connections", node.name());
+    wait_until(LIMIT, &what, || told(node).ok().filter(|told| *told as u64 >= count).map(drop))
+        .with_context(|| format!("it was told of {:?}", told(node)))
+}
+
+/// Waits until every stream has brought so many blocks more; none may be broken.
+fn wait_going_on(streams: &Streams, blocks: u64) -> Result<()> {
+    let before = streams.blocks();
+    let on = || {
+        let broken = !streams.broken().is_empty();
+        let all =
+            streams.blocks().iter().zip(&before).all(|(now, before)| now >= &(before + blocks));
+        (broken || all).then_some(())
+    };
+    let waited = wait_until(Duration::from_secs(120), "every stream to go on", on);
+    let broken = streams.broken();
+    ensure!(broken.is_empty(), "{} streams are broken: {:?}", broken.len(), broken.first());
+    waited
+}
+
+/// The active director dies: killed, and its links cut, since its kernel would go on without it.
+fn survive(setup: &Setup) -> Result<()> {
+    let (mut lb1, lb2) = setup.start()?;
+    let streams = Streams::start(setup.lab.client(), setup.target, STREAMS)?;
+    wait_going_on(&streams, 3)?;
+    wait_told(setup.lab.lb2(), STREAMS)?;
+    let share = sync(&lb2)?.connections.context("the connections were not counted")?;
+    ensure!(share.complete && share.of_sync == share.looked_at, "{share:?}");
+
+    lb1.kill()?;
+    setup
+        .lab
+        .lb1()
+        .sh("ip link set eth0 down; if ip link show eth1; then ip link set eth1 down; fi")?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    wait_running(&lb2, &["master"])?;
+    wait_going_on(&streams, BLOCKS).with_context(|| lb2.process().log_tail())?;
+    ensure!(streams.blocks().len() as u64 == STREAMS);
+    Ok(())
+}
+
+#[test]
+fn a_hundred_streams_survive_their_director_with_direct_routing() -> Result<()> {
+    survive(&Setup::direct(Family::V4, "ipvs: {sync: {interface: eth0}}\n")?)
+}
+
+#[test]
+fn a_hundred_streams_of_ipv6_survive_their_director_with_direct_routing() -> Result<()> {
+    survive(&Setup::direct(Family::V6, "ipvs: {sync: {interface: eth0, group: 'ff02::81'}}\n")?)
+}
+
+#[test]
+fn a_hundred_streams_survive_their_director_with_nat_and_its_gateway() -> Result<()> {
+    let setup = Setup::nat(Family::V4, "ipvs: {sync: {interface: eth1, follows: pair}}\n")?;
+    // The daemon sees to it itself.
+    for node in [setup.lab.lb1(), setup.lab.lb2()] {
+        node.sysctl("net/ipv4/ip_forward", "0")?;
+    }
+    survive(&setup)
+}
+
+#[test]
+fn a_hundred_streams_of_ipv6_survive_their_director_with_nat_and_its_gateway() -> Result<()> {
+    let setup = Setup::nat(Family::V6, "ipvs: {sync: {interface: eth1}}\n")?;
+    for node in [setup.lab.lb1(), setup.lab.lb2()] {
+        node.sysctl("net/ipv6/conf/all/forwarding", "0")?;
+    }
+    survive(&setup)
+}
+
+#[test]
+fn the_daemons_are_what_the_configuration_says_and_follow_vrrp() -> Result<()> {
+    let setup = Setup::direct(
+        Family::V4,
+        "ipvs: {sync: {interface: eth0, id: 7, group: 224.0.0.99, port: 9000, ttl: 4, maxlen: 1200}}\n",
+    )?;
+    let (lb1, lb2) = setup.start()?;
+    let line = |role: &str| {
+        format!(
+            "{role} sync daemon (mcast=eth0, syncid=7, maxlen=1200, group=224.0.0.99, port=9000, ttl=4)\n"
+        )
+    };
+    assert_eq!(daemons(setup.lab.lb1())?, line("master"));
+    assert_eq!(daemons(setup.lab.lb2())?, line("backup"));
+    let shown = lb1.cli(&["status"])?;
+    ensure!(shown.contains("224.0.0.99") && shown.contains("9000"), "{shown}");
+
+    lb1.cli(&["vrrp", "failover", "edge"])?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    wait_running(&lb1, &["backup"])?;
+    wait_running(&lb2, &["master"])?;
+    assert_eq!(daemons(setup.lab.lb1())?, line("backup"));
+    assert_eq!(daemons(setup.lab.lb2())?, line("master"));
+    Ok(())
+}
+
+/// The kernel's threads by name, with their numbers: those of a daemon that is started anew are others.
+fn threads(node: &Node) -> Result<String> {
+    Ok(node.sh("for one in /proc/[0-9]*; do read -r name <$one/comm; case $name in ipvs-[mb]:*) echo ${one#/proc/} $name;; esac; done 2>/dev/null; true")?.stdout)
+}
+
+#[test]
+fn a_restart_of_the_daemon_leaves_the_kernels_threads_alone() -> Result<()> {
+    let setup = Setup::direct(Family::V4, "ipvs: {sync: {interface: eth0, role: both}}\n")?;
+    let mut director = Director::start(setup.lab.lb1(), &setup.config)?;
+    wait_running(&director, &["master", "backup"])?;
+    let before = threads(setup.lab.lb1())?;
+    ensure!(before.lines().count() >= 2, "{before:?}");
+    director.kill()?;
+    director.restart()?;
+    let after_kill = wait_running(&director, &["master", "backup"])?;
+    director.stop()?;
+    assert_eq!(threads(setup.lab.lb1())?, before, "`ipvs.on_stop` is keep");
+    director.restart()?;
+    let after_stop = wait_running(&director, &["master", "backup"])?;
+    assert_eq!(threads(setup.lab.lb1())?, before);
+    assert_eq!((after_kill.starts_total, after_stop.starts_total), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn what_runs_with_other_parameters_is_started_anew_and_all_of_it_ends_with_the_services()
+-> Result<()> {
+    let setup = Setup::direct(
+        Family::V4,
+        "ipvs: {on_stop: remove, poll: 100ms, sync: {interface: eth0, role: both, id: 9}}\n",
+    )?;
+    let node = setup.lab.lb1();
+    node.run([
+        "ipvsadm",
+        "--start-daemon",
+        "master",
+        "--mcast-interface",
+        "eth0",
+        "--syncid",
+        "3",
+    ])?;
+    let mut director = Director::start(node, &setup.config)?;
+    let found = wait_running(&director, &["backup", "master"]).or_else(|_| sync(&director))?;
+    ensure!(found.daemons.iter().all(|daemon| daemon.id == 9), "{found:?}");
+    // Somebody stops one: it is back at the next look.
+    node.run(["ipvsadm", "--stop-daemon", "backup"])?;
+    wait_until(LIMIT, "the backup daemon to be back", || {
+        daemons(node).ok().filter(|said| said.contains("backup sync daemon")).map(drop)
+    })?;
+    director.stop()?;
+    assert_eq!(daemons(node)?, "");
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_cannot_start_is_a_fault_and_starts_when_it_can() -> Result<()> {
+    let setup = Setup::direct(Family::V4, "ipvs: {poll: 100ms, sync: {interface: sync0}}\n")?;
+    let node = setup.lab.lb1();
+    // The host's check knows the interface: it goes before the daemon needs it.
+    node.sh("ip link add sync0 type veth peer name sync1; ip link set sync0 down")?;
+    let director = Director::start(node, &setup.config)?;
+    let faulty = |word: &str| {
+        wait_until(LIMIT, &format!("a fault with {word}"), || {
+            sync(&director).ok()?.fault.filter(|fault| fault.contains(word))
+        })
+    };
+    let fault = faulty("ENETUNREACH")?;
+    ensure!(fault.contains("needs an address"), "{fault}");
+    node.sh("ip address add 10.99.0.1/24 dev sync0; ip link set sync0 up; ip link set sync1 up")?;
+    wait_running(&director, &["master"]).or_else(|_| wait_running(&director, &["backup"]))?;
+    // One that is made anew is another, on which nothing was joined.
+    let starts = sync(&director)?.starts_total;
+    node.sh("ip link delete sync0")?;
+    node.sh("ip link add sync0 type veth peer name sync1; ip link set sync0 up; ip link set sync1 up; ip address add 10.99.0.1/24 dev sync0")?;
+    wait_until(LIMIT, "the daemon to be started anew", || {
+        let found = sync(&director).ok()?;
+        (found.starts_total > starts && found.fault.is_none()).then_some(())
+    })
+    .with_context(|| director.process().log_tail())
+}
+
+/// What the others prove, proved not to come by itself.
+#[test]
+fn without_synchronisation_no_stream_survives() -> Result<()> {
+    let setup = Setup::direct(Family::V4, "")?;
+    let mut lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
+    let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
+    lb1.wait_instance("edge", "active", LIMIT)?;
+    for web in ["web1", "web2"] {
+        lb1.wait_server("web", web, "up", LIMIT)?;
+        lb2.wait_server("web", web, "up", LIMIT)?;
+    }
+    let streams = Streams::start(setup.lab.client(), setup.target, 5)?;
+    wait_going_on(&streams, 3)?;
+    lb1.kill()?;
+    setup.lab.link_down(setup.lab.lb1())?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    wait_until(LIMIT, "every stream to break", || (streams.broken().len() == 5).then_some(()))
+}
+
+/// A better node comes back, learns the connections of the one that is active, and takes over with all of them.
+#[test]
+fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
+    let sysctls = "sysctls: {sync_refresh_period: 1}";
+    let ipvs = format!("ipvs: {{sync: {{interface: eth0}}, {sysctls}}}\n");
+    let mut setup = Setup::direct(Family::V4, &ipvs)?;
+    let waits = "vrid: 51, preempt: {wait_for_sync: 40s}";
+    setup.config = setup.config.replace("vrid: 51", waits);
+    let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    for web in ["web1", "web2"] {
+        lb2.wait_server("web", web, "up", LIMIT)?;
+    }
+    wait_running(&lb2, &["master"])?;
+    let streams = Streams::start(setup.lab.client(), setup.target, 20)?;
+    wait_going_on(&streams, 3)?;
+
+    let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
+    let waiting = wait_until(LIMIT, "lb1 to wait", || {
+        lb1.instance("edge").ok().filter(|edge| edge.waits_for_sync)
+    })?;
+    assert_eq!(waiting.state, "backup");
+    let shown = lb1.cli(&["status"])?;
+    ensure!(shown.contains("waits until it has the active node's connections"), "{shown}");
+    let active = lb1.wait_instance("edge", "active", LIMIT)?;
+    assert_eq!(active.reason, "preempt");
+    ensure!(told(setup.lab.lb1())? >= 20, "{:?}", told(setup.lab.lb1()));
+    lb2.wait_instance("edge", "backup", LIMIT)?;
+    wait_going_on(&streams, BLOCKS).with_context(|| lb1.process().log_tail())
+}
+
+/// Nothing can be learned, and the wait has an end.
+#[test]
+fn a_node_that_learns_nothing_takes_over_when_its_wait_is_over() -> Result<()> {
+    let mut setup = Setup::direct(Family::V4, "ipvs: {sync: {interface: eth0}}\n")?;
+    setup.config = setup.config.replace("vrid: 51", "vrid: 51, preempt: {wait_for_sync: 3s}");
+    let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
+    wait_until(LIMIT, "lb1 to wait", || {
+        lb1.instance("edge").ok().filter(|edge| edge.waits_for_sync).map(drop)
+    })?;
+    let active = lb1.wait_instance("edge", "active", LIMIT)?;
+    assert_eq!(active.reason, "preempt");
+    Ok(())
+}

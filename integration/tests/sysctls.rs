@@ -1,0 +1,149 @@
+//! The sysctls that services need are set, set again, and given back.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_integration::Director;
+use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, wait_until};
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn read(node: &Node, key: &str) -> Result<String> {
+    let text = node.run(["cat", &format!("/proc/sys/{key}")])?.stdout;
+    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn ensure_are(node: &Node, wanted: &[(&str, &str)]) -> Result<()> {
+    for (key, value) in wanted {
+        let found = read(node, key)?;
+        ensure!(found == *value, "{key} is {found}, not {value}");
+    }
+    Ok(())
+}
+
+fn config(service: &str, ipvs: &str) -> String {
+    format!(
+        "vrrp: {{instances: {{edge: {{interface: eth0, vrid: 51, interval: 100ms, addresses: [{VIP4}/24]}}}}}}\n\
+         services: {{web: {{listen: tcp {VIP4}:80, {service}, real_servers: {{web1: {{address: '10.77.0.21:80'}}}}}}}}\n\
+         ipvs: {{poll: 100ms, {ipvs}}}\n"
+    )
+}
+
+const VS: &str = "net/ipv4/vs";
+
+/// What one-armed NAT of persistent clients needs, and what it was.
+fn nat() -> Vec<(String, &'static str, &'static str)> {
+    [
+        ("net/ipv4/ip_forward".to_owned(), "1", "0"),
+        ("net/ipv4/conf/all/send_redirects".to_owned(), "0", "1"),
+        ("net/ipv4/conf/eth0/send_redirects".to_owned(), "0", "1"),
+        (format!("{VS}/expire_nodest_conn"), "1", "0"),
+        (format!("{VS}/expire_quiescent_template"), "1", "0"),
+        (format!("{VS}/sync_threshold"), "3 0", "3 50"),
+        (format!("{VS}/conn_reuse_mode"), "1", "1"),
+    ]
+    .into()
+}
+
+fn now(node: &Node) -> Result<()> {
+    nat().iter().try_for_each(|(key, now, _)| ensure_are(node, &[(key, now)]))
+}
+
+fn before(node: &Node) -> Result<()> {
+    nat().iter().try_for_each(|(key, _, before)| ensure_are(node, &[(key, before)]))
+}
+
+fn lab() -> Result<Lab> {
+    let lab = Lab::with(Topology::one_arm().webs(1))?;
+    for (key, _, before) in nat() {
+        lab.lb1().sysctl(&key, before)?;
+    }
+    Ok(lab)
+}
+
+const NAT: &str = "forward: nat, persistence: {}, check: {tcp: {}}";
+const NAT_IPVS: &str = "sysctls: {sync_threshold: 3 0}";
+
+#[test]
+fn what_services_need_is_set_set_again_and_given_back() -> Result<()> {
+    let lab = lab()?;
+    let node = lab.lb1();
+    let mut director =
+        Director::start(node, &config(NAT, &format!("{NAT_IPVS}, on_stop: remove")))?;
+    now(node)?;
+    let sysctls = director.status()?.sysctls;
+    ensure!(sysctls.each.iter().all(|one| one.problem.is_none()), "{sysctls:?}");
+    assert_eq!(sysctls.repairs_total, 0);
+
+    node.sysctl("net/ipv4/ip_forward", "0")?;
+    wait_until(LIMIT, "the repair", || {
+        (director.status().ok()?.sysctls.repairs_total == 1).then_some(())
+    })?;
+    now(node)?;
+    let shown = director.cli(&["status"])?;
+    ensure!(shown.contains("sysctls: 1 changes by others undone"), "{shown}");
+
+    // A kill leaves them as they are, and the next daemon knows what they were.
+    director.kill()?;
+    now(node)?;
+    director.restart()?;
+    now(node)?;
+    assert_eq!(director.status()?.sysctls.repairs_total, 0);
+    director.stop()?;
+    before(node)
+}
+
+#[test]
+fn what_is_kept_goes_on_with_its_sysctls_and_the_next_daemon_gives_back_what_it_does_not_need()
+-> Result<()> {
+    let lab = lab()?;
+    let node = lab.lb1();
+    let mut director = Director::start(node, &config(NAT, NAT_IPVS))?;
+    director.stop()?;
+    now(node)?;
+    let mut director = Director::start(node, &config("forward: direct", "on_stop: remove"))?;
+    ensure_are(
+        node,
+        &[
+            ("net/ipv4/ip_forward", "0"),
+            ("net/ipv4/conf/eth0/send_redirects", "1"),
+            ("net/ipv4/vs/expire_nodest_conn", "0"),
+            ("net/ipv4/vs/conn_reuse_mode", "3"),
+        ],
+    )?;
+    director.stop()?;
+    before(node)
+}
+
+#[test]
+fn maglev_and_synchronisation_have_theirs_and_what_an_operator_refuses_stays() -> Result<()> {
+    let lab = lab()?;
+    let node = lab.lb1();
+    node.sysctl("net/ipv4/vs/conn_reuse_mode", "0")?;
+    let maglev = "forward: direct, scheduler: {name: mh, flags: [fallback, port]}";
+    let ipvs = "sync: {interface: eth0}, sysctls: {sync_retries: 2, conn_lfactor: -4}";
+    let director = Director::start(node, &config(maglev, ipvs))?;
+    ensure_are(
+        node,
+        &[
+            ("net/ipv4/vs/sloppy_tcp", "1"),
+            ("net/ipv4/vs/schedule_icmp", "1"),
+            ("net/ipv4/vs/sync_refresh_period", "10"),
+            ("net/ipv4/vs/sync_threshold", "3 0"),
+            ("net/ipv4/vs/sync_retries", "2"),
+            ("net/ipv4/vs/conn_reuse_mode", "0"),
+        ],
+    )?;
+    let each = director.status()?.sysctls.each;
+    let problem = |name: &str| {
+        let one = each.iter().find(|one| one.name == name).context("it is shown")?;
+        one.problem.clone().with_context(|| format!("{one:?}"))
+    };
+    ensure!(problem("net.ipv4.vs.conn_reuse_mode")?.contains("it is 0, and stays so"));
+    // Linux 7.1 brings it; where it is there, nothing is wrong with it.
+    if node.try_run(["test", "-e", "/proc/sys/net/ipv4/vs/conn_lfactor"])?.code != 0 {
+        ensure!(problem("net.ipv4.vs.conn_lfactor")?.contains("does not have it"));
+    }
+    Ok(())
+}

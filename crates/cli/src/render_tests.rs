@@ -27,6 +27,45 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
     }
 }
 
+fn sync_of_a_master() -> ConnectionSync {
+    ConnectionSync {
+        role: "follow".into(),
+        follows: Some("edge".into()),
+        wanted: vec!["master".into()],
+        daemons: vec![SyncDaemon {
+            role: "master".into(),
+            interface: "eth1".into(),
+            id: 51,
+            group: Some("224.0.0.81".parse().unwrap()),
+            port: Some(8848),
+            ttl: Some(1),
+            maxlen: Some(1472),
+        }],
+        fault: Some("stop backup sync daemon: EPERM".into()),
+        starts_total: 1,
+        stops_total: 0,
+        caught_up_in_s: None,
+        connections: Some(SyncedConnections {
+            looked_at: 20_000,
+            of_sync: 19_400,
+            complete: false,
+            s_ago: 3,
+        }),
+    }
+}
+
+fn a_sysctl_that_cannot_be_set() -> Sysctls {
+    Sysctls {
+        repairs_total: 1,
+        each: vec![Sysctl {
+            name: "net.ipv4.ip_forward".into(),
+            wanted: "1".into(),
+            why: "service `web` has `forward: nat`".into(),
+            problem: Some("set the sysctl: EACCES".into()),
+        }],
+    }
+}
+
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
@@ -91,39 +130,8 @@ fn example() -> Status {
             errors: vec!["add service tcp 192.0.2.10:80: ENOENT".into()],
             foreign: vec!["tcp 192.0.2.99:22".into()],
         }),
-        sync: Some(ConnectionSync {
-            role: "follow".into(),
-            follows: Some("edge".into()),
-            wanted: vec!["master".into()],
-            daemons: vec![SyncDaemon {
-                role: "master".into(),
-                interface: "eth1".into(),
-                id: 51,
-                group: Some("224.0.0.81".parse().unwrap()),
-                port: Some(8848),
-                ttl: Some(1),
-                maxlen: Some(1472),
-            }],
-            fault: Some("stop backup sync daemon: EPERM".into()),
-            starts_total: 1,
-            stops_total: 0,
-            caught_up_in_s: None,
-            connections: Some(SyncedConnections {
-                looked_at: 20_000,
-                of_sync: 19_400,
-                complete: false,
-                s_ago: 3,
-            }),
-        }),
-        sysctls: Sysctls {
-            repairs_total: 1,
-            each: vec![Sysctl {
-                name: "net.ipv4.ip_forward".into(),
-                wanted: "1".into(),
-                why: "service `web` has `forward: nat`".into(),
-                problem: Some("set the sysctl: EACCES".into()),
-            }],
-        },
+        sync: Some(sync_of_a_master()),
+        sysctls: a_sysctl_that_cannot_be_set(),
     }
 }
 

@@ -368,6 +368,20 @@ mod tests {
         }
     }
 
+    fn told_and_in_fault() -> ConnectionSync {
+        ConnectionSync {
+            wanted: vec!["master".to_owned()],
+            fault: Some("no such interface".to_owned()),
+            connections: Some(SyncedConnections {
+                looked_at: 10,
+                of_sync: 7,
+                complete: true,
+                s_ago: 0,
+            }),
+            ..ConnectionSync::default()
+        }
+    }
+
     #[test]
     fn states_are_a_set_of_which_one_is_true() {
         let instance = Instance {
@@ -407,17 +421,7 @@ mod tests {
             timing,
             services: vec![],
             ipvs: None,
-            sync: Some(ConnectionSync {
-                wanted: vec!["master".to_owned()],
-                fault: Some("no such interface".to_owned()),
-                connections: Some(SyncedConnections {
-                    looked_at: 10,
-                    of_sync: 7,
-                    complete: true,
-                    s_ago: 0,
-                }),
-                ..ConnectionSync::default()
-            }),
+            sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
         };
         let text = render(&status).expect("text");

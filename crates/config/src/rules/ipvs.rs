@@ -58,7 +58,8 @@ fn follows(
     source: &Source,
     problems: &mut Problems,
 ) {
-    let view = document.views.iter().find(|view| view.node == node).or(document.views.first());
+    let view =
+        document.views.iter().find(|view| view.node == node).or_else(|| document.views.first());
     let instances = view.map(|view| view.instances.as_slice()).unwrap_or_default();
     if draft.both || draft.followed(&document.vrrp, instances).is_some() {
         return;

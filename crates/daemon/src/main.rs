@@ -16,13 +16,14 @@ mod trackers;
 mod upkeep;
 mod vrrp;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Parser;
-use holdfast_config::Config;
+use holdfast_config::{Config, Name};
 use ipvs_ctl::model::Table;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
@@ -34,12 +35,12 @@ use tokio::time::timeout;
 use crate::api::socket::ControlSocket;
 use crate::director::{Director, Kernel, KernelGone, Released};
 use crate::failure::Failure;
-use crate::hooks::Hooks;
+use crate::hooks::{HookSender, Hooks};
 use crate::options::Options;
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::trackers::Watchers;
-use crate::upkeep::{Board, Upkeep};
+use crate::upkeep::{Board, Upkeep, UpkeepHandle};
 use crate::vrrp::VrrpHandle;
 
 /// How long a stop waits for the addresses to be gone.
@@ -93,13 +94,7 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    // Before VRRP, too: what an Active forwards needs the sysctls.
-    let board = Board::default();
-    let upkeep = Upkeep::open(&config, board.clone())
-        .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
-    let mut vrrp = VrrpHandle::start(&config, &names, tell_hooks.clone(), board.clone())
-        .map_err(|error| Failure::new("start", error))?;
-    let mut upkeep = upkeep.start(vrrp.remote()).map_err(|error| Failure::new("start", error))?;
+    let (mut vrrp, mut upkeep, board) = start_vrrp(&config, &names, &tell_hooks)?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
@@ -155,6 +150,21 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     upkeep.stop().await;
     tracing::info!(node, "the director has stopped");
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
+}
+
+/// VRRP, and before it the upkeep of what its services need: an Active forwards with the sysctls.
+fn start_vrrp(
+    config: &Arc<Config>,
+    released: &BTreeSet<Name>,
+    hooks: &HookSender,
+) -> Result<(VrrpHandle, UpkeepHandle, Board), Failure> {
+    let board = Board::default();
+    let upkeep = Upkeep::open(config, board.clone())
+        .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
+    let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone())
+        .map_err(|error| Failure::new("start", error))?;
+    let upkeep = upkeep.start(vrrp.remote()).map_err(|error| Failure::new("start", error))?;
+    Ok((vrrp, upkeep, board))
 }
 
 /// Has the configuration read again at every SIGHUP.

@@ -1,8 +1,37 @@
-//! How late timers fire: a histogram, for whoever wants to know whether the host can keep its intervals.
+//! How late timers fire: a histogram, for whoever wants to know whether the host can keep its intervals; and what a Backup makes of having
+//! been late itself.
 
 use std::time::Duration;
 
 use holdfast_control as control;
+use holdfast_time::Instant;
+
+/// A thread that is so late stood still.
+pub(super) const STANDSTILL: Duration = Duration::from_millis(5);
+
+/// What others sent while this machine stood still gets so much time to arrive.
+const GRACE: Duration = Duration::from_millis(2);
+
+/// Whether Backups may believe their timers. After a sleep that ended late they wait a moment longer: who stood still as a whole, as a
+/// virtual machine does, gets what others sent meanwhile only after it goes on, and an Active that stood still with it, being on the same
+/// host, speaks then. Not twice in a row: where every sleep ends late, takeovers are not late for ever.
+#[derive(Debug, Default)]
+pub(super) struct Hesitation {
+    is_on: bool,
+}
+
+impl Hesitation {
+    /// A sleep has ended `late` after its deadline; whether Backups hesitate in this turn.
+    pub(super) fn begins(&mut self, late: Duration) -> bool {
+        self.is_on = !self.is_on && late >= STANDSTILL;
+        self.is_on
+    }
+
+    /// Before when the next sleep does not end by a timer.
+    pub(super) fn ends_at(&self, now: Instant) -> Option<Instant> {
+        self.is_on.then(|| now + GRACE)
+    }
+}
 
 /// The upper bounds of the classes; what is later than the last is in a class of its own.
 const BOUNDS: [Duration; 9] = [
@@ -64,5 +93,19 @@ mod tests {
         assert_eq!(view.late.get(1), Some(&(Some(500), 1)));
         assert_eq!(view.late.last(), Some(&(None, 1)));
         assert_eq!((view.late_sum_us, view.late_max_us), (2_000_201, 2_000_000));
+    }
+
+    #[test]
+    fn a_backup_that_was_late_waits_a_moment_and_not_twice_in_a_row() {
+        let mut hesitation = Hesitation::default();
+        let at = Instant::from_start(Duration::from_secs(1));
+        let late = Duration::from_millis(40);
+        assert!(!hesitation.begins(Duration::from_millis(4)));
+        assert_eq!(hesitation.ends_at(at), None);
+        assert!(hesitation.begins(late));
+        assert_eq!(hesitation.ends_at(at), Some(at + GRACE));
+        assert!(!hesitation.begins(late), "a host that is always late has takeovers, too");
+        assert_eq!(hesitation.ends_at(at), None);
+        assert!(hesitation.begins(late), "and after that it is given a moment again");
     }
 }

@@ -17,7 +17,7 @@ use vrrp::receive;
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
 use super::instance::{Instance, Means, Outside, Role, identify};
-use super::lateness::Lateness;
+use super::lateness::{Hesitation, Lateness, STANDSTILL};
 use super::reconfigure::{Leaving, brought};
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
@@ -28,9 +28,6 @@ use crate::chatter::Chatter;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
-
-/// A turn that has not come to its timers so long after it looked for packets looks again.
-const STANDSTILL: Duration = Duration::from_millis(5);
 
 /// When the interfaces could not be followed, it is tried again after this.
 const LINKS_AGAIN: Duration = Duration::from_secs(1);
@@ -54,6 +51,7 @@ pub(super) struct VrrpThread {
     pub(super) tracking: Tracking,
     pub(super) groups: Groups,
     lateness: Lateness,
+    hesitation: Hesitation,
     /// How long the machine had been suspended at the last look.
     suspended: Duration,
     /// What keeps the thread on time, as far as the kernel allows it.
@@ -69,8 +67,25 @@ struct News {
     sockets: Vec<SocketKey>,
     /// Sockets that are not named were empty at this moment.
     idle_at: Instant,
-    /// When the sleep ended.
+    /// When the sleep began and when it ended.
+    slept_at: Instant,
     at: Instant,
+    /// How long after its deadline it ended.
+    late: Duration,
+}
+
+impl News {
+    /// What a thread that has just begun does not know yet.
+    fn at_start(at: Instant) -> Self {
+        Self {
+            links: true,
+            sockets: Vec::new(),
+            idle_at: at,
+            slept_at: at,
+            at,
+            late: Duration::ZERO,
+        }
+    }
 }
 
 /// What the thread itself lacks at its start.
@@ -138,6 +153,7 @@ impl VrrpThread {
             tracking,
             groups,
             lateness: Lateness::default(),
+            hesitation: Hesitation::default(),
             suspended: suspended(),
             timing: control::Timing::default(),
             stop: Stop::No,
@@ -151,7 +167,7 @@ impl VrrpThread {
         self.see_all_interfaces();
         self.settle();
         self.enter();
-        let mut news = News { links: true, sockets: Vec::new(), idle_at: now(), at: now() };
+        let mut news = News::at_start(now());
         let mut looked_again = false;
         loop {
             self.take_commands();
@@ -172,7 +188,12 @@ impl VrrpThread {
                 news = self.sleep();
                 continue;
             }
-            self.fire_timers(&read_until, news.idle_at);
+            if self.hesitation.begins(news.late) {
+                // An Active advertises; a Backup knows no more than before the sleep.
+                self.fire_timers(&[], news.slept_at);
+            } else {
+                self.fire_timers(&read_until, news.idle_at);
+            }
             self.settle();
             self.drop_leaving();
             // The last one may have come out of it by a timer, and then nothing wakes anybody any more.
@@ -185,7 +206,8 @@ impl VrrpThread {
         drop(self.outside);
     }
 
-    /// Whether this thread was held up since it looked for packets, and a timer is due: what has come meanwhile was not seen.
+    /// Whether this thread was held up since it looked for packets, and a timer is due: what has come meanwhile was not seen, and the
+    /// turn looks again.
     fn stood_still(&self, news: &News) -> bool {
         let at = now();
         at.saturating_since(news.at) >= STANDSTILL
@@ -405,11 +427,12 @@ impl VrrpThread {
             self.links_again,
         ];
         let deadline = deadlines.into_iter().flatten().min();
+        let before = now();
+        let deadline = deadline.max(deadline.and(self.hesitation.ends_at(before)));
         let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
         let of_links = descriptors.len();
         descriptors.extend(self.outside.sockets.descriptors());
         descriptors.push(self.waker.as_fd());
-        let before = now();
         match wait_until(&descriptors, deadline) {
             Ok(ready) => {
                 // Nothing came before the deadline: every queue was empty when it had passed.
@@ -419,7 +442,10 @@ impl VrrpThread {
                 let sockets = self.outside.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
                 let sockets = sockets.map(|(key, _)| key).collect();
                 let idle_at = idle.map_or(before, |at| at.max(before));
-                News { links, sockets, idle_at, at: now() }
+                let at = now();
+                let late =
+                    deadline.map_or(Duration::ZERO, |deadline| at.saturating_since(deadline));
+                News { links, sockets, idle_at, slept_at: before, at, late }
             }
             Err(error) => {
                 // The timers still have to be served; without this pause a kernel out of memory would be asked in a busy loop.
@@ -428,8 +454,7 @@ impl VrrpThread {
                 News {
                     links: true,
                     sockets: self.outside.sockets.keys().collect(),
-                    idle_at: before,
-                    at: now(),
+                    ..News::at_start(before)
                 }
             }
         }

@@ -428,7 +428,7 @@ impl VrrpThread {
         ];
         let deadline = deadlines.into_iter().flatten().min();
         let before = now();
-        let deadline = deadline.max(deadline.and(self.hesitation.ends_at(before)));
+        let deadline = deadline.max(deadline.and_then(|_| self.hesitation.ends_at(before)));
         let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
         let of_links = descriptors.len();
         descriptors.extend(self.outside.sockets.descriptors());

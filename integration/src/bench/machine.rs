@@ -36,12 +36,11 @@ pub fn describe() -> Vec<(&'static str, String)> {
         ("processors", format!("{} × {model}", cores())),
         ("load before", first("/proc/loadavg")),
         ("keepalived", version("/usr/sbin/keepalived")),
-        ("ipvsadm", version("/usr/sbin/ipvsadm")),
     ]
 }
 
 /// What a program calls its version: the first line that it writes.
-fn version(program: &str) -> String {
+pub(super) fn version(program: &str) -> String {
     let Ok(output) = Command::new(program).arg("--version").output() else {
         return "not installed".to_owned();
     };

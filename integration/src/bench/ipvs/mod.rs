@@ -61,8 +61,10 @@ pub fn here(rows: &[String], round: usize) -> Part {
         ("growth", rows::growth),
         ("reload", rows::reload),
     ];
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut part = Part { kernel: kernel.trim().to_owned(), ..Part::default() };
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // Without ip_vs it says that instead of its version.
+    let kernel = format!("{}, {}", release.trim(), machine::version("/usr/sbin/ipvsadm"));
+    let mut part = Part { kernel, ..Part::default() };
     for (name, row) in all {
         if rows.iter().any(|wanted| wanted == name)
             && let Err(error) = row(&mut part, round)

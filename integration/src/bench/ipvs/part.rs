@@ -8,7 +8,7 @@ use crate::bench::report::{Goal, Line, Unit};
 /// Samples of one boot.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
-    /// The kernel's release.
+    /// The kernel's release, and the version of ipvsadm, which tells it only where there is ip_vs.
     pub kernel: String,
     /// A line for each thing that was measured, as far as it was.
     pub lines: Vec<Line>,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -142,6 +142,14 @@ impl Director {
             );
         }
         Ok(())
+    }
+
+    /// Waits until it ends by itself, as it does after a signal: its exit status.
+    ///
+    /// # Errors
+    /// It doesn't within `limit`.
+    pub fn wait_end(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.wait(limit)
     }
 
     /// How a person calls `holdfast` for this daemon.

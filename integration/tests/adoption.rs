@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_control::Ipvs;
-use holdfast_integration::{Director, Downloads, saved_table, weights};
+use holdfast_integration::{Director, Downloads, ask, saved_table, weights};
 use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
+use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -183,7 +184,7 @@ fn a_server_that_died_meanwhile_is_withdrawn_by_its_check() -> Result<()> {
     let mut director = Director::start(lab.lb1(), &config(TCP, "poll: 1h"))?;
     wait_table(lab.lb1(), &table(1, 1))?;
     director.kill()?;
-    webs[1].process().kill_group(nix::sys::signal::Signal::SIGKILL)?;
+    webs[1].process().kill_group(Signal::SIGKILL)?;
     director.restart()?;
     director.wait_server("web", "web2", "down", LIMIT)?;
     wait_table(lab.lb1(), &table(1, 0))?;
@@ -351,5 +352,47 @@ fn a_stop_with_on_stop_remove_takes_ours_and_leaves_others() -> Result<()> {
     wait_table(lb1, &table(1, 1))?;
     director.stop()?;
     assert_eq!(saved_table(lb1)?, foreign);
+    Ok(())
+}
+
+#[test]
+fn a_stop_with_on_stop_drain_waits_for_what_is_under_way_and_takes_nothing_new() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let lb1 = lab.lb1();
+    let mut director = Director::start(lb1, &config(TCP, "on_stop: drain, drain_timeout: 1h"))?;
+    wait_table(lb1, &table(1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+    director.process().kill(Signal::SIGTERM)?;
+    wait_table(lb1, &table(0, 0))?;
+    ensure!(lab.client().enter(|| ask(vip()))?.is_err(), "a new connection was taken");
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    // Its state can be seen meanwhile.
+    let web1 = director.server("web", "web1")?.context("web1")?;
+    assert_eq!(web1.state, "draining");
+
+    drop(downloads);
+    let status = director.wait_end(LIMIT)?;
+    ensure!(status.success(), "{status}: {}", director.process().log_tail());
+    assert_eq!(saved_table(lb1)?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_ends_the_wait_for_connections() -> Result<()> {
+    let (lab, _webs) = lab()?;
+    let lb1 = lab.lb1();
+    let mut director = Director::start(lb1, &config("", "on_stop: drain, drain_timeout: 1h"))?;
+    wait_table(lb1, &table(1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+    director.process().kill(Signal::SIGTERM)?;
+    wait_table(lb1, &table(0, 0))?;
+    assert_eq!(downloads.broken(), 0);
+    director.stop()?;
+    assert_eq!(saved_table(lb1)?, [""; 0]);
+    ensure!(director.process().log().contains("a second signal ends the wait"));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, ConnectionSync, Group, Instance, RoleChange, Server, Service, Status,
+    BfdSession, Change, ConnectionSync, Group, Instance, Ipvs, RoleChange, Server, Service, Status,
     SyncedConnections, Sysctls, Tracker,
 };
 
@@ -49,36 +49,61 @@ pub(crate) fn status(status: &Status) -> String {
         text.push_str(&self::service(service));
     }
     if let Some(ipvs) = &status.ipvs {
-        let synced = ipvs
-            .in_sync_s_ago
-            .map_or_else(|| "never yet".to_owned(), |s| format!("{} ago", age(s)));
-        let _ = write!(text, "\nkernel table in sync {synced}");
-        if ipvs.drift_repairs_total > 0 {
-            let _ = write!(text, ", {} changes by others undone", ipvs.drift_repairs_total);
-        }
         text.push('\n');
-        for drift in ipvs.drift.iter().take(DRIFT_MAX) {
-            let _ = writeln!(
-                text,
-                "changed by others, put right: {} {} ({} times, last {} ago): {}",
-                drift.service,
-                drift.kind,
-                drift.count,
-                age(drift.last_s_ago),
-                drift.last
-            );
-        }
-        for foreign in &ipvs.foreign {
-            let _ = writeln!(text, "not ours, left alone: {foreign}");
-        }
-        for error in &ipvs.errors {
-            let _ = writeln!(text, "! {error}");
-        }
+        text.push_str(&table(ipvs));
     }
     if let Some(sync) = &status.sync {
         text.push_str(&self::sync(sync));
     }
     text.push_str(&sysctls(&status.sysctls));
+    text
+}
+
+/// How the kernel's table stands, and what else is in it.
+fn table(ipvs: &Ipvs) -> String {
+    let synced =
+        ipvs.in_sync_s_ago.map_or_else(|| "never yet".to_owned(), |s| format!("{} ago", age(s)));
+    let mut text = format!("kernel table in sync {synced}");
+    if ipvs.drift_repairs_total > 0 {
+        let _ = write!(text, ", {} changes by others undone", ipvs.drift_repairs_total);
+    }
+    text.push('\n');
+    if let Some(timeouts) = &ipvs.timeouts {
+        let _ = writeln!(
+            text,
+            "timeouts tcp {}, tcp_fin {}, udp {}",
+            age(timeouts.tcp_s.into()),
+            age(timeouts.tcp_fin_s.into()),
+            age(timeouts.udp_s.into())
+        );
+    }
+    if ipvs.marked_ranges > 0 {
+        let _ = writeln!(text, "{} ranges of packets are marked", ipvs.marked_ranges);
+    }
+    if ipvs.foreign_removed_total > 0 {
+        let _ = writeln!(
+            text,
+            "{} services that are not ours were removed",
+            ipvs.foreign_removed_total
+        );
+    }
+    for drift in ipvs.drift.iter().take(DRIFT_MAX) {
+        let _ = writeln!(
+            text,
+            "changed by others, put right: {} {} ({} times, last {} ago): {}",
+            drift.service,
+            drift.kind,
+            drift.count,
+            age(drift.last_s_ago),
+            drift.last
+        );
+    }
+    for foreign in &ipvs.foreign {
+        let _ = writeln!(text, "not ours, left alone: {foreign}");
+    }
+    for error in &ipvs.errors {
+        let _ = writeln!(text, "! {error}");
+    }
     text
 }
 
@@ -319,13 +344,14 @@ fn groups(groups: &[Group]) -> String {
 /// A service and its servers.
 pub(crate) fn service(service: &Service) -> String {
     format!(
-        "SERVICE {}  {}  {} {}  up {}/{}\n{}",
+        "SERVICE {}  {}  {} {}  up {}/{}{}\n{}",
         service.name,
         service.listen.join(", "),
         service.scheduler,
         service.forward,
         service.up,
         service.servers.len(),
+        if service.refused.is_empty() { "" } else { "  REFUSED BY THE KERNEL" },
         servers(&service.servers, service.weight_scale)
     )
 }

@@ -1,6 +1,6 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, Ipvs, Order, Peer, SyncDaemon,
-    SyncedConnections, Sysctl, Timing, Weight,
+    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, IdleTimeouts, Ipvs, Order, Peer,
+    SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
 
 use super::*;
@@ -102,6 +102,7 @@ fn example() -> Status {
             forward: "direct".into(),
             up: 1,
             weight_scale: 1,
+            refused: vec![],
             servers: vec![
                 server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
                 server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
@@ -128,7 +129,12 @@ fn example() -> Status {
             }],
             in_sync_s_ago: Some(2),
             errors: vec!["add service tcp 192.0.2.10:80: ENOENT".into()],
+            refusals_total: 3,
+            foreign_policy: "keep".into(),
             foreign: vec!["tcp 192.0.2.99:22".into()],
+            timeouts: Some(IdleTimeouts { tcp_s: 900, tcp_fin_s: 120, udp_s: 300 }),
+            marked_ranges: 2,
+            ..Ipvs::default()
         }),
         sync: Some(sync_of_a_master()),
         sysctls: a_sysctl_that_cannot_be_set(),

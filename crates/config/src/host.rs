@@ -9,7 +9,7 @@ use vrrp::Priority;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
-use crate::model::{Check, CheckKind, Config, Hook, Instance, TrackerKind};
+use crate::model::{Check, CheckKind, Config, Hook, Instance, Service, TrackerKind};
 use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
@@ -80,7 +80,8 @@ pub fn questions(config: &Config) -> Questions {
         users: user.into_iter().collect(),
         groups: config.daemon.control_group.iter().cloned().collect(),
         programs,
-        firewall: config.instances.values().any(|instance| !instance.accept),
+        firewall: config.instances.values().any(|instance| !instance.accept)
+            || config.marks().next().is_some(),
     }
 }
 
@@ -276,6 +277,15 @@ fn firewall(config: &Config, source: &Source, facts: &Facts, problems: &mut Prob
         let message = format!("instance `{}` needs the program `nft`", instance.name);
         let problem = Problem::new(Code::NoFirewall, message)
             .at(Spot::Value(at(config, instance, Some(source), "accept")), "drops packets with it")
+            .help("install nftables; `--offline` skips this check");
+        problems.push(problem);
+    }
+    let marked = |service: &&Service| service.listen.iter().any(|one| !one.matches().is_empty());
+    for service in config.services.values().filter(marked) {
+        let message = format!("service `{}` needs the program `nft`", service.name);
+        let path = Path::of(&["services", service.name.as_str(), "listen"]);
+        let problem = Problem::new(Code::NoFirewall, message)
+            .at(Spot::Value(path), "packets are marked with it")
             .help("install nftables; `--offline` skips this check");
         problems.push(problem);
     }

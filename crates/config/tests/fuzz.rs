@@ -8,11 +8,12 @@ use holdfast_config::{Code, Environment, RealServer, Severity, explain, parse};
 use proptest::prelude::*;
 
 /// Valid files, to be damaged.
-const SEEDS: [&str; 8] = [
+const SEEDS: [&str; 9] = [
     include_str!("../../../examples/minimal.yaml"),
     include_str!("../../../examples/pair-direct.yaml"),
     include_str!("../../../examples/pair-nat.yaml"),
     include_str!("../../../examples/pair-ipv6.yaml"),
+    include_str!("../../../examples/fwmark-ports.yaml"),
     include_str!("../../../examples/exec-check.yaml"),
     include_str!("../../../examples/vrrp-haproxy.yaml"),
     include_str!("../../../examples/crossed-pair.yaml"),

@@ -69,6 +69,10 @@ pub struct Service {
     /// What the weights of its servers are multiplied by in the kernel: 100 with `slow_start`, otherwise 1.
     #[serde(default = "one")]
     pub weight_scale: u32,
+    /// What the kernel refuses of it, in sentences: what is missing and what to do. Empty as a rule; a service of which the whole is
+    /// refused is not in the kernel's table, and the other services go on.
+    #[serde(default)]
+    pub refused: Vec<String>,
     /// Its servers by name.
     pub servers: Vec<Server>,
 }
@@ -141,7 +145,7 @@ pub struct CheckReason {
 }
 
 /// The kernel's IPVS table against what it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipvs {
     /// How often the table was compared.
     pub reconciliations_total: u64,
@@ -161,8 +165,37 @@ pub struct Ipvs {
     pub drift: Vec<DriftCount>,
     /// What the last comparison could not do, empty when all went well.
     pub errors: Vec<String>,
-    /// What else is in the kernel's table: services that are not ours, and what can't be read. It is left alone.
+    /// How many operations for services were refused; a service that is refused is asked for again every five seconds.
+    #[serde(default)]
+    pub refusals_total: u64,
+    /// What becomes of services that are not ours: `keep` or `remove`.
+    #[serde(default)]
+    pub foreign_policy: String,
+    /// What else is in the kernel's table: services that are not ours where they are kept, and what can't be read.
     pub foreign: Vec<String>,
+    /// How many services that are not ours were removed.
+    #[serde(default)]
+    pub foreign_removed_total: u64,
+    /// How many ranges of packets are marked for services.
+    #[serde(default)]
+    pub marked_ranges: usize,
+    /// How long idle connections are kept, where the configuration says so.
+    #[serde(default)]
+    pub timeouts: Option<IdleTimeouts>,
+    /// How often marks and timeouts that others had changed were put back.
+    #[serde(default)]
+    pub settings_repairs_total: u64,
+}
+
+/// How long the kernel keeps connections without traffic, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleTimeouts {
+    /// Established connections of TCP.
+    pub tcp_s: u32,
+    /// Connections of TCP after a FIN.
+    pub tcp_fin_s: u32,
+    /// Flows of UDP.
+    pub udp_s: u32,
 }
 
 /// What others have changed in one of our services, and how often.

@@ -32,7 +32,7 @@ mod vrrp;
 
 pub use api::{
     AddServer, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, Ipvs, Order, Problem, Server, Service, SetWeight, Status, Why,
+    EventPage, IdleTimeouts, Ipvs, Order, Problem, Server, Service, SetWeight, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError};

@@ -29,7 +29,7 @@ use nix::sys::stat::{Mode, umask};
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use crate::api::socket::ControlSocket;
@@ -126,8 +126,8 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     tracing::info!(node, "the director works");
     holdfast_telemetry::service_manager::ready("working");
 
-    let (halt, halted) = oneshot::channel();
-    let mut work = tokio::spawn(director.run(receiver, halted));
+    let ((halt, halted), (hurry, hurried)) = (oneshot::channel(), oneshot::channel());
+    let mut work = tokio::spawn(director.run(receiver, halted, hurried));
     let fault = tokio::select! {
         () = signals.stop() => None,
         () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
@@ -137,15 +137,17 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     holdfast_telemetry::service_manager::stopping();
     let parts = reloads.stop().await;
     // A second signal means: now.
-    vrrp.stop(STOP_PATIENCE, signals.stop()).await;
+    let mut now = false;
+    let second = async {
+        signals.stop().await;
+        now = true;
+    };
+    vrrp.stop(STOP_PATIENCE, second).await;
     if let Some(Parts { trackers, hooks, .. }) = parts {
         trackers.stop().await;
         hooks.stop().await;
     }
-    drop(halt);
-    if !work.is_finished() && timeout(STOP_PATIENCE, work).await.is_err() {
-        tracing::error!(patience = ?STOP_PATIENCE, "the director does not stop: it is left");
-    }
+    stop_director(work, (halt, hurry), &mut signals, now).await;
     // After the services: what they need goes last.
     upkeep.stop().await;
     tracing::info!(node, "the director has stopped");
@@ -176,6 +178,40 @@ async fn follow_hangups(mut hangup: Signal, orders: Orders) {
     }
 }
 
+/// Stops the director, which may wait for connections until a further signal says otherwise; not at all when it is to be `now`.
+async fn stop_director(
+    mut work: JoinHandle<Result<(), KernelGone>>,
+    (halt, hurry): (oneshot::Sender<oneshot::Sender<Duration>>, oneshot::Sender<()>),
+    signals: &mut Signals,
+    now: bool,
+) {
+    if work.is_finished() {
+        return;
+    }
+    let (answer, answered) = oneshot::channel();
+    // A director that has ended meanwhile drops the question.
+    drop(halt.send(answer));
+    let drain =
+        timeout(STOP_PATIENCE, answered).await.ok().and_then(Result::ok).unwrap_or_default();
+    let patience = drain + STOP_PATIENCE;
+    let hurry_up = async {
+        if !now {
+            signals.stop().await;
+        }
+    };
+    holdfast_telemetry::service_manager::stopping_within(patience);
+    let ended = tokio::select! {
+        ended = timeout(patience, &mut work) => ended.is_ok(),
+        () = hurry_up => {
+            let _ended = hurry.send(());
+            timeout(STOP_PATIENCE, &mut work).await.is_ok()
+        }
+    };
+    if !ended {
+        tracing::error!(?patience, "the director does not stop: it is left");
+    }
+}
+
 /// Why the director stopped though nobody told it to.
 fn ended_early(ended: Result<Result<(), KernelGone>, JoinError>) -> String {
     match ended {
@@ -186,7 +222,7 @@ fn ended_early(ended: Result<Result<(), KernelGone>, JoinError>) -> String {
 }
 
 fn open_kernel(config: &Config) -> Result<Option<(Kernel, Table)>, Failure> {
-    if config.services.is_empty() {
+    if !config.uses_ipvs() {
         return Ok(None);
     }
     Kernel::open().map(Some).map_err(|error| Failure::new("open the kernel's IPVS", error))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_config::{Check, Config, Name, RealServer};
+use holdfast_config::{Check, Config, ForeignServices, Name, RealServer};
 use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
@@ -34,6 +34,8 @@ pub struct Engine {
     next_check: CheckId,
     pub(crate) reconcile_interval: Duration,
     pub(crate) reconcile_at: Instant,
+    /// Whether the table is looked at without a service, too: others' are removed from it.
+    pub(crate) always: bool,
     /// When connections are counted next; none while nothing drains.
     pub(crate) count_at: Option<Instant>,
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
@@ -108,6 +110,7 @@ impl Engine {
             next_check: CheckId::default(),
             reconcile_interval: config.ipvs.poll,
             reconcile_at: now,
+            always: config.ipvs.foreign == ForeignServices::Remove,
             count_at: None,
             actions: VecDeque::new(),
         };
@@ -150,11 +153,16 @@ impl Engine {
 
     /// The next moment at which [`Self::handle_timeout`] has something to do, and what.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let reconcile = (!self.pools.is_empty()).then_some((self.reconcile_at, Timer::Reconcile));
+        let reconcile = self.looks().then_some((self.reconcile_at, Timer::Reconcile));
         let check = self.timers.first().map(|(at, _)| (*at, Timer::Check));
         let count = self.count_at.map(|at| (at, Timer::Count));
         let ramp = self.ramps.first().map(|(at, _)| (*at, Timer::Ramp));
         [reconcile, check, count, ramp].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether there is a table to look after.
+    fn looks(&self) -> bool {
+        self.always || !self.pools.is_empty()
     }
 
     /// Does what is due at `now`.
@@ -175,7 +183,7 @@ impl Engine {
             });
             self.end_retirements(|_, retiring| retiring.drain.expire(now));
         }
-        if self.reconcile_at <= now && !self.pools.is_empty() {
+        if self.reconcile_at <= now && self.looks() {
             self.reconcile_at = now + self.reconcile_interval;
             self.reconcile_soon();
         }

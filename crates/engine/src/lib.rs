@@ -15,6 +15,7 @@ mod adoption;
 mod commands;
 mod drain;
 mod engine;
+mod farewell;
 mod order;
 mod pool;
 mod ramp;

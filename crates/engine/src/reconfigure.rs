@@ -23,7 +23,7 @@ mod service;
 use std::collections::BTreeSet;
 
 use holdfast_config::diff::{Pair, pairs};
-use holdfast_config::{Config, Listen, Name, SERVERS_MAX, Service};
+use holdfast_config::{Config, ForeignServices, Listen, Name, SERVERS_MAX, Service};
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
 
@@ -76,6 +76,10 @@ impl Engine {
         if old.ipvs.poll != new.ipvs.poll {
             self.reconcile_interval = new.ipvs.poll;
             self.reconcile_at = self.reconcile_at.min(now + new.ipvs.poll);
+        }
+        if old.ipvs.foreign != new.ipvs.foreign {
+            self.always = new.ipvs.foreign == ForeignServices::Remove;
+            self.reconcile_soon();
         }
         let pairs = pairs(&old.services, &new.services);
         let before = self.table_at(&fresh(&pairs), kernel);

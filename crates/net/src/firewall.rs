@@ -8,25 +8,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-
-use crate::clock::now;
-use crate::wake::wait_until;
+use crate::nft::{self, NftError};
 
 /// The table's name.
 pub const TABLE: &str = "holdfast";
-/// `nft` needs milliseconds; after this time it is killed.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// So much of what it says is kept.
-const ANSWER_LEN: usize = 4096;
+/// What it is for, in an error.
+const PURPOSE: &str = "`accept: false`";
 
 /// An address that packets are not accepted for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,25 +30,17 @@ pub struct Closed {
 ///
 /// # Errors
 /// `nft` is not installed, was refused, or did not answer in time. What was dropped before still is.
-pub fn close(closed: &BTreeSet<Closed>) -> Result<(), FirewallError> {
-    nft(&if closed.is_empty() { removal() } else { script(closed) })
+pub fn close(closed: &BTreeSet<Closed>) -> Result<(), NftError> {
+    let script = if closed.is_empty() { nft::removal(TABLE) } else { script(closed) };
+    nft::run(&script, PURPOSE).map(drop)
 }
 
 /// Whether the table is there, of this run or of one that was killed.
 ///
 /// # Errors
 /// `nft` is not installed or did not answer in time.
-pub fn is_closed() -> Result<bool, FirewallError> {
-    match nft(&format!("list table inet {TABLE}\n")) {
-        Ok(()) => Ok(true),
-        Err(FirewallError::Refused { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// A table is declared before it is deleted, so that there is always one to delete.
-fn removal() -> String {
-    format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")
+pub fn is_closed() -> Result<bool, NftError> {
+    nft::listing(TABLE, PURPOSE).map(|found| found.is_some())
 }
 
 /// One transaction: packets see the old table or the new one.
@@ -77,7 +58,7 @@ fn script(closed: &BTreeSet<Closed>) -> String {
             IpAddr::V6(address) => ipv6.push(address.to_string()),
         }
     }
-    let mut text = removal();
+    let mut text = nft::removal(TABLE);
     let _infallible = writeln!(text, "table inet {TABLE} {{");
     for (name, kind, elements) in [
         ("virtual4", "ipv4_addr", ipv4),
@@ -110,92 +91,6 @@ const CHAIN: &str = "  chain accept_mode {
 /// An interface's name may hold any byte but these two; one that would end the string is left out, and stays open.
 fn is_quotable(name: &str) -> bool {
     !name.contains(['"', '\\']) && !name.chars().any(char::is_control)
-}
-
-/// Runs `nft` on `script`.
-fn nft(script: &str) -> Result<(), FirewallError> {
-    let mut child = start(script).map_err(|source| FirewallError::Start { source })?;
-    let answer = listen(&mut child);
-    if answer.is_none() {
-        // It may have ended at this moment; the wait tells.
-        drop(child.kill());
-    }
-    let status = child.wait().map_err(|source| FirewallError::Start { source })?;
-    match answer {
-        None => Err(FirewallError::Silent),
-        Some(_) if status.success() => Ok(()),
-        Some(text) => {
-            let answer = text.lines().next().unwrap_or_default().trim().to_owned();
-            Err(FirewallError::Refused { answer })
-        }
-    }
-}
-
-/// `nft` reading `script`, which needs no pipe that somebody would have to fill.
-fn start(script: &str) -> io::Result<Child> {
-    let mut file = File::from(memfd_create(c"holdfast-nft", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(script.as_bytes())?;
-    file.rewind()?;
-    Command::new("nft")
-        .args(["-f", "-"])
-        .env_clear()
-        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .stdin(file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-}
-
-/// What it says until it ends; none when it takes too long.
-fn listen(child: &mut Child) -> Option<String> {
-    let mut pipe = child.stderr.take()?;
-    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
-    let deadline = now() + TIMEOUT;
-    let mut said = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        wait_until(&[pipe.as_fd()], Some(deadline)).ok()?;
-        if now() >= deadline {
-            return None;
-        }
-        match pipe.read(&mut buffer) {
-            Ok(0) => return Some(String::from_utf8_lossy(&said).into_owned()),
-            Ok(length) if said.len() < ANSWER_LEN => {
-                said.extend_from_slice(buffer.get(..length).unwrap_or_default());
-            }
-            Ok(_) => {}
-            // A signal ends the wait, too.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-                ) => {}
-            Err(_) => return None,
-        }
-    }
-}
-
-/// Why packets to virtual addresses are not dropped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FirewallError {
-    /// There is no `nft`.
-    #[error("start nft for `accept: false`: install nftables")]
-    Start {
-        /// What the operating system answered.
-        source: io::Error,
-    },
-    /// It did not end.
-    #[error(
-        "nft did not answer within {TIMEOUT:?} and was killed; `accept: false` is not in force"
-    )]
-    Silent,
-    /// It, or the kernel, refused.
-    #[error("nft refused the table {TABLE} for `accept: false`: {answer}")]
-    Refused {
-        /// The first line of its answer.
-        answer: String,
-    },
 }
 
 #[cfg(test)]

@@ -253,11 +253,12 @@ impl EncodeMetric for Late {
 }
 
 fn pools(registry: &mut Registry, services: &[Service]) {
-    let serving = Numbers::default();
+    let (serving, refused) = (Numbers::default(), Numbers::default());
     let (up, weights) = (Numbers::default(), Numbers::default());
     for service in services {
         let labels = ServiceLabels { service: service.name.clone() };
         serving.get_or_create(&labels).set(signed(service.up as u64));
+        refused.get_or_create(&labels).set((!service.refused.is_empty()).into());
         for Server { name, health, effective_weight, .. } in &service.servers {
             let labels = ServerLabels { service: service.name.clone(), server: name.clone() };
             up.get_or_create(&labels).set((health == "up").into());
@@ -265,6 +266,7 @@ fn pools(registry: &mut Registry, services: &[Service]) {
         }
     }
     registry.register("service_servers_up", "Servers that take new connections", serving);
+    registry.register("service_refused", "1 when the kernel refuses something of it", refused);
     registry.register("server_up", "1 when every check of the server passes", up);
     registry.register("server_weight", "The server's weight in the kernel", weights);
 }
@@ -274,6 +276,17 @@ fn table(registry: &mut Registry, ipvs: &Ipvs) {
         ("ipvs_reconciliations", "Comparisons of the kernel's table", ipvs.reconciliations_total),
         ("ipvs_operations", "Operations sent to the kernel", ipvs.operations_total),
         ("ipvs_drift_repairs", "Operations that undid others' changes", ipvs.drift_repairs_total),
+        ("ipvs_refusals", "Operations for services that the kernel refused", ipvs.refusals_total),
+        (
+            "ipvs_foreign_removed",
+            "Services of others that were removed",
+            ipvs.foreign_removed_total,
+        ),
+        (
+            "ipvs_settings_repairs",
+            "How often marks and timeouts were put back",
+            ipvs.settings_repairs_total,
+        ),
     ] {
         let counter: Counter = Counter::default();
         counter.inc_by(value);

@@ -1,5 +1,7 @@
 //! Word to systemd (`sd_notify(3)`), which does nothing where no service manager asked for it.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 /// The daemon serves: `READY=1` with a line for `systemctl status`.
@@ -18,6 +20,12 @@ pub fn reloading() {
 /// The daemon stops: `STOPPING=1`.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
+}
+
+/// The stop takes no longer than `patience` from now: `EXTEND_TIMEOUT_USEC=`, for the case that the unit's `TimeoutStopSec` is shorter.
+pub fn stopping_within(patience: Duration) {
+    let micros = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -54,6 +54,12 @@ const PACKAGES: &[Package] = &[
     package("frr", &["/usr/lib/frr/vrrpd"], "the other director, of another make", Some("frr")),
     package("bird2", &["/usr/sbin/bird"], "the other end of a BFD session", Some("bird")),
     package("nftables", &["/usr/sbin/nft"], "what closes addresses with `accept: false`", None),
+    package(
+        "iptables",
+        &["/usr/sbin/iptables-legacy"],
+        "marks in the guest, which has no nftables",
+        None,
+    ),
     package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
 ];
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use holdfast_config::ForeignServices;
 use holdfast_control::reload::Drift;
 use holdfast_control::{Ipvs, chain};
 use holdfast_engine::Connections;
@@ -16,6 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::attention::Attention;
 use super::drift::{Tally, drift};
+use super::refusals::{
+    Refusals, Refused, in_two, not_kept, sentence, to_be_verified, without_held,
+};
 use super::spared::Spared;
 use crate::events::News;
 
@@ -55,7 +59,9 @@ pub(crate) struct Kernel {
     /// What the director has not taken yet.
     news: Vec<News>,
     errors: Vec<String>,
+    refusals: Refusals,
     foreign: Vec<String>,
+    foreign_removed: u64,
 }
 
 /// The kernel's table as it was found.
@@ -68,21 +74,30 @@ pub(crate) struct Look {
 
 #[derive(Debug, Default)]
 struct Next {
-    reconcile: Option<Table>,
+    reconcile: Option<(Table, ForeignServices)>,
     count: bool,
     look: bool,
+}
+
+/// What the table is to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    desired: Table,
+    /// Services that were made or adopted: those that are not wanted any more are removed.
+    owned: BTreeSet<ServiceKey>,
+    /// The services that are wanted other than they were made last.
+    changed: BTreeSet<ServiceKey>,
+    foreign: ForeignServices,
+    /// Services that were refused and are not to be asked for now.
+    held: BTreeSet<ServiceKey>,
+    /// Services that were refused, those among them.
+    refused: BTreeSet<ServiceKey>,
 }
 
 /// What the thread is to do.
 #[derive(Debug)]
 enum Job {
-    /// Makes the table so, and removes what else there is of these services.
-    Reconcile {
-        desired: Table,
-        owned: BTreeSet<ServiceKey>,
-        /// The services that are wanted other than they were made last.
-        changed: BTreeSet<ServiceKey>,
-    },
+    Reconcile(Order),
     Count,
     Look,
     Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
@@ -91,7 +106,7 @@ enum Job {
 /// What the thread has done.
 #[derive(Debug)]
 pub(crate) enum Done {
-    Reconciled { desired: Table, result: Result<Reconciliation, ClientError> },
+    Reconciled { order: Box<Order>, result: Result<Reconciliation, ClientError> },
     Counted(Result<Counts, ClientError>),
     Looked(Result<Status, ClientError>),
 }
@@ -106,6 +121,7 @@ pub(crate) struct Reconciliation {
     counts: Counts,
     /// Services of which nothing was counted.
     unread: BTreeSet<ServiceKey>,
+    refused: Refused,
     /// What is in the table besides: others' services, and what can't be read.
     foreign: Vec<String>,
 }
@@ -158,28 +174,30 @@ impl Kernel {
             drift: Tally::default(),
             news: Vec::new(),
             errors: Vec::new(),
+            refusals: Refusals::default(),
             foreign: Vec::new(),
+            foreign_removed: 0,
         }
     }
 
-    /// Makes the table `desired` as soon as the thread is free.
-    pub(super) fn reconcile(&mut self, desired: Table) {
-        self.next.reconcile = Some(desired);
-        self.go_on();
+    /// Makes the table `desired` as soon as the thread is free, and does with others' services what `foreign` says.
+    pub(super) fn reconcile(&mut self, desired: Table, foreign: ForeignServices, now: Instant) {
+        self.next.reconcile = Some((desired, foreign));
+        self.go_on(now);
     }
 
     /// Counts connections as soon as the thread is free.
-    pub(super) fn count(&mut self) {
+    pub(super) fn count(&mut self, now: Instant) {
         self.next.count = true;
-        self.go_on();
+        self.go_on(now);
     }
 
     /// Tells the table as it is, as soon as the thread is free and all that was wanted before is made. The answer is dropped when the
     /// kernel can't be asked.
-    pub(super) fn look(&mut self, answer: oneshot::Sender<Look>) {
+    pub(super) fn look(&mut self, answer: oneshot::Sender<Look>, now: Instant) {
         self.lookers.push(answer);
         self.next.look = true;
-        self.go_on();
+        self.go_on(now);
     }
 
     /// What the thread has done; none when it has gone.
@@ -191,8 +209,8 @@ impl Kernel {
     pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counts> {
         self.busy = false;
         let counted = match done {
-            Done::Reconciled { desired, result } => {
-                self.reconciled(desired, result, now);
+            Done::Reconciled { order, result } => {
+                self.reconciled(*order, result, now);
                 None
             }
             Done::Counted(Ok(counts)) => {
@@ -208,22 +226,24 @@ impl Kernel {
                 None
             }
         };
-        self.go_on();
+        self.go_on(now);
         counted
     }
 
-    fn go_on(&mut self) {
+    fn go_on(&mut self, now: Instant) {
         if self.busy {
             return;
         }
         let job = match self.next.reconcile.take() {
-            Some(desired) => {
+            Some((desired, foreign)) => {
                 self.owned.extend(desired.keys());
                 let made = self.made.as_ref();
                 let as_made = |key: &ServiceKey| made.and_then(|made| made.get(key));
                 let changed = desired.iter().filter(|(key, entry)| as_made(key) != Some(entry));
                 let changed = changed.map(|(key, _)| *key).collect();
-                Job::Reconcile { desired, owned: self.owned.clone(), changed }
+                let (held, refused) = (self.refusals.held(now), self.refusals.whole());
+                let owned = self.owned.clone();
+                Job::Reconcile(Order { desired, owned, changed, foreign, held, refused })
             }
             None if self.next.count => {
                 self.next.count = false;
@@ -267,35 +287,15 @@ impl Kernel {
 
     fn reconciled(
         &mut self,
-        desired: Table,
+        order: Order,
         result: Result<Reconciliation, ClientError>,
         now: Instant,
     ) {
         self.reconciliations = self.reconciliations.saturating_add(1);
         let before = std::mem::take(&mut self.errors);
         match result {
-            Ok(Reconciliation { operations, before, report, counts, unread, foreign }) => {
-                self.counts.retain(|(service, _), _| unread.contains(service));
-                self.counts.extend(counts);
-                self.foreign = foreign;
-                self.operations = self.operations.saturating_add(report.applied as u64);
-                self.put_right(&operations, &before, &report, &desired, now);
-                self.errors = report.errors.iter().map(sentence).collect();
-                if report.answers_lost {
-                    self.errors.push(
-                        "answers of the kernel were lost: the table is read again at the next look"
-                            .to_owned(),
-                    );
-                }
-                if report.is_clean() {
-                    self.owned = desired.keys().copied().collect();
-                    self.made = Some(desired);
-                    self.in_sync_at = Some(now);
-                }
-            }
-            Err(error) => {
-                self.errors = vec![words(&error)];
-            }
+            Ok(done) => self.learn(order, done, now),
+            Err(error) => self.errors = vec![words(&error)],
         }
         // The same errors come with every comparison: they are said once.
         if self.errors != before {
@@ -368,6 +368,56 @@ impl Kernel {
         std::mem::take(&mut self.news)
     }
 
+    /// Takes note of a reconciliation that came to its end.
+    fn learn(&mut self, order: Order, done: Reconciliation, now: Instant) {
+        let Reconciliation { operations, before, report, counts, unread, refused, foreign } = done;
+        let Order { desired, owned, held, .. } = order;
+        self.counts.retain(|(service, _), _| unread.contains(service));
+        self.counts.extend(counts);
+        self.foreign = foreign;
+        self.operations = self.operations.saturating_add(report.applied as u64);
+        self.put_right(&operations, &before, &report, &desired, now);
+        // What was refused of services is theirs; what else was is the table's.
+        let others = report.errors.iter().filter(|error| {
+            matches!(&error.operation, Operation::DelService(key) if !desired.contains_key(key))
+        });
+        self.errors = others.map(sentence).collect();
+        if report.answers_lost {
+            self.errors.push(
+                "answers of the kernel were lost: the table is read again at the next look"
+                    .to_owned(),
+            );
+        }
+        let settles = !report.answers_lost && self.errors.is_empty() && refused.is_by_service();
+        self.refusals.note(refused, &held, now);
+        if settles {
+            self.owned = desired.keys().copied().collect();
+        }
+        let absent = self.refusals.whole();
+        let settled: Table = match absent.is_empty() {
+            true => desired,
+            false => desired.into_iter().filter(|(key, _)| !absent.contains(key)).collect(),
+        };
+        let removed = operations.iter().filter(
+            |operation| matches!(operation, Operation::DelService(key) if !owned.contains(key)),
+        );
+        self.foreign_removed = self.foreign_removed.saturating_add(removed.count() as u64);
+        if settles {
+            self.made = Some(settled);
+            self.in_sync_at = Some(now);
+        }
+    }
+
+    /// Whether the kernel refuses anything of any service.
+    pub(super) fn refuses_any(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+
+    /// What the kernel refuses of the service at `key`, in sentences.
+    pub(super) fn refused(&self, key: &ServiceKey) -> &[String] {
+        self.refusals.of(key)
+    }
+
     /// The connections of a destination when they were last counted.
     pub(super) fn connections(&self, service: ServiceKey, address: SocketAddr) -> Connections {
         self.counts.get(&(service, address)).copied().unwrap_or_default()
@@ -383,7 +433,10 @@ impl Kernel {
             drift: self.drift.each(now),
             in_sync_s_ago: self.in_sync_at.map(|at| now.saturating_since(at).as_secs()),
             errors: self.errors.clone(),
+            refusals_total: self.refusals.total(),
             foreign: self.foreign.clone(),
+            foreign_removed_total: self.foreign_removed,
+            ..Ipvs::default()
         }
     }
 
@@ -418,25 +471,21 @@ pub(crate) fn words(error: &ClientError) -> String {
     }
 }
 
-fn sentence(error: &ipvs_ctl::client::OperationError) -> String {
-    match error.help() {
-        Some(help) => format!("{error}: {help}"),
-        None => error.to_string(),
-    }
-}
-
 /// The thread: does one job after the other until the director lets go of it.
 fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
     let mut attention = Attention::default();
     for job in queue {
         let done = match job {
-            Job::Reconcile { desired, owned, changed } => {
-                let result = reconcile(&mut client, &mut attention, &desired, &owned, &changed);
+            Job::Reconcile(order) => {
+                let result = reconcile(&mut client, &mut attention, &order);
                 // Of what was not made nothing is taken for granted.
-                if !result.as_ref().is_ok_and(|made| made.report.is_clean()) {
+                let made = |made: &Reconciliation| {
+                    !made.report.answers_lost && made.refused.is_by_service()
+                };
+                if !result.as_ref().is_ok_and(made) {
                     attention.forget();
                 }
-                Done::Reconciled { desired, result }
+                Done::Reconciled { order: Box::new(order), result }
             }
             Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
             Job::Look => Done::Looked(client.status()),
@@ -455,15 +504,20 @@ fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) 
 fn reconcile(
     client: &mut Client,
     attention: &mut Attention,
-    desired: &Table,
-    owned: &BTreeSet<ServiceKey>,
-    changed: &BTreeSet<ServiceKey>,
+    order: &Order,
 ) -> Result<Reconciliation, ClientError> {
+    let Order { desired, owned, changed, foreign, held, refused } = order;
     let focus = attention.focus(changed);
     let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
     attention.looked(&status);
     // What else is there is others' business, but for what was ours.
-    let keep = Foreign::Keep { owned };
+    let others = status.services.iter().map(|found| found.service.key);
+    let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
+    let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
+    let (foreign, others) = match foreign {
+        ForeignServices::Keep => (Foreign::Keep { owned }, others.collect()),
+        ForeignServices::Remove => (Foreign::Remove, vec![]),
+    };
     let mut before = status.table();
     // What was not read is as it was made: it is wanted no other, and its turn comes.
     for key in &status.unread {
@@ -471,18 +525,55 @@ fn reconcile(
             there.destinations.clone_from(&wanted.destinations);
         }
     }
-    let operations = in_order(desired, &before, &status.orders(desired), keep);
+    let operations = in_order(desired, &before, &status.orders(desired), foreign);
+    let operations = without_held(operations, held);
     let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
     before.retain(|key, _| touched.contains(key));
-    let others = status.services.iter().map(|found| found.service.key);
-    let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
-    let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
-    let foreign = others.chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
+    let foreign =
+        others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
     let spared = Spared::during(&operations);
-    let report = client.apply(&operations)?;
+    let (report, refused) = apply(client, &operations, refused)?;
     drop(spared);
     let counts = counts(&status);
-    Ok(Reconciliation { operations, before, report, counts, unread: status.unread, foreign })
+    let unread = status.unread;
+    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+}
+
+/// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
+fn apply(
+    client: &mut Client,
+    operations: &[Operation],
+    refused: &BTreeSet<ServiceKey>,
+) -> Result<(Report, Refused), ClientError> {
+    let mut report;
+    let mut found;
+    if refused.is_empty() {
+        report = client.apply(operations)?;
+        found = Refused::of(&report.errors);
+    } else {
+        let (first, mut later) = in_two(operations.to_vec(), refused);
+        report = client.apply(&first)?;
+        found = Refused::of(&report.errors);
+        later.retain(|operation| {
+            !matches!(operation, Operation::NewDestination { service, .. } if found.is_whole(service))
+        });
+        let rest = client.apply(&later)?;
+        report.applied += rest.applied;
+        report.errors.extend(rest.errors);
+        report.answers_lost |= rest.answers_lost;
+        found = Refused::of(&report.errors);
+    }
+    // A kernel that does not know a tunnel's type says nothing of it: it is read again, and such a service is taken out.
+    for key in to_be_verified(operations) {
+        if let Some(kept) = client.service(&key)?
+            && let Some(sentence) = not_kept(operations, &kept)
+        {
+            let gone = client.apply(&[Operation::DelService(key)])?;
+            report.errors.extend(gone.errors);
+            found.unkept(key, sentence);
+        }
+    }
+    Ok((report, found))
 }
 
 fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {

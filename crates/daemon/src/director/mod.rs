@@ -8,22 +8,26 @@
 //! ```
 
 mod attention;
+mod besides;
 mod checks;
 mod commands;
 mod drift;
 mod kernel;
 mod reconfigure;
+mod refusals;
 mod released;
 mod roles;
 mod spared;
 mod status;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holdfast_config::{Config, OnStop};
+use holdfast_config::{Config, ForeignServices, Instance, Listen, Match, Name, OnStop, Service};
 use holdfast_control::Status;
-use holdfast_engine::{Action, Engine, Report};
+use holdfast_engine::{Action, Engine, Pool, Report};
 use holdfast_net::now;
 use holdfast_time::Instant;
 use ipvs_ctl::model::Table;
@@ -36,6 +40,8 @@ use crate::hooks::HookSender;
 use crate::reload::Loaded;
 use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
+
+use self::besides::{Besides, Ending, Wanted};
 
 pub(crate) use self::kernel::{Kernel, Look, words};
 pub(crate) use self::reconfigure::Next;
@@ -62,6 +68,12 @@ pub(crate) struct Director {
     released: Arc<Mutex<Released>>,
     hooks: HookSender,
     runner: checks::Runner,
+    /// What services need of the kernel besides the table.
+    besides: Besides,
+    /// What was last said of services that the kernel refuses.
+    refused: BTreeMap<Name, Vec<String>>,
+    /// Whether VRRP has ended, and services drain.
+    drains: bool,
 }
 
 impl Director {
@@ -83,10 +95,19 @@ impl Director {
             tracing::info!(adopted, "the kernel's IPVS table was read");
             let ours = engine.owned();
             for service in table.keys().filter(|key| !ours.contains(key)).take(FOREIGN_MAX) {
-                tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
+                match config.ipvs.foreign {
+                    ForeignServices::Keep => {
+                        tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
+                    }
+                    ForeignServices::Remove => {
+                        tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is removed (`ipvs.foreign`)");
+                    }
+                }
             }
         }
         let runner = checks::Runner::new(&config.daemon.script_user);
+        let mut besides = Besides::new(&config.daemon.state);
+        besides.want(Wanted::of(&config));
         Self {
             started: now(),
             config,
@@ -99,38 +120,106 @@ impl Director {
             released,
             hooks,
             runner,
+            besides,
+            refused: BTreeMap::new(),
+            drains: false,
         }
     }
 
-    /// Works until `stop` closes; then ends the checks, and does with the kernel's table what `ipvs.on_stop` says.
+    /// Works until `stop` comes; then does with the kernel's table what `ipvs.on_stop` says. Who says stop hears how long that may take.
+    /// `hurry` ends the wait for connections.
     ///
     /// # Errors
     /// The ipvs thread has ended by a fault of the daemon: the table stays as it is.
     pub(crate) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
-        mut stop: oneshot::Receiver<()>,
+        mut stop: oneshot::Receiver<oneshot::Sender<Duration>>,
+        hurry: oneshot::Receiver<()>,
     ) -> Result<(), KernelGone> {
-        loop {
+        let asked = loop {
             self.carry_out();
-            let due = self.until_due();
             tokio::select! {
-                _ = &mut stop => break,
-                () = sleep(due) => self.engine.handle_timeout(now()),
-                (check, outcome) = self.runner.finished() => {
-                    self.engine.check_finished(now(), check, outcome);
-                }
-                Some(request) = requests.recv() => self.answer(request),
-                done = kernel_done(&mut self.kernel) => {
-                    self.kernel_finished(done.ok_or(KernelGone)?);
-                }
+                asked = &mut stop => break asked,
+                turned = self.turn(&mut requests) => turned?,
             }
+        };
+        let patience = match self.config.ipvs.on_stop {
+            OnStop::Drain => self.config.ipvs.drain_timeout,
+            OnStop::Keep | OnStop::Remove => Duration::ZERO,
+        };
+        // Who has gone away waits for nothing.
+        drop(asked.map(|answer| answer.send(patience)));
+        if self.config.ipvs.on_stop == OnStop::Drain {
+            self.drain(&mut requests, hurry).await?;
         }
         self.runner.stop().await;
-        if let (Some(kernel), OnStop::Remove) = (self.kernel, self.config.ipvs.on_stop) {
+        let ending = match self.config.ipvs.on_stop {
+            OnStop::Keep => Ending::Leave,
+            OnStop::Drain | OnStop::Remove => Ending::GiveBack,
+        };
+        self.besides.stop(ending).await;
+        if let (Some(kernel), Ending::GiveBack) = (self.kernel, ending) {
             kernel.remove(self.engine.owned()).await;
         }
         Ok(())
+    }
+
+    /// Waits for the next thing that happens, and takes it in.
+    async fn turn(&mut self, requests: &mut mpsc::Receiver<Request>) -> Result<(), KernelGone> {
+        let due = self.until_due();
+        tokio::select! {
+            () = sleep(due) => self.engine.handle_timeout(now()),
+            (check, outcome) = self.runner.finished() => {
+                self.engine.check_finished(now(), check, outcome);
+            }
+            Some(request) = requests.recv() => self.answer(request),
+            done = kernel_done(&mut self.kernel) => {
+                self.kernel_finished(done.ok_or(KernelGone)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives no server new connections and waits for those that are there, as long as the configuration says or until `hurry` comes.
+    ///
+    /// Services whose addresses VRRP has taken elsewhere are not waited for: no packet of their connections comes here any more.
+    async fn drain(
+        &mut self,
+        requests: &mut mpsc::Receiver<Request>,
+        mut hurry: oneshot::Receiver<()>,
+    ) -> Result<(), KernelGone> {
+        let gone: BTreeSet<IpAddr> = self
+            .config
+            .instances
+            .values()
+            // An owner's addresses are its own, and stay.
+            .filter(|instance| instance.priority.value() != 255)
+            .flat_map(Instance::held)
+            .map(|address| address.net.addr())
+            .collect();
+        let waits = |service: &Service| service.listen.iter().any(|one| !has_gone(one, &gone));
+        let timeout = self.config.ipvs.drain_timeout;
+        tracing::info!(
+            ?timeout,
+            "the services drain: they take no new connections and go when those that they have are over"
+        );
+        self.engine.drain_all(now(), timeout, waits);
+        self.drains = true;
+        loop {
+            self.carry_out();
+            if self.engine.has_drained(waits) {
+                tracing::info!("the services have drained");
+                return Ok(());
+            }
+            tokio::select! {
+                Ok(()) = &mut hurry => {
+                    tracing::warn!("the services have not drained: a second signal ends the wait");
+                    return Ok(());
+                }
+                turned = self.turn(requests) => turned?,
+            }
+        }
     }
 
     fn until_due(&self) -> Duration {
@@ -147,12 +236,13 @@ impl Director {
                 }
                 Action::Reconcile => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.reconcile(self.engine.desired());
+                        let foreign = self.config.ipvs.foreign;
+                        kernel.reconcile(self.engine.desired(), foreign, now());
                     }
                 }
                 Action::CountConnections => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.count();
+                        kernel.count(now());
                     }
                 }
                 Action::Report(report) => {
@@ -171,11 +261,41 @@ impl Director {
         for news in kernel.take_news() {
             self.hooks.events().tell(news);
         }
+        self.tell_refusals();
+    }
+
+    /// Says which services the kernel refuses and why, once.
+    fn tell_refusals(&mut self) {
+        let Some(kernel) = &self.kernel else { return };
+        let refused: BTreeMap<Name, Vec<String>> = match kernel.refuses_any() {
+            false => BTreeMap::new(),
+            true => {
+                let pools = self.engine.pools().iter();
+                let found = pools.map(|(name, pool)| (name.clone(), refused(kernel, pool)));
+                found.filter(|(_, sentences)| !sentences.is_empty()).collect()
+            }
+        };
+        if refused == self.refused {
+            return;
+        }
+        for (service, sentences) in &refused {
+            if self.refused.get(service) != Some(sentences) {
+                let reason = sentences.join("; ");
+                tracing::error!(%service, reason, "the kernel's table is not as it should be: it refuses a service, and is asked for it again; the others go on");
+            }
+        }
+        for service in self.refused.keys().filter(|name| !refused.contains_key(*name)) {
+            tracing::info!(%service, "the kernel refuses nothing of the service any more");
+        }
+        self.refused = refused;
     }
 
     /// Answers `request`. A requester that has gone away needs no answer.
     fn answer(&mut self, request: Request) {
         match request {
+            Request::Status(answer) if self.drains => {
+                drop(answer.send(self.status_without_vrrp()));
+            }
             Request::Status(answer) => {
                 // The VRRP thread is asked in a task of its own: the director waits for nobody.
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
@@ -207,7 +327,7 @@ impl Director {
             // Without IPVS the answer is dropped.
             Request::Look(answer) => {
                 if let Some(kernel) = &mut self.kernel {
-                    kernel.look(answer);
+                    kernel.look(answer, now());
                 }
             }
             Request::Foresee { differences, answer } => {
@@ -216,6 +336,32 @@ impl Director {
             Request::Reconfigure { next, answer } => drop(answer.send(self.reconfigure(*next))),
         }
     }
+}
+
+/// Whether all that comes to `listen` goes elsewhere, the addresses `gone` having moved.
+fn has_gone(listen: &Listen, gone: &BTreeSet<IpAddr>) -> bool {
+    match listen {
+        Listen::Address { address, .. } => gone.contains(&address.ip()),
+        Listen::Fwmark { matches, .. } => {
+            let one =
+                |packets: &Match| packets.first == packets.last && gone.contains(&packets.first);
+            !matches.is_empty() && matches.iter().all(one)
+        }
+    }
+}
+
+/// What the kernel refuses of the services of `pool`.
+fn refused(kernel: &Kernel, pool: &Pool) -> Vec<String> {
+    let mut sentences: Vec<String> = Vec::new();
+    for key in pool.keys() {
+        for sentence in kernel.refused(&key) {
+            // A scheduler is missing for all addresses alike.
+            if !sentences.contains(sentence) {
+                sentences.push(sentence.clone());
+            }
+        }
+    }
+    sentences
 }
 
 /// The ipvs thread has ended though nobody told it to.

@@ -11,6 +11,7 @@ use holdfast_engine::{Admin, Connections, Drain, Origin, Pool, Server};
 use holdfast_net::now;
 use ipvs_ctl::model::Table;
 
+use super::besides::Wanted;
 use super::{Director, Kernel};
 
 /// A configuration that was checked, with what had to be got for it. Its application does not fail.
@@ -38,6 +39,8 @@ impl Director {
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
         self.runner.set_user(&config.daemon.script_user);
         self.upkeep.reconfigure(Arc::clone(&config));
+        // What has not changed costs the thread a look.
+        self.besides.want(Wanted::of(&config));
         self.config = config;
         changes
     }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_config::ForeignServices;
 use holdfast_control::{
-    Check, CheckReason, DaemonInfo, Order, Server, Service, Status, Sysctls, Timing,
+    Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Server, Service, Status, Sysctls,
+    Timing,
 };
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Forwarding, ServiceFlags};
+use ipvs_ctl::model::{Forwarding, Scheduler, ServiceFlags, Timeouts};
 
-use super::Director;
+use super::{Director, Kernel};
 use crate::hooks::HookCounts;
 
 impl Director {
@@ -33,10 +35,43 @@ impl Director {
             hooks: self.hook_runs(),
             timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
-            ipvs: self.kernel.as_ref().map(|kernel| kernel.status(now)),
+            ipvs: self.kernel.as_ref().map(|kernel| self.table(kernel)),
             sync: None,
             sysctls: Sysctls::default(),
         }
+    }
+
+    /// The kernel's table and what else services need of the kernel.
+    fn table(&self, kernel: &Kernel) -> Ipvs {
+        let mut ipvs = kernel.status(holdfast_net::now());
+        let view = self.besides.view();
+        for (name, sentences) in &self.refused {
+            ipvs.errors
+                .extend(sentences.iter().map(|sentence| format!("service {name}: {sentence}")));
+        }
+        ipvs.errors.extend(view.marks_problem.iter().map(|problem| {
+            format!("packets are not marked for {}: {problem}", self.marked_services().join(", "))
+        }));
+        ipvs.errors.extend(view.timeouts_problem);
+        ipvs.foreign_policy = match self.config.ipvs.foreign {
+            ForeignServices::Keep => "keep".to_owned(),
+            ForeignServices::Remove => "remove".to_owned(),
+        };
+        ipvs.marked_ranges = view.marked;
+        ipvs.timeouts = view.timeouts.map(|Timeouts { tcp_s, tcp_fin_s, udp_s }| IdleTimeouts {
+            tcp_s,
+            tcp_fin_s,
+            udp_s,
+        });
+        ipvs.settings_repairs_total = view.repairs;
+        ipvs
+    }
+
+    /// The names of services that packets are marked for.
+    fn marked_services(&self) -> Vec<&str> {
+        let pools = self.engine.pools().values();
+        let marked = pools.filter(|pool| is_marked(pool.service()));
+        marked.map(|pool| pool.service().name.as_str()).collect()
     }
 
     fn hook_runs(&self) -> BTreeMap<String, u64> {
@@ -58,16 +93,27 @@ impl Director {
         Service {
             name: service.name.to_string(),
             listen: service.listen.iter().map(ToString::to_string).collect(),
-            scheduler: format!("{}{}", service.scheduler, flags(service.flags)),
+            scheduler: format!("{}{}", service.scheduler, flags(&service.scheduler, service.flags)),
             forward: forwarding(service.forwarding).to_owned(),
             weight_scale: service.weight_scale(),
             up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
+            refused: self.refused_of(service),
             servers: pool
                 .servers()
                 .values()
                 .map(|server| self.server_status(pool, server))
                 .collect(),
         }
+    }
+
+    /// What the kernel refuses of `service`, its marks among it.
+    fn refused_of(&self, service: &holdfast_config::Service) -> Vec<String> {
+        let mut refused = self.refused.get(&service.name).cloned().unwrap_or_default();
+        if is_marked(service) {
+            let problem = self.besides.view().marks_problem;
+            refused.extend(problem.map(|problem| format!("its packets are not marked: {problem}")));
+        }
+        refused
     }
 
     /// A server as the API shows it.
@@ -146,13 +192,21 @@ const fn forwarding(forwarding: Forwarding) -> &'static str {
     }
 }
 
-/// The scheduler's flags in brackets, by the words that the configuration has for them.
-fn flags(flags: ServiceFlags) -> String {
-    let words: Vec<&str> =
-        [(ServiceFlags::SCHEDULER_1, "fallback"), (ServiceFlags::SCHEDULER_2, "port")]
-            .into_iter()
-            .filter(|(flag, _)| flags.contains(*flag))
-            .map(|(_, word)| word)
-            .collect();
+/// Whether packets are marked for `service` by us.
+fn is_marked(service: &holdfast_config::Service) -> bool {
+    service.listen.iter().any(|listen| !listen.matches().is_empty())
+}
+
+/// The flags of a scheduler in brackets, by the words that the configuration has for them.
+fn flags(scheduler: &Scheduler, flags: ServiceFlags) -> String {
+    let (first, second) =
+        if scheduler.hashes_flows() { ("fallback", "port") } else { ("flag-1", "flag-2") };
+    let all = [
+        (ServiceFlags::SCHEDULER_1, first),
+        (ServiceFlags::SCHEDULER_2, second),
+        (ServiceFlags::SCHEDULER_3, "flag-3"),
+    ];
+    let set = all.into_iter().filter(|(flag, _)| flags.contains(*flag));
+    let words: Vec<&str> = set.map(|(_, word)| word).collect();
     if words.is_empty() { String::new() } else { format!(" ({})", words.join(",")) }
 }

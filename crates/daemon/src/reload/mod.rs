@@ -324,7 +324,7 @@ impl Reloader {
 
     /// The kernel's IPVS and its table, where the first service needs it.
     async fn open_kernel(&self, new: &Config) -> Result<Option<(Kernel, Table)>, Problem> {
-        if self.has_kernel || new.services.is_empty() {
+        if self.has_kernel || !new.uses_ipvs() {
             return Ok(None);
         }
         let opened = spawn_blocking(Kernel::open).await.map_err(stopping)?;

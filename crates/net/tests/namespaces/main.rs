@@ -23,6 +23,7 @@ mod firewall;
 mod lab;
 mod link;
 mod macvlan;
+mod marks;
 mod network;
 mod peers;
 mod sysctl;

@@ -70,8 +70,13 @@ fn fwmark<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Listen> {
             problem.help("make a second service for the other family; it may have the same mark"),
         );
     }
-    let number = reader.integer(&mark, 0..=u32::MAX, "a mark has 32 bits")?;
-    let mark = text::nonzero(number).map_err(|fault| reader.fault(&mark.path, fault)).ok()?;
+    if let Node::Integer(0) = mark.node {
+        let fault = text::nonzero(0).err()?;
+        reader.fault(&mark.path, fault);
+        return None;
+    }
+    let number = reader.integer(&mark, 1..=u32::MAX, "a mark has 32 bits")?;
+    let mark = text::nonzero(number).ok()?;
     let matches = matches.into_iter().map(|(_, one)| one).filter(|one| one.family() == family);
     Some(Listen::Fwmark { family, mark, matches: matches.collect() })
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use holdfast_net::firewall::{self, Closed, FirewallError};
+use holdfast_net::NftError;
+use holdfast_net::firewall::{self, Closed};
 use holdfast_time::Instant;
 
 use super::kernel::told;
@@ -61,7 +62,7 @@ impl Acceptance {
         match firewall::is_closed() {
             Ok(false) => {}
             // Who can't make a table has left none.
-            Err(FirewallError::Start { .. }) => {}
+            Err(NftError::Start { .. }) => {}
             Ok(true) => {
                 tracing::info!(
                     table = firewall::TABLE,
@@ -123,7 +124,7 @@ impl Drop for Acceptance {
     }
 }
 
-fn log(result: Result<(), FirewallError>) {
+fn log(result: Result<(), NftError>) {
     if let Err(error) = result.map_err(|error| told(&error)) {
         tracing::error!(
             error,

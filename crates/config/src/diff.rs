@@ -139,7 +139,7 @@ pub enum Impact {
     None,
     /// New connections are treated otherwise; those that are there go on.
     NewConnections,
-    /// Connections that are there are given time to end, five minutes at most; what is left then is cut.
+    /// Connections that are there are given time to end, the service's `drain.timeout` at most; what is left then is cut.
     Connections,
     /// Harmless by itself, but the other nodes have to be told the same: they discard, or count, advertisements that say otherwise.
     PeerMustMatch,

@@ -310,10 +310,11 @@ fn interface(
             .help(format!("`ip link set {name} up`"));
         problems.push(problem);
     }
-    // The addresses of an active node are there because of VRRP: they prove no subnet.
+    // The addresses of an active node are there because of VRRP: they prove no subnet. An owner's are its own.
     let held: BTreeSet<_> = config
         .instances
         .values()
+        .filter(|instance| instance.priority != Priority::OWNER)
         .flat_map(Instance::held)
         .map(|address| address.net.addr())
         .collect();
@@ -334,7 +335,10 @@ fn interface(
         let problem = Problem::new(Code::NoSubnet, message)
             .at(Spot::Value(at("addresses").item(index)), format!("`{name}` has {subnets}"))
             .help("hosts of that LAN won't ask for it by ARP or neighbour discovery: check address and interface, or add a route");
-        problems.push(problem);
+        problems.push(match found.addresses.iter().any(|one| one.addr() == net.addr()) {
+            false => problem,
+            true => problem.help(format!("`{name}` has {} now: a Backup takes it off; if it is this node's own, choose another, or `priority: 255`", net.addr())),
+        });
     }
 }
 

@@ -94,6 +94,30 @@ fn the_addresses_of_an_active_node_prove_no_subnet() {
     assert!(found[0].message.starts_with("192.0.2.10 "), "{}", found[0].message);
 }
 
+/// The daemon takes what it finds of a virtual address off while another node is Active: who gives an instance the node's only address
+/// is told so before that is done, at a start and at a reload alike.
+#[test]
+fn an_address_that_the_interface_has_already_is_the_owners_or_is_doubted() {
+    let checked = |priority: &str| {
+        let text = format!(
+            "vrrp: {{instances: {{edge: {{interface: eth0, vrid: 1, priority: {priority}, addresses: [192.0.2.2/24]}}}}}}\n"
+        );
+        let outcome = parse("f", text.as_bytes(), &Environment::new("lb1"));
+        let facts = Facts {
+            interfaces: vec![interface("eth0", true, &["192.0.2.2/24"])],
+            ..Facts::default()
+        };
+        let config = outcome.config.unwrap();
+        let found = check(&config, &outcome.source, &facts);
+        render(&outcome.source, &found, false)
+    };
+    assert_eq!(checked("255"), "", "an owner's address is its own, and proves its subnet");
+    let doubted = checked("100");
+    assert!(doubted.contains("warning[HF0703]"), "{doubted}");
+    assert!(doubted.contains("`eth0` has 192.0.2.2 now"), "{doubted}");
+    assert!(doubted.contains("`priority: 255`"), "{doubted}");
+}
+
 #[test]
 fn everything_missing_is_reported_at_once() {
     let outcome = outcome();

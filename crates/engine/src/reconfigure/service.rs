@@ -30,9 +30,6 @@ impl Engine {
             self.change_settings(settings, taken, now);
         }
         self.change_servers(&new.name, &servers(old, new), now);
-        if new.slow_start.is_none() {
-            self.end_ramps(&new.name);
-        }
         if old.checks != new.checks {
             self.renew_service_checks(&new.name, now);
         }
@@ -63,6 +60,11 @@ impl Engine {
         pool.service.real_servers = real_servers;
         pool.adapt_weights();
         pool.retiring.retain(|retiring| !taken.contains(&retiring.key));
+        let name = pool.service.name.clone();
+        if pool.service.slow_start.is_none() {
+            self.end_ramps(&name);
+        }
+        let Some(pool) = self.pools.get_mut(&name) else { return };
         let left: Vec<ServiceKey> =
             before.listen.iter().map(Listen::key).filter(|key| !taken.contains(key)).collect();
         if left.is_empty() || pool.servers.is_empty() {
@@ -99,6 +101,7 @@ impl Engine {
                 Some(known) => self.put_back(service, known, old, new, now),
                 None => {
                     self.admit(service, new.clone(), Origin::Config, false, now);
+                    self.begin_ramp(service, &new.name, now);
                     let order = Order::own("in the configuration");
                     let (service, server) = (service.clone(), new.name.clone());
                     self.report(Report::Added { service, server, order });

@@ -251,6 +251,33 @@ fn a_slow_start_that_the_file_ends_is_over_at_once_and_goes_with_a_server_of_ano
     assert_eq!(bench.weights(), [("10.0.0.11:80".into(), 5), ("10.0.0.12:80".into(), 1)]);
 }
 
+/// One without a check serves at once, by a command or by the file.
+#[test]
+fn a_server_that_comes_without_a_check_has_the_slow_start_of_its_service() {
+    let slow = |more: &str| {
+        parsed(&format!(
+            "services: {{web: {{listen: tcp 192.0.2.10:80, forward: nat, slow_start: 90s, real_servers: {{web1: 10.0.0.11:80{more}}}}}}}"
+        ))
+    };
+    let (old, new) = (slow(""), slow(", web2: 10.0.0.12:80"));
+    let mut bench = Bench::new(&old, &Table::new());
+    bench.collect();
+    bench.reload(&old, &new);
+    assert_eq!(bench.weights(), [("10.0.0.11:80".into(), 100), ("10.0.0.12:80".into(), 10)]);
+}
+
+#[test]
+fn a_service_that_comes_back_without_slow_start_has_none() {
+    let (with, without) = (edited("", ""), parsed("services: {}"));
+    let slow = edited("forward: nat", "forward: nat\n    slow_start: 90s");
+    let mut bench = Bench::new(&slow, &Table::new());
+    bench.pass(Duration::from_millis(1001), |_| Verdict::Pass);
+    assert_eq!(bench.weights(), [("10.0.0.11:80".into(), 50), ("10.0.0.12:80".into(), 10)]);
+    bench.reload(&slow, &without);
+    bench.reload(&without, &with);
+    assert_eq!(bench.weights(), [("10.0.0.11:80".into(), 5), ("10.0.0.12:80".into(), 1)]);
+}
+
 #[test]
 fn a_server_that_a_command_has_removed_stays_removed() {
     let old = edited("", "");

@@ -26,7 +26,7 @@ use holdfast_engine::listens_anew;
 use ipvs_ctl::model::Table;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::answer::{invalid, needs_restart, unreadable};
 pub(crate) use self::http::Http;
@@ -44,7 +44,7 @@ pub(crate) const RELOADS_MAX: usize = 64;
 /// So many differences of a reload are named in the log.
 const NAMED_MAX: usize = 20;
 
-/// A VRRP thread that has not answered by then is taken for hung.
+/// A VRRP thread that has not begun with a configuration by then is taken for hung: the configuration is taken back.
 const VRRP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// At the daemon's stop, a reload that is under way has this long.
@@ -317,8 +317,7 @@ impl Reloader {
             released,
         };
         let hangs = || unavailable("the VRRP thread does not answer: see the log".to_owned());
-        let done = timeout(VRRP_PATIENCE, self.vrrp.reconfigure(next)).await;
-        let done = done.ok().flatten().ok_or_else(hangs)?;
+        let done = self.vrrp.reconfigure(next, sleep(VRRP_PATIENCE)).await.ok_or_else(hangs)?;
         done.map_err(|error| unavailable(chain(&error)))
     }
 

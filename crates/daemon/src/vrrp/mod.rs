@@ -32,6 +32,7 @@ pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
 pub(crate) use self::reconfigure::Next;
+use self::reconfigure::Permit;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
@@ -53,9 +54,10 @@ enum Command {
         verb: RoleVerb,
         answer: oneshot::Sender<Result<Roles, RoleError>>,
     },
-    /// Another configuration from now on.
+    /// Another configuration from now on, if it was not taken back.
     Reconfigure {
         next: Box<Next>,
+        permit: Permit,
         answer: oneshot::Sender<Result<(), VrrpError>>,
     },
 }
@@ -313,10 +315,27 @@ impl VrrpRemote {
         roles.await.ok()
     }
 
-    /// Goes on with another configuration. None when the thread has gone or takes no commands.
-    pub(crate) async fn reconfigure(&self, next: Next) -> Option<Result<(), VrrpError>> {
-        let (answer, done) = oneshot::channel();
-        self.send(Command::Reconfigure { next: Box::new(next), answer });
+    /// Goes on with another configuration. None when the thread has gone, takes no commands or has not begun when `late` comes: the
+    /// configuration is taken back then, and the thread never applies it. What it has begun is waited for, however long that takes, so
+    /// that nobody is told a wrong end.
+    pub(crate) async fn reconfigure(
+        &self,
+        next: Next,
+        late: impl Future<Output = ()>,
+    ) -> Option<Result<(), VrrpError>> {
+        let (answer, mut done) = oneshot::channel();
+        let permit = Permit::default();
+        let next = Box::new(next);
+        self.send(Command::Reconfigure { next, permit: permit.clone(), answer });
+        tokio::select! {
+            biased;
+            done = &mut done => return done.ok(),
+            () = late => {}
+        }
+        if permit.take() {
+            return None;
+        }
+        tracing::warn!("the VRRP thread is slow to apply a configuration: its end is waited for");
         done.await.ok()
     }
 

@@ -10,6 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast_config::{Instance as InstanceConfig, InterfaceSettings, Name, Vrrp};
 use holdfast_net::now;
@@ -29,6 +31,17 @@ pub(crate) struct Next {
     pub(crate) node: String,
     /// Which of the instances are to be the last choice when they begin.
     pub(crate) released: BTreeSet<Name>,
+}
+
+/// Leave to apply a configuration, which one of two has: the thread, that begins with it, or whoever asked for it, that takes it back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Permit(Arc<AtomicBool>);
+
+impl Permit {
+    /// Takes it; false when the other one has it already.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// Instances that the configuration has no longer and that are not out yet, and what address work needs to know until then.
@@ -57,7 +70,9 @@ impl VrrpThread {
         let at = now();
         let groups = members(&next.settings);
         let renamed = self.renamed(&next.instances);
-        let fresh = self.open_fresh(at, &next, &groups, &renamed)?;
+        let opened = self.open_fresh(at, &next, &groups, &renamed);
+        // Those that were opened before the one that can't be had.
+        let fresh = opened.inspect_err(|_| self.close_unused())?;
         let Next { instances, settings, node, .. } = next;
         self.groups = std::mem::take(&mut self.groups).renewed(&node, settings.groups.values());
         let configs: Vec<InstanceConfig> = instances.values().cloned().collect();
@@ -69,10 +84,15 @@ impl VrrpThread {
         self.see_interfaces(concerned);
         self.settle();
         self.enter();
+        self.close_unused();
+        Ok(())
+    }
+
+    /// Closes the sockets that no instance speaks on.
+    fn close_unused(&mut self) {
         let used = self.roster.iter().filter_map(Instance::socket).collect();
         self.outside.sockets.keep_only(&used);
         self.strays.retain(|key, _| used.contains(key));
-        Ok(())
     }
 
     /// The virtual routers that are called otherwise from now on: the name before, by the name now.
@@ -208,8 +228,7 @@ impl VrrpThread {
         self.roster = Roster::new(instances);
         self.leaving.names.retain(|name| !out.contains(name));
         self.claim(configs.iter(), Vec::new());
-        let used = self.roster.iter().filter_map(Instance::socket).collect();
-        self.outside.sockets.keep_only(&used);
+        self.close_unused();
         tracing::info!(instances = ?out, "instances that the configuration has no longer are out");
     }
 }
@@ -227,4 +246,63 @@ fn members(settings: &Vrrp) -> BTreeMap<Name, Name> {
 pub(super) fn brought(instances: &[InstanceConfig]) -> BTreeSet<IpAddr> {
     let brought = instances.iter().filter(|one| one.priority != Priority::OWNER);
     brought.flat_map(|one| one.held().map(|address| address.net.addr())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use holdfast_config::{Environment, parse};
+    use holdfast_net::Waker;
+    use tokio::sync::oneshot;
+
+    use super::super::readings::Readings;
+    use super::super::{Command, StopSign, VrrpRemote};
+    use super::*;
+
+    /// The way to a thread whose part a test plays.
+    fn remote() -> (VrrpRemote, Receiver<Command>) {
+        let (commands, taken) = sync_channel(1);
+        let (readings, stop) = (Readings::default(), StopSign::default());
+        (VrrpRemote { commands, readings, stop, waker: Waker::new().unwrap(), bfd: None }, taken)
+    }
+
+    fn next() -> Next {
+        let config = parse("f", "services: {}\n", &Environment::new("lb1")).config.unwrap();
+        let (instances, released) = (config.instances, BTreeSet::new());
+        Next { instances, settings: config.vrrp, node: config.node, released }
+    }
+
+    #[tokio::test]
+    async fn what_was_said_to_be_refused_is_not_applied_by_a_thread_that_comes_to_it_later() {
+        let (remote, commands) = remote();
+        assert!(remote.reconfigure(next(), std::future::ready(())).await.is_none());
+        let Ok(Command::Reconfigure { permit, .. }) = commands.recv() else { panic!() };
+        assert!(!permit.take(), "it was taken back");
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_waited_for() {
+        let (remote, commands) = remote();
+        let (late, is_late) = oneshot::channel();
+        let asked =
+            tokio::spawn(
+                async move { remote.reconfigure(next(), async { drop(is_late.await) }).await },
+            );
+        tokio::task::yield_now().await;
+        let Ok(Command::Reconfigure { permit, answer, .. }) = commands.recv() else { panic!() };
+        assert!(permit.take());
+        late.send(()).unwrap();
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        answer.send(Ok(())).unwrap();
+        assert!(matches!(asked.await.unwrap(), Some(Ok(()))));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_gone_has_applied_nothing() {
+        let (remote, commands) = remote();
+        drop(commands);
+        assert!(remote.reconfigure(next(), std::future::pending()).await.is_none());
+    }
 }

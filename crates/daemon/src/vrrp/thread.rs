@@ -259,8 +259,10 @@ impl VrrpThread {
                 Ok(Command::Role { instances, verb, answer }) => {
                     drop(answer.send(self.change_roles(&instances, verb)));
                 }
-                Ok(Command::Reconfigure { next, answer }) => {
-                    drop(answer.send(self.reconfigure(*next)));
+                Ok(Command::Reconfigure { next, permit, answer }) => {
+                    if permit.take() {
+                        drop(answer.send(self.reconfigure(*next)));
+                    }
                 }
                 Err(TryRecvError::Disconnected) => return self.step_back(Stop::Now),
                 Err(TryRecvError::Empty) => return,

@@ -78,6 +78,11 @@ impl Board {
         self.0.bell.notify_one();
     }
 
+    /// Forgets the states of instances that `config`, which holds now, has not.
+    pub(super) fn forget_others(&self, config: &Config) {
+        self.lock().states.retain(|name, _| config.instances.contains_key(name));
+    }
+
     /// It is over.
     pub(super) fn end(&self) {
         self.lock().is_over = true;
@@ -134,6 +139,21 @@ mod tests {
         board.tell(&name("a"), Status::Active);
         assert!(!board.wait(now()).states);
         assert_eq!(board.states(), [(name("a"), Status::Active)].into());
+    }
+
+    /// Until the new configuration is taken, whoever follows the old name finds it.
+    #[test]
+    fn an_instance_that_is_called_otherwise_has_its_state_under_both_names_until_the_old_one_is_forgotten()
+     {
+        let board = Board::default();
+        board.tell(&name("a"), Status::Active);
+        board.tell(&name("b"), Status::Active);
+        let text =
+            "vrrp: {instances: {b: {interface: eth0, vrid: 1, addresses: [192.0.2.1/24]}}}\n";
+        let config = holdfast_config::parse("f", text, &holdfast_config::Environment::new("lb1"));
+        assert_eq!(board.states().len(), 2);
+        board.forget_others(&config.config.unwrap());
+        assert_eq!(board.states(), [(name("b"), Status::Active)].into());
     }
 
     #[test]

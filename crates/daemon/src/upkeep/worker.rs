@@ -71,6 +71,7 @@ impl Worker {
     }
 
     fn reconfigure(&mut self, config: Arc<Config>) {
+        self.board.forget_others(&config);
         self.settings.reconfigure(&config);
         self.daemons = match self.daemons.take() {
             Some(daemons) => daemons.reconfigure(&config),

@@ -155,7 +155,7 @@ impl VrrpThread {
             renamed.into_iter().map(|(now, before)| (before, now)).collect();
         for instance in &mut known {
             if let Some(name) = called.get(instance.name()) {
-                instance.rename(name);
+                instance.rename(name, &self.outside);
             }
         }
         let gone = known.iter().filter(|one| !configs.contains_key(one.name()));

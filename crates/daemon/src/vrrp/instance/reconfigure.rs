@@ -18,9 +18,10 @@ impl Instance {
         self.role.stops()
     }
 
-    /// Is called otherwise from now on.
-    pub(in super::super) fn rename(&mut self, name: &Name) {
+    /// Is called otherwise from now on. Its state is told under the new name, too: whoever follows it does not wait for a transition.
+    pub(in super::super) fn rename(&mut self, name: &Name, means: Means<'_>) {
         self.config.name.clone_from(name);
+        means.board.tell(name, self.router.status());
     }
 
     /// Goes on with another configuration of the same virtual router, in another group or none, and from another standing. The machine

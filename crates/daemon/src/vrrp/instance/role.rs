@@ -96,6 +96,8 @@ impl Role {
     pub(super) fn anew(&self, priority: Priority) -> Self {
         let mut role = Self::new(priority, self.starts_at, self.released);
         role.yields = self.yields;
+        // The connections are this node's, whatever virtual router they come by; nobody says it again.
+        role.caught_up = self.caught_up;
         role
     }
 

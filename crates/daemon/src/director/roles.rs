@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use holdfast_config::{Config, Name};
 use holdfast_control::{Problem, RoleChange};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::released::Released;
 use super::{Director, VRRP_PATIENCE};
@@ -55,9 +55,13 @@ async fn change(
     verb: RoleVerb,
     released: Arc<Mutex<Released>>,
 ) -> Result<RoleChange, Problem> {
-    let hangs = || unavailable("the VRRP thread does not answer: see the daemon's log".to_owned());
-    let roles = timeout(VRRP_PATIENCE, vrrp.role(names.clone(), verb)).await;
-    let roles = roles.ok().flatten().ok_or_else(hangs)?;
+    let hangs = || {
+        unavailable(
+            "the VRRP thread does not answer, and the command was taken back: see the daemon's log"
+                .to_owned(),
+        )
+    };
+    let roles = vrrp.role(names.clone(), verb, sleep(VRRP_PATIENCE)).await.ok_or_else(hangs)?;
     let Roles { changed, instances } =
         roles.map_err(|refused| conflict("refused", refused.to_string()))?;
     let kept = tokio::task::spawn_blocking(move || keep(&released, &names, verb));

@@ -48,10 +48,11 @@ const HANDOVER_MAX: Duration = Duration::from_secs(31);
 #[derive(Debug)]
 enum Command {
     Status(oneshot::Sender<Snapshot>),
-    /// A change of roles: the instances that it is about, and what shall become of them.
+    /// A change of roles, if it was not taken back: the instances that it is about, and what shall become of them.
     Role {
         instances: Vec<Name>,
         verb: RoleVerb,
+        permit: Permit,
         answer: oneshot::Sender<Result<Roles, RoleError>>,
     },
     /// Another configuration from now on, if it was not taken back.
@@ -304,15 +305,17 @@ impl VrrpRemote {
         Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, ..snapshot })
     }
 
-    /// Changes the roles of `instances`: of all or, when one refuses, of none. None when the thread has gone or takes no commands.
+    /// Changes the roles of `instances`: of all or, when one refuses, of none. None when it is not done, as of [`Self::reconfigure`].
     pub(crate) async fn role(
         &self,
         instances: Vec<Name>,
         verb: RoleVerb,
+        late: impl Future<Output = ()>,
     ) -> Option<Result<Roles, RoleError>> {
         let (answer, roles) = oneshot::channel();
-        self.send(Command::Role { instances, verb, answer });
-        roles.await.ok()
+        let permit = Permit::default();
+        self.send(Command::Role { instances, verb, permit: permit.clone(), answer });
+        done_or_taken_back(roles, permit, late).await
     }
 
     /// Goes on with another configuration. None when the thread has gone, takes no commands or has not begun when `late` comes: the
@@ -323,20 +326,11 @@ impl VrrpRemote {
         next: Next,
         late: impl Future<Output = ()>,
     ) -> Option<Result<(), VrrpError>> {
-        let (answer, mut done) = oneshot::channel();
+        let (answer, done) = oneshot::channel();
         let permit = Permit::default();
         let next = Box::new(next);
         self.send(Command::Reconfigure { next, permit: permit.clone(), answer });
-        tokio::select! {
-            biased;
-            done = &mut done => return done.ok(),
-            () = late => {}
-        }
-        if permit.take() {
-            return None;
-        }
-        tracing::warn!("the VRRP thread is slow to apply a configuration: its end is waited for");
-        done.await.ok()
+        done_or_taken_back(done, permit, late).await
     }
 
     /// Tells what the watcher of `tracker` has read. It never waits, and an older reading that was not taken yet is replaced.
@@ -380,4 +374,22 @@ impl VrrpRemote {
             tracing::error!(%error, "the VRRP thread could not be woken");
         }
     }
+}
+
+/// What the thread answers. When `late` comes before it has begun, the command of `permit` is taken back.
+async fn done_or_taken_back<T>(
+    mut done: oneshot::Receiver<T>,
+    permit: Permit,
+    late: impl Future<Output = ()>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = &mut done => return done.ok(),
+        () = late => {}
+    }
+    if permit.take() {
+        return None;
+    }
+    tracing::warn!("the VRRP thread is slow to do what it was told: the end is waited for");
+    done.await.ok()
 }

@@ -33,7 +33,7 @@ pub(crate) struct Next {
     pub(crate) released: BTreeSet<Name>,
 }
 
-/// Leave to apply a configuration, which one of two has: the thread, that begins with it, or whoever asked for it, that takes it back.
+/// Leave to carry out a command, which one of two has: the thread, which begins with it, or whoever gave it, who takes it back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Permit(Arc<AtomicBool>);
 
@@ -259,6 +259,7 @@ mod tests {
     use super::super::readings::Readings;
     use super::super::{Command, StopSign, VrrpRemote};
     use super::*;
+    use crate::api::RoleVerb;
 
     /// The way to a thread whose part a test plays.
     fn remote() -> (VrrpRemote, Receiver<Command>) {
@@ -279,6 +280,10 @@ mod tests {
         assert!(remote.reconfigure(next(), std::future::ready(())).await.is_none());
         let Ok(Command::Reconfigure { permit, .. }) = commands.recv() else { panic!() };
         assert!(!permit.take(), "it was taken back");
+        let verb = RoleVerb::Release { keep: false };
+        assert!(remote.role(Vec::new(), verb, std::future::ready(())).await.is_none());
+        let Ok(Command::Role { permit, .. }) = commands.recv() else { panic!() };
+        assert!(!permit.take(), "so was the change of roles");
     }
 
     #[tokio::test]

@@ -256,8 +256,10 @@ impl VrrpThread {
             match self.commands.try_recv() {
                 // Whoever asked may have gone away meanwhile, here and below.
                 Ok(Command::Status(answer)) => drop(answer.send(self.snapshot())),
-                Ok(Command::Role { instances, verb, answer }) => {
-                    drop(answer.send(self.change_roles(&instances, verb)));
+                Ok(Command::Role { instances, verb, permit, answer }) => {
+                    if permit.take() {
+                        drop(answer.send(self.change_roles(&instances, verb)));
+                    }
                 }
                 Ok(Command::Reconfigure { next, permit, answer }) => {
                     if permit.take() {

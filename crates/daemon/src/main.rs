@@ -114,11 +114,11 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
         released,
         tell_hooks,
     );
-    let api = api::control(requests.clone(), orders.clone(), events);
+    let api = api::control(requests.clone(), orders.clone(), events.clone());
     tokio::spawn(api::server::serve(listener, api));
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);
-    let parts = Parts { http, trackers, hooks };
+    let parts = Parts { http, trackers, hooks, events };
     let remote = vrrp.remote();
     let reloader = Reloader::new(source, config, loaded, requests, has_kernel, remote, kept, parts);
     let reloads = reloader.start(taken);

@@ -1,11 +1,13 @@
-//! Refusals of a reload, for whoever asked for it.
+//! What became of a reload: refusals for whoever asked for it, and the event.
 
 use axum::http::StatusCode;
 use holdfast_config::diff::Change;
 use holdfast_config::{Diagnostic, Severity, summary};
+use holdfast_control::reload::Reloaded;
 use holdfast_control::{Diagnosis, Problem};
 
 use crate::api::{conflict, refused};
+use crate::events::News;
 
 /// So many changes are named in a refusal.
 const NAMED_MAX: usize = 20;
@@ -43,4 +45,45 @@ pub(super) fn needs_restart(changes: &[&Change]) -> Problem {
         sentences.join("; ")
     );
     conflict("restart_needed", detail)
+}
+
+/// The event of a reload; none of one that has found nothing to change, so that a storm of them leaves the other events in their place.
+pub(super) fn news(result: &Result<Reloaded, Problem>) -> Option<News> {
+    let (kind, text) = match result {
+        Ok(Reloaded { changes, .. }) if changes.is_empty() => return None,
+        Ok(Reloaded { changes, generation, .. }) => {
+            let number = changes.len();
+            let noun = if number == 1 { "change" } else { "changes" };
+            ("config.reloaded", format!("{number} {noun}, generation {generation}"))
+        }
+        Err(problem) => ("config.refused", problem.detail.clone()),
+    };
+    let (kind, subject) = (kind.to_owned(), "config".to_owned());
+    Some(News { kind, subject, text, ..News::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reload_changes_and_what_is_refused_is_an_event_and_nothing_is_none() {
+        let reloaded = |changes: serde_json::Value| -> Result<Reloaded, Problem> {
+            let value = serde_json::json!({
+                "changes": changes, "generation": 2, "fingerprint": "f", "took_ms": 1, "warnings": ""
+            });
+            Ok(serde_json::from_value(value).unwrap())
+        };
+        assert_eq!(news(&reloaded(serde_json::json!([]))), None);
+        let change = serde_json::json!({
+            "sign": "change", "kind": "service", "name": "web", "text": "wlc → rr", "impact": "none"
+        });
+        let told = news(&reloaded(serde_json::json!([change]))).unwrap();
+        assert_eq!(
+            (told.kind.as_str(), told.text.as_str()),
+            ("config.reloaded", "1 change, generation 2")
+        );
+        let told = news(&Err(unreadable("it is not there".to_owned()))).unwrap();
+        assert_eq!((told.kind.as_str(), told.text.as_str()), ("config.refused", "it is not there"));
+    }
 }

@@ -28,11 +28,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use self::answer::{invalid, needs_restart, unreadable};
+use self::answer::{invalid, needs_restart, news, unreadable};
 pub(crate) use self::http::Http;
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, unavailable};
 use crate::director::{Kernel, Next, Released};
+use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::options::Options;
 use crate::trackers::Trackers;
@@ -86,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) http: Http,
     pub(crate) trackers: Trackers,
     pub(crate) hooks: Hooks,
+    pub(crate) events: Events,
 }
 
 /// Where the configuration comes from.
@@ -217,6 +219,9 @@ impl Reloader {
             let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             Reloaded { took_ms, ..reloaded }
         });
+        if let Some(news) = news(&result) {
+            self.parts.events.tell(news);
+        }
         match &result {
             Ok(Reloaded { changes, generation, took_ms, .. }) => {
                 for change in changes.iter().take(NAMED_MAX) {

@@ -150,6 +150,10 @@ fn lines(changes: &[Change], drift: &[Drift], tense: Tense) -> String {
 fn impact(change: &Change, tense: Tense) -> String {
     match (change.impact.as_str(), change.connections) {
         ("new_connections", _) => "new connections only".to_owned(),
+        // `ipvs.foreign: remove`: others' services don't drain.
+        ("connections", _) if change.kind == "ipvs" => {
+            "cuts connections of services that are not ours".to_owned()
+        }
         ("connections", None) => "drains".to_owned(),
         ("connections", Some(1)) => "drains 1 connection".to_owned(),
         ("connections", Some(number)) => format!("drains {number} connections"),
@@ -164,6 +168,21 @@ fn impact(change: &Change, tense: Tense) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_of_others_that_are_to_be_removed_do_not_drain() {
+        let foreign = Change {
+            sign: "change".to_owned(),
+            kind: "ipvs".to_owned(),
+            key: Some("foreign".to_owned()),
+            text: "keep → remove".to_owned(),
+            impact: "connections".to_owned(),
+            ..Change::default()
+        };
+        let plan = render_plan(&Plan { changes: vec![foreign], ..Plan::default() });
+        assert!(plan.contains("impact: cuts connections of services that are not ours"), "{plan}");
+        assert!(!plan.contains("drains"), "{plan}");
+    }
 
     #[test]
     fn a_plan_is_a_line_for_each_change_and_a_sum() {

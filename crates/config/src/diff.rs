@@ -191,6 +191,16 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     found.changes
 }
 
+/// The instances that are called otherwise in `new`: the name before, and the name now. It is the same virtual router.
+pub fn renamed_instances<'a>(old: &'a Config, new: &'a Config) -> Vec<(&'a Name, &'a Name)> {
+    let matched = instance::matched(pairs(&old.instances, &new.instances)).into_iter();
+    let renamed = matched.filter_map(|pair| match pair {
+        Pair::Changed(before, now) => Some((&before.name, &now.name)),
+        Pair::Added(_) | Pair::Removed(_) => None,
+    });
+    renamed.filter(|(before, now)| before != now).collect()
+}
+
 /// What differs between two maps, by key.
 pub fn pairs<'a, K: Ord, T: PartialEq>(
     old: &'a BTreeMap<K, T>,

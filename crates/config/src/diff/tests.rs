@@ -146,6 +146,34 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
+fn what_a_check_sends_is_never_shown() {
+    let with = |password: &str| {
+        config(&format!(
+            "services: {{web: {{listen: tcp 192.0.2.10:80, forward: nat, check: {{tcp: {{send: 'AUTH {password}', expect: OK}}}}, real_servers: {{w: 10.0.0.1:80}}}}}}\n"
+        ))
+    };
+    let found = changes(&with("geheim"), &with("secret"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(!format!("{found:?}").contains("geheim") && !format!("{found:?}").contains("secret"));
+}
+
+#[test]
+fn renamed_instances_are_paired_by_their_virtual_router() {
+    let text = |name: &str| {
+        format!(
+            "vrrp: {{instances: {{{name}: {{interface: eth0, vrid: 51, addresses: [192.0.2.1/24]}}}}}}\n"
+        )
+    };
+    let (old, new) = (config(&text("edge")), config(&text("rim")));
+    let renamed: Vec<(&str, &str)> = renamed_instances(&old, &new)
+        .into_iter()
+        .map(|(before, now)| (before.as_str(), now.as_str()))
+        .collect();
+    assert_eq!(renamed, [("edge", "rim")]);
+    assert_eq!(renamed_instances(&old, &old), []);
+}
+
+#[test]
 fn other_packets_of_the_same_mark_are_no_other_service() {
     let with =
         |listen: &str| config(&format!("services: {{web: {{listen: {listen}, forward: nat}}}}\n"));

@@ -68,6 +68,20 @@ impl Released {
     }
 }
 
+impl Released {
+    /// Keeps under the new names what was kept under the old ones: instances are called otherwise.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub(crate) fn rename(&mut self, renamed: &[(Name, Name)]) -> Result<(), KeepError> {
+        let kept = |(before, _): &&(Name, Name)| self.names.contains(before);
+        let (before, now): (Vec<Name>, Vec<Name>) = renamed.iter().filter(kept).cloned().unzip();
+        // First the new ones: a release that is kept twice does less harm than one that is lost.
+        self.set(&now, true)?;
+        self.set(&before, false)
+    }
+}
+
 fn read(path: &Path) -> io::Result<BTreeSet<Name>> {
     if std::fs::metadata(path)?.len() > BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too long"));
@@ -106,6 +120,15 @@ mod tests {
         assert_eq!(*Released::read(&state).names(), [name("a"), name("b")].into());
         released.set(&[name("a")], false).unwrap();
         assert_eq!(*Released::read(&state).names(), [name("b")].into());
+    }
+
+    #[test]
+    fn one_that_is_called_otherwise_stays_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut released = Released::read(folder.path());
+        released.set(&[name("a"), name("b")], true).unwrap();
+        released.rename(&[(name("a"), name("c")), (name("x"), name("y"))]).unwrap();
+        assert_eq!(*Released::read(folder.path()).names(), [name("b"), name("c")].into());
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use holdfast_config::diff::{Change, Impact, changes};
-use holdfast_config::{Config, Outcome};
+use holdfast_config::diff::{Change, Impact, changes, renamed_instances};
+use holdfast_config::{Config, Name, Outcome};
 use holdfast_control::reload::{Plan, Reloaded};
 use holdfast_control::{Problem, chain};
 use holdfast_engine::listens_anew;
@@ -323,7 +323,30 @@ impl Reloader {
         };
         let hangs = || unavailable("the VRRP thread does not answer: see the log".to_owned());
         let done = self.vrrp.reconfigure(next, sleep(VRRP_PATIENCE)).await.ok_or_else(hangs)?;
-        done.map_err(|error| unavailable(chain(&error)))
+        done.map_err(|error| unavailable(chain(&error)))?;
+        self.rename_released(new).await;
+        Ok(())
+    }
+
+    /// What was released for longer than this daemon lives is so under its new name, too.
+    async fn rename_released(&self, new: &Config) {
+        let renamed: Vec<(Name, Name)> = renamed_instances(&self.current, new)
+            .into_iter()
+            .map(|(before, now)| (before.clone(), now.clone()))
+            .collect();
+        if renamed.is_empty() {
+            return;
+        }
+        let released = Arc::clone(&self.released);
+        let kept = spawn_blocking(move || {
+            released.lock().unwrap_or_else(PoisonError::into_inner).rename(&renamed)
+        });
+        let why = match kept.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(fault) => fault.to_string(),
+        };
+        tracing::warn!(why, "a release does not outlive the daemon: its instance has another name");
     }
 
     /// The kernel's IPVS and its table, where the first service needs it.

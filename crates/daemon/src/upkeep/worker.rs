@@ -76,8 +76,10 @@ impl Worker {
         self.daemons = match self.daemons.take() {
             Some(daemons) => daemons.reconfigure(&config),
             None => Daemons::open(&config).unwrap_or_else(|error| {
-                // The reload had the kernel answer a moment ago; the next one, or a restart, tries again.
-                tracing::error!(error = chain(&error), "connections are not synchronised");
+                tracing::error!(
+                    error = chain(&error),
+                    "connections are not synchronised: it is tried again at every `ipvs.poll`"
+                );
                 None
             }),
         };
@@ -98,6 +100,10 @@ impl Worker {
 
     fn look_at_daemons(&mut self) {
         let states = self.board.states();
+        if self.daemons.is_none() {
+            // Nothing where nothing is wanted. What a reload could not open was said then.
+            self.daemons = Daemons::open(&self.config).ok().flatten();
+        }
         if let Some(daemons) = &mut self.daemons {
             daemons.look(&states);
         }

@@ -11,6 +11,8 @@ use crate::model::Protocol;
 pub(super) struct Place {
     pub(super) address: IpAddr,
     pub(super) port: Option<u16>,
+    /// Whether a port was said that does not count: it stands behind brackets that hold no IPv6 address.
+    pub(super) port_lost: bool,
 }
 
 /// Reads an address. IPv6 needs brackets only before a port; host names are IPv4's. Service names need the protocol to be known.
@@ -41,14 +43,15 @@ pub(super) fn place(
     };
     let address = aton(host).or_else(|| names.address_of(host))?;
     let port = text.map(|text| port(text, protocol, names));
-    finish(IpAddr::V4(address), port)
+    let place = finish(IpAddr::V4(address), port)?;
+    Some(Place { port_lost: bracketed.is_some(), ..place })
 }
 
 #[expect(clippy::option_option, reason = "a port that was said may be none")]
 fn finish(address: IpAddr, port: Option<Option<u16>>) -> Option<Place> {
     match port {
-        None => Some(Place { address, port: None }),
-        Some(port) => Some(Place { address, port: Some(port?) }),
+        None => Some(Place { address, port: None, port_lost: false }),
+        Some(port) => Some(Place { address, port: Some(port?), port_lost: false }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
-use super::address::place;
+use super::address::{Place, place};
 use super::legal::TunnelType;
 use super::names::Names;
 use super::number::{aton, decimal, leading_number};
@@ -230,6 +230,7 @@ impl Draft {
         self.protocol = Some(protocol);
         let place = place(argument.unwrap_or_default(), Some(protocol), names)
             .ok_or_else(|| illegal("virtual server address[:port]"))?;
+        self.look_at_brackets(&place);
         self.address = place.address;
         self.port = place.port.unwrap_or(self.port);
         self.set_family(Family::of(place.address));
@@ -239,7 +240,16 @@ impl Draft {
     fn set_family(&mut self, family: Family) {
         self.family = Some(family);
         if family == Family::Ipv6 {
+            if self.given.has(Once::Netmask) {
+                self.oddities.push(Oddity::MaskForgotten);
+            }
             self.netmask = 128_u32.to_ne_bytes();
+        }
+    }
+
+    fn look_at_brackets(&mut self, place: &Place) {
+        if place.port_lost {
+            self.oddities.push(Oddity::PortInBrackets { address: place.address });
         }
     }
 
@@ -270,10 +280,15 @@ impl Draft {
         Ok(())
     }
 
-    fn mask(&self, text: &[u8], names: &mut dyn Names) -> Result<[u8; 4], Complaint> {
+    fn mask(&mut self, text: &[u8], names: &mut dyn Names) -> Result<[u8; 4], Complaint> {
         if self.family == Some(Family::Ipv6) {
             return match u32::try_from(leading_number(text)) {
-                Ok(prefix @ 1..=128) => Ok(prefix.to_ne_bytes()),
+                Ok(prefix @ 1..=128) => {
+                    if decimal(text, 1..=128) != Some(i64::from(prefix)) {
+                        self.oddities.push(Oddity::PrefixRead { prefix });
+                    }
+                    Ok(prefix.to_ne_bytes())
+                }
                 _other => Err(illegal("ipv6 netmask")),
             };
         }
@@ -286,6 +301,7 @@ impl Draft {
     fn real_server(&mut self, text: &[u8], names: &mut dyn Names) -> Result<(), Complaint> {
         let place = place(text, self.protocol, names)
             .ok_or_else(|| illegal("real server address[:port]"))?;
+        self.look_at_brackets(&place);
         self.server_port_said = place.port.is_some();
         self.server = Some(SocketAddr::new(place.address, place.port.unwrap_or(self.port)));
         Ok(())

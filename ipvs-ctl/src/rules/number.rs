@@ -9,8 +9,10 @@ pub(super) fn decimal(text: &[u8], range: std::ops::RangeInclusive<i64>) -> Opti
     (rest.is_empty() && range.contains(&number)).then_some(number)
 }
 
-/// What `atoi` makes of a text: its number as far as it goes, or 0. Beyond the range of an `i64` it stays at its end.
-pub(super) fn leading_number(text: &[u8]) -> i64 {
+/// What glibc's `atoi` makes of a text: its number as far as it goes, or 0. Beyond the range of an `i64` it stays at its end; of that
+/// the lower 32 bits count, so that 4294967360 is 64.
+#[expect(clippy::cast_possible_truncation, reason = "atoi does so")]
+pub(super) fn leading_number(text: &[u8]) -> i32 {
     let text = skip_blanks(text);
     let (negative, digits) = sign(text);
     let mut number = 0_i64;
@@ -19,7 +21,7 @@ pub(super) fn leading_number(text: &[u8]) -> i64 {
         number = number.saturating_mul(10);
         number = if negative { number.saturating_sub(digit) } else { number.saturating_add(digit) };
     }
-    number
+    number as i32
 }
 
 /// The number at the beginning and what follows it; `None` without a digit and beyond an `i64`.
@@ -132,8 +134,16 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_text_is_atois() {
-        for (text, number) in [("64", 64), ("64x", 64), (" 64", 64), ("x", 0), ("", 0), ("-3", -3)]
-        {
+        for (text, number) in [
+            ("64", 64),
+            ("64x", 64),
+            (" 64", 64),
+            ("x", 0),
+            ("", 0),
+            ("-3", -3),
+            ("4294967360", 64),
+            ("99999999999999999999", -1),
+        ] {
             assert_eq!(leading_number(text.as_bytes()), number, "{text:?}");
         }
     }

@@ -232,6 +232,8 @@ fn server(draft: &mut Draft, service: ServiceKey) -> Result<ServerRule, Refusal>
             draft.oddities.push(Oddity::PortReplaced { said, used });
         }
         address.set_port(draft.port);
+    } else if !draft.server_port_said && address.port() != draft.port {
+        draft.oddities.push(Oddity::ServerFirst { used: address.port() });
     }
     if Family::of(address.ip()) != service.family() && draft.method != Method::Tunnel {
         return Err(usage("Different address family is allowed only for tunneling servers"));

@@ -1,7 +1,7 @@
 //! What a command line asks for.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::model::{
     Destination, Family, Persistence, Scheduler, ServiceFlags, ServiceKey, SyncDaemon, SyncRole,
@@ -183,8 +183,25 @@ pub enum Oddity {
         /// How many bytes are left of it.
         length: usize,
     },
+    /// A server without a port stands before its service, whose port it would have got.
+    ServerFirst {
+        /// The port that it gets.
+        used: u16,
+    },
+    /// The port behind an IPv4 address in brackets is not read.
+    PortInBrackets {
+        /// The address.
+        address: IpAddr,
+    },
     /// The bits of a netmask have gaps.
     MaskGaps,
+    /// A prefix length of IPv6 is read as far as it is a number, and of that the lower 32 bits.
+    PrefixRead {
+        /// What was read.
+        prefix: u32,
+    },
+    /// A netmask before its IPv6 service is forgotten.
+    MaskForgotten,
     /// A netmask without persistence groups nobody.
     MaskAlone,
     /// A persistence engine without persistence is never asked.
@@ -206,6 +223,20 @@ impl fmt::Display for Oddity {
                     "the name of the {of} is too long: the kernel's has at most {length} bytes"
                 )
             }
+            Self::ServerFirst { used } => write!(
+                f,
+                "the server stands before its service and gets port {used}, not the service's: write -r behind it, or the port"
+            ),
+            Self::PortInBrackets { address } => write!(
+                f,
+                "brackets are for IPv6, and the port behind [{address}] is not read: leave them out"
+            ),
+            Self::PrefixRead { prefix } => {
+                write!(f, "the prefix length would be read as {prefix}: write a number from 1 to 128")
+            }
+            Self::MaskForgotten => f.write_str(
+                "the netmask stands before its IPv6 service and is forgotten: write -M behind the service",
+            ),
             Self::MaskGaps => f.write_str("the netmask has gaps: a mask is ones and then zeros"),
             Self::MaskAlone => {
                 f.write_str("a netmask means nothing without persistence: add -p, or leave -M out")

@@ -145,6 +145,13 @@ fn oddities_are_told_and_carried_out() {
         ("-A -t 10.0.0.1:80 -s abcdefghijklmnopq", "too long"),
         ("--start-daemon master --mcast-interface abcdefghijklmnopq", "too long"),
         ("-Z -t 0.0.0.0:0", "names no service"),
+        ("-a -r 10.0.0.2 -t 10.0.0.1:80 -m", "gets port 0, not the service's"),
+        ("-A -t [10.0.0.1]:80 -p", "the port behind [10.0.0.1] is not read"),
+        ("-a -t 10.0.0.1:80 -r [10.0.0.2]:8080 -m", "the port behind [10.0.0.2] is not read"),
+        ("-A -t [::1]:80 -p -M 64x", "would be read as 64"),
+        ("-A -t [::1]:80 -p -M 4294967360", "would be read as 64"),
+        ("-A -M 64 -t [::1]:80 -p", "is forgotten"),
+        ("-A -f 7 -p -M 255.255.255.0 -6", "is forgotten"),
     ] {
         match read(line) {
             Ok(parsed) => {
@@ -153,5 +160,19 @@ fn oddities_are_told_and_carried_out() {
             }
             Err(refusal) => panic!("{line}: {refusal:?}"),
         }
+    }
+}
+
+#[test]
+fn what_is_said_in_order_is_not_odd() {
+    for line in [
+        "-a -t 10.0.0.1:80 -r 10.0.0.2 -m",
+        "-a -r 10.0.0.2:80 -t 10.0.0.1:80 -m",
+        "-a -r 10.0.0.2 -f 7 -m",
+        "-a -r 10.0.0.2 -t 10.0.0.1:80",
+        "-A -p -M 255.255.255.0 -t 10.0.0.1:80",
+        "-A -f 7 -6 -p -M 64",
+    ] {
+        assert_eq!(read(line).map(|parsed| parsed.oddities), Ok(Vec::new()), "{line}");
     }
 }

@@ -132,6 +132,12 @@ fn command_line(
         streams.complain(&oddity.to_string());
         return Err(code::USAGE);
     }
+    if !matches!(parsed.command, Command::List(_)) {
+        extra::for_listings(session.output).map_err(|sentence| {
+            streams.complain(&sentence);
+            code::USAGE
+        })?;
+    }
     session.execute(&parsed.command, streams)
 }
 

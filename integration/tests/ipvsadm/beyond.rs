@@ -27,6 +27,10 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
             ("-A -t 10.0.0.2:80 -M 255.255.0.0", "means nothing without persistence"),
             ("-A -t 10.0.0.2:80 --pe sip", "means nothing without persistence"),
             ("-A -t 10.0.0.2:80 -s abcdefghijklmnop", "at most 15 bytes"),
+            ("-a -r 10.1.0.1 -t 10.0.0.1:80 -m", "gets port 0, not the service's"),
+            ("-A -t [10.0.0.2]:80 -p", "the port behind [10.0.0.2] is not read"),
+            ("-A -t [::2]:80 -p -M 64x", "would be read as 64"),
+            ("-A -M 64 -t [::2]:80 -p", "the netmask stands before its IPv6 service"),
             ("-A -f 0", "invalid fwmark value `0' specified"),
             ("-A -t 10.0.0.2:80 -b sh-port", "incompatible scheduler flag `sh-port'"),
             ("-A -t 10.0.0.2:80 -p 2678401", "invalid timeout value `2678401' specified"),
@@ -38,8 +42,19 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
             assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}");
             assert!(said.err.contains(sentence), "{line}: {}", said.err);
         }
+        for line in ["-S -o json", "-A -u 10.0.0.3:53 -o json", "-R -o json", "save --full -o json"]
+        {
+            let said = holdfast_ipvs(line, "-C\n");
+            assert_eq!((said.code, said.out.as_str()), (2, ""), "{line}");
+            assert!(said.err.contains("only listings have it"), "{line}: {}", said.err);
+        }
         assert_eq!(client.table().unwrap(), before);
         // The kernel's refusal: ipvsadm's line, then ours.
+        let said = holdfast_ipvs("-L -n -t 10.0.0.9:80", "");
+        assert_eq!((said.code, said.out.as_str()), (1, ""));
+        let lines: Vec<_> = said.err.lines().collect();
+        assert_eq!(lines[0], "No such service");
+        assert!(lines[1].contains("look up service tcp 10.0.0.9:80") && lines[1].contains("ESRCH"));
         let said = holdfast_ipvs("-d -t 10.0.0.1:80 -r 10.1.0.9:80", "");
         assert_eq!(said.code, 255);
         let lines: Vec<_> = said.err.lines().collect();
@@ -89,6 +104,47 @@ fn of_a_file_with_bad_lines_nothing_is_done_unless_told_to() {
             assert!(said.err.contains("nothing was changed"), "{}", said.err);
         }
         assert_eq!(client.table().unwrap().len(), 2);
+
+        // What is quoted of a file reaches no terminal as it is, and not at length.
+        let file = format!("-A -f \u{1b}]0;owned\u{7}{}\n", "x".repeat(60_000));
+        let said = holdfast_ipvs("-R", &file);
+        assert_eq!(said.code, 1);
+        assert!(
+            said.err.contains("line 1: invalid fwmark value `\\u{1b}]0;owned\\u{7}xxx"),
+            "{}",
+            said.err
+        );
+        assert!(said.err.len() < 1000 && !said.err.contains('\u{1b}'));
+    });
+}
+
+#[test]
+fn of_a_file_that_contradicts_itself_nothing_is_restored() {
+    inside(|client| {
+        let file = "-A -t 10.0.0.1:80\n-a -t 10.0.0.9:80 -r 10.1.0.1 -m\n-A -t 10.0.0.1:80 -s rr\n--set 1 2 3\n--set 4 5 6\n\
+                    --start-daemon master --mcast-interface d0\n--start-daemon master --mcast-interface lo\n-A -f nonsense\n";
+        let said = holdfast_ipvs("restore", file);
+        assert_eq!(said.code, 1);
+        for (number, sentence) in [
+            (2, "its service tcp 10.0.0.9:80 is not defined before this line"),
+            (3, "service tcp 10.0.0.1:80 is there already, in line 1"),
+            (5, "the timeouts are there already, in line 4"),
+            (7, "a master sync daemon is there already, in line 6"),
+            (8, "invalid fwmark value `nonsense' specified"),
+        ] {
+            let told = format!("holdfast: line {number}: {sentence}\n");
+            assert!(said.err.contains(&told), "{told}: {}", said.err);
+        }
+        assert!(
+            said.err
+                .ends_with("bad lines: 5; nothing was changed; --continue leaves bad lines out\n")
+        );
+        assert!(client.table().unwrap().is_empty());
+        // Many servers without a service are not all told.
+        let orphans: String = (0..300).map(|at| format!("-a -f 7 -r 10.1.0.1:{at} -m\n")).collect();
+        let said = holdfast_ipvs("restore", &orphans);
+        assert_eq!((said.code, said.err.lines().count()), (1, 102), "{}", said.err);
+        assert!(said.err.contains("and 200 more bad lines"));
     });
 }
 

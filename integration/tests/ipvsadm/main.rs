@@ -12,5 +12,6 @@ mod connections;
 mod differences;
 mod program;
 mod script;
+mod streams;
 mod table;
 mod without_root;

@@ -15,6 +15,7 @@ use super::execute::Session;
 use super::extra::Restore;
 use super::file::{Purpose, Rules, read};
 use super::stream::Streams;
+use super::terms::told;
 use super::{Manner, code};
 use crate::args::Output;
 
@@ -52,8 +53,13 @@ pub(super) fn restore(manner: &Manner, options: &Restore, streams: &mut Streams)
             read(file, Purpose::Whole, options.go_on, streams)?
         }
     };
+    if rules.rules.is_empty() {
+        // A save that failed leaves such a file, and a standard input that is closed reads like one.
+        streams.complain("no rules to restore: nothing was changed; -C clears the table");
+        return Err(code::FAILED);
+    }
     let mut bad = rules.bad > 0;
-    let desired = desired(rules, &mut bad, options.go_on, streams)?;
+    let desired = desired(rules);
     let mut session = Session::open(manner, Output::Table, streams)?;
     let changes = match compare(&mut session, &desired, streams) {
         Ok(changes) => changes,
@@ -67,11 +73,10 @@ pub(super) fn restore(manner: &Manner, options: &Restore, streams: &mut Streams)
     if bad { Err(code::FAILED) } else { Ok(()) }
 }
 
-/// Puts the rules together. A server needs its service before it.
-fn desired(rules: Rules, bad: &mut bool, go_on: bool, streams: &Streams) -> Result<Desired, u8> {
+/// Puts the rules together, which the reader has checked: a server stands behind its service, and nothing is there twice.
+fn desired(rules: Rules) -> Desired {
     let mut desired = Desired::default();
-    let mut orphans = false;
-    for (line, command) in rules.rules {
+    for (_line, command) in rules.rules {
         match command {
             Command::AddService(rule) => {
                 if let Some(service) = rule.service() {
@@ -80,22 +85,12 @@ fn desired(rules: Rules, bad: &mut bool, go_on: bool, streams: &Streams) -> Resu
                 }
             }
             Command::AddServer(ServerRule { service, destination }) => {
-                match desired.table.get_mut(&service) {
-                    Some(entry) => {
-                        entry.destinations.insert(destination.address, destination);
-                    }
-                    None => {
-                        orphans = true;
-                        let sentence = "is not defined before this line";
-                        streams.complain(&format!("line {line}: its service {service} {sentence}"));
-                    }
+                if let Some(entry) = desired.table.get_mut(&service) {
+                    entry.destinations.insert(destination.address, destination);
                 }
             }
             Command::SetTimeouts(timeouts) => desired.timeouts = Some(timeouts),
-            Command::StartDaemon(daemon) => {
-                desired.daemons.retain(|other| other.role != daemon.role);
-                desired.daemons.push(daemon);
-            }
+            Command::StartDaemon(daemon) => desired.daemons.push(daemon),
             // The reader lets nothing else through.
             Command::EditService(_)
             | Command::DeleteService(_)
@@ -111,12 +106,7 @@ fn desired(rules: Rules, bad: &mut bool, go_on: bool, streams: &Streams) -> Resu
             | Command::Version => {}
         }
     }
-    *bad |= orphans;
-    if orphans && !go_on {
-        streams.complain("nothing was changed; --continue leaves bad lines out");
-        return Err(code::FAILED);
-    }
-    Ok(desired)
+    desired
 }
 
 fn compare(
@@ -223,9 +213,6 @@ fn apply(session: &mut Session<'_>, changes: &Changes, streams: &Streams) -> boo
 }
 
 fn failed(error: &ClientError, streams: &Streams) -> u8 {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    let help = error.help().map(|help| format!("; {help}"));
-    let (cause, help) = (cause.unwrap_or_default(), help.unwrap_or_default());
-    streams.complain(&format!("{error}{cause}{help}"));
+    streams.complain(&told(error));
     code::FAILED
 }

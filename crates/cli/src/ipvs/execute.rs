@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::names::SystemNames;
 use super::open::open;
 use super::stream::Streams;
-use super::terms::{Asked, errno_of, more};
+use super::terms::{Asked, errno_of, more, told};
 use super::{Manner, code, help, refuse};
 use crate::args::Output;
 
@@ -37,8 +37,11 @@ impl<'m> Session<'m> {
     /// # Errors
     /// There is none: the exit code, the sentence having been said.
     pub(super) fn open(manner: &'m Manner, output: Output, streams: &Streams) -> Result<Self, u8> {
-        let (client, info) = open().map_err(|sentence| {
-            streams.error_line(sentence.as_bytes());
+        let (client, info) = open().map_err(|closed| {
+            streams.error_line(closed.sentence.as_bytes());
+            if !manner.is_ipvsadm() {
+                streams.complain(&told(&closed.error));
+            }
             code::USAGE
         })?;
         let names = SystemNames::default();
@@ -86,8 +89,25 @@ impl<'m> Session<'m> {
     /// Says what the kernel refused, in ipvsadm's words and, as `holdfast ipvs`, in ours.
     pub(super) fn refused(&self, command: &Command, errno: Errno, streams: &Streams) {
         streams.error_line(Asked::Command(command).sentence(errno).as_bytes());
+        self.add(&more(command, errno), streams);
+    }
+
+    /// Says why something could not be listed, and answers the exit code.
+    pub(super) fn unlisted(&self, asked: Asked<'_>, error: &ClientError, streams: &Streams) -> u8 {
+        streams.error_line(asked.sentence(errno_of(error)).as_bytes());
+        match (asked, error) {
+            (Asked::Command(command), ClientError::Refused { errno, .. }) => {
+                self.add(&more(command, *errno), streams);
+            }
+            _other => self.add(&told(error), streams),
+        }
+        code::FAILED
+    }
+
+    /// Adds a sentence of ours to what ipvsadm says, or to its silence.
+    pub(super) fn add(&self, sentence: &str, streams: &Streams) {
         if !self.manner.is_ipvsadm() {
-            streams.complain(&more(command, errno));
+            streams.complain(sentence);
         }
     }
 
@@ -154,7 +174,9 @@ impl Pending {
             }
             Err(error) => {
                 if let Some(command) = self.commands.last() {
-                    session.refused(command, errno_of(&error), streams);
+                    let sentence = Asked::Command(command).sentence(errno_of(&error));
+                    streams.error_line(sentence.as_bytes());
+                    session.add(&told(&error), streams);
                 }
                 false
             }
@@ -220,10 +242,4 @@ impl Lines<'_, '_> {
         let last_taken = self.pending.send(self.session, streams);
         self.outcome = if last_taken { Ok(()) } else { Err(code::REFUSED) };
     }
-}
-
-/// Says that something could not be listed, and answers the exit code.
-pub(super) fn unlisted(asked: Asked<'_>, error: &ClientError, streams: &Streams) -> u8 {
-    streams.error_line(asked.sentence(errno_of(error)).as_bytes());
-    code::FAILED
 }

@@ -1,5 +1,7 @@
 //! What `holdfast ipvs` understands beyond ipvsadm's command line.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use ipvs_ctl::rules::{self, Command};
@@ -53,6 +55,7 @@ pub(super) fn read<'a>(words: &[&'a [u8]], output: Output) -> Result<Extra<'a>, 
         Some((&b"save", rest)) => {
             let (full, numeric) = save(rest)?;
             return Ok(if full {
+                for_listings(output)?;
                 Extra { request: Request::Save, words: Vec::new(), output }
             } else {
                 let words: Vec<&[u8]> = if numeric { vec![b"-S", b"-n"] } else { vec![b"-S"] };
@@ -60,6 +63,7 @@ pub(super) fn read<'a>(words: &[&'a [u8]], output: Output) -> Result<Extra<'a>, 
             });
         }
         Some((&b"restore", rest)) => {
+            for_listings(output)?;
             let request = Request::Restore(restore(rest)?);
             return Ok(Extra { request, words: Vec::new(), output });
         }
@@ -70,7 +74,10 @@ pub(super) fn read<'a>(words: &[&'a [u8]], output: Output) -> Result<Extra<'a>, 
     let go_on = words.len() < all;
     let parsed = rules::parse(&words, false, &mut rules::Numbers).map(|parsed| parsed.command);
     match parsed {
-        Ok(Command::Restore) => Ok(Extra { request: Request::File { go_on }, words, output }),
+        Ok(Command::Restore) => {
+            for_listings(output)?;
+            Ok(Extra { request: Request::File { go_on }, words, output })
+        }
         _other if go_on => Err("--continue goes with -R and with restore".to_owned()),
         _other => Ok(Extra { request: Request::Ipvsadm, words, output }),
     }
@@ -102,6 +109,17 @@ fn without_output<'a>(
     Ok((left, output))
 }
 
+/// Says no to JSON where it would be table all the same.
+///
+/// # Errors
+/// JSON was asked for.
+pub(super) fn for_listings(output: Output) -> Result<(), String> {
+    match output {
+        Output::Table => Ok(()),
+        Output::Json => Err("-o json goes with -L: only listings have it".to_owned()),
+    }
+}
+
 const fn form(name: &[u8]) -> Option<Output> {
     match name {
         b"json" => Some(Output::Json),
@@ -130,7 +148,7 @@ fn restore(words: &[&[u8]]) -> Result<Restore, String> {
             b"--continue" => options.go_on = true,
             [b'-', _, ..] => return Err(format!("restore: unexpected {:?}", lossy(word))),
             file if options.file.is_none() => {
-                options.file = Some(PathBuf::from(lossy(file).as_ref()));
+                options.file = Some(PathBuf::from(OsStr::from_bytes(file)));
             }
             _second => return Err("restore: one file at a time".to_owned()),
         }
@@ -180,7 +198,19 @@ mod tests {
         );
         assert_eq!(parts("restore -").unwrap().0, Request::Restore(Restore::default()));
         assert!(parts("restore --full").is_err());
+        assert!(parts("restore rules -o json").is_err());
+        assert!(parts("save --full -o json").is_err());
+        assert!(parts("-R -o json").is_err());
         assert!(parts("restore a b").is_err());
+    }
+
+    #[test]
+    fn a_file_keeps_its_name_whatever_its_bytes() {
+        let words: [&[u8]; 2] = [b"restore", b"rules-\xff"];
+        let Request::Restore(options) = read(&words, Output::Table).unwrap().request else {
+            panic!("a restore")
+        };
+        assert_eq!(options.file.unwrap().as_os_str().as_bytes(), b"rules-\xff");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Rule files that are read as a whole before anything is done: `holdfast ipvs -R` and `restore`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-use ipvs_ctl::model::ServiceKey;
+use ipvs_ctl::model::{ServiceKey, SyncRole};
 use ipvs_ctl::rules::lines::{Cutter, Line, is_text, words};
 use ipvs_ctl::rules::{self, Command, Names, ServerRule, ServiceRule, message};
 use ipvs_ctl::wire::IpvsMessage;
@@ -12,7 +14,7 @@ use ipvs_ctl::wire::IpvsMessage;
 use super::execute::Session;
 use super::names::SystemNames;
 use super::stream::{Streams, lossy};
-use super::terms::errno_of;
+use super::terms::told;
 use super::{Manner, code};
 use crate::args::Output;
 
@@ -24,6 +26,9 @@ const RULES_MAX: usize = 1_000_000;
 
 /// So many bad lines are told one by one.
 const TOLD_MAX: usize = 100;
+
+/// Of a sentence about a bad line so many characters are told: it may quote the line.
+const SENTENCE_MAX: usize = 300;
 
 /// What a rule file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +114,13 @@ struct Reader {
 impl Reader {
     /// Answers whether there is room for more.
     fn take(&mut self, line: Line<'_>, streams: &Streams) -> bool {
-        match rule(line, self.purpose, &mut self.names)
-            .and_then(|command| self.seen.check(command, line.number))
-        {
+        let checked = rule(line, self.purpose, &mut self.names).and_then(|command| {
+            if let Some(command) = &command {
+                self.seen.check(command, line.number, self.purpose)?;
+            }
+            Ok(command)
+        });
+        match checked {
             Ok(None) => true,
             Ok(Some(command)) => {
                 self.found.rules.push((line.number, command));
@@ -120,11 +129,18 @@ impl Reader {
             Err(sentence) => {
                 self.found.bad += 1;
                 if self.found.bad <= TOLD_MAX {
-                    streams.complain(&format!("line {}: {sentence}", line.number));
+                    streams.complain(&format!("line {}: {}", line.number, shortened(&sentence)));
                 }
                 true
             }
         }
+    }
+}
+
+fn shortened(sentence: &str) -> Cow<'_, str> {
+    match sentence.char_indices().nth(SENTENCE_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}...", sentence.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(sentence),
     }
 }
 
@@ -165,46 +181,86 @@ fn rule(
     Ok(Some(parsed.command))
 }
 
-/// What the lines so far have made, to find what is there twice.
+/// What the lines so far have made, to find what is there twice and, in a file that is restored, what belongs to nothing.
 #[derive(Default)]
 struct Seen {
     services: BTreeMap<ServiceKey, usize>,
-    servers: BTreeMap<(ServiceKey, SocketAddr), usize>,
-    /// Services that a `-D` or `-C` may have removed: the file says nothing certain about them.
-    cleared: BTreeSet<ServiceKey>,
+    servers: BTreeMap<ServiceKey, BTreeMap<SocketAddr, usize>>,
+    daemons: BTreeMap<SyncRole, usize>,
+    timeouts: Option<usize>,
 }
 
 impl Seen {
-    fn check(&mut self, command: Option<Command>, line: usize) -> Result<Option<Command>, String> {
-        match &command {
-            Some(Command::AddService(ServiceRule { key, .. })) => {
-                if let Some(first) = self.services.insert(*key, line) {
-                    self.services.insert(*key, first);
-                    return Err(format!("service {key} is there already, in line {first}"));
-                }
+    /// Answers why a line's command does not fit to those before it.
+    fn check(&mut self, command: &Command, line: usize, purpose: Purpose) -> Result<(), String> {
+        let whole = purpose == Purpose::Whole;
+        match command {
+            Command::AddService(ServiceRule { key, .. }) => {
+                once(self.services.entry(*key), line, || format!("service {key}"))
             }
-            Some(Command::AddServer(ServerRule { service, destination })) => {
-                let server = (*service, destination.address);
-                if let Some(first) = self.servers.insert(server, line) {
-                    self.servers.insert(server, first);
-                    let address = destination.address;
-                    return Err(format!(
-                        "server {address} of {service} is there already, in line {first}"
-                    ));
-                }
+            Command::AddServer(ServerRule { service, .. })
+                if whole && !self.services.contains_key(service) =>
+            {
+                Err(format!("its service {service} is not defined before this line"))
             }
-            Some(Command::DeleteService(key)) => {
+            Command::AddServer(ServerRule { service, destination }) => {
+                let servers = self.servers.entry(*service).or_default();
+                let address = destination.address;
+                once(servers.entry(address), line, || format!("server {address} of {service}"))
+            }
+            Command::DeleteService(key) => {
                 self.services.remove(key);
-                self.servers.retain(|(service, _), _| service != key);
-                self.cleared.insert(*key);
+                self.servers.remove(key);
+                Ok(())
             }
-            Some(Command::DeleteServer { service, address }) => {
-                self.servers.remove(&(*service, *address));
+            Command::DeleteServer { service, address } => {
+                if let Some(servers) = self.servers.get_mut(service) {
+                    servers.remove(address);
+                }
+                Ok(())
             }
-            Some(Command::Clear) => *self = Self::default(),
-            _other => {}
+            Command::Clear => {
+                *self = Self::default();
+                Ok(())
+            }
+            Command::StartDaemon(daemon) if whole => {
+                once(self.daemons.entry(daemon.role), line, || {
+                    format!("a {} sync daemon", daemon.role)
+                })
+            }
+            Command::SetTimeouts(_) if whole => match self.timeouts.replace(line) {
+                Some(first) => Err(format!("the timeouts are there already, in line {first}")),
+                None => Ok(()),
+            },
+            Command::EditService(_)
+            | Command::EditServer(_)
+            | Command::Zero(_)
+            | Command::SetTimeouts(_)
+            | Command::StartDaemon(_)
+            | Command::StopDaemon(_)
+            | Command::List(_)
+            | Command::Save { .. }
+            | Command::Restore
+            | Command::Help
+            | Command::Version => Ok(()),
         }
-        Ok(command)
+    }
+}
+
+/// Notes what a line makes; an error when an earlier one has made it.
+fn once<K: Ord>(
+    entry: Entry<'_, K, usize>,
+    line: usize,
+    what: impl FnOnce() -> String,
+) -> Result<(), String> {
+    match entry {
+        Entry::Occupied(first) => {
+            Err(format!("{} is there already, in line {}", what(), first.get()))
+        }
+        Entry::Vacant(free) => {
+            free.insert(line);
+            Ok(())
+        }
     }
 }
 
@@ -215,8 +271,7 @@ pub(super) fn run(manner: &Manner, go_on: bool, streams: &Streams) -> Result<(),
     let messages: Vec<IpvsMessage> =
         rules.iter().filter_map(|(_, command)| message(command)).collect();
     let refusals = session.client.submit(&messages).map_err(|error| {
-        let errno = errno_of(&error);
-        streams.complain(&format!("send the rules: {errno}; some may have been carried out"));
+        streams.complain(&format!("{}; some rules may have been carried out", told(&error)));
         code::FAILED
     })?;
     for (index, errno) in &refusals.refused {

@@ -60,7 +60,8 @@ Beyond ipvsadm:
   -o, --output json               with -L: for programs
   -R --continue                   skips bad lines; without it they are listed and nothing is done
   save [--full] [-n]              --full also writes thresholds, timeouts and sync daemons, in numbers
-  restore [--dry-run] [FILE]      makes the table what the file says, by the fewest changes
+  restore [--dry-run] [--continue] [FILE]
+                                  makes the table what the file says, by the fewest changes
 ";
 
 /// Prints the help, or the version.

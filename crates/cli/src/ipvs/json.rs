@@ -5,11 +5,9 @@ use ipvs_ctl::rules::connections::Connection;
 use ipvs_ctl::rules::{KernelDaemon, KernelDestination, KernelService, List, ListKind};
 use serde_json::{Map, Value, json};
 
-use super::code;
 use super::execute::Session;
 use super::list::connections_file;
 use super::stream::Streams;
-use super::terms::errno_of;
 
 /// IP_VS_SVC_F_PERSISTENT.
 const PERSISTENT: u32 = 0x1;
@@ -37,17 +35,12 @@ pub(super) fn list(
             json!({ "connections": read })
         }
         ListKind::Timeouts => {
-            let timeouts = session.client.timeouts().map_err(|error| {
-                streams.complain(&format!("ask for the timeouts: {}", errno_of(&error)));
-                code::FAILED
-            })?;
+            let timeouts =
+                session.client.timeouts().map_err(|error| session.unsaid(&error, streams))?;
             serde_json::to_value(timeouts).unwrap_or_default()
         }
         ListKind::Daemons => {
-            let daemons = session.daemons().map_err(|error| {
-                streams.complain(&format!("list sync daemons: {}", errno_of(&error)));
-                code::FAILED
-            })?;
+            let daemons = session.daemons().map_err(|error| session.unsaid(&error, streams))?;
             json!({ "daemons": daemons.iter().map(daemon).collect::<Vec<_>>() })
         }
     };

@@ -10,9 +10,9 @@ use ipvs_ctl::rules::{
     destinations_query, listing, service_query, services_query,
 };
 
-use super::execute::{Session, unlisted};
+use super::execute::Session;
 use super::stream::Streams;
-use super::terms::Asked;
+use super::terms::{Asked, told};
 use super::{code, json};
 use crate::args::Output;
 
@@ -33,17 +33,24 @@ impl Session<'_> {
             ListKind::Service(_) => self.tables(list, streams),
             ListKind::Connections => self.connections(list, streams),
             ListKind::Timeouts => {
-                let timeouts = self.client.timeouts().or(Err(code::FAILED))?;
+                let timeouts =
+                    self.client.timeouts().map_err(|error| self.unsaid(&error, streams))?;
                 listing::timeouts(&timeouts, streams.out());
                 Ok(())
             }
             ListKind::Daemons => {
-                for daemon in self.daemons().or(Err(code::FAILED))? {
+                for daemon in self.daemons().map_err(|error| self.unsaid(&error, streams))? {
                     listing::daemon(&daemon, streams.out());
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Where ipvsadm fails without a word.
+    pub(super) fn unsaid(&self, error: &ClientError, streams: &Streams) -> u8 {
+        self.add(&told(error), streams);
+        code::FAILED
     }
 
     fn tables(&mut self, list: &List, streams: &mut Streams) -> Result<(), u8> {
@@ -67,7 +74,7 @@ impl Session<'_> {
         match list.kind {
             ListKind::Service(key) => {
                 let answers = self.client.ask_messages(service_query(&key)).map_err(|error| {
-                    unlisted(Asked::Command(&Command::List(*list)), &error, streams)
+                    self.unlisted(Asked::Command(&Command::List(*list)), &error, streams)
                 })?;
                 Ok(answers.iter().filter_map(KernelService::read).collect())
             }
@@ -81,7 +88,7 @@ impl Session<'_> {
         let answers = self
             .client
             .dump_with(&services_query(), KernelService::read_dumped)
-            .map_err(|error| unlisted(Asked::Listing, &error, streams))?;
+            .map_err(|error| self.unlisted(Asked::Listing, &error, streams))?;
         let services = answers.into_iter().flatten().collect();
         Ok(listing::sorted_services(services, nosort))
     }
@@ -96,7 +103,7 @@ impl Session<'_> {
         let answers = self
             .client
             .dump_with(&destinations_query(service), read)
-            .map_err(|error| unlisted(Asked::Listing, &error, streams))?;
+            .map_err(|error| self.unlisted(Asked::Listing, &error, streams))?;
         Ok(listing::sorted_destinations(answers.into_iter().flatten().collect(), nosort))
     }
 
@@ -134,7 +141,7 @@ impl Session<'_> {
     pub(super) fn save_all(mut self, streams: &mut Streams) -> Result<(), u8> {
         let settings = self.client.timeouts().and_then(|timeouts| Ok((timeouts, self.daemons()?)));
         let (timeouts, daemons) =
-            settings.map_err(|error| unlisted(Asked::Listing, &error, streams))?;
+            settings.map_err(|error| self.unlisted(Asked::Listing, &error, streams))?;
         save::timeouts(&timeouts, streams.out());
         self.rules(true, Detail::Full, streams)?;
         for daemon in daemons {

@@ -12,11 +12,20 @@ use super::terms::{Asked, errno_of};
 /// What ipvsadm runs to load the module.
 const MODPROBE: &str = "/sbin/modprobe";
 
+/// Why there is no way to the kernel's IPVS.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// ipvsadm's sentence.
+    pub(super) sentence: String,
+    /// The client's error.
+    pub(super) error: ClientError,
+}
+
 /// Opens the client and asks for the version. Where that fails the module is loaded and it is tried once more.
 ///
 /// # Errors
-/// There is no IPVS, or this process may not have it: ipvsadm's sentence.
-pub(super) fn open() -> Result<(Client, Info), String> {
+/// There is no IPVS, or this process may not have it.
+pub(super) fn open() -> Result<(Client, Info), Closed> {
     let first = match attempt() {
         Ok(opened) => return Ok(opened),
         Err(error) => error,
@@ -31,9 +40,10 @@ pub(super) fn open() -> Result<(Client, Info), String> {
         first
     };
     let sentence = Asked::Version.sentence(reason(&error));
-    Err(format!(
+    let sentence = format!(
         "Can't initialize ipvs: {sentence}\nAre you sure that IP Virtual Server is built in the kernel or as module?"
-    ))
+    );
+    Err(Closed { sentence, error })
 }
 
 fn attempt() -> Result<(Client, Info), ClientError> {

@@ -63,10 +63,22 @@ impl Streams {
         drop(io::stderr().write_all(&line));
     }
 
-    /// A sentence of ours on standard error.
+    /// A sentence of ours on standard error. It may quote a file, so that control characters are escaped: none reaches a terminal.
     pub(super) fn complain(&self, sentence: &str) {
-        self.error_line(format!("holdfast: {sentence}").as_bytes());
+        self.error_line(format!("holdfast: {}", escaped(sentence)).as_bytes());
     }
+}
+
+fn escaped(sentence: &str) -> String {
+    let mut text = String::with_capacity(sentence.len());
+    for letter in sentence.chars() {
+        if letter.is_control() {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    text
 }
 
 /// Bytes as text for a sentence of ours.

@@ -1,10 +1,11 @@
 //! What ipvsadm says about the kernel's refusals, and what `holdfast ipvs` adds.
 
+use std::error::Error as _;
 use std::io;
 
 use ipvs_ctl::client::{ClientError, OperationError, Request};
 use ipvs_ctl::plan::Operation;
-use ipvs_ctl::rules::{Command, ServerRule};
+use ipvs_ctl::rules::{Command, List, ListKind, ServerRule};
 use nix::errno::Errno;
 
 /// What was asked when the kernel refused.
@@ -109,6 +110,12 @@ pub(super) fn more(command: &Command, errno: Errno) -> String {
     }
 }
 
+/// An error of the client's in our words: what was attempted, why it failed, and what to do now.
+pub(super) fn told(error: &ClientError) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    with_help(&format!("{error}{cause}"), error.help())
+}
+
 fn with_help(error: &str, help: Option<&str>) -> String {
     help.map_or_else(|| error.to_owned(), |help| format!("{error}; {help}"))
 }
@@ -133,6 +140,9 @@ fn operation(command: &Command) -> Result<Operation, Request> {
         Command::StartDaemon(daemon) => return Err(Request::StartDaemon(daemon.clone())),
         Command::StopDaemon(role) => return Err(Request::StopDaemon(*role)),
         Command::Clear => return Err(Request::Flush),
+        Command::List(List { kind: ListKind::Service(key), .. }) => {
+            return Err(Request::Service(*key));
+        }
         Command::List(_)
         | Command::Save { .. }
         | Command::Restore

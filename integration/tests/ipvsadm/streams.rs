@@ -15,7 +15,7 @@ use crate::program::{IPVSADM, Said, enter_namespace, holdfast, holdfast_ipvs, sa
 fn with_a_service(name: &str, test: impl FnOnce(&Path, &mut Client) + Send + 'static) {
     let folder = std::env::temp_dir().join(format!("holdfast-{name}-{}", std::process::id()));
     fs::create_dir(&folder).unwrap();
-    // The shell has no other way to say by which name a program is called.
+    // A program is called by the name of the link.
     std::os::unix::fs::symlink(holdfast(), folder.join("ipvsadm")).unwrap();
     let inside = folder.clone();
     let body = move || {
@@ -67,7 +67,7 @@ fn a_listing_that_nobody_takes_or_that_finds_no_room_is_no_success() {
                 command.args(words.split(' ')).stdin(Stdio::null()).stdout(writer);
                 let status = command.status().unwrap();
                 std::os::unix::process::ExitStatusExt::signal(&status)
-                    .map_or(status.code(), |by| Some(128 + by))
+                    .map_or_else(|| status.code(), |by| Some(128 + by))
             };
             assert_eq!(unread(Path::new(IPVSADM)), Some(128 + SIGPIPE), "{words}");
             assert_eq!(unread(&ours), Some(128 + SIGPIPE), "{words}");

@@ -12,8 +12,10 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand};
 use nix::fcntl::{Flock, FlockArg};
 
-/// Features that build tests, and nothing else: those against a kernel with IPVS, and those that start guests.
+/// Features that build tests, and nothing else: those against a kernel with IPVS, those against one that has nftables besides, as
+/// distributions' kernels do and the guest's does not, and those that start guests.
 pub(crate) const KERNEL_TESTS: &str = "kernel-tests";
+pub(crate) const STOCK_KERNEL_TESTS: &str = "stock-kernel-tests";
 pub(crate) const GUEST_TESTS: &str = "guest-tests";
 
 /// The workspace's root.
@@ -55,7 +57,7 @@ pub(crate) fn test_features(metadata: &Metadata) -> String {
 }
 
 fn is_test_feature(name: &str) -> bool {
-    name == KERNEL_TESTS || name == GUEST_TESTS
+    [KERNEL_TESTS, STOCK_KERNEL_TESTS, GUEST_TESTS].contains(&name)
 }
 
 /// Builds, showing cargo's progress and errors, and returns what it made.

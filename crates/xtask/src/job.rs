@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use holdfast_testkit::{
     guest::{Guest, Outcome},
     lab,
@@ -58,6 +58,25 @@ impl Job {
         let tally = Tally::of(&String::from_utf8_lossy(&text));
         let (tally, trouble) = judge(tally, ended, self.may_be_empty);
         Report { tally, trouble, took: start.elapsed(), log }
+    }
+
+    /// Counts its tests as skipped: they can't run here.
+    ///
+    /// # Errors
+    /// It could not be asked for its tests, or has none.
+    pub(crate) fn list(&self) -> Result<Tally> {
+        let output = Command::new(&self.program)
+            .args(self.arguments.iter().chain([&"--list".to_owned()]))
+            .output()
+            .with_context(|| format!("cannot run {}", self.program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let tests = text.lines().filter(|line| line.ends_with(": test")).count();
+        ensure!(
+            output.status.success() && (tests > 0 || self.may_be_empty),
+            "{} has no tests",
+            self.name
+        );
+        Ok(Tally { skipped: tests as u64, ..Tally::default() })
     }
 
     fn on_host(&self, log: &Path, logs: &Path, binaries: &Path) -> Result<Outcome> {

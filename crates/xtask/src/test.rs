@@ -3,7 +3,8 @@
 //! One build makes them all. Those that only compute run on the host; those whose target requires the feature
 //! `kernel-tests` run on a kernel with IPVS, each binary in a guest of its own where this machine has none; of these, the
 //! ones that their package's `metadata.holdfast.network-tests` names need no IPVS and run in this machine's namespaces,
-//! where it lets root make some; those that require `guest-tests` start guests themselves.
+//! where it lets root make some; those that require `guest-tests` start guests themselves. Those that require
+//! `stock-kernel-tests` run where this machine's kernel has IPVS; elsewhere they are counted as skipped, with the reason.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +20,7 @@ use cargo_metadata::{Artifact, Metadata, Target};
 use clap::Args;
 
 use crate::{
-    cargo::{self, GUEST_TESTS, KERNEL_TESTS},
+    cargo::{self, GUEST_TESTS, KERNEL_TESTS, STOCK_KERNEL_TESTS},
     job::{Job, Report},
     kernel::{Choice, Place},
     libtest::Tally,
@@ -50,6 +51,8 @@ enum Kind {
     Unit,
     /// A kernel with IPVS, and root.
     Kernel,
+    /// A distribution's kernel, with IPVS and nftables, and root: the guest's won't do.
+    StockKernel,
     /// Root and network namespaces.
     Network,
     /// The host, to start guests on.
@@ -60,6 +63,7 @@ impl Kind {
     fn of(required_features: &[String], without_ipvs: bool) -> Self {
         let requires = |feature: &str| required_features.iter().any(|name| name == feature);
         match (requires(KERNEL_TESTS), requires(GUEST_TESTS)) {
+            _ if requires(STOCK_KERNEL_TESTS) => Self::StockKernel,
             (true, _) if without_ipvs => Self::Network,
             (true, _) => Self::Kernel,
             (false, true) => Self::Guest,
@@ -79,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     println!("Building");
     let places = Places { kernel: place, network: arguments.kernel.decide_for_networks() };
-    let (units, kernels) = build(&metadata, arguments, places)?;
+    let Jobs { units, kernels, impossible } = build(&metadata, arguments, places)?;
 
     let mut sum = Tally::default();
     println!("Testing on the host: {} binaries, then the documentation's examples", units.len());
@@ -95,6 +99,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         kernels.len()
     );
     sum += run_at_once(kernels, many, &logs, &binaries);
+    for job in impossible {
+        let tally = job.list()?;
+        println!(
+            "  SKIPPED {}: {tally}: it needs a kernel with IPVS and nftables, which the guest's has not (CONTRIBUTING.md)",
+            job.name
+        );
+        sum += tally;
+    }
 
     println!("Logs: {}", logs.display());
     println!();
@@ -106,12 +118,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds the tests and the programs that they start; the jobs for the host, and those for a kernel with IPVS.
-fn build(
-    metadata: &Metadata,
-    arguments: &Arguments,
-    places: Places,
-) -> Result<(Vec<Job>, Vec<Job>)> {
+/// What there is to run.
+#[derive(Debug, Default)]
+struct Jobs {
+    /// On the host.
+    units: Vec<Job>,
+    /// On a kernel with IPVS, or in namespaces.
+    kernels: Vec<Job>,
+    /// Nowhere on this machine.
+    impossible: Vec<Job>,
+}
+
+/// Builds the tests and the programs that they start.
+fn build(metadata: &Metadata, arguments: &Arguments, places: Places) -> Result<Jobs> {
     let features = cargo::test_features(metadata);
     let artifacts = cargo::build(&["test", "--workspace", "--no-run", "--features", &features])?;
     // Without xtask, which would replace itself.
@@ -124,7 +143,7 @@ fn build(
         "--features",
         &features,
     ])?;
-    let (mut units, mut kernels) = (Vec::new(), Vec::new());
+    let mut jobs = Jobs::default();
     for artifact in artifacts.into_iter().filter(|artifact| artifact.profile.test) {
         let Some((name, kind, job_place)) = identify(metadata, &artifact, places) else { continue };
         let Some(program) = artifact.executable else { continue };
@@ -145,13 +164,16 @@ fn build(
             timeout: Duration::from_secs(arguments.timeout),
         };
         match kind {
-            Kind::Unit => units.push(job),
-            Kind::Kernel | Kind::Network | Kind::Guest => kernels.push(job),
+            Kind::Unit => jobs.units.push(job),
+            Kind::StockKernel if places.kernel == Place::Guest => jobs.impossible.push(job),
+            Kind::Kernel | Kind::StockKernel | Kind::Network | Kind::Guest => {
+                jobs.kernels.push(job);
+            }
         }
     }
-    units.sort_by(|a, b| a.name.cmp(&b.name));
-    kernels.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok((units, kernels))
+    jobs.units.sort_by(|a, b| a.name.cmp(&b.name));
+    jobs.kernels.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(jobs)
 }
 
 /// Where tests run that can't run anywhere.
@@ -184,7 +206,7 @@ fn identify(
     let place = match kind {
         Kind::Kernel => places.kernel,
         Kind::Network => places.network,
-        Kind::Unit | Kind::Guest => Place::Host,
+        Kind::Unit | Kind::Guest | Kind::StockKernel => Place::Host,
     };
     Some((format!("{} {what}", package.name), kind, place))
 }
@@ -272,5 +294,6 @@ mod tests {
         assert_eq!(kind(&["client"]), Kind::Unit);
         assert_eq!(kind(&["client", "kernel-tests"]), Kind::Kernel);
         assert_eq!(kind(&["guest-tests"]), Kind::Guest);
+        assert_eq!(kind(&["stock-kernel-tests"]), Kind::StockKernel);
     }
 }

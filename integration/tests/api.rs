@@ -216,7 +216,7 @@ fn garbage_is_answered_or_dropped_and_the_daemon_works_on() -> Result<()> {
 #[test]
 fn signals_that_mean_nothing_here_are_logged_and_do_not_end_the_daemon() -> Result<()> {
     let (_lab, mut director) = start(SERVICES)?;
-    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGHUP] {
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM] {
         director.process().kill(signal)?;
         let name = signal.as_str();
         wait_until(LIMIT, &format!("a word about {name}"), || {

@@ -66,6 +66,23 @@ fn a_sysctl_that_cannot_be_set() -> Sysctls {
     }
 }
 
+fn a_service_with_a_server_of_each_state() -> Service {
+    Service {
+        name: "web".into(),
+        listen: vec!["tcp 192.0.2.10:80".into()],
+        scheduler: "wlc".into(),
+        forward: "direct".into(),
+        up: 1,
+        weight_scale: 1,
+        refused: vec![],
+        servers: vec![
+            server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
+            server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
+            server("web3", "down", None, "L4CON", "connect to 10.0.0.13:80: connection refused"),
+        ],
+    }
+}
+
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
@@ -95,26 +112,7 @@ fn example() -> Status {
         bfd_strays: [].into(),
         hooks: [("failed".to_owned(), 2)].into(),
         timing: Timing::default(),
-        services: vec![Service {
-            name: "web".into(),
-            listen: vec!["tcp 192.0.2.10:80".into()],
-            scheduler: "wlc".into(),
-            forward: "direct".into(),
-            up: 1,
-            weight_scale: 1,
-            refused: vec![],
-            servers: vec![
-                server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
-                server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
-                server(
-                    "web3",
-                    "down",
-                    None,
-                    "L4CON",
-                    "connect to 10.0.0.13:80: connection refused",
-                ),
-            ],
-        }],
+        services: vec![a_service_with_a_server_of_each_state()],
         ipvs: Some(Ipvs {
             reconciliations_total: 9,
             operations_total: 4,

@@ -153,7 +153,7 @@ impl Server {
     ///
     /// | operator wants   | checks say     | kernel has                                                         |
     /// |------------------|----------------|--------------------------------------------------------------------|
-    /// | ready            | up             | the product of its [`Factors`]                                     |
+    /// | ready            | up             | the product of its `Factors`                                       |
     /// | ready            | down, starting | weight 0, so that its connections can end and come back; with persistence nothing, because a remembered client would be sent to it still |
     /// | maint            | nothing        | as of one that is down                                             |
     /// | drain            | any            | weight 0                                                           |

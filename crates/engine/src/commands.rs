@@ -135,7 +135,7 @@ impl Engine {
         self.admit(service, server, Origin::Runtime, false, now);
         self.begin_ramp(service, &name, now);
         self.report(Report::Added { service: service.clone(), server: name, order });
-        self.reconcile_soon();
+        self.reconcile_service(service);
         Ok(Change { changed: true })
     }
 
@@ -206,7 +206,7 @@ impl Engine {
         self.stop_checks(service, server);
         self.set_ramp(service, server, None);
         self.report(Report::Maintained { service: service.clone(), server: server.clone(), order });
-        self.reconcile_soon();
+        self.reconcile_service(service);
         Ok(Change { changed: true })
     }
 
@@ -241,7 +241,7 @@ impl Engine {
             Admin::Drain(_) | Admin::Ready => {}
         }
         self.report(Report::Ready { service: service.clone(), server: server.clone(), order });
-        self.reconcile_soon();
+        self.reconcile_service(service);
         Ok(Change { changed: true })
     }
 
@@ -310,9 +310,9 @@ impl Engine {
         if let Some(definition) = self.pool_mut(service)?.service.real_servers.get_mut(server) {
             definition.weight = to.0;
         }
+        self.reconcile_service(service);
         let (service, server) = (service.clone(), server.clone());
         self.report(Report::Weight { service, server, from, to, order });
-        self.reconcile_soon();
         Ok(Change { changed: true })
     }
 
@@ -359,7 +359,7 @@ impl Engine {
             then_remove,
             order,
         });
-        self.reconcile_soon();
+        self.reconcile_service(service);
         Ok(Change { changed: true })
     }
 
@@ -373,7 +373,7 @@ impl Engine {
         if let Some(order) = order {
             self.forget(service, server, order);
         }
-        self.reconcile_soon();
+        self.reconcile_service(service);
     }
 
     fn pool_mut(&mut self, service: &Name) -> Result<&mut Pool, CommandError> {

@@ -40,6 +40,8 @@ pub struct Engine {
     pub(crate) count_at: Option<Instant>,
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
     actions: VecDeque<Action>,
+    /// What of the kernel's table is to be compared, and comes before the actions.
+    reconcile: Option<Extent>,
 }
 
 /// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
@@ -72,12 +74,36 @@ pub enum Action {
         /// What to try, and for how long.
         check: Check,
     },
-    /// Make the kernel's table [`Engine::desired`].
-    Reconcile,
+    /// Make the kernel's table what is wanted, as far as this says.
+    Reconcile(Extent),
     /// Count the connections and tell them by [`Engine::connections_counted`].
     CountConnections,
     /// Tell the operator.
     Report(Report),
+}
+
+/// How much of the kernel's table is to be compared with what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The entries of these services alone ([`Pool::entries`]); those that are gone meanwhile have none. A service that comes, goes or
+    /// changes its addresses is never told so.
+    Services(BTreeSet<Name>),
+    /// All of it ([`Engine::desired`]).
+    Table,
+}
+
+impl Extent {
+    /// This and `other`.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Services(mut services), Self::Services(mut more)) => {
+                services.append(&mut more);
+                Self::Services(services)
+            }
+            (Self::Table, _) | (_, Self::Table) => Self::Table,
+        }
+    }
 }
 
 /// What the engine waits for.
@@ -113,6 +139,7 @@ impl Engine {
             always: config.ipvs.foreign == ForeignServices::Remove,
             count_at: None,
             actions: VecDeque::new(),
+            reconcile: None,
         };
         for (name, service) in &config.services {
             engine.pools.insert(name.clone(), Pool::new(service.clone()));
@@ -191,7 +218,8 @@ impl Engine {
 
     /// The next thing to do; none when all is done.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        // What the kernel is to know comes first: clients wait for it.
+        self.reconcile.take().map(Action::Reconcile).or_else(|| self.actions.pop_front())
     }
 
     /// A check's run is over. An outcome for a check that is gone is ignored.
@@ -480,7 +508,7 @@ impl Engine {
             to,
             reason,
         });
-        self.reconcile_soon();
+        self.reconcile_service(service);
     }
 
     /// Takes `server` and its checks out of the books.
@@ -497,8 +525,9 @@ impl Engine {
         if left {
             self.pools.remove(service);
             self.report(Report::ServiceRemoved { service: service.clone() });
+            self.reconcile_soon();
         }
-        self.reconcile_soon();
+        self.reconcile_service(service);
     }
 
     /// Takes the checks of `server` out of the books; a run that is under way counts for nothing.
@@ -510,10 +539,20 @@ impl Engine {
         self.actions.push_back(Action::Report(report));
     }
 
-    /// Asks for a reconciliation unless one is asked for already.
+    /// Asks for a comparison of the whole table.
     pub(crate) fn reconcile_soon(&mut self) {
-        if !self.actions.iter().any(|action| matches!(action, Action::Reconcile)) {
-            self.actions.push_back(Action::Reconcile);
+        self.reconcile = Some(Extent::Table);
+    }
+
+    /// Asks for a comparison of `service`, which is wanted other than before and listens where it did.
+    pub(crate) fn reconcile_service(&mut self, service: &Name) {
+        match &mut self.reconcile {
+            None => self.reconcile = Some(Extent::Services([service.clone()].into())),
+            Some(Extent::Services(services)) if services.contains(service) => {}
+            Some(Extent::Services(services)) => {
+                services.insert(service.clone());
+            }
+            Some(Extent::Table) => {}
         }
     }
 }

@@ -28,7 +28,7 @@ mod weight;
 
 pub use commands::{Change, CommandError, WeightChange};
 pub use drain::Drain;
-pub use engine::{Action, CheckId, Engine, Timer};
+pub use engine::{Action, CheckId, Engine, Extent, Timer};
 pub use order::{Order, Standing};
 pub use pool::{Connections, Pool};
 pub use reconfigure::listens_anew;

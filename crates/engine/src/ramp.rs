@@ -115,7 +115,7 @@ impl Engine {
             let known = self.pools.get(&service).and_then(|pool| pool.servers.get(&server));
             let ramp = known.and_then(|server| server.ramp).and_then(|ramp| ramp.advanced(now));
             self.set_ramp(&service, &server, ramp);
-            self.reconcile_soon();
+            self.reconcile_service(&service);
         }
     }
 }

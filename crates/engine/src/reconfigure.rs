@@ -107,7 +107,14 @@ impl Engine {
         self.remove_misfits(new, now);
         if !pairs.is_empty() {
             self.count_while_needed();
-            self.reconcile_soon();
+        }
+        for pair in &pairs {
+            match pair {
+                Pair::Changed(old, new) if old.listen == new.listen => {
+                    self.reconcile_service(&new.name);
+                }
+                Pair::Changed(..) | Pair::Added(_) | Pair::Removed(_) => self.reconcile_soon(),
+            }
         }
     }
 

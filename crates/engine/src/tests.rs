@@ -85,7 +85,7 @@ impl Bench {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::RunCheck { id, server, .. } => self.runs.push((id, server.name)),
-                Action::Reconcile => self.reconciled += 1,
+                Action::Reconcile(_) => self.reconciled += 1,
                 Action::CountConnections => self.counted += 1,
                 Action::Report(report) => self.reports.push(report),
             }
@@ -414,4 +414,35 @@ proptest! {
             prop_assert_eq!(weight.is_none(), server.state() == "drained");
         }
     }
+}
+
+#[test]
+fn verdicts_and_commands_name_their_services_and_the_poll_wants_the_whole_table() {
+    let service = "  other:
+    listen: tcp 192.0.2.11:80
+    forward: nat
+    real_servers: {web1: 10.0.0.11:80}
+";
+    let mut engine = Engine::new(&config(service), &Table::new(), at(0));
+    let extents = |engine: &mut Engine| {
+        let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
+        let extents = actions.into_iter().filter_map(|action| match action {
+            Action::Reconcile(extent) => Some(extent),
+            Action::RunCheck { .. } | Action::CountConnections | Action::Report(_) => None,
+        });
+        extents.collect::<Vec<_>>()
+    };
+    assert_eq!(extents(&mut engine), [Extent::Table], "what is there is not known");
+    let (web, web1) = (name("web"), name("web1"));
+    for weight in [7, 8] {
+        engine.weigh_server(&web, &web1, WeightChange::To(weight), by()).unwrap();
+    }
+    assert_eq!(extents(&mut engine), [Extent::Services([web.clone()].into())]);
+    engine.weigh_server(&web, &web1, WeightChange::To(9), by()).unwrap();
+    engine.weigh_server(&name("other"), &web1, WeightChange::To(9), by()).unwrap();
+    let both = Extent::Services([web.clone(), name("other")].into());
+    assert_eq!(extents(&mut engine), [both]);
+    engine.weigh_server(&web, &web1, WeightChange::To(1), by()).unwrap();
+    engine.handle_timeout(at(60_000));
+    assert_eq!(extents(&mut engine), [Extent::Table]);
 }

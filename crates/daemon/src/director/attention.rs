@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use ipvs_ctl::client::Status;
-use ipvs_ctl::model::{Counters, ServiceKey};
+use ipvs_ctl::model::{Counters, ServiceKey, Table};
 
 const ESTIMATION: &str = "/proc/sys/net/ipv4/vs/run_estimation";
 
@@ -78,6 +78,11 @@ impl Attention {
                 (key, Seen { traffic: traffic(&found.counters), read })
             })
             .collect();
+    }
+
+    /// Forgets the services of `table`: the next look reads them.
+    pub(super) fn doubt(&mut self, table: &Table) {
+        self.seen.retain(|key, _| !table.contains_key(key));
     }
 
     /// Forgets everything: the next look reads all.

@@ -47,15 +47,31 @@ impl Runner {
     /// neither way.
     pub(crate) async fn finished(&mut self) -> (CheckId, Outcome) {
         loop {
-            let (run, outcome) = match self.runs.join_next_with_id().await {
-                Some(Ok((run, outcome))) => (run, outcome),
-                Some(Err(error)) => (error.id(), broken(&error)),
-                None => std::future::pending().await,
+            let Some(run) = self.runs.join_next_with_id().await else {
+                return std::future::pending().await;
             };
-            if let Some(check) = self.checks.remove(&run) {
-                return (check, outcome);
+            if let Some(found) = self.found(run) {
+                return found;
             }
         }
+    }
+
+    /// What a run has found that has ended already; none when there is no such run.
+    pub(crate) fn finished_already(&mut self) -> Option<(CheckId, Outcome)> {
+        loop {
+            let run = self.runs.try_join_next_with_id()?;
+            if let Some(found) = self.found(run) {
+                return Some(found);
+            }
+        }
+    }
+
+    fn found(&mut self, run: Result<(task::Id, Outcome), JoinError>) -> Option<(CheckId, Outcome)> {
+        let (run, outcome) = match run {
+            Ok((run, outcome)) => (run, outcome),
+            Err(error) => (error.id(), broken(&error)),
+        };
+        self.checks.remove(&run).map(|check| (check, outcome))
     }
 
     /// Ends every run that is under way, and what it has started.

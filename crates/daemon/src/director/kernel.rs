@@ -1,33 +1,39 @@
 //! The kernel's IPVS table: a thread that reads it and makes it what it should be, one job at a time.
 
+mod thread;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
-use holdfast_config::ForeignServices;
+use holdfast_config::{ForeignServices, Name};
 use holdfast_control::reload::Drift;
 use holdfast_control::{Ipvs, chain};
-use holdfast_engine::Connections;
+use holdfast_engine::{Connections, Engine, Extent};
 use holdfast_time::Instant;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
-use ipvs_ctl::model::{ServiceKey, Table};
-use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
+use ipvs_ctl::model::{Entry, ServiceKey, Table};
+use ipvs_ctl::plan::{Foreign, Operation, in_order};
 use tokio::sync::{mpsc, oneshot};
 
-use super::attention::Attention;
+use self::thread::{counts, work};
 use super::drift::{Tally, drift};
-use super::refusals::{
-    Refusals, Refused, in_two, not_kept, sentence, to_be_verified, without_held,
-};
-use super::spared::Spared;
+use super::refusals::{Refusals, Refused, sentence};
 use crate::events::News;
 
 /// One job at a time is with the thread, so its queue needs no more room.
 const JOBS_MAX: usize = 1;
 
+/// Comparisons of changed services begin so far apart. One that comes after a while of nothing waits for nothing.
+const PACE: Duration = Duration::from_millis(20);
+
 /// So many differences of a look are named in the log and among the events.
 const NAMED_MAX: usize = 5;
+
+const ANSWERS_LOST: &str =
+    "answers of the kernel were lost: the table is read again at the next look";
 
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
@@ -41,8 +47,10 @@ pub(crate) struct Kernel {
     jobs: SyncSender<Job>,
     done: mpsc::Receiver<Done>,
     busy: bool,
-    /// What to do after the job that is with the thread; a newer wish replaces an older one.
+    /// What to do after the job that is with the thread.
     next: Next,
+    /// Before then no comparison of changed services begins.
+    paced_until: Option<Instant>,
     /// The table that was last made without an error: what differs from it next time, others have changed.
     made: Option<Table>,
     /// The services that were made or adopted and may be in the kernel still: those that are wanted no longer are removed.
@@ -72,26 +80,68 @@ pub(crate) struct Look {
     pub(crate) drift: Vec<Drift>,
 }
 
+/// What is to be done. What is wanted of services is asked for when its turn comes, so that all that happens meanwhile is one
+/// comparison.
 #[derive(Debug, Default)]
 struct Next {
-    reconcile: Option<(Table, ForeignServices)>,
+    /// At most one name for each service that there was.
+    reconcile: Option<Extent>,
     count: bool,
     look: bool,
+}
+
+/// What is wanted, by whom it may be asked: [`Engine`], and tests.
+pub(super) trait Wanted {
+    /// The whole table.
+    fn table(&self) -> Table;
+    /// The entries of one service; none when there is no such service any more.
+    fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)>;
+}
+
+impl Wanted for Engine {
+    fn table(&self) -> Table {
+        self.desired()
+    }
+
+    fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)> {
+        self.pools().get(service).into_iter().flat_map(|pool| pool.entries()).collect()
+    }
 }
 
 /// What the table is to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     desired: Table,
-    /// Services that were made or adopted: those that are not wanted any more are removed.
-    owned: BTreeSet<ServiceKey>,
-    /// The services that are wanted other than they were made last.
-    changed: BTreeSet<ServiceKey>,
-    foreign: ForeignServices,
+    scope: Scope,
     /// Services that were refused and are not to be asked for now.
     held: BTreeSet<ServiceKey>,
     /// Services that were refused, those among them.
     refused: BTreeSet<ServiceKey>,
+}
+
+/// What of the table an order is about.
+#[derive(Clone, Debug)]
+enum Scope {
+    /// The services that are wanted, and no others.
+    Services,
+    /// All that there is.
+    Table {
+        /// Services that were made or adopted: those that are not wanted any more are removed.
+        owned: BTreeSet<ServiceKey>,
+        /// The services that are wanted other than they were made last.
+        changed: BTreeSet<ServiceKey>,
+        foreign: ForeignServices,
+    },
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::Table {
+            owned: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            foreign: ForeignServices::default(),
+        }
+    }
 }
 
 /// What the thread is to do.
@@ -163,6 +213,7 @@ impl Kernel {
             done,
             busy: false,
             next: Next::default(),
+            paced_until: None,
             made: None,
             owned: BTreeSet::new(),
             lookers: Vec::new(),
@@ -180,24 +231,30 @@ impl Kernel {
         }
     }
 
-    /// Makes the table `desired` as soon as the thread is free, and does with others' services what `foreign` says.
-    pub(super) fn reconcile(&mut self, desired: Table, foreign: ForeignServices, now: Instant) {
-        self.next.reconcile = Some((desired, foreign));
-        self.go_on(now);
+    /// Has that much of the table made what is wanted. [`Self::go_on`] begins.
+    pub(super) fn reconcile(&mut self, extent: Extent) {
+        self.next.reconcile = Some(match self.next.reconcile.take() {
+            Some(before) => before.with(extent),
+            None => extent,
+        });
     }
 
-    /// Counts connections as soon as the thread is free.
-    pub(super) fn count(&mut self, now: Instant) {
+    /// Has connections counted. [`Self::go_on`] begins.
+    pub(super) const fn count(&mut self) {
         self.next.count = true;
-        self.go_on(now);
     }
 
-    /// Tells the table as it is, as soon as the thread is free and all that was wanted before is made. The answer is dropped when the
-    /// kernel can't be asked.
-    pub(super) fn look(&mut self, answer: oneshot::Sender<Look>, now: Instant) {
+    /// Has the table told as it is, when all that was wanted before is made. The answer is dropped when the kernel can't be asked.
+    /// [`Self::go_on`] begins.
+    pub(super) fn look(&mut self, answer: oneshot::Sender<Look>) {
         self.lookers.push(answer);
         self.next.look = true;
-        self.go_on(now);
+    }
+
+    /// When [`Self::go_on`] has something to begin that waits for the time alone.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let waits = !self.busy && matches!(self.next.reconcile, Some(Extent::Services(_)));
+        self.paced_until.filter(|_| waits)
     }
 
     /// What the thread has done; none when it has gone.
@@ -205,10 +262,10 @@ impl Kernel {
         self.done.recv().await
     }
 
-    /// Takes note of what was done and goes on with what waits. The answer is a count of connections that was asked for.
+    /// Takes note of what was done. The answer is a count of connections that was asked for.
     pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counts> {
         self.busy = false;
-        let counted = match done {
+        match done {
             Done::Reconciled { order, result } => {
                 self.reconciled(*order, result, now);
                 None
@@ -225,40 +282,74 @@ impl Kernel {
                 self.looked(status);
                 None
             }
-        };
-        self.go_on(now);
-        counted
+        }
     }
 
-    fn go_on(&mut self, now: Instant) {
+    /// Gives the thread what waits, if it is free: what is `wanted` of the table by now, doing with others' services what `foreign`
+    /// says; or a count, or a look.
+    pub(super) fn go_on(&mut self, wanted: &impl Wanted, foreign: ForeignServices, now: Instant) {
         if self.busy {
             return;
         }
-        let job = match self.next.reconcile.take() {
-            Some((desired, foreign)) => {
-                self.owned.extend(desired.keys());
-                let made = self.made.as_ref();
-                let as_made = |key: &ServiceKey| made.and_then(|made| made.get(key));
-                let changed = desired.iter().filter(|(key, entry)| as_made(key) != Some(entry));
-                let changed = changed.map(|(key, _)| *key).collect();
-                let (held, refused) = (self.refusals.held(now), self.refusals.whole());
-                let owned = self.owned.clone();
-                Job::Reconcile(Order { desired, owned, changed, foreign, held, refused })
-            }
-            None if self.next.count => {
-                self.next.count = false;
-                Job::Count
-            }
-            None if self.next.look => {
-                self.next.look = false;
-                Job::Look
-            }
-            None => return,
-        };
+        let Some(job) = self.next_job(wanted, foreign, now) else { return };
         self.busy = self.jobs.try_send(job).is_ok();
         if !self.busy {
             tracing::error!("the IPVS thread has gone: the kernel's table stays as it is");
         }
+    }
+
+    fn next_job(
+        &mut self,
+        wanted: &impl Wanted,
+        foreign: ForeignServices,
+        now: Instant,
+    ) -> Option<Job> {
+        match self.next.reconcile.take() {
+            Some(Extent::Table) => return Some(self.whole_table(wanted.table(), foreign, now)),
+            Some(paced) if self.paced_until.is_some_and(|until| now < until) => {
+                self.next.reconcile = Some(paced);
+            }
+            Some(Extent::Services(services)) => {
+                let entries = services.iter().flat_map(|service| wanted.entries(service));
+                if let Some(job) = self.changed_services(entries.collect(), now) {
+                    return Some(job);
+                }
+            }
+            None => {}
+        }
+        if std::mem::take(&mut self.next.count) {
+            return Some(Job::Count);
+        }
+        // Who looks sees what was wanted before.
+        let looks = self.next.look && self.next.reconcile.is_none();
+        self.next.look &= !looks;
+        looks.then_some(Job::Look)
+    }
+
+    fn whole_table(&mut self, desired: Table, foreign: ForeignServices, now: Instant) -> Job {
+        self.owned.extend(desired.keys());
+        let changed = desired.iter().filter(|(key, entry)| self.differs(key, entry));
+        let changed = changed.map(|(key, _)| *key).collect();
+        let (held, refused) = (self.refusals.held(now), self.refusals.whole());
+        let scope = Scope::Table { owned: self.owned.clone(), changed, foreign };
+        Job::Reconcile(Order { desired, scope, held, refused })
+    }
+
+    /// What of `desired` differs from what was made last; none when nothing does.
+    fn changed_services(&mut self, mut desired: Table, now: Instant) -> Option<Job> {
+        desired.retain(|key, entry| self.differs(key, entry));
+        if desired.is_empty() {
+            return None;
+        }
+        self.paced_until = Some(now + PACE);
+        self.owned.extend(desired.keys());
+        let (held, refused) = (self.refusals.held(now), self.refusals.whole());
+        Some(Job::Reconcile(Order { desired, scope: Scope::Services, held, refused }))
+    }
+
+    /// Whether a service is wanted other than it was made last.
+    fn differs(&self, key: &ServiceKey, entry: &Entry) -> bool {
+        self.made.as_ref().and_then(|made| made.get(key)) != Some(entry)
     }
 
     fn looked(&mut self, status: Result<Status, ClientError>) {
@@ -292,10 +383,16 @@ impl Kernel {
         now: Instant,
     ) {
         self.reconciliations = self.reconciliations.saturating_add(1);
-        let before = std::mem::take(&mut self.errors);
-        match result {
-            Ok(done) => self.learn(order, done, now),
-            Err(error) => self.errors = vec![words(&error)],
+        let before = self.errors.clone();
+        match (result, &order.scope) {
+            (Ok(done), Scope::Table { .. }) => self.learn(order, done, now),
+            (Ok(done), Scope::Services) => self.learn_services(order, done, now),
+            (Err(error), scope) => {
+                self.errors = vec![words(&error)];
+                if matches!(scope, Scope::Services) {
+                    self.doubt(&order.desired);
+                }
+            }
         }
         // The same errors come with every comparison: they are said once.
         if self.errors != before {
@@ -371,7 +468,8 @@ impl Kernel {
     /// Takes note of a reconciliation that came to its end.
     fn learn(&mut self, order: Order, done: Reconciliation, now: Instant) {
         let Reconciliation { operations, before, report, counts, unread, refused, foreign } = done;
-        let Order { desired, owned, held, .. } = order;
+        let Order { desired, scope, held, .. } = order;
+        let owned = if let Scope::Table { owned, .. } = scope { owned } else { BTreeSet::new() };
         self.counts.retain(|(service, _), _| unread.contains(service));
         self.counts.extend(counts);
         self.foreign = foreign;
@@ -383,13 +481,10 @@ impl Kernel {
         });
         self.errors = others.map(sentence).collect();
         if report.answers_lost {
-            self.errors.push(
-                "answers of the kernel were lost: the table is read again at the next look"
-                    .to_owned(),
-            );
+            self.errors.push(ANSWERS_LOST.to_owned());
         }
         let settles = !report.answers_lost && self.errors.is_empty() && refused.is_by_service();
-        self.refusals.note(refused, &held, now);
+        self.refusals.note(refused, |key| held.contains(key), now);
         if settles {
             self.owned = desired.keys().copied().collect();
         }
@@ -405,6 +500,40 @@ impl Kernel {
         if settles {
             self.made = Some(settled);
             self.in_sync_at = Some(now);
+        }
+    }
+
+    /// Takes note of a comparison of changed services that came to its end. It tells nothing of the others.
+    fn learn_services(&mut self, order: Order, done: Reconciliation, now: Instant) {
+        let Reconciliation { operations, before, report, refused, .. } = done;
+        let Order { desired, held, .. } = order;
+        self.operations = self.operations.saturating_add(report.applied as u64);
+        self.put_right(&operations, &before, &report, &desired, now);
+        let refuses: BTreeSet<ServiceKey> = refused.services().copied().collect();
+        let stands = |key: &ServiceKey| held.contains(key) || !desired.contains_key(key);
+        self.refusals.note(refused, stands, now);
+        if report.answers_lost {
+            if !self.errors.iter().any(|error| error == ANSWERS_LOST) {
+                self.errors.push(ANSWERS_LOST.to_owned());
+            }
+            self.doubt(&desired);
+            return;
+        }
+        let whole = self.refusals.whole();
+        let Some(made) = &mut self.made else { return };
+        for (key, entry) in desired {
+            if refuses.contains(&key) || whole.contains(&key) {
+                made.remove(&key);
+            } else {
+                made.insert(key, entry);
+            }
+        }
+    }
+
+    /// Takes nothing for granted of the services of `desired` any more: the next look at the whole table reads them.
+    fn doubt(&mut self, desired: &Table) {
+        if let Some(made) = &mut self.made {
+            made.retain(|key, _| !desired.contains_key(key));
         }
     }
 
@@ -469,131 +598,6 @@ pub(crate) fn words(error: &ClientError) -> String {
         Some(help) => format!("{}: {help}", chain(error)),
         None => chain(error),
     }
-}
-
-/// The thread: does one job after the other until the director lets go of it.
-fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
-    let mut attention = Attention::default();
-    for job in queue {
-        let done = match job {
-            Job::Reconcile(order) => {
-                let result = reconcile(&mut client, &mut attention, &order);
-                // Of what was not made nothing is taken for granted.
-                let made = |made: &Reconciliation| {
-                    !made.report.answers_lost && made.refused.is_by_service()
-                };
-                if !result.as_ref().is_ok_and(made) {
-                    attention.forget();
-                }
-                Done::Reconciled { order: Box::new(order), result }
-            }
-            Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
-            Job::Look => Done::Looked(client.status()),
-            Job::Remove(owned, answer) => {
-                // The director waits for this word and for nothing after it.
-                drop(answer.send(remove(&mut client, &owned)));
-                return;
-            }
-        };
-        if sender.blocking_send(done).is_err() {
-            return;
-        }
-    }
-}
-
-fn reconcile(
-    client: &mut Client,
-    attention: &mut Attention,
-    order: &Order,
-) -> Result<Reconciliation, ClientError> {
-    let Order { desired, owned, changed, foreign, held, refused } = order;
-    let focus = attention.focus(changed);
-    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
-    attention.looked(&status);
-    // What else is there is others' business, but for what was ours.
-    let others = status.services.iter().map(|found| found.service.key);
-    let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
-    let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
-    let (foreign, others) = match foreign {
-        ForeignServices::Keep => (Foreign::Keep { owned }, others.collect()),
-        ForeignServices::Remove => (Foreign::Remove, vec![]),
-    };
-    let mut before = status.table();
-    // What was not read is as it was made: it is wanted no other, and its turn comes.
-    for key in &status.unread {
-        if let (Some(there), Some(wanted)) = (before.get_mut(key), desired.get(key)) {
-            there.destinations.clone_from(&wanted.destinations);
-        }
-    }
-    let operations = in_order(desired, &before, &status.orders(desired), foreign);
-    let operations = without_held(operations, held);
-    let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
-    before.retain(|key, _| touched.contains(key));
-    let foreign =
-        others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
-    let spared = Spared::during(&operations);
-    let (report, refused) = apply(client, &operations, refused)?;
-    drop(spared);
-    let counts = counts(&status);
-    let unread = status.unread;
-    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
-}
-
-/// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
-fn apply(
-    client: &mut Client,
-    operations: &[Operation],
-    refused: &BTreeSet<ServiceKey>,
-) -> Result<(Report, Refused), ClientError> {
-    let mut report;
-    let mut found;
-    if refused.is_empty() {
-        report = client.apply(operations)?;
-        found = Refused::of(&report.errors);
-    } else {
-        let (first, mut later) = in_two(operations.to_vec(), refused);
-        report = client.apply(&first)?;
-        found = Refused::of(&report.errors);
-        later.retain(|operation| {
-            !matches!(operation, Operation::NewDestination { service, .. } if found.is_whole(service))
-        });
-        let rest = client.apply(&later)?;
-        report.applied += rest.applied;
-        report.errors.extend(rest.errors);
-        report.answers_lost |= rest.answers_lost;
-        found = Refused::of(&report.errors);
-    }
-    // A kernel that does not know a tunnel's type says nothing of it: it is read again, and such a service is taken out.
-    for key in to_be_verified(operations) {
-        if let Some(kept) = client.service(&key)?
-            && let Some(sentence) = not_kept(operations, &kept)
-        {
-            let gone = client.apply(&[Operation::DelService(key)])?;
-            report.errors.extend(gone.errors);
-            found.unkept(key, sentence);
-        }
-    }
-    Ok((report, found))
-}
-
-fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {
-    let table = client.table()?;
-    client.apply(&plan(&Table::new(), &table, Foreign::Keep { owned }))
-}
-
-fn counts(status: &Status) -> Counts {
-    let mut counts = Counts::new();
-    for service in &status.services {
-        for one in &service.destinations {
-            let count = Connections {
-                active: one.active_connections.into(),
-                inactive: one.inactive_connections.into(),
-                packets: one.counters.packets_in,
-            };
-            counts.insert((service.service.key, one.destination.address), count);
-        }
-    }
-    counts
 }
 
 #[cfg(test)]

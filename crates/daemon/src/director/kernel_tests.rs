@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use ipvs_ctl::client::OperationError;
-use ipvs_ctl::model::{Entry, Protocol, VirtualService};
+use ipvs_ctl::model::{Destination, Entry, Forwarding, Protocol, VirtualService};
 use nix::errno::Errno;
 
 use super::*;
@@ -44,28 +44,94 @@ fn order(desired: &Table) -> Order {
     Order { desired: desired.clone(), ..Order::default() }
 }
 
+/// What is wanted: of each service the entry of its name, a port.
+struct Wish(Table);
+
+impl Wanted for Wish {
+    fn table(&self) -> Table {
+        self.0.clone()
+    }
+
+    fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)> {
+        let key = *table(service.as_str().trim_start_matches('s').parse().expect("a port"))
+            .keys()
+            .next()
+            .expect("a service");
+        self.0.get(&key).map(|entry| (key, entry.clone())).into_iter().collect()
+    }
+}
+
+/// That the services at these ports are wanted other than before.
+fn changed(ports: &[u16]) -> Extent {
+    let name = |port: &u16| Name::try_from(format!("s{port}")).expect("a name");
+    Extent::Services(ports.iter().map(name).collect())
+}
+
+/// The table of all `ports`, of which each has one server of a weight.
+fn weighted(ports: std::ops::RangeInclusive<u16>, weight: u32) -> Table {
+    let mut all: Table = ports.flat_map(table).collect();
+    for entry in all.values_mut() {
+        let to = SocketAddr::from(([10, 0, 0, 1], 80));
+        entry.destinations.insert(to, Destination::new(to, Forwarding::Nat, weight));
+    }
+    all
+}
+
+/// The order of the job that the thread has got; none when it has got no comparison.
+fn ordered(queue: &Receiver<Job>) -> Option<Order> {
+    if let Ok(Job::Reconcile(order)) = queue.try_recv() { Some(order) } else { None }
+}
+
+/// What the thread answers when it did all of `order`, and the kernel lost answers or did not.
+fn did(order: Order, answers_lost: bool) -> Done {
+    let report = Report { applied: order.desired.len(), errors: vec![], answers_lost };
+    let result = Ok(Reconciliation {
+        operations: vec![],
+        before: Table::new(),
+        report,
+        counts: Counts::new(),
+        unread: BTreeSet::new(),
+        refused: Refused::default(),
+        foreign: vec![],
+    });
+    Done::Reconciled { order: Box::new(order), result }
+}
+
+/// A kernel that has made `wanted`.
+fn made(wanted: &Wish) -> (Kernel, Receiver<Job>) {
+    let (mut kernel, queue) = bench();
+    kernel.reconcile(Extent::Table);
+    kernel.go_on(wanted, ForeignServices::Keep, at(0));
+    let first = ordered(&queue).expect("the whole table");
+    kernel.finished(did(first, false), at(0));
+    (kernel, queue)
+}
+
 fn additions(table: &Table) -> Vec<Operation> {
     table.values().map(|entry| Operation::NewService(entry.service.clone())).collect()
 }
 
 fn at(s: u64) -> Instant {
-    Instant::from_start(std::time::Duration::from_secs(s))
+    Instant::from_start(Duration::from_secs(s))
 }
 
 #[test]
 fn the_newest_wish_waits_for_the_job_that_is_under_way() {
     let (mut kernel, queue) = bench();
     for port in [80, 81, 82] {
-        kernel.reconcile(table(port), ForeignServices::Keep, at(0));
+        kernel.reconcile(Extent::Table);
+        kernel.count();
+        kernel.go_on(&Wish(table(port)), ForeignServices::Keep, at(0));
     }
-    kernel.count(at(0));
     let job = queue.try_recv();
     assert!(matches!(&job, Ok(Job::Reconcile(first)) if first.desired == table(80)), "{job:?}");
     assert!(queue.try_recv().is_err(), "one job at a time");
     kernel.finished(done(&table(80), vec![], vec![]), at(1));
+    kernel.go_on(&Wish(table(82)), ForeignServices::Keep, at(1));
     let job = queue.try_recv();
     assert!(matches!(&job, Ok(Job::Reconcile(last)) if last.desired == table(82)), "{job:?}");
     kernel.finished(done(&table(82), vec![], vec![]), at(2));
+    kernel.go_on(&Wish(table(82)), ForeignServices::Keep, at(2));
     assert!(matches!(queue.try_recv(), Ok(Job::Count)));
 }
 
@@ -129,4 +195,114 @@ fn a_kernel_that_does_not_answer_is_an_error_of_the_status() {
     let status = kernel.status(at(1));
     assert_eq!(status.in_sync_s_ago, None);
     assert!(status.errors[0].contains("modprobe ip_vs"), "{status:?}");
+}
+
+#[test]
+fn a_lone_change_goes_to_the_kernel_at_once_and_nothing_else_is_read_for_it() {
+    let mut wanted = Wish(weighted(1..=1000, 1));
+    let (mut kernel, queue) = made(&wanted);
+    wanted.0.extend(weighted(700..=700, 5));
+    kernel.reconcile(changed(&[700]));
+    kernel.go_on(&wanted, ForeignServices::Keep, at(9));
+    let order = ordered(&queue).expect("a comparison");
+    assert!(matches!(order.scope, Scope::Services));
+    assert_eq!(order.desired, weighted(700..=700, 5));
+    kernel.finished(did(order, false), at(9));
+    assert_eq!(kernel.made.as_ref(), Some(&wanted.0), "that is what is made now");
+}
+
+#[test]
+fn a_storm_of_changes_is_few_comparisons_of_what_has_changed() {
+    let mut wanted = Wish(weighted(1..=1000, 0));
+    let (mut kernel, queue) = made(&wanted);
+    let (mut under_way, mut orders, mut asked) = (None, 0, 0);
+    // A thousand verdicts in a second. The thread takes five milliseconds for a comparison.
+    for ms in 0..1100_u64 {
+        let now = at(10) + Duration::from_millis(ms);
+        if let Ok(port) = u16::try_from(ms + 1)
+            && port <= 1000
+        {
+            wanted.0.extend(weighted(port..=port, 1));
+            kernel.reconcile(changed(&[port]));
+        }
+        if ms % 5 == 0
+            && let Some(order) = under_way.take()
+        {
+            kernel.finished(did(order, false), now);
+        }
+        kernel.go_on(&wanted, ForeignServices::Keep, now);
+        if let Some(order) = ordered(&queue) {
+            assert!(matches!(order.scope, Scope::Services));
+            (orders, asked) = (orders + 1, asked + order.desired.len());
+            under_way = Some(order);
+        }
+    }
+    assert!((2..=51).contains(&orders), "{orders} comparisons");
+    assert_eq!(asked, 1000, "each service is read once");
+    assert_eq!(kernel.made, Some(wanted.0));
+}
+
+#[test]
+fn changes_that_follow_a_comparison_closely_wait_for_the_pace_and_no_longer() {
+    let mut wanted = Wish(weighted(1..=9, 0));
+    let (mut kernel, queue) = made(&wanted);
+    let begun = at(5);
+    for port in [1, 2] {
+        wanted.0.extend(weighted(port..=port, 1));
+        kernel.reconcile(changed(&[port]));
+        kernel.go_on(&wanted, ForeignServices::Keep, begun);
+        if port == 1 {
+            let order = ordered(&queue).expect("the first is asked for at once");
+            kernel.finished(did(order, false), begun);
+        }
+    }
+    assert!(ordered(&queue).is_none());
+    assert_eq!(kernel.poll_timeout(), Some(begun + PACE));
+    let (answer, _looker) = oneshot::channel();
+    kernel.look(answer);
+    kernel.go_on(&wanted, ForeignServices::Keep, begun);
+    assert!(queue.try_recv().is_err(), "who looks sees what was wanted before");
+    kernel.go_on(&wanted, ForeignServices::Keep, begun + PACE);
+    assert_eq!(ordered(&queue).map(|order| order.desired), Some(weighted(2..=2, 1)));
+    assert_eq!(kernel.poll_timeout(), None);
+}
+
+#[test]
+fn a_change_that_changes_nothing_asks_the_kernel_nothing() {
+    let wanted = Wish(weighted(1..=9, 0));
+    let (mut kernel, queue) = made(&wanted);
+    kernel.reconcile(changed(&[1, 2, 3]));
+    kernel.go_on(&wanted, ForeignServices::Keep, at(5));
+    assert!(queue.try_recv().is_err());
+    assert_eq!(kernel.poll_timeout(), None);
+}
+
+#[test]
+fn of_a_comparison_that_failed_nothing_is_taken_for_made_and_the_next_look_reads_it() {
+    let mut wanted = Wish(weighted(1..=9, 0));
+    for answers_lost in [true, false] {
+        let (mut kernel, queue) = made(&wanted);
+        wanted.0.extend(weighted(3..=3, 1));
+        kernel.reconcile(changed(&[3]));
+        kernel.go_on(&wanted, ForeignServices::Keep, at(5));
+        let order = ordered(&queue).expect("a comparison");
+        let answer = match answers_lost {
+            true => did(order, true),
+            false => {
+                let result = Err(ClientError::NoIpvs);
+                Done::Reconciled { order: Box::new(order), result }
+            }
+        };
+        kernel.finished(answer, at(5));
+        assert_eq!(kernel.status(at(5)).errors.len(), 1);
+        // It is wanted again as it was: nobody knows whether it still is so.
+        wanted.0.extend(weighted(3..=3, 0));
+        kernel.reconcile(Extent::Table);
+        kernel.go_on(&wanted, ForeignServices::Keep, at(6));
+        let order = ordered(&queue).expect("the whole table");
+        let Scope::Table { changed, .. } = &order.scope else { panic!("{order:?}") };
+        assert_eq!(*changed, weighted(3..=3, 0).into_keys().collect());
+        kernel.finished(did(order, false), at(6));
+        assert_eq!(kernel.status(at(6)).errors, [""; 0]);
+    }
 }

@@ -50,6 +50,9 @@ pub(crate) use self::released::Released;
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
 const VRRP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// So many outcomes are taken in before something else has its turn.
+const OUTCOMES_MAX: usize = 64;
+
 /// So many services of others are named in the log.
 const FOREIGN_MAX: usize = 20;
 
@@ -172,6 +175,10 @@ impl Director {
             () = sleep(due) => self.engine.handle_timeout(now()),
             (check, outcome) = self.runner.finished() => {
                 self.engine.check_finished(now(), check, outcome);
+                for _ in 1..OUTCOMES_MAX {
+                    let Some((check, outcome)) = self.runner.finished_already() else { break };
+                    self.engine.check_finished(now(), check, outcome);
+                }
             }
             Some(request) = requests.recv() => self.answer(request),
             done = kernel_done(&mut self.kernel) => {
@@ -223,26 +230,34 @@ impl Director {
     }
 
     fn until_due(&self) -> Duration {
-        let at = self.engine.poll_timeout().map(|(at, _)| at);
+        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        let kernel = self.kernel.as_ref().and_then(Kernel::poll_timeout);
+        let at = engine.into_iter().chain(kernel).min();
         at.map_or(Duration::MAX, |at| at.saturating_since(now()))
     }
 
     /// Does everything that the engine wants.
     fn carry_out(&mut self) {
+        self.perform();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.go_on(&self.engine, self.config.ipvs.foreign, now());
+        }
+    }
+
+    fn perform(&mut self) {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::RunCheck { id, service, server, check } => {
                     self.runner.start(id, &service, &server, &check);
                 }
-                Action::Reconcile => {
+                Action::Reconcile(extent) => {
                     if let Some(kernel) = &mut self.kernel {
-                        let foreign = self.config.ipvs.foreign;
-                        kernel.reconcile(self.engine.desired(), foreign, now());
+                        kernel.reconcile(extent);
                     }
                 }
                 Action::CountConnections => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.count(now());
+                        kernel.count();
                     }
                 }
                 Action::Report(report) => {
@@ -327,7 +342,7 @@ impl Director {
             // Without IPVS the answer is dropped.
             Request::Look(answer) => {
                 if let Some(kernel) = &mut self.kernel {
-                    kernel.look(answer, now());
+                    kernel.look(answer);
                 }
             }
             Request::Foresee { differences, answer } => {

@@ -62,9 +62,14 @@ impl Refusals {
         self.total
     }
 
-    /// Takes note of what a reconciliation was refused. What was held back stands as it was.
-    pub(super) fn note(&mut self, found: Refused, held: &BTreeSet<ServiceKey>, now: Instant) {
-        self.services.retain(|key, _| held.contains(key));
+    /// Takes note of what a reconciliation was refused. What was not asked for `stands` as it was.
+    pub(super) fn note(
+        &mut self,
+        found: Refused,
+        stands: impl Fn(&ServiceKey) -> bool,
+        now: Instant,
+    ) {
+        self.services.retain(|key, _| stands(key));
         self.total = self.total.saturating_add(found.count);
         for (key, (whole, sentences)) in found.services {
             let again_at = now + RETRY_AFTER;
@@ -112,6 +117,11 @@ impl Refused {
     /// Adds that the kernel did not keep what it was asked for.
     pub(super) fn unkept(&mut self, key: ServiceKey, sentence: String) {
         self.add(key, true, sentence);
+    }
+
+    /// The services of which something was refused.
+    pub(super) fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.services.keys()
     }
 
     /// Whether the service at `key` was refused itself.

@@ -41,7 +41,7 @@ fn a_service_is_refused_with_what_is_missing_and_its_servers_add_nothing() {
     assert!(found.is_whole(&key(80)) && !found.is_whole(&key(81)));
     assert!(!found.is_by_service());
     let mut refusals = Refusals::default();
-    refusals.note(found, &BTreeSet::new(), at(0));
+    refusals.note(found, |_| false, at(0));
     assert_eq!(refusals.of(&key(80)).len(), 1);
     assert!(refusals.of(&key(80)).iter().all(|one| one.contains("no scheduler `twos`")));
     assert!(refusals.of(&key(81)).iter().all(|one| one.contains("EINVAL")));
@@ -56,19 +56,19 @@ fn a_service_is_refused_with_what_is_missing_and_its_servers_add_nothing() {
 fn a_refused_service_is_held_back_and_then_asked_for_alone() {
     let mut refusals = Refusals::default();
     let new = Operation::NewService(service(80, "twos"));
-    refusals.note(Refused::of(&[error(&new, Errno::ENOENT)]), &BTreeSet::new(), at(0));
+    refusals.note(Refused::of(&[error(&new, Errno::ENOENT)]), |_| false, at(0));
     let operations =
         || vec![new.clone(), new_server(80, Forwarding::Nat), new_server(81, Forwarding::Nat)];
     let held = refusals.held(at(4));
     assert_eq!(without_held(operations(), &held), [new_server(81, Forwarding::Nat)]);
-    refusals.note(Refused::default(), &held, at(4));
+    refusals.note(Refused::default(), |key| held.contains(key), at(4));
     assert_eq!(refusals.of(&key(80)).len(), 1, "what was held back stands as it was");
     let held = refusals.held(at(5));
     let asked = without_held(operations(), &held);
     let (first, later) = in_two(asked, &refusals.whole());
     assert_eq!(first, [new.clone(), new_server(81, Forwarding::Nat)]);
     assert_eq!(later, [new_server(80, Forwarding::Nat)]);
-    refusals.note(Refused::default(), &held, at(5));
+    refusals.note(Refused::default(), |key| held.contains(key), at(5));
     assert!(refusals.of(&key(80)).is_empty(), "it was taken");
 }
 

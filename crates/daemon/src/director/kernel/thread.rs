@@ -1,0 +1,165 @@
+//! The thread's side: it reads the kernel's table, plans and sends.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::Receiver;
+
+use holdfast_config::ForeignServices;
+use holdfast_engine::Connections;
+use ipvs_ctl::client::{Client, ClientError, Report, Status};
+use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
+use tokio::sync::mpsc;
+
+use super::super::attention::Attention;
+use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
+use super::super::spared::Spared;
+use super::{Counts, Done, FOREIGN_MAX, Job, Order, Reconciliation, Scope};
+
+/// The thread: does one job after the other until the director lets go of it.
+pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
+    let mut attention = Attention::default();
+    for job in queue {
+        let done = match job {
+            Job::Reconcile(order) => {
+                let result = reconcile(&mut client, &mut attention, &order);
+                // Of what was not made nothing is taken for granted.
+                let made = |made: &Reconciliation| {
+                    !made.report.answers_lost && made.refused.is_by_service()
+                };
+                match &order.scope {
+                    _ if result.as_ref().is_ok_and(made) => {}
+                    Scope::Table { .. } => attention.forget(),
+                    Scope::Services => attention.doubt(&order.desired),
+                }
+                Done::Reconciled { order: Box::new(order), result }
+            }
+            Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
+            Job::Look => Done::Looked(client.status()),
+            Job::Remove(owned, answer) => {
+                // The director waits for this word and for nothing after it.
+                drop(answer.send(remove(&mut client, &owned)));
+                return;
+            }
+        };
+        if sender.blocking_send(done).is_err() {
+            return;
+        }
+    }
+}
+
+fn reconcile(
+    client: &mut Client,
+    attention: &mut Attention,
+    order: &Order,
+) -> Result<Reconciliation, ClientError> {
+    let Order { desired, scope, held, refused } = order;
+    let Scope::Table { owned, changed, foreign } = scope else {
+        return reconcile_services(client, order);
+    };
+    let focus = attention.focus(changed);
+    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
+    attention.looked(&status);
+    // What else is there is others' business, but for what was ours.
+    let others = status.services.iter().map(|found| found.service.key);
+    let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
+    let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
+    let (foreign, others) = match foreign {
+        ForeignServices::Keep => (Foreign::Keep { owned }, others.collect()),
+        ForeignServices::Remove => (Foreign::Remove, vec![]),
+    };
+    let mut before = status.table();
+    // What was not read is as it was made: it is wanted no other, and its turn comes.
+    for key in &status.unread {
+        if let (Some(there), Some(wanted)) = (before.get_mut(key), desired.get(key)) {
+            there.destinations.clone_from(&wanted.destinations);
+        }
+    }
+    let operations = in_order(desired, &before, &status.orders(desired), foreign);
+    let operations = without_held(operations, held);
+    let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
+    before.retain(|key, _| touched.contains(key));
+    let foreign =
+        others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
+    let spared = Spared::during(&operations);
+    let (report, refused) = apply(client, &operations, refused)?;
+    drop(spared);
+    let counts = counts(&status);
+    let unread = status.unread;
+    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+}
+
+/// Reads the services of `order` alone, and makes them what they are to be.
+fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliation, ClientError> {
+    let Order { desired, held, refused, .. } = order;
+    let mut status = Status::default();
+    for key in desired.keys() {
+        status.services.extend(client.service(key)?);
+    }
+    let before = status.table();
+    let foreign = Foreign::Keep { owned: &BTreeSet::new() };
+    let operations = in_order(desired, &before, &status.orders(desired), foreign);
+    let operations = without_held(operations, held);
+    let spared = Spared::during(&operations);
+    let (report, refused) = apply(client, &operations, refused)?;
+    drop(spared);
+    let (counts, unread, foreign) = (Counts::new(), BTreeSet::new(), Vec::new());
+    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+}
+
+/// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
+fn apply(
+    client: &mut Client,
+    operations: &[Operation],
+    refused: &BTreeSet<ServiceKey>,
+) -> Result<(Report, Refused), ClientError> {
+    let mut report;
+    let mut found;
+    if refused.is_empty() {
+        report = client.apply(operations)?;
+        found = Refused::of(&report.errors);
+    } else {
+        let (first, mut later) = in_two(operations.to_vec(), refused);
+        report = client.apply(&first)?;
+        found = Refused::of(&report.errors);
+        later.retain(|operation| {
+            !matches!(operation, Operation::NewDestination { service, .. } if found.is_whole(service))
+        });
+        let rest = client.apply(&later)?;
+        report.applied += rest.applied;
+        report.errors.extend(rest.errors);
+        report.answers_lost |= rest.answers_lost;
+        found = Refused::of(&report.errors);
+    }
+    // A kernel that does not know a tunnel's type says nothing of it: it is read again, and such a service is taken out.
+    for key in to_be_verified(operations) {
+        if let Some(kept) = client.service(&key)?
+            && let Some(sentence) = not_kept(operations, &kept)
+        {
+            let gone = client.apply(&[Operation::DelService(key)])?;
+            report.errors.extend(gone.errors);
+            found.unkept(key, sentence);
+        }
+    }
+    Ok((report, found))
+}
+
+fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, ClientError> {
+    let table = client.table()?;
+    client.apply(&plan(&Table::new(), &table, Foreign::Keep { owned }))
+}
+
+/// What the kernel counts, of the destinations that were read.
+pub(super) fn counts(status: &Status) -> Counts {
+    let mut counts = Counts::new();
+    for service in &status.services {
+        for one in &service.destinations {
+            let count = Connections {
+                active: one.active_connections.into(),
+                inactive: one.inactive_connections.into(),
+                packets: one.counters.packets_in,
+            };
+            counts.insert((service.service.key, one.destination.address), count);
+        }
+    }
+    counts
+}

@@ -353,7 +353,8 @@ fn hundreds_of_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Re
     let [(first_kib, first_fds), .., (last_kib, last_fds)] = resources.as_slice() else {
         anyhow::bail!("{resources:?}");
     };
-    assert_eq!(last_fds, first_fds, "{resources:?}");
+    // Two checks and the answer to a request may be under way when it is looked; a leak would show hundreds of times.
+    ensure!(*last_fds <= first_fds + 3, "{resources:?}");
     ensure!(*last_kib <= first_kib + 2048, "{resources:?}");
     Ok(())
 }

@@ -11,8 +11,11 @@
 //! ([`holdfast_health::State`]). Its weight in the kernel is computed from both and the
 //! other factors, never accumulated ([`Server::presence`]).
 
+mod action;
 mod adoption;
+mod checking;
 mod commands;
+mod counting;
 mod drain;
 mod engine;
 mod farewell;
@@ -26,9 +29,11 @@ pub mod sync;
 pub mod vrrp;
 mod weight;
 
+pub use action::{Action, Extent, Timer};
+pub use checking::CheckId;
 pub use commands::{Change, CommandError, WeightChange};
 pub use drain::Drain;
-pub use engine::{Action, CheckId, Engine, Extent, Timer};
+pub use engine::Engine;
 pub use order::{Order, Standing};
 pub use pool::{Connections, Pool};
 pub use reconfigure::listens_anew;

@@ -7,8 +7,8 @@ use holdfast_config::{CheckKind, RealServer, Service};
 use holdfast_health::{Outcome, Reason, State};
 use holdfast_time::Instant;
 
+use crate::checking::CheckId;
 use crate::drain::Drain;
-use crate::engine::CheckId;
 use crate::order::{Order, Standing};
 use crate::ramp::Ramp;
 use crate::weight::{Factors, WHOLE};

@@ -9,8 +9,9 @@ use holdfast_health::{Event, Initial, State};
 use holdfast_time::Instant;
 use ipvs_ctl::model::ServiceKey;
 
+use crate::checking::{CheckId, initial_health};
 use crate::drain::Drain;
-use crate::engine::{CheckId, Engine, initial_health};
+use crate::engine::Engine;
 use crate::order::Order;
 use crate::pool::Retiring;
 use crate::report::Report;

@@ -1,0 +1,67 @@
+//! What the engine wants done, and what it waits for.
+
+use std::collections::BTreeSet;
+
+use holdfast_config::{Check, Name, RealServer};
+
+use crate::checking::CheckId;
+use crate::report::Report;
+
+/// What the engine wants done.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Run this check and tell the outcome by [`crate::Engine::check_finished`].
+    RunCheck {
+        /// Which check the outcome is for.
+        id: CheckId,
+        /// The service that it is run for.
+        service: Name,
+        /// The server.
+        server: RealServer,
+        /// What to try, and for how long.
+        check: Check,
+    },
+    /// Make the kernel's table what is wanted, as far as this says.
+    Reconcile(Extent),
+    /// Count the connections and tell them by [`crate::Engine::connections_counted`].
+    CountConnections,
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// How much of the kernel's table is to be compared with what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The entries of these services alone ([`crate::Pool::entries`]); those that are gone meanwhile have none. A service that comes, goes or
+    /// changes its addresses is never told so.
+    Services(BTreeSet<Name>),
+    /// All of it ([`crate::Engine::desired`]).
+    Table,
+}
+
+impl Extent {
+    /// This and `other`.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Services(mut services), Self::Services(mut more)) => {
+                services.append(&mut more);
+                Self::Services(services)
+            }
+            (Self::Table, _) | (_, Self::Table) => Self::Table,
+        }
+    }
+}
+
+/// What the engine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A check is due.
+    Check,
+    /// The kernel's table is to be compared.
+    Reconcile,
+    /// The connections of draining servers are to be counted.
+    Count,
+    /// The weight of a server in slow start is to be raised.
+    Ramp,
+}

@@ -1,0 +1,260 @@
+//! The checks in the engine's books: when each runs, what it says, and what a server's checks say together.
+
+#[cfg(test)]
+use std::net::SocketAddr;
+
+use holdfast_config::{Check, Name};
+use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
+use holdfast_time::Instant;
+
+use crate::action::Action;
+use crate::engine::Engine;
+use crate::report::Report;
+use crate::server::{Admin, CheckView, Server};
+
+/// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(u64);
+
+#[derive(Debug)]
+pub(crate) struct RunningCheck {
+    pub(crate) service: Name,
+    pub(crate) server: Name,
+    pub(crate) check: Check,
+    checker: Checker,
+    deadline: Option<Instant>,
+    last: Option<Outcome>,
+    /// Why it says what it says: the latest outcome that speaks for its state.
+    because: Reason,
+}
+
+impl Engine {
+    /// The checks of `server` as they stand.
+    pub fn checks<'a>(&'a self, server: &'a Server) -> impl Iterator<Item = CheckView<'a>> + 'a {
+        server.checks.iter().filter_map(|id| self.checks.get(id)).map(|running| CheckView {
+            kind: &running.check.kind,
+            health: running.checker.state(),
+            reason: running.checker.reason(),
+            last: running.last.as_ref(),
+        })
+    }
+
+    /// A check's run is over. An outcome for a check that is gone is ignored.
+    pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
+        let Some(running) = self.checks.get_mut(&id) else { return };
+        running.last = Some(outcome.clone());
+        self.step_check(id, now, |checker| {
+            checker.handle(now, holdfast_health::Event::Finished(outcome));
+        });
+    }
+
+    /// Puts the checks of a server, which has none running, into the books, and has its health begin anew.
+    pub(crate) fn start_checks(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        adopted: bool,
+        now: Instant,
+    ) {
+        let Some(pool) = self.pools.get_mut(service) else { return };
+        let Some(known) = pool.servers.get_mut(server) else { return };
+        let checks = known.definition.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
+        (known.health, known.reason) = initial_health(checks.is_empty(), adopted);
+        let initial = if adopted { Initial::Adopted } else { Initial::Down };
+        let began: Vec<CheckId> = checks
+            .into_iter()
+            .map(|check| self.begin_check(service, server, check, initial, now))
+            .collect();
+        self.assign_checks(service, server, began.clone());
+        for id in began {
+            self.step_check(id, now, |_| {});
+        }
+    }
+
+    /// Puts a check of a server into the books; it counts when it has been assigned.
+    pub(crate) fn begin_check(
+        &mut self,
+        service: &Name,
+        server: &Name,
+        check: Check,
+        initial: Initial,
+        now: Instant,
+    ) -> CheckId {
+        let id = self.next_check.take();
+        let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
+        let checker = Checker::new(check.policy, initial, now, offset);
+        let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
+        let because = known.map_or_else(|| checker.reason().clone(), |known| known.reason.clone());
+        let (service, server) = (service.clone(), server.clone());
+        let (deadline, last) = (None, None);
+        let running = RunningCheck { service, server, check, checker, deadline, last, because };
+        self.checks.insert(id, running);
+        id
+    }
+
+    /// Gives a server its checks, which are in the books; those that it had and has no longer are taken out.
+    pub(crate) fn assign_checks(&mut self, service: &Name, server: &Name, ids: Vec<CheckId>) {
+        let pool = self.pools.get_mut(service);
+        let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
+        let before = std::mem::replace(&mut known.checks, ids);
+        let gone: Vec<CheckId> =
+            before.into_iter().filter(|id| !known.checks.contains(id)).collect();
+        for id in gone {
+            self.end_check(id);
+        }
+    }
+
+    /// Takes a check out of the books. An outcome that comes later finds nothing.
+    pub(crate) fn end_check(&mut self, id: CheckId) {
+        if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
+            self.timers.remove(&(at, id));
+        }
+    }
+
+    /// Lets a checker take an input, carries out what it answers and notes its new deadline.
+    pub(crate) fn step_check(
+        &mut self,
+        id: CheckId,
+        now: Instant,
+        input: impl FnOnce(&mut Checker),
+    ) {
+        let Some(running) = self.checks.get_mut(&id) else { return };
+        input(&mut running.checker);
+        while let Some(action) = running.checker.poll_action() {
+            match action {
+                holdfast_health::Action::Run { .. } => {
+                    let pool = self.pools.get(&running.service);
+                    let Some(server) = pool.and_then(|pool| pool.servers.get(&running.server))
+                    else {
+                        continue;
+                    };
+                    self.actions.push_back(Action::RunCheck {
+                        id,
+                        service: running.service.clone(),
+                        server: server.definition.clone(),
+                        check: running.check.clone(),
+                    });
+                }
+                // Its state is looked at below.
+                holdfast_health::Action::Changed { .. } => {}
+            }
+        }
+        running.note();
+        let before = running.deadline;
+        running.deadline = running.checker.poll_timeout().map(|(at, _)| at);
+        if let Some(at) = before {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(at) = running.deadline {
+            self.timers.insert((at, id));
+        }
+        let (service, server) = (running.service.clone(), running.server.clone());
+        self.judge(&service, &server, now);
+    }
+
+    /// Every check that waits, with its service, its server's address, what it tries and when it runs.
+    #[cfg(test)]
+    pub(crate) fn check_deadlines(
+        &self,
+    ) -> impl Iterator<Item = (Name, SocketAddr, String, Instant)> + '_ {
+        self.timers.iter().filter_map(|(at, id)| {
+            let running = self.checks.get(id)?;
+            let pool = self.pools.get(&running.service)?;
+            let server = pool.servers.get(&running.server)?;
+            let kind = format!("{:?}", running.check.kind);
+            Some((running.service.clone(), server.definition.address, kind, *at))
+        })
+    }
+
+    /// Puts together what the checks of a server say.
+    pub(crate) fn judge(&mut self, service: &Name, server: &Name, now: Instant) {
+        let Some(known) = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server))
+        else {
+            return;
+        };
+        let checks: Vec<&RunningCheck> =
+            known.checks.iter().filter_map(|id| self.checks.get(id)).collect();
+        let states: Vec<State> = checks.iter().map(|running| running.checker.state()).collect();
+        let (from, to) = (known.health, together(&states));
+        // The first check that says the same as all together has said why.
+        if let Some(speaker) = checks.iter().find(|running| running.checker.state() == to) {
+            known.reason.clone_from(&speaker.because);
+        }
+        if from == to {
+            return;
+        }
+        known.health = to;
+        // What is drained or draining stays that, whatever its checks say.
+        if known.admin == Admin::Ready {
+            known.since = now;
+        }
+        let reason = known.reason.clone();
+        self.begin_ramp(service, server, now);
+        self.report(Report::Health {
+            service: service.clone(),
+            server: server.clone(),
+            from,
+            to,
+            reason,
+        });
+        self.reconcile_service(service);
+    }
+
+    /// Takes the checks of `server` out of the books; a run that is under way counts for nothing.
+    pub(crate) fn stop_checks(&mut self, service: &Name, server: &Name) {
+        self.assign_checks(service, server, Vec::new());
+    }
+}
+
+impl RunningCheck {
+    /// Keeps the last outcome's reason when it speaks for the state. One that was void does not.
+    fn note(&mut self) {
+        let Some(last) = &self.last else { return };
+        let speaks = matches!(
+            (self.checker.state(), last.verdict),
+            (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
+        );
+        if speaks && *self.checker.reason() == last.reason {
+            self.because.clone_from(&last.reason);
+        }
+    }
+}
+
+impl CheckId {
+    fn take(&mut self) -> Self {
+        let taken = *self;
+        self.0 += 1;
+        taken
+    }
+}
+
+pub(crate) fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {
+    match (unchecked, adopted) {
+        (true, _) => (
+            State::Up,
+            Reason { code: Code::INI, sentence: "it has no check, so it counts as up".into() },
+        ),
+        (false, true) => (
+            State::Up,
+            Reason {
+                code: Code::ADOPTED,
+                sentence: "the kernel gave it connections when the daemon started".into(),
+            },
+        ),
+        (false, false) => (
+            State::Starting,
+            Reason { code: Code::INI, sentence: "no check has finished yet".into() },
+        ),
+    }
+}
+
+/// What several checks say together: down by one that fails, up when all pass.
+fn together(verdicts: &[State]) -> State {
+    if verdicts.contains(&State::Down) {
+        State::Down
+    } else if verdicts.contains(&State::Starting) {
+        State::Starting
+    } else {
+        State::Up
+    }
+}

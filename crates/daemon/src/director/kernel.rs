@@ -1,8 +1,10 @@
 //! The kernel's IPVS table: a thread that reads it and makes it what it should be, one job at a time.
 
+mod job;
+mod learning;
 mod thread;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,14 +15,16 @@ use holdfast_control::reload::Drift;
 use holdfast_control::{Ipvs, chain};
 use holdfast_engine::{Connections, Engine, Extent};
 use holdfast_time::Instant;
-use ipvs_ctl::client::{Client, ClientError, Report, Status};
+use ipvs_ctl::client::{Client, ClientError, Status};
 use ipvs_ctl::model::{Entry, ServiceKey, Table};
-use ipvs_ctl::plan::{Foreign, Operation, in_order};
+use ipvs_ctl::plan::{Foreign, in_order};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::job::Done;
+use self::job::{Counts, Job, Order, Reconciliation, Scope};
 use self::thread::{counts, work};
 use super::drift::{Tally, drift};
-use super::refusals::{Refusals, Refused, sentence};
+use super::refusals::Refusals;
 use crate::events::News;
 
 /// One job at a time is with the thread, so its queue needs no more room.
@@ -28,18 +32,6 @@ const JOBS_MAX: usize = 1;
 
 /// Comparisons of changed services begin so far apart. One that comes after a while of nothing waits for nothing.
 const PACE: Duration = Duration::from_millis(20);
-
-/// So many differences of a look are named in the log and among the events.
-const NAMED_MAX: usize = 5;
-
-const ANSWERS_LOST: &str =
-    "answers of the kernel were lost: the table is read again at the next look";
-
-/// So many services of others are named in the status.
-const FOREIGN_MAX: usize = 100;
-
-/// What the kernel counts for each destination of each service.
-pub(super) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
 
 /// The kernel's IPVS table, from the director's side.
 #[derive(Debug)]
@@ -106,74 +98,6 @@ impl Wanted for Engine {
     fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)> {
         self.pools().get(service).into_iter().flat_map(|pool| pool.entries()).collect()
     }
-}
-
-/// What the table is to be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Order {
-    desired: Table,
-    scope: Scope,
-    /// Services that were refused and are not to be asked for now.
-    held: BTreeSet<ServiceKey>,
-    /// Services that were refused, those among them.
-    refused: BTreeSet<ServiceKey>,
-}
-
-/// What of the table an order is about.
-#[derive(Clone, Debug)]
-enum Scope {
-    /// The services that are wanted, and no others.
-    Services,
-    /// All that there is.
-    Table {
-        /// Services that were made or adopted: those that are not wanted any more are removed.
-        owned: BTreeSet<ServiceKey>,
-        /// The services that are wanted other than they were made last.
-        changed: BTreeSet<ServiceKey>,
-        foreign: ForeignServices,
-    },
-}
-
-impl Default for Scope {
-    fn default() -> Self {
-        Self::Table {
-            owned: BTreeSet::new(),
-            changed: BTreeSet::new(),
-            foreign: ForeignServices::default(),
-        }
-    }
-}
-
-/// What the thread is to do.
-#[derive(Debug)]
-enum Job {
-    Reconcile(Order),
-    Count,
-    Look,
-    Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
-}
-
-/// What the thread has done.
-#[derive(Debug)]
-pub(crate) enum Done {
-    Reconciled { order: Box<Order>, result: Result<Reconciliation, ClientError> },
-    Counted(Result<Counts, ClientError>),
-    Looked(Result<Status, ClientError>),
-}
-
-/// What a reconciliation found and did.
-#[derive(Debug)]
-pub(crate) struct Reconciliation {
-    operations: Vec<Operation>,
-    /// As it was before, of the services that the operations are about.
-    before: Table,
-    report: Report,
-    counts: Counts,
-    /// Services of which nothing was counted.
-    unread: BTreeSet<ServiceKey>,
-    refused: Refused,
-    /// What is in the table besides: others' services, and what can't be read.
-    foreign: Vec<String>,
 }
 
 /// Why there is no way to the kernel's IPVS.
@@ -376,165 +300,9 @@ impl Kernel {
         }
     }
 
-    fn reconciled(
-        &mut self,
-        order: Order,
-        result: Result<Reconciliation, ClientError>,
-        now: Instant,
-    ) {
-        self.reconciliations = self.reconciliations.saturating_add(1);
-        let before = self.errors.clone();
-        match (result, &order.scope) {
-            (Ok(done), Scope::Table { .. }) => self.learn(order, done, now),
-            (Ok(done), Scope::Services) => self.learn_services(order, done, now),
-            (Err(error), scope) => {
-                self.errors = vec![words(&error)];
-                if matches!(scope, Scope::Services) {
-                    self.doubt(&order.desired);
-                }
-            }
-        }
-        // The same errors come with every comparison: they are said once.
-        if self.errors != before {
-            self.news.extend(self.errors.iter().take(NAMED_MAX).map(|error| News {
-                kind: "ipvs.error".to_owned(),
-                subject: "ipvs".to_owned(),
-                text: error.clone(),
-                ..News::default()
-            }));
-            for error in &self.errors {
-                tracing::error!(error, "the kernel's table is not as it should be");
-            }
-        }
-    }
-
-    /// Counts and tells what others had changed in services that are wanted as they were made last.
-    fn put_right(
-        &mut self,
-        operations: &[Operation],
-        before: &Table,
-        report: &Report,
-        desired: &Table,
-        now: Instant,
-    ) {
-        let Some(made) = &self.made else { return };
-        let unchanged = |operation: &&Operation| {
-            let key = operation.service();
-            made.contains_key(&key) && made.get(&key) == desired.get(&key)
-        };
-        let refused = |operation: &&Operation| {
-            report.errors.iter().any(|error| error.operation == **operation)
-        };
-        let undone: Vec<Operation> =
-            operations.iter().filter(unchanged).filter(|one| !refused(one)).cloned().collect();
-        if undone.is_empty() {
-            return;
-        }
-        self.repairs = self.repairs.saturating_add(undone.len() as u64);
-        let found = drift(&undone, before);
-        self.drift.add(&found, now);
-        let sentence = |one: &Drift| {
-            let of = one.destination.as_ref().map(|to| format!("{to} ")).unwrap_or_default();
-            format!("{of}{}: put right", one.text)
-        };
-        let rest = found.len().saturating_sub(NAMED_MAX);
-        let named = found.iter().take(NAMED_MAX);
-        self.news.extend(named.clone().map(|one| News {
-            kind: "ipvs.drift".to_owned(),
-            subject: one.service.clone(),
-            text: sentence(one),
-            ..News::default()
-        }));
-        if rest > 0 {
-            let (kind, subject) = ("ipvs.drift".to_owned(), "ipvs".to_owned());
-            let text = format!("and {rest} more differences: put right");
-            self.news.push(News { kind, subject, text, ..News::default() });
-        }
-        let named: Vec<String> =
-            named.map(|one| format!("{} {}", one.service, sentence(one))).collect();
-        tracing::warn!(
-            found = found.len(),
-            undone = undone.len(),
-            "others changed the kernel's table: {}",
-            named.join("; ")
-        );
-    }
-
     /// What happened since this was asked last.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
-    }
-
-    /// Takes note of a reconciliation that came to its end.
-    fn learn(&mut self, order: Order, done: Reconciliation, now: Instant) {
-        let Reconciliation { operations, before, report, counts, unread, refused, foreign } = done;
-        let Order { desired, scope, held, .. } = order;
-        let owned = if let Scope::Table { owned, .. } = scope { owned } else { BTreeSet::new() };
-        self.counts.retain(|(service, _), _| unread.contains(service));
-        self.counts.extend(counts);
-        self.foreign = foreign;
-        self.operations = self.operations.saturating_add(report.applied as u64);
-        self.put_right(&operations, &before, &report, &desired, now);
-        // What was refused of services is theirs; what else was is the table's.
-        let others = report.errors.iter().filter(|error| {
-            matches!(&error.operation, Operation::DelService(key) if !desired.contains_key(key))
-        });
-        self.errors = others.map(sentence).collect();
-        if report.answers_lost {
-            self.errors.push(ANSWERS_LOST.to_owned());
-        }
-        let settles = !report.answers_lost && self.errors.is_empty() && refused.is_by_service();
-        self.refusals.note(refused, |key| held.contains(key), now);
-        if settles {
-            self.owned = desired.keys().copied().collect();
-        }
-        let absent = self.refusals.whole();
-        let settled: Table = match absent.is_empty() {
-            true => desired,
-            false => desired.into_iter().filter(|(key, _)| !absent.contains(key)).collect(),
-        };
-        let removed = operations.iter().filter(
-            |operation| matches!(operation, Operation::DelService(key) if !owned.contains(key)),
-        );
-        self.foreign_removed = self.foreign_removed.saturating_add(removed.count() as u64);
-        if settles {
-            self.made = Some(settled);
-            self.in_sync_at = Some(now);
-        }
-    }
-
-    /// Takes note of a comparison of changed services that came to its end. It tells nothing of the others.
-    fn learn_services(&mut self, order: Order, done: Reconciliation, now: Instant) {
-        let Reconciliation { operations, before, report, refused, .. } = done;
-        let Order { desired, held, .. } = order;
-        self.operations = self.operations.saturating_add(report.applied as u64);
-        self.put_right(&operations, &before, &report, &desired, now);
-        let refuses: BTreeSet<ServiceKey> = refused.services().copied().collect();
-        let stands = |key: &ServiceKey| held.contains(key) || !desired.contains_key(key);
-        self.refusals.note(refused, stands, now);
-        if report.answers_lost {
-            if !self.errors.iter().any(|error| error == ANSWERS_LOST) {
-                self.errors.push(ANSWERS_LOST.to_owned());
-            }
-            self.doubt(&desired);
-            return;
-        }
-        let whole = self.refusals.whole();
-        let Some(made) = &mut self.made else { return };
-        for (key, entry) in desired {
-            if refuses.contains(&key) || whole.contains(&key) {
-                made.remove(&key);
-            } else {
-                made.insert(key, entry);
-            }
-        }
-    }
-
-    /// Takes nothing for granted of the services of `desired` any more: the next look at the whole table reads them.
-    fn doubt(&mut self, desired: &Table) {
-        if let Some(made) = &mut self.made {
-            made.retain(|key, _| !desired.contains_key(key));
-        }
     }
 
     /// Whether the kernel refuses anything of any service.

@@ -1,12 +1,15 @@
 //! The bookkeeping around the ipvs thread, with a thread that only takes jobs.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
-use ipvs_ctl::client::OperationError;
+use ipvs_ctl::client::{OperationError, Report};
 use ipvs_ctl::model::{Destination, Entry, Forwarding, Protocol, VirtualService};
+use ipvs_ctl::plan::Operation;
 use nix::errno::Errno;
 
 use super::*;
+use crate::director::refusals::Refused;
 
 /// A kernel whose jobs end up in the hand of the test.
 fn bench() -> (Kernel, Receiver<Job>) {

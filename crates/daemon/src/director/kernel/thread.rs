@@ -13,7 +13,10 @@ use tokio::sync::mpsc;
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
-use super::{Counts, Done, FOREIGN_MAX, Job, Order, Reconciliation, Scope};
+use super::{Counts, Done, Job, Order, Reconciliation, Scope};
+
+/// So many services of others are named in the status.
+const FOREIGN_MAX: usize = 100;
 
 /// The thread: does one job after the other until the director lets go of it.
 pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {

@@ -1,0 +1,84 @@
+//! What the director gives the thread to do, and what it gets back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use holdfast_config::ForeignServices;
+use holdfast_engine::Connections;
+use ipvs_ctl::client::{ClientError, Report, Status};
+use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::plan::Operation;
+use tokio::sync::oneshot;
+
+use super::super::refusals::Refused;
+
+/// What the kernel counts for each destination of each service.
+pub(in crate::director) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
+
+/// What the table is to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    pub(super) desired: Table,
+    pub(super) scope: Scope,
+    /// Services that were refused and are not to be asked for now.
+    pub(super) held: BTreeSet<ServiceKey>,
+    /// Services that were refused, those among them.
+    pub(super) refused: BTreeSet<ServiceKey>,
+}
+
+/// What of the table an order is about.
+#[derive(Clone, Debug)]
+pub(super) enum Scope {
+    /// The services that are wanted, and no others.
+    Services,
+    /// All that there is.
+    Table {
+        /// Services that were made or adopted: those that are not wanted any more are removed.
+        owned: BTreeSet<ServiceKey>,
+        /// The services that are wanted other than they were made last.
+        changed: BTreeSet<ServiceKey>,
+        foreign: ForeignServices,
+    },
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::Table {
+            owned: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            foreign: ForeignServices::default(),
+        }
+    }
+}
+
+/// What the thread is to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    Reconcile(Order),
+    Count,
+    Look,
+    Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
+}
+
+/// What the thread has done.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Reconciled { order: Box<Order>, result: Result<Reconciliation, ClientError> },
+    Counted(Result<Counts, ClientError>),
+    Looked(Result<Status, ClientError>),
+}
+
+/// What a reconciliation found and did.
+#[derive(Debug)]
+pub(crate) struct Reconciliation {
+    pub(super) operations: Vec<Operation>,
+    /// As it was before, of the services that the operations are about.
+    pub(super) before: Table,
+    pub(super) report: Report,
+    pub(super) counts: Counts,
+    /// Services of which nothing was counted.
+    pub(super) unread: BTreeSet<ServiceKey>,
+    pub(super) refused: Refused,
+    /// What is in the table besides: others' services, and what can't be read.
+    pub(super) foreign: Vec<String>,
+}

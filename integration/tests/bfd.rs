@@ -1,5 +1,5 @@
 //! A pair whose nodes watch each other by BFD: the Active's sudden death is noticed in milliseconds at an interval of a second, and a
-//! node that stood still takes nothing from a healthy Active.
+//! node that stood still takes nothing from a healthy Active. A reload changes one session and leaves the others alone.
 //!
 //! ```text
 //!  ┌──────────────────┐   BFD 100 ms × 5  ┌──────────────────┐
@@ -10,8 +10,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 
+use holdfast_control::BfdSession;
 use holdfast_integration::pair::{INSTANCES, LIMIT, lab, wait_active, wait_backup, wait_count};
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Lab, Node, VIP4, VIP6, wait_until};
@@ -150,4 +151,134 @@ fn a_backup_that_stood_still_takes_nothing() {
     assert_eq!((transitions(&lb1), transitions(&lb2)), before);
     wait_active(&lb1).unwrap();
     wait_backup(&lb2).unwrap();
+}
+
+/// Rewrites the daemon's configuration, line by line, and has it reloaded; what the command said.
+fn reload(director: &Director, change: impl Fn(&str) -> Option<String>) -> String {
+    let file = director.node().folder().join("holdfast.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter_map(|line| Some(change(line)? + "\n"));
+    director.node().write("holdfast.yaml", &lines.collect::<String>()).unwrap();
+    director.cli(&["reload"]).unwrap()
+}
+
+fn is_of(line: &str, tracker: &str) -> bool {
+    line.trim_start().starts_with(&format!("{tracker}:"))
+}
+
+/// A session as the daemon has it now, by its tracker.
+fn session(director: &Director, tracker: &str) -> Option<BfdSession> {
+    let sessions = director.status().unwrap().bfd;
+    sessions.into_iter().find(|one| one.trackers.iter().any(|name| name == tracker))
+}
+
+fn wait_session(director: &Director, tracker: &str, what: &str, is: impl Fn(&BfdSession) -> bool) {
+    let mut last = None;
+    let found = wait_until(LIMIT, &format!("the session of {tracker} to be {what}"), || {
+        last = session(director, tracker);
+        last.as_ref().is_some_and(&is).then_some(())
+    });
+    found.map_err(|error| format!("{error:#} {last:?}")).unwrap();
+}
+
+/// That the session was up all the while since it was `before`.
+fn assert_untouched(director: &Director, tracker: &str, before: &BfdSession) {
+    let now = session(director, tracker).unwrap();
+    assert_eq!((now.state.as_str(), now.remote_state.as_str()), ("up", "up"), "{now:?}");
+    assert_eq!(now.last_down, before.last_down, "{now:?}");
+    assert!(now.since_s >= before.since_s && now.sent >= before.sent, "{before:?} {now:?}");
+}
+
+#[test]
+fn a_reload_changes_one_session_and_nobody_notices_but_its_intervals() {
+    let lab = lab().unwrap();
+    let (lb1, lb2) = pair(&lab);
+    let before = (transitions(&lb1), transitions(&lb2));
+    let both = [&lb1, &lb2].map(|one| TRACKERS.map(|name| session(one, name).unwrap()));
+    let slower = |line: &str| {
+        Some(match is_of(line, "peer4") {
+            true => line.replace("min_tx: 100ms, min_rx: 100ms", "min_tx: 150ms, min_rx: 200ms"),
+            false => line.to_owned(),
+        })
+    };
+    let said = reload(&lb1, slower);
+    assert!(said.contains("100ms/100ms×5") && said.contains("150ms/200ms×5"), "{said}");
+    // The peer's multiplier times what this end asks for, by a Poll Sequence with a session that is up all the while.
+    wait_session(&lb1, "peer4", "slower", |one| one.detection_time_us == Some(1_000_000));
+    wait_session(&lb2, "peer4", "slower", |one| one.transmit_interval_us == Some(200_000));
+    wait_session(&lb2, "peer4", "slower", |one| one.detection_time_us == Some(750_000));
+    for (director, sessions) in [&lb1, &lb2].into_iter().zip(&both) {
+        for (tracker, session) in TRACKERS.iter().zip(sessions) {
+            assert_untouched(director, tracker, session);
+        }
+    }
+    assert_eq!((transitions(&lb1), transitions(&lb2)), before);
+}
+
+/// The end by intent says nothing about the peer: its tracker there stays as it is, and no role moves.
+#[test]
+fn a_session_goes_and_comes_by_reload_and_the_other_one_stays() {
+    let lab = lab().unwrap();
+    let (lb1, lb2) = pair(&lab);
+    let before = (transitions(&lb1), transitions(&lb2));
+    let stays = [&lb1, &lb2].map(|one| session(one, "peer4").unwrap());
+    let text = std::fs::read_to_string(lb1.node().folder().join("holdfast.yaml")).unwrap();
+    reload(&lb1, |line| (!is_of(line, "peer6")).then(|| line.to_owned()));
+    wait_session(&lb2, "peer6", "ended by the peer", |one| {
+        let why = one.last_down.as_deref();
+        one.state == "down" && why == Some("the peer's administrator ended the session")
+    });
+    assert!(session(&lb1, "peer6").is_none());
+    let trackers = lb2.status().unwrap().trackers;
+    assert!(trackers.iter().all(|one| one.state == "up"), "{trackers:?}");
+    assert!(lb1.status().unwrap().trackers.iter().all(|one| one.name == "peer4"));
+
+    // Back in the same second, most likely: while the old session still says goodbye.
+    lb1.node().write("holdfast.yaml", &text).unwrap();
+    lb1.cli(&["reload"]).unwrap();
+    wait_trackers(&lb1, "up");
+    for director in [&lb1, &lb2] {
+        wait_session(director, "peer6", "up", |one| one.state == "up" && one.remote_state == "up");
+    }
+    for (director, session) in [&lb1, &lb2].into_iter().zip(&stays) {
+        assert_untouched(director, "peer4", session);
+    }
+    assert_eq!((transitions(&lb1), transitions(&lb2)), before);
+}
+
+/// A daemon without a session has neither BFD's thread nor its port. Both come with the first session, the port goes with the last; and a
+/// port that another program has refuses the reload whole.
+#[test]
+fn the_first_session_comes_and_the_last_one_goes_by_reload() {
+    let lab = lab().unwrap();
+    let (lb1, lb2) = pair(&lab);
+    let none = |line: &str| {
+        let tracker = TRACKERS.iter().any(|name| is_of(line, name));
+        (!tracker && line.trim() != "trackers:").then(|| line.to_owned())
+    };
+    let text = std::fs::read_to_string(lb1.node().folder().join("holdfast.yaml")).unwrap();
+    reload(&lb1, none);
+    assert!(lb1.status().unwrap().bfd.is_empty());
+    // Of both families: the socket takes what comes over IPv4, too.
+    let taken = wait_until(LIMIT, "BFD's port to be free", || {
+        lb1.node().enter(|| UdpSocket::bind("[::]:3784")).unwrap().ok()
+    })
+    .unwrap();
+    let (generation, before) =
+        (lb1.status().unwrap().daemon.configuration.generation, transitions(&lb1));
+    lb1.node().write("holdfast.yaml", &text.replace("interval: 1s", "interval: 2s")).unwrap();
+    let (code, _, error) = lb1.try_cli(&["reload"]).unwrap();
+    assert!(code == 1 && error.contains("listen to BFD's packets"), "{code} {error}");
+    let status = lb1.status().unwrap();
+    assert_eq!(status.daemon.configuration.generation, generation);
+    assert!(status.vrrp.iter().all(|one| one.interval_ms == 1000), "{:?}", status.vrrp);
+
+    drop(taken);
+    lb1.node().write("holdfast.yaml", &text).unwrap();
+    lb1.cli(&["reload"]).unwrap();
+    wait_trackers(&lb1, "up");
+    for tracker in TRACKERS {
+        wait_session(&lb2, tracker, "up", |one| one.state == "up" && one.remote_state == "up");
+    }
+    assert_eq!(transitions(&lb1), before);
 }

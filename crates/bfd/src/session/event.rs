@@ -20,7 +20,7 @@ pub enum Event {
     AdminDown,
     /// It shall take part again.
     AdminUp,
-    /// Other intervals or another multiplier. Role and discriminator stay as they are.
+    /// Other intervals, another multiplier or role. The discriminator stays as it is, and so does a session that is up.
     Reconfigure(Params),
 }
 

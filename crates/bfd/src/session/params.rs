@@ -93,12 +93,9 @@ impl Params {
         self.passive
     }
 
-    /// These with the intervals and the multiplier of `other`.
-    pub(super) const fn with_timing_of(mut self, other: &Self) -> Self {
-        self.desired_min_tx = other.desired_min_tx;
-        self.required_min_rx = other.required_min_rx;
-        self.detect_mult = other.detect_mult;
-        self
+    /// These as `other` has them, but for the discriminator.
+    pub(super) const fn renewed(self, other: &Self) -> Self {
+        Self { discriminator: self.discriminator, ..*other }
     }
 }
 

@@ -56,7 +56,7 @@ impl Session {
     }
 
     pub(super) fn reconfigure(&mut self, params: Params) {
-        self.params = self.params.with_timing_of(&params);
+        self.params = self.params.renewed(&params);
         self.jitter.set_multiplier(self.params.detect_mult());
         self.negotiate();
     }

@@ -308,7 +308,10 @@ impl Shown for TrackerKind {
 
 impl Shown for BfdSession {
     fn shown(&self) -> String {
-        let Self { peer, min_tx, min_rx, multiplier, .. } = self;
-        format!("bfd {peer} {min_tx:?}/{min_rx:?}×{multiplier}")
+        let Self { peer, source, interface, min_tx, min_rx, multiplier, passive } = self;
+        let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
+        let interface = interface.as_ref().map(|on| format!(" on {on}")).unwrap_or_default();
+        let role = if *passive { " passive" } else { "" };
+        format!("bfd {peer}{source}{interface} {min_tx:?}/{min_rx:?}×{multiplier}{role}")
     }
 }

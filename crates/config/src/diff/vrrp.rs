@@ -27,22 +27,24 @@ pub(super) fn compare(old: &Vrrp, new: &Vrrp, found: &mut Found) {
     }
 }
 
-/// BFD sessions are opened at the daemon's start.
 fn compare_trackers(pair: Pair<'_, Tracker>, found: &mut Found) {
-    let is_session = |tracker: &Tracker| matches!(tracker.kind, TrackerKind::Bfd(_));
-    let impact = |sessions: bool, impact: Impact| if sessions { Impact::Restart } else { impact };
     match pair {
         Pair::Added(tracker) => {
             let (subject, text) = (Subject::Tracker(tracker.name.clone()), tracker.kind.shown());
-            found.whole(Sign::Add, subject, text, impact(is_session(tracker), Impact::None));
+            found.whole(Sign::Add, subject, text, Impact::None);
         }
         Pair::Removed(tracker) => {
             let (subject, text) = (Subject::Tracker(tracker.name.clone()), tracker.kind.shown());
-            found.whole(Sign::Remove, subject, text, impact(is_session(tracker), Impact::None));
+            found.whole(Sign::Remove, subject, text, Impact::None);
         }
-        Pair::Changed(old, new) => {
-            let Tracker { name, kind } = old;
-            let impact = impact(is_session(old) || is_session(new), Impact::Transition);
+        Pair::Changed(Tracker { name, kind }, new) => {
+            let impact = match (kind, &new.kind) {
+                // The session goes on: other intervals are agreed on by its own packets.
+                (TrackerKind::Bfd(old), TrackerKind::Bfd(new)) if old.has_ends_of(new) => {
+                    Impact::None
+                }
+                _ => Impact::Transition,
+            };
             found.of(Subject::Tracker(name.clone())).put("kind", kind, &new.kind, impact);
         }
     }

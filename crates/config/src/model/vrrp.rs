@@ -392,6 +392,13 @@ pub struct BfdSession {
     pub passive: bool,
 }
 
+impl BfdSession {
+    /// Whether this and `other` are between the same ends: there is one session of such (RFC 5881 §3), whatever their intervals.
+    pub fn has_ends_of(&self, other: &Self) -> bool {
+        (self.peer, self.source, &self.interface) == (other.peer, other.source, &other.interface)
+    }
+}
+
 /// What a tracker does to an instance or group (an entry of `track`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -289,13 +289,19 @@ impl Reloader {
         let http = self.parts.http.prepare(new.daemon.http).await?;
         let watchers = self.parts.trackers.prepare(&new).await;
         let watchers = watchers.map_err(|error| unavailable(chain(&error)))?;
+        let sessions = self.vrrp.sessions();
+        let prepared = sessions.prepare(&new.vrrp, sleep(VRRP_PATIENCE)).await;
+        prepared.map_err(|error| unavailable(chain(&error)))?;
         // First, so that an instance which begins has its hooks; and last of what may be refused.
         self.parts.hooks.reconfigure(&new).await;
         if let Err(refused) = self.reconfigure_vrrp(&new, &differences).await {
             self.parts.hooks.reconfigure(&self.current).await;
+            sessions.go_on(&self.current.vrrp);
             return Err(refused);
         }
+        // Instances know their trackers by now.
         self.parts.trackers.adopt(watchers);
+        sessions.go_on(&new.vrrp);
         let (answer, applied) = oneshot::channel();
         let kernel_opened = opened.is_some();
         let next = Next { config: Arc::clone(&new), differences, kernel: opened, table };

@@ -27,7 +27,7 @@ use holdfast_engine::vrrp::Reading;
 use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
-use self::bfd::{BfdError, BfdHandle, BfdRemote, BfdStatus, Change};
+use self::bfd::{Bfd, BfdError, Change};
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
@@ -147,7 +147,6 @@ pub(crate) struct VrrpHandle {
     thread: JoinHandle<()>,
     /// Closed when the thread ends, by a panic too; none when that was noticed.
     gone: Option<oneshot::Receiver<()>>,
-    bfd: Option<BfdHandle>,
 }
 
 /// The way to the VRRP thread.
@@ -157,7 +156,7 @@ pub(crate) struct VrrpRemote {
     readings: Readings,
     stop: StopSign,
     waker: Waker,
-    bfd: Option<BfdRemote>,
+    bfd: Bfd,
 }
 
 /// Why there is no VRRP.
@@ -208,12 +207,13 @@ impl VrrpHandle {
         let readings = Readings::default();
         let stop = StopSign::default();
         let plan = Plan::new(config, released, readings.clone(), stop.clone(), (hooks, board));
-        let mut remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd: None };
+        let bfd = {
+            let (readings, waker) = (readings.clone(), waker.clone());
+            Bfd::new(move |change| follow_session(&readings, &waker, change))
+        };
         // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
-        let told = remote.clone();
-        let bfd = BfdHandle::start(&config.vrrp, move |change| told.follow_session(change));
-        let bfd = bfd.map_err(VrrpError::Bfd)?;
-        remote.bfd = bfd.as_ref().map(BfdHandle::remote);
+        bfd.start(&config.vrrp).map_err(VrrpError::Bfd)?;
+        let remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd };
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
@@ -236,7 +236,7 @@ impl VrrpHandle {
                 return Err(VrrpError::Spawn(io::Error::other("the thread panicked at its start")));
             }
         }
-        Ok(Self { remote, thread, gone: Some(gone), bfd })
+        Ok(Self { remote, thread, gone: Some(gone) })
     }
 
     /// A way to the thread that can be kept elsewhere.
@@ -246,18 +246,12 @@ impl VrrpHandle {
 
     /// Comes when the thread, or BFD's, has ended though nobody told it to, which only a fault of the daemon can cause.
     pub(crate) async fn gone(&mut self) {
-        let Self { gone, bfd, .. } = self;
-        let bfd = async {
-            match bfd {
-                Some(bfd) => bfd.gone().await,
-                None => std::future::pending().await,
-            }
-        };
+        let Self { gone, remote, .. } = self;
         let Some(vrrp) = gone else { return };
         // Nothing is ever sent: the channel closes.
         tokio::select! {
             _closed = vrrp => *gone = None,
-            () = bfd => {}
+            () = remote.bfd.gone() => {}
         }
     }
 
@@ -271,12 +265,10 @@ impl VrrpHandle {
             () = hurry => remote.end(Stop::Now),
             () = tokio::time::sleep(HANDOVER_MAX) => remote.end(Stop::Now),
         }
-        let Self { thread, bfd, .. } = self;
+        let Self { thread, remote, .. } = self;
         // The peers' sessions end when this node is no longer their Active, and by intent.
         let joined = tokio::task::spawn_blocking(move || {
-            if let Some(bfd) = bfd {
-                bfd.stop();
-            }
+            remote.bfd.stop();
             if thread.join().is_err() {
                 // The address thread ended with it, and removed what it held.
                 tracing::error!("the VRRP thread had panicked");
@@ -297,10 +289,7 @@ impl VrrpRemote {
         let (answer, status) = oneshot::channel();
         self.send(Command::Status(answer));
         let snapshot = status.await.ok()?;
-        let bfd = match &self.bfd {
-            Some(bfd) => bfd.status().await.unwrap_or_default(),
-            None => BfdStatus::default(),
-        };
+        let bfd = self.bfd.status().await.unwrap_or_default();
         let bfd_strays = bfd::discarded(&bfd.strays);
         Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, ..snapshot })
     }
@@ -345,13 +334,9 @@ impl VrrpRemote {
         self.wake();
     }
 
-    /// Tells what has become of a BFD session.
-    fn follow_session(&self, change: Change) {
-        let Change { tracker, reading, lost } = change;
-        if lost.is_some() {
-            self.readings.lose(tracker.clone());
-        }
-        self.track(tracker, reading);
+    /// The BFD sessions.
+    pub(crate) const fn sessions(&self) -> &Bfd {
+        &self.bfd
     }
 
     fn end(&self, stop: Stop) {
@@ -370,9 +355,23 @@ impl VrrpRemote {
     }
 
     fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "the VRRP thread could not be woken");
-        }
+        wake(&self.waker);
+    }
+}
+
+/// Tells what has become of a BFD session.
+fn follow_session(readings: &Readings, waker: &Waker, change: Change) {
+    let Change { tracker, reading, lost } = change;
+    if lost.is_some() {
+        readings.lose(tracker.clone());
+    }
+    readings.put(tracker, reading);
+    wake(waker);
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        tracing::error!(%error, "the VRRP thread could not be woken");
     }
 }
 

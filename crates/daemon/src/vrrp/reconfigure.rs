@@ -256,6 +256,7 @@ mod tests {
     use holdfast_net::Waker;
     use tokio::sync::oneshot;
 
+    use super::super::bfd::Bfd;
     use super::super::readings::Readings;
     use super::super::{Command, StopSign, VrrpRemote};
     use super::*;
@@ -265,7 +266,8 @@ mod tests {
     fn remote() -> (VrrpRemote, Receiver<Command>) {
         let (commands, taken) = sync_channel(1);
         let (readings, stop) = (Readings::default(), StopSign::default());
-        (VrrpRemote { commands, readings, stop, waker: Waker::new().unwrap(), bfd: None }, taken)
+        let (waker, bfd) = (Waker::new().unwrap(), Bfd::new(|_| {}));
+        (VrrpRemote { commands, readings, stop, waker, bfd }, taken)
     }
 
     fn next() -> Next {

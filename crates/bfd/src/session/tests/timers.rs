@@ -207,3 +207,22 @@ proptest! {
         prop_assert!(gaps.len() > 20, "it is random: {:?}", gaps);
     }
 }
+
+/// §6.1: the role decides who speaks first, and nothing once the peer is known.
+#[test]
+fn s6_1_another_role_is_taken_at_once_and_ends_no_session() {
+    let (active, passive) = (params(OURS, 50, 50, 3), params(OURS, 50, 50, 3).with_passive(true));
+    let mut session = Session::new(T0, passive, 1);
+    assert_eq!(session.poll_timeout(), None, "it waits to be spoken to");
+    session.handle(T0 + ms(1), Event::Reconfigure(active));
+    let (due, _, did) = fire(&mut session);
+    assert!(due <= T0 + ms(1) && sent(&did).len() == 1, "{due} {did:?}");
+    session.handle(T0 + ms(2), Event::Reconfigure(passive));
+    assert_eq!(session.poll_timeout(), None, "nobody has answered");
+
+    let mut session = settled(T0);
+    let before = session.poll_timeout();
+    session.handle(T0 + ms(1), Event::Reconfigure(passive));
+    assert!(actions(&mut session).is_empty(), "nothing that the peer is told has changed");
+    assert_eq!((session.state(), session.poll_timeout()), (State::Up, before));
+}

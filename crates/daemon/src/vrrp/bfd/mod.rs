@@ -1,15 +1,17 @@
 //! The BFD sessions of `vrrp.trackers`: a thread of their own, so that nobody else's work makes them late.
 //!
 //! What becomes of a session is told by a closure ([`Change`]); it must not wait for anything, for the other sessions wait for it. The
-//! state of all sessions can be asked for. To stop is to tell every peer that its session ends by intent.
+//! state of all sessions can be asked for. To stop is to tell every peer that its session ends by intent;
+//! a session that a reload takes out ends the same way, and the others notice nothing of it.
 
 mod peer;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,7 +20,8 @@ use holdfast_config::{BfdSession, Name, TrackerKind, Vrrp};
 use holdfast_control as control;
 use holdfast_engine::vrrp::Reading;
 use holdfast_net::{BfdSocketError, WakeError, Waker};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use vrrp::AddressFamily;
 
 use self::thread::BfdThread;
 
@@ -105,27 +108,73 @@ pub(super) fn discarded(discards: &Discards) -> BTreeMap<String, u64> {
     broken.map(|(reason, count)| (reason.label().to_owned(), count)).collect()
 }
 
+/// Trackers and the session that they share.
+type Session = (Vec<Name>, BfdSession);
+
 /// What is asked of the thread.
 #[derive(Debug)]
 enum Command {
     Status(oneshot::Sender<BfdStatus>),
+    /// Listen to these families, too.
+    Listen {
+        families: BTreeSet<AddressFamily>,
+        answer: oneshot::Sender<Result<(), BfdSocketError>>,
+    },
     Stop,
 }
 
-/// The BFD thread, to be stopped.
-#[derive(Debug)]
-pub(crate) struct BfdHandle {
-    remote: BfdRemote,
-    thread: JoinHandle<()>,
-    /// Closed when the thread ends, by a panic too; none when that was noticed.
-    gone: Option<oneshot::Receiver<()>>,
+/// The sessions that there shall be, on their way to the thread: one slot, in which newer ones replace what was not taken, so that
+/// nothing can be dropped and nothing grows.
+#[derive(Clone, Debug, Default)]
+struct Next(Arc<Mutex<Option<Vec<Session>>>>);
+
+impl Next {
+    fn put(&self, sessions: Vec<Session>) {
+        *self.lock() = Some(sessions);
+    }
+
+    fn take(&self) -> Option<Vec<Session>> {
+        self.lock().take()
+    }
+
+    /// No change is made in parts, so what a thread that panicked has left is whole.
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The way to the BFD thread.
+/// The BFD sessions and their thread, which is started for the first of them and stays. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Bfd {
+    tell: Arc<dyn Fn(Change) + Send + Sync>,
+    thread: Arc<Mutex<Option<Thread>>>,
+    /// Told when the thread ends, by a panic too.
+    ended: Arc<Notify>,
+}
+
+/// The way to the thread, and its end.
+#[derive(Debug)]
+struct Thread {
+    way: Way,
+    thread: JoinHandle<()>,
+}
+
+/// The way to the thread.
 #[derive(Clone, Debug)]
-pub(crate) struct BfdRemote {
+struct Way {
     commands: SyncSender<Command>,
+    next: Next,
     waker: Waker,
+}
+
+/// Tells of the thread's end when it is dropped.
+#[derive(Debug)]
+struct Ends(Arc<Notify>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 /// Why there is no BFD.
@@ -139,91 +188,141 @@ pub(crate) enum BfdError {
     #[error("start the BFD thread")]
     Waker(#[source] WakeError),
     /// The thread could not listen.
-    #[error("start the BFD thread")]
+    #[error("listen to BFD's packets")]
     Socket(#[source] BfdSocketError),
+    /// The thread has gone, or is hung.
+    #[error("the BFD thread does not answer: see the log")]
+    Hangs,
 }
 
-impl BfdHandle {
-    /// Starts the sessions of `config` and waits until their sockets are open; none when there are no sessions.
+impl Bfd {
+    /// No session yet, and no thread.
     ///
-    /// `tell` is called in the BFD thread with every change, and once for each session that does not come up at the start.
+    /// `tell` is called in the BFD thread with every change, and once for each session that does not come up at its start.
+    pub(crate) fn new(tell: impl Fn(Change) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Arc::new(tell),
+            thread: Arc::new(Mutex::new(None)),
+            ended: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Starts the sessions of `config`, and the thread when there are any, and waits until its sockets are open.
     ///
     /// # Errors
     /// The thread could not be had, or another program speaks BFD on this host.
-    pub(crate) fn start(
-        config: &Vrrp,
-        tell: impl Fn(Change) + Send + 'static,
-    ) -> Result<Option<Self>, BfdError> {
-        let sessions = sessions(config);
-        if sessions.is_empty() {
-            return Ok(None);
+    pub(crate) fn start(&self, config: &Vrrp) -> Result<(), BfdError> {
+        let families = families(&sessions(config));
+        if families.is_empty() {
+            return Ok(());
         }
+        self.spawn(families)?;
+        self.go_on(config);
+        Ok(())
+    }
+
+    /// Gets what the sessions of `config` need: the thread, and sockets. Sessions that run notice nothing. Who does not go on with
+    /// `config` calls [`Self::go_on`] with what was before.
+    ///
+    /// # Errors
+    /// As of [`Self::start`], or the thread has not answered when `late` comes. Nothing has changed then.
+    pub(crate) async fn prepare(
+        &self,
+        config: &Vrrp,
+        late: impl Future<Output = ()>,
+    ) -> Result<(), BfdError> {
+        let families = families(&sessions(config));
+        if families.is_empty() {
+            return Ok(());
+        }
+        let Some(way) = self.way() else { return self.spawn(families) };
+        let (answer, listens) = oneshot::channel();
+        way.send(Command::Listen { families, answer });
+        tokio::select! {
+            biased;
+            listens = listens => listens.map_err(|_gone| BfdError::Hangs)?.map_err(BfdError::Socket),
+            () = late => Err(BfdError::Hangs),
+        }
+    }
+
+    /// Goes on with the sessions of `config`, for which [`Self::prepare`] has got what they need: those that are there already notice
+    /// nothing but what differs of them, those that are gone end by intent. It never waits.
+    pub(crate) fn go_on(&self, config: &Vrrp) {
+        if let Some(way) = self.way() {
+            way.next.put(sessions(config));
+            way.wake();
+        }
+    }
+
+    /// The sessions as they are now; none when the thread has gone or takes no commands.
+    pub(crate) async fn status(&self) -> Option<BfdStatus> {
+        let Some(way) = self.way() else { return Some(BfdStatus::default()) };
+        let (answer, status) = oneshot::channel();
+        way.send(Command::Status(answer));
+        status.await.ok()
+    }
+
+    /// Comes once when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
+    pub(super) async fn gone(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Tells every peer that its session ends by intent, so that none takes the silence for a failure, and waits until they know it
+    /// or a second is over.
+    pub(crate) fn stop(&self) {
+        let Some(Thread { way, thread }) = self.lock().take() else { return };
+        way.send(Command::Stop);
+        if thread.join().is_err() {
+            tracing::error!("the BFD thread had panicked");
+        }
+    }
+
+    /// Starts the thread without a session and waits until it listens to `families`.
+    fn spawn(&self, families: BTreeSet<AddressFamily>) -> Result<(), BfdError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(BfdError::Waker)?;
+        let way = Way { commands, next: Next::default(), waker };
         let (ready, is_ready) = sync_channel(1);
-        let (alive, gone) = oneshot::channel();
         let spawned = std::thread::Builder::new().name("bfd".to_owned()).spawn({
-            let waker = waker.clone();
-            move || {
-                let _alive: oneshot::Sender<()> = alive;
-                match BfdThread::open(sessions, receiver, waker) {
-                    Ok(thread) => {
-                        // The starter waits for this word.
-                        drop(ready.send(Ok(())));
-                        thread.run(&tell);
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
+            let Way { next, waker, .. } = way.clone();
+            let (tell, ended) = (Arc::clone(&self.tell), Arc::clone(&self.ended));
+            move || match BfdThread::open(&families, receiver, next, waker) {
+                Ok(thread) => {
+                    let _ends = Ends(ended);
+                    // The starter waits for this word.
+                    drop(ready.send(Ok(())));
+                    thread.run(&*tell);
                 }
+                Err(error) => drop(ready.send(Err(error))),
             }
         });
         let thread = spawned.map_err(BfdError::Spawn)?;
         match is_ready.recv() {
             Ok(Ok(())) => {
-                let remote = BfdRemote { commands, waker };
-                Ok(Some(Self { remote, thread, gone: Some(gone) }))
+                *self.lock() = Some(Thread { way, thread });
+                Ok(())
             }
             Ok(Err(error)) => Err(BfdError::Socket(error)),
             Err(_) => Err(BfdError::Spawn(io::Error::other("the thread panicked at its start"))),
         }
     }
 
-    /// A way to the thread that can be kept elsewhere.
-    pub(crate) fn remote(&self) -> BfdRemote {
-        self.remote.clone()
+    fn way(&self) -> Option<Way> {
+        self.lock().as_ref().map(|thread| thread.way.clone())
     }
 
-    /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
-    pub(super) async fn gone(&mut self) {
-        if let Some(gone) = &mut self.gone {
-            // Nothing is ever sent: the channel closes.
-            drop(gone.await);
-        }
-        self.gone = None;
-    }
-
-    /// Tells every peer that its session ends by intent, so that none takes the silence for a failure, and waits until they know it
-    /// or a second is over.
-    pub(crate) fn stop(self) {
-        let Self { remote, thread, .. } = self;
-        remote.send(Command::Stop);
-        if thread.join().is_err() {
-            tracing::error!("the BFD thread had panicked");
-        }
+    fn lock(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl BfdRemote {
-    /// The sessions as they are now; none when the thread has gone or takes no commands.
-    pub(crate) async fn status(&self) -> Option<BfdStatus> {
-        self.ask().await.ok()
+impl std::fmt::Debug for Bfd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bfd").field("thread", &self.thread).finish_non_exhaustive()
     }
+}
 
-    fn ask(&self) -> oneshot::Receiver<BfdStatus> {
-        let (answer, status) = oneshot::channel();
-        self.send(Command::Status(answer));
-        status
-    }
-
+impl Way {
     fn send(&self, command: Command) {
         match self.commands.try_send(command) {
             Ok(()) => {}
@@ -231,20 +330,28 @@ impl BfdRemote {
             Err(TrySendError::Full(_)) => tracing::warn!("the BFD thread does not take commands"),
             Err(TrySendError::Disconnected(_)) => tracing::error!("the BFD thread has gone"),
         }
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "the BFD thread could not be woken");
         }
     }
 }
 
+/// The families of sessions.
+fn families(sessions: &[Session]) -> BTreeSet<AddressFamily> {
+    sessions.iter().map(|(_, session)| AddressFamily::of(session.peer)).collect()
+}
+
 /// The sessions that are configured, each with the trackers that it is for: between two addresses on one link there is one session
 /// (RFC 5881 §3), so that trackers with the same peer, source and interface share it, with the first one's intervals.
-fn sessions(config: &Vrrp) -> Vec<(Vec<Name>, BfdSession)> {
-    let mut sessions: Vec<(Vec<Name>, BfdSession)> = Vec::new();
+fn sessions(config: &Vrrp) -> Vec<Session> {
+    let mut sessions: Vec<Session> = Vec::new();
     for (name, tracker) in &config.trackers {
         let TrackerKind::Bfd(session) = &tracker.kind else { continue };
-        let end = |of: &BfdSession| (of.peer, of.source, of.interface.clone());
-        match sessions.iter_mut().find(|(_, other)| end(other) == end(session)) {
+        match sessions.iter_mut().find(|(_, other)| other.has_ends_of(session)) {
             Some((names, other)) => {
                 if other != session {
                     tracing::warn!(tracker = %name, peer = %session.peer, "another tracker's BFD session is shared: its intervals and role count");

@@ -8,7 +8,7 @@ use holdfast_bfd::{
     Reason, Session, State, Transition,
 };
 use holdfast_config::{BfdSession, Name};
-use holdfast_engine::vrrp::{Level, Reading};
+use holdfast_engine::vrrp::Reading;
 use holdfast_net::{BfdSender, Interface, now};
 use holdfast_time::Instant;
 use vrrp::AddressFamily;
@@ -38,8 +38,10 @@ pub(super) struct Peer {
     looks_at: Option<Instant>,
     sender: Option<BfdSender>,
     /// What the trackers were told last; none at the start.
-    told: Option<Level>,
+    told: Option<Reading>,
     verdict_due: Option<Instant>,
+    /// The configuration has it no longer: until then the peer may learn of the end.
+    leaves_by: Option<Instant>,
     last_down: Option<String>,
     discarded: Discards,
     fault: Option<String>,
@@ -68,6 +70,7 @@ impl Peer {
             sender: None,
             told: None,
             verdict_due: Some(now + FIRST_VERDICT),
+            leaves_by: None,
             last_down: None,
             discarded: Discards::default(),
             fault: None,
@@ -86,7 +89,7 @@ impl Peer {
         Expectation {
             peer: self.config.peer,
             interface: self.config.interface.is_some().then_some(index),
-            discriminator: self.session.params().discriminator(),
+            discriminator: self.number(),
         }
     }
 
@@ -108,7 +111,8 @@ impl Peer {
     /// When [`Self::fire`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let session = self.session.poll_timeout().map(|(at, _)| at);
-        session.into_iter().chain(self.verdict_due).chain(self.looks_at).min()
+        let others = self.verdict_due.into_iter().chain(self.looks_at).chain(self.leaves_by);
+        session.into_iter().chain(others).min()
     }
 
     /// Fires what is due. A detection time runs out only for what has been read.
@@ -129,20 +133,73 @@ impl Peer {
         }
     }
 
-    /// Ends the session by intent.
-    pub(super) fn say_goodbye(&mut self, now: Instant) {
+    /// Whether this is the session between these two ends.
+    pub(super) fn is_of(&self, config: &BfdSession) -> bool {
+        self.config.has_ends_of(config)
+    }
+
+    /// Goes on for these trackers and with these intervals. What is not changed notices nothing; a tracker that is new hears what the
+    /// others were told last. One that was leaving begins anew.
+    pub(super) fn go_on(
+        &mut self,
+        now: Instant,
+        trackers: Vec<Name>,
+        config: BfdSession,
+        tell: &dyn Fn(Change),
+    ) {
+        let before = std::mem::replace(&mut self.trackers, trackers);
+        if self.leaves_by.take().is_some() {
+            self.told = None;
+            self.verdict_due = Some(now + FIRST_VERDICT);
+            self.session.handle(now, Event::AdminUp);
+        } else if let Some(reading) = &self.told {
+            for tracker in self.trackers.iter().filter(|one| !before.contains(one)) {
+                let (tracker, reading) = (tracker.clone(), reading.clone());
+                tell(Change { tracker, reading, lost: None });
+            }
+        }
+        if self.config != config {
+            let params = params(self.number(), &config);
+            self.session.handle(now, Event::Reconfigure(params));
+            self.config = config;
+        }
+        self.act(now, None, tell);
+    }
+
+    /// Ends the session by intent: its trackers hear nothing more, the peer has until `leaves_by` to learn of it.
+    pub(super) fn leave(&mut self, now: Instant, leaves_by: Instant) {
+        if self.leaves_by.is_some() {
+            return;
+        }
+        self.leaves_by = Some(leaves_by);
+        self.verdict_due = None;
+        self.trackers.clear();
         self.session.handle(now, Event::AdminDown);
         self.act(now, None, &|_| {});
     }
 
+    /// Whether nothing more is to be done for a session that leaves.
+    pub(super) fn is_out(&self, now: Instant) -> bool {
+        self.leaves_by.is_some_and(|by| by <= now || self.knows_of_the_end())
+    }
+
     /// Whether the peer has said that it knows of the end, or there is none to know it.
-    pub(super) const fn knows_of_the_end(&self) -> bool {
+    const fn knows_of_the_end(&self) -> bool {
         matches!(self.session.remote_state(), State::AdminDown | State::Down)
     }
 
-    pub(super) fn status(&self, now: Instant) -> SessionStatus {
+    /// The number of ours that its packets name.
+    pub(super) const fn number(&self) -> Discriminator {
+        self.session.params().discriminator()
+    }
+
+    /// How it is; none when the configuration has it no longer.
+    pub(super) fn status(&self, now: Instant) -> Option<SessionStatus> {
+        if self.leaves_by.is_some() {
+            return None;
+        }
         let session = &self.session;
-        SessionStatus {
+        Some(SessionStatus {
             trackers: self.trackers.clone(),
             peer: self.config.peer,
             state: session.state(),
@@ -156,7 +213,7 @@ impl Peer {
             counters: *session.counters(),
             discarded: self.discarded.clone(),
             fault: self.fault.clone(),
-        }
+        })
     }
 
     /// Looks up the interface's number once a second. Another one needs another socket.
@@ -229,7 +286,7 @@ impl Peer {
     }
 
     fn tell(&mut self, reading: Reading, lost: bool, tell: &dyn Fn(Change)) {
-        self.told = Some(reading.level());
+        self.told = Some(reading.clone());
         for tracker in &self.trackers {
             let lost = lost.then_some(self.config.peer);
             tell(Change { tracker: tracker.clone(), reading: reading.clone(), lost });

@@ -1,7 +1,7 @@
 //! The BFD thread's loop: commands, packets, timers, in this order, then sleep until one of them has something new.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use holdfast_bfd::wire::Selector;
 use holdfast_bfd::{DiscardReason, Discards, Discriminator, receive};
-use holdfast_config::{BfdSession, Name};
 use holdfast_net::{
     BfdDatagram, BfdReceiver, BfdSocketError, MAX_BFD_DATAGRAM, Waker, now, realtime, wait_until,
 };
@@ -17,7 +16,7 @@ use holdfast_time::Instant;
 use vrrp::AddressFamily;
 
 use super::peer::Peer;
-use super::{BfdStatus, Change, Command};
+use super::{BfdStatus, Change, Command, Next, Session};
 
 /// As the VRRP thread's: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
@@ -26,7 +25,7 @@ const PRIORITY: u8 = 2;
 /// rest stays in the kernel's queue, which drops what does not fit.
 const DATAGRAMS_PER_TURN: usize = 64;
 
-/// A stop waits so long at most for the peers to know.
+/// The end of a session waits so long at most for its peer to know.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Everything that the thread owns.
@@ -36,35 +35,87 @@ pub(super) struct BfdThread {
     /// Where in `peers` the session of a number of ours is.
     by_number: BTreeMap<Discriminator, usize>,
     receivers: Vec<BfdReceiver>,
+    /// The families that sessions have, or are about to have: those of others are listened to no longer when they are out.
+    families: BTreeSet<AddressFamily>,
     commands: Receiver<Command>,
+    /// The sessions that there shall be, when they shall be others than before.
+    next: Next,
     waker: Waker,
     strays: Discards,
 }
 
 impl BfdThread {
-    /// Opens everything, in the thread that will use it.
+    /// A thread without a session, which listens to `families`, opened where it will run.
     ///
     /// # Errors
     /// A socket can't be had: another program has BFD's port, say.
     pub(super) fn open(
-        sessions: Vec<(Vec<Name>, BfdSession)>,
+        families: &BTreeSet<AddressFamily>,
         commands: Receiver<Command>,
+        next: Next,
         waker: Waker,
     ) -> Result<Self, BfdSocketError> {
-        let mut receivers = Vec::new();
-        for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
-            if sessions.iter().any(|(_, session)| AddressFamily::of(session.peer) == family) {
-                receivers.push(BfdReceiver::open(family)?);
+        let mut thread = Self {
+            peers: Vec::new(),
+            by_number: BTreeMap::new(),
+            receivers: Vec::new(),
+            families: BTreeSet::new(),
+            commands,
+            next,
+            waker,
+            strays: Discards::default(),
+        };
+        thread.listen(families)?;
+        Ok(thread)
+    }
+
+    /// Listens to these families, too, until other sessions come.
+    ///
+    /// # Errors
+    /// A socket can't be had. Nothing has changed then.
+    fn listen(&mut self, families: &BTreeSet<AddressFamily>) -> Result<(), BfdSocketError> {
+        let is_open =
+            |family: &AddressFamily| self.receivers.iter().any(|one| one.family() == *family);
+        let missing = families.iter().filter(|family| !is_open(family));
+        let opened =
+            missing.map(|family| BfdReceiver::open(*family)).collect::<Result<Vec<_>, _>>()?;
+        self.receivers.extend(opened);
+        self.families.extend(families);
+        Ok(())
+    }
+
+    /// Goes on with these sessions: those that are there already notice nothing but what differs of them, those that are gone end by intent.
+    fn go_on(&mut self, sessions: Vec<Session>, tell: &dyn Fn(Change)) {
+        let at = now();
+        self.families = super::families(&sessions);
+        for peer in &mut self.peers {
+            if !sessions.iter().any(|(_, config)| peer.is_of(config)) {
+                peer.leave(at, at + FAREWELL);
             }
         }
-        let mut peers = Vec::new();
-        let mut by_number = BTreeMap::new();
         for (trackers, config) in sessions {
-            let number = unused_number(&by_number);
-            by_number.insert(number, peers.len());
-            peers.push(Peer::new(now(), trackers, config, number, random()));
+            if let Some(peer) = self.peers.iter_mut().find(|peer| peer.is_of(&config)) {
+                peer.go_on(at, trackers, config, tell);
+                continue;
+            }
+            let number = unused_number(&self.by_number);
+            self.by_number.insert(number, self.peers.len());
+            self.peers.push(Peer::new(at, trackers, config, number, random()));
         }
-        Ok(Self { peers, by_number, receivers, commands, waker, strays: Discards::default() })
+        self.drop_leaving();
+    }
+
+    /// Forgets the sessions that were leaving and are out, and listens no longer for whom nobody is left.
+    fn drop_leaving(&mut self) {
+        let at = now();
+        self.peers.retain(|peer| !peer.is_out(at));
+        let numbered = self.peers.iter().enumerate();
+        self.by_number = numbered.map(|(index, peer)| (peer.number(), index)).collect();
+        let Self { receivers, families, peers, .. } = self;
+        receivers.retain(|one| {
+            let family = one.family();
+            families.contains(&family) || peers.iter().any(|peer| peer.family() == family)
+        });
     }
 
     /// Works until it is told to stop, or nobody is left to tell it; then says goodbye.
@@ -73,26 +124,30 @@ impl BfdThread {
             tracing::info!(%refused, "BFD packets may be late when the host is busy");
         }
         while self.take_commands() {
+            if let Some(sessions) = self.next.take() {
+                self.go_on(sessions, tell);
+            }
             self.turn(tell);
-            self.sleep(None);
+            self.sleep();
         }
-        let end = now() + FAREWELL;
-        for peer in &mut self.peers {
-            peer.say_goodbye(now());
-        }
-        while now() < end && !self.peers.iter().all(Peer::knows_of_the_end) {
+        self.go_on(Vec::new(), &|_| {});
+        while !self.peers.is_empty() {
+            self.waker.drain();
             self.turn(&|_| {});
-            self.sleep(Some(end));
+            self.sleep();
         }
     }
 
     /// Takes every command that waits; false when the thread is to stop.
-    fn take_commands(&self) -> bool {
+    fn take_commands(&mut self) -> bool {
         self.waker.drain();
         loop {
             match self.commands.try_recv() {
                 // Whoever asked may have gone away meanwhile.
                 Ok(Command::Status(answer)) => drop(answer.send(self.status())),
+                Ok(Command::Listen { families, answer }) => {
+                    drop(answer.send(self.listen(&families)));
+                }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
@@ -101,7 +156,8 @@ impl BfdThread {
 
     fn status(&self) -> BfdStatus {
         let at = now();
-        let sessions = self.peers.iter().map(|peer| peer.status(at)).collect();
+        let mut sessions: Vec<_> = self.peers.iter().filter_map(|peer| peer.status(at)).collect();
+        sessions.sort_by_key(|session| session.peer);
         BfdStatus { sessions, strays: self.strays.clone() }
     }
 
@@ -112,6 +168,10 @@ impl BfdThread {
             let read = read_until.iter().find(|(family, _)| *family == peer.family());
             let now = now();
             peer.fire(now, read.map_or(now, |(_, until)| *until), tell);
+        }
+        let at = now();
+        if self.peers.iter().any(|peer| peer.is_out(at)) {
+            self.drop_leaving();
         }
     }
 
@@ -143,8 +203,8 @@ impl BfdThread {
         read_until
     }
 
-    fn sleep(&self, end: Option<Instant>) {
-        let deadline = self.peers.iter().filter_map(Peer::deadline).chain(end).min();
+    fn sleep(&self) {
+        let deadline = self.peers.iter().filter_map(Peer::deadline).min();
         let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(self.waker.as_fd())
             .chain(self.receivers.iter().map(AsFd::as_fd))
             .collect();

@@ -1,6 +1,6 @@
 //! The language of `ipvsadm`: its command line, the lines that `-S` writes and `-R` reads, and its listings, as values and text.
 //!
-//! Pure: words in, a [`Command`] or a [`Refusal`] out ([`parse()`]); the kernel's words in, lines out ([`listing`], [`save`]). It
+//! Pure: words in, a [`Command`] or a [`Refusal`] out ([`parse()`]); the kernel's words in, lines out ([`listing`], [`save`], [`lossless`]). It
 //! opens no socket and looks up no name: who wants host names and service names brings them along as [`Names`].
 //!
 //! The measure is ipvsadm 1.31, byte for byte: its options are popt's, its numbers `strtol`'s, its addresses `inet_aton`'s, and its
@@ -16,6 +16,7 @@ mod kernel;
 mod legal;
 pub mod lines;
 pub mod listing;
+pub mod lossless;
 mod message;
 mod names;
 mod number;

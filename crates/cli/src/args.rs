@@ -61,7 +61,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Vrrp(Vrrp),
     /// The kernel's IPVS table by ipvsadm's command line; `holdfast ipvs -h` lists it.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, override_help = crate::ipvs::help())]
     Ipvs {
         /// ipvsadm's words, and a few of ours.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]

@@ -65,6 +65,11 @@ pub(crate) mod code {
     pub(crate) const NO_READER: u8 = 141;
 }
 
+/// What `holdfast help ipvs` prints; `holdfast ipvs -h` has the version before it.
+pub(crate) fn help() -> String {
+    help::text()
+}
+
 /// Whether the program was called `ipvsadm`, and if so by which word.
 pub(crate) fn called_ipvsadm(program: &OsStr) -> Option<Manner> {
     let is = Path::new(program).file_name() == Some(OsStr::new("ipvsadm"));

@@ -3,6 +3,8 @@
 use std::thread;
 
 use ipvs_ctl::client::Client;
+use ipvs_ctl::model::{Destination, Forwarding, Protocol, ServiceKey};
+use ipvs_ctl::plan::Operation;
 
 use crate::program::{IPVSADM, enter_namespace, holdfast_ipvs, ipvsadm, run};
 
@@ -226,6 +228,9 @@ fn a_full_save_is_restored_by_the_fewest_changes() {
 #[test]
 fn every_listing_is_json_too() {
     inside(|_client| {
+        let empty: serde_json::Value =
+            serde_json::from_str(&holdfast_ipvs("-L -o json", "").out).unwrap();
+        assert_eq!(empty["services"], serde_json::json!([]));
         for line in RULES {
             assert_eq!(holdfast_ipvs(line, "").code, 0, "{line}");
         }
@@ -235,6 +240,8 @@ fn every_listing_is_json_too() {
             serde_json::from_str(&said.out).unwrap()
         };
         let listed = json("-L -n -o json");
+        // It is written piece by piece, as one value would be.
+        assert_eq!(holdfast_ipvs("-L -n -o json", "").out, format!("{listed:#}\n"));
         let services = listed["services"].as_array().unwrap();
         assert_eq!(services.len(), 5);
         let of = |key: &str, value: serde_json::Value| {
@@ -263,5 +270,52 @@ fn every_listing_is_json_too() {
         assert_eq!(daemons["daemons"][0]["role"], "master");
         assert_eq!(daemons["daemons"][0]["group"], "224.0.0.99");
         assert_eq!(json("-L -c -o json"), serde_json::json!({ "connections": [] }));
+    });
+}
+
+/// ipvsadm and other programs give the kernel what `restore` refuses. The rest is saved, what is missing is told, and the exit code says so.
+#[test]
+fn a_full_save_says_what_restore_would_refuse() {
+    inside(|client| {
+        for line in [
+            "-A -t 10.0.0.1:80 -s rr --pe sip",
+            "-A -t [2001:db8::1]:80 -s rr -p 50 -M 64",
+            "-A -u 10.0.0.2:53 -s rr -p 50 -M 255.0.255.0",
+            "-a -u 10.0.0.2:53 -r 10.1.0.1 -m",
+        ] {
+            assert_eq!(ipvsadm(line).code, 0, "{line}");
+        }
+        let service = ServiceKey::Address {
+            protocol: Protocol::Tcp,
+            address: "10.0.0.1:80".parse().unwrap(),
+        };
+        let direct = |to: &str| Operation::NewDestination {
+            service,
+            destination: Destination::new(to.parse().unwrap(), Forwarding::Direct, 1),
+        };
+        let local = Operation::NewDestination {
+            service,
+            destination: Destination::new("10.1.0.3:80".parse().unwrap(), Forwarding::Bypass, 1),
+        };
+        let made = client.apply(&[direct("10.1.0.1:8080"), direct("10.1.0.2:80"), local]).unwrap();
+        assert!(made.is_clean(), "{made:?}");
+
+        let saved = holdfast_ipvs("save --full", "");
+        assert_eq!(saved.code, 1, "{}", saved.err);
+        for sentence in [
+            "service tcp 10.0.0.1:80: its persistence engine sip is left out",
+            "service udp 10.0.0.2:53: its netmask is left out",
+            "server 10.1.0.1:8080 of tcp 10.0.0.1:80: it is written with the service's port",
+            "server 10.1.0.3:80 of tcp 10.0.0.1:80 is left out",
+            "not everything can be saved: 4 differences",
+        ] {
+            assert!(saved.err.contains(sentence), "{sentence}: {}", saved.err);
+        }
+        client.flush().unwrap();
+        let said = holdfast_ipvs("restore", &saved.out);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", saved.out);
+        let again = holdfast_ipvs("save --full", "");
+        assert_eq!((again.code, again.err.as_str()), (0, ""));
+        assert_eq!(again.out, saved.out);
     });
 }

@@ -53,6 +53,13 @@ pub fn service(
     }
 }
 
+/// A destination of a service, in numbers and with everything.
+pub(super) fn server(service: &KernelService, destination: &KernelDestination, out: &mut Vec<u8>) {
+    let mut numbers = Numbers;
+    let name = name(service, Detail::Full, &mut numbers);
+    line(&name, service.transport(), destination, Detail::Full, &mut numbers, out);
+}
+
 /// `sh` and `mh` have no name for the third flag, which ipvsadm leaves out; the plain names go with every scheduler.
 fn flags(service: &KernelService, detail: Detail) -> String {
     let [_, _, third] = SCHEDULER_FLAGS;

@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, expect(clippy::panic, reason = "in a test a panic is the report"))]
 
+mod lossless;
+
 use ipvs_ctl::rules::lines::words;
 use ipvs_ctl::rules::save::{self, Detail};
 use ipvs_ctl::rules::{

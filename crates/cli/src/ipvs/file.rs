@@ -22,10 +22,10 @@ use crate::args::Output;
 const PIECE: usize = 64 << 10;
 
 /// A file with more rules is refused: the kernel would need minutes for so many.
-const RULES_MAX: usize = 1_000_000;
+pub(super) const RULES_MAX: usize = 1_000_000;
 
-/// So many bad lines are told one by one.
-const TOLD_MAX: usize = 100;
+/// So many bad lines, or things that can't be saved, are told one by one.
+pub(super) const TOLD_MAX: usize = 100;
 
 /// Of a sentence about a bad line so many characters are told: it may quote the line.
 const SENTENCE_MAX: usize = 300;

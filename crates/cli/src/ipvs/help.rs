@@ -64,6 +64,16 @@ Beyond ipvsadm:
                                   makes the table what the file says, by the fewest changes
 ";
 
+/// The help of `holdfast ipvs`, without a version.
+pub(super) fn text() -> String {
+    format!("{}{BEYOND}", ipvsadms("holdfast ipvs"))
+}
+
+/// The help under either name, so far.
+fn ipvsadms(program: &str) -> String {
+    format!("Usage: {program} COMMAND [OPTIONS]\n\n{COMMANDS}")
+}
+
 /// Prints the help, or the version.
 pub(super) fn print(manner: &Manner, help: bool, streams: &mut Streams) -> Result<(), u8> {
     let program = lossy(manner.program());
@@ -75,11 +85,26 @@ pub(super) fn print(manner: &Manner, help: bool, streams: &mut Streams) -> Resul
     };
     let mut text = format!("{version}\n");
     if help {
-        text.push_str(&format!("Usage: {program} COMMAND [OPTIONS]\n\n{COMMANDS}"));
+        text.push_str(&ipvsadms(&program));
         if !manner.is_ipvsadm() {
             text.push_str(BEYOND);
         }
     }
     streams.out().extend_from_slice(text.as_bytes());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::args::Arguments;
+
+    #[test]
+    fn help_ipvs_is_the_help_of_its_command_line() {
+        let error = Arguments::try_parse_from(["holdfast", "help", "ipvs"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("Usage: holdfast ipvs COMMAND"), "{text}");
+        assert!(text.contains("-A, --add-service") && text.contains("save [--full]"), "{text}");
+    }
 }

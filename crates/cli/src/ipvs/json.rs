@@ -6,7 +6,7 @@ use ipvs_ctl::rules::{KernelDaemon, KernelDestination, KernelService, List, List
 use serde_json::{Map, Value, json};
 
 use super::execute::Session;
-use super::list::connections_file;
+use super::list::{each_connection, open_connections};
 use super::stream::Streams;
 
 /// IP_VS_SVC_F_PERSISTENT.
@@ -20,20 +20,17 @@ const FLAGS: [(u32, &str, &str); 4] = [
     (0x20, "flag-3", "flag-3"),
 ];
 
-/// The listing as JSON. Everything is told that the kernel tells, whatever columns were asked for.
+/// The listing as JSON. Everything is told that the kernel tells, whatever columns were asked for. Services and connections are written one
+/// by one, so that a table of any size takes no more room than its list; where something fails in the middle, what was written is no whole
+/// JSON.
 pub(super) fn list(
     session: &mut Session<'_>,
     list: &List,
     streams: &mut Streams,
 ) -> Result<(), u8> {
     let value = match list.kind {
-        ListKind::All | ListKind::Service(_) => tables(session, list, streams)?,
-        ListKind::Connections => {
-            let file = connections_file(streams)?;
-            let read: Vec<Value> =
-                file.lines().filter_map(Connection::read).map(|one| connection(&one)).collect();
-            json!({ "connections": read })
-        }
+        ListKind::All | ListKind::Service(_) => return tables(session, list, streams),
+        ListKind::Connections => return connections(streams),
         ListKind::Timeouts => {
             let timeouts =
                 session.client.timeouts().map_err(|error| session.unsaid(&error, streams))?;
@@ -48,18 +45,58 @@ pub(super) fn list(
     Ok(())
 }
 
-fn tables(session: &mut Session<'_>, list: &List, streams: &Streams) -> Result<Value, u8> {
-    let mut services = Vec::new();
-    for found in session.listed(list, streams)? {
-        let destinations = session.destinations(&found, list.nosort, streams)?;
-        services.push(service(&found, &destinations));
-    }
+fn tables(session: &mut Session<'_>, list: &List, streams: &mut Streams) -> Result<(), u8> {
+    let services = session.listed(list, streams)?;
     let (major, minor, patch) = session.info.version;
-    Ok(json!({
-        "version": format!("{major}.{minor}.{patch}"),
-        "connection_table_size": session.info.connection_table_size,
-        "services": services,
-    }))
+    let size = session.info.connection_table_size;
+    let mut written = Written::begin(
+        &format!("{{\n  \"connection_table_size\": {size},\n  \"services\": ["),
+        streams,
+    );
+    for found in services {
+        let destinations = session.destinations(&found, list.nosort, streams)?;
+        written.one(&service(&found, &destinations), streams)?;
+    }
+    written.end(&format!(",\n  \"version\": \"{major}.{minor}.{patch}\"\n}}\n"), streams);
+    Ok(())
+}
+
+fn connections(streams: &mut Streams) -> Result<(), u8> {
+    let file = open_connections(streams)?;
+    let mut written = Written::begin("{\n  \"connections\": [", streams);
+    each_connection(file, streams, |one, streams| written.one(&connection(one), streams))?;
+    written.end("\n}\n", streams);
+    Ok(())
+}
+
+/// A list that is written element by element, indented as a whole value would be.
+struct Written {
+    any: bool,
+}
+
+impl Written {
+    fn begin(text: &str, streams: &mut Streams) -> Self {
+        streams.out().extend_from_slice(text.as_bytes());
+        Self { any: false }
+    }
+
+    fn one(&mut self, value: &Value, streams: &mut Streams) -> Result<(), u8> {
+        let out = streams.out();
+        out.extend_from_slice(if self.any { b"," } else { b"" });
+        self.any = true;
+        // A line's end within a text is escaped, so each of these is between two tokens.
+        for line in format!("{value:#}").lines() {
+            out.extend_from_slice(b"\n    ");
+            out.extend_from_slice(line.as_bytes());
+        }
+        streams.ease()
+    }
+
+    fn end(self, text: &str, streams: &mut Streams) {
+        let out = streams.out();
+        out.extend_from_slice(if self.any { b"\n  ]" } else { b"]" });
+        out.extend_from_slice(text.as_bytes());
+    }
 }
 
 fn service(service: &KernelService, destinations: &[KernelDestination]) -> Value {

@@ -1,20 +1,25 @@
 //! `-L` and `-S`.
 
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 
 use ipvs_ctl::client::ClientError;
 use ipvs_ctl::rules::connections::{self, CONNECTIONS_FILE, Connection};
 use ipvs_ctl::rules::save::{self, Detail};
 use ipvs_ctl::rules::{
     Command, KernelDaemon, KernelDestination, KernelService, List, ListKind, daemons_query,
-    destinations_query, listing, service_query, services_query,
+    destinations_query, listing, lossless, service_query, services_query,
 };
 
 use super::execute::Session;
+use super::file::{RULES_MAX, TOLD_MAX};
 use super::stream::Streams;
 use super::terms::{Asked, told};
 use super::{code, json};
 use crate::args::Output;
+
+/// What is read of the kernel's connections at once.
+const PIECE: usize = 64 << 10;
 
 impl Session<'_> {
     /// `-L`.
@@ -113,17 +118,13 @@ impl Session<'_> {
     }
 
     fn connections(&mut self, list: &List, streams: &mut Streams) -> Result<(), u8> {
-        let file = connections_file(streams)?;
-        connections::title(list.persistent_conn, streams.out());
-        for line in file.lines() {
-            if let Some(connection) = Connection::read(line) {
-                let (numeric, engine) = (list.numeric, list.persistent_conn);
-                let names = &mut self.names;
-                connections::line(&connection, numeric, engine, names, streams.out());
-                streams.ease()?;
-            }
-        }
-        Ok(())
+        let (numeric, engine) = (list.numeric, list.persistent_conn);
+        let file = open_connections(streams)?;
+        connections::title(engine, streams.out());
+        each_connection(file, streams, |connection, streams| {
+            connections::line(connection, numeric, engine, &mut self.names, streams.out());
+            streams.ease()
+        })
     }
 
     /// `-S`.
@@ -131,42 +132,103 @@ impl Session<'_> {
     /// # Errors
     /// Something could not be read: the exit code, the reason having been said.
     pub(super) fn save(&mut self, numeric: bool, streams: &mut Streams) -> Result<(), u8> {
-        self.rules(numeric, Detail::Ipvsadm, streams)
-    }
-
-    /// `save --full`: also what `-S` leaves out, in numbers, because a name may mean something else tomorrow.
-    ///
-    /// # Errors
-    /// Something could not be read: the exit code, the reason having been said.
-    pub(super) fn save_all(mut self, streams: &mut Streams) -> Result<(), u8> {
-        let settings = self.client.timeouts().and_then(|timeouts| Ok((timeouts, self.daemons()?)));
-        let (timeouts, daemons) =
-            settings.map_err(|error| self.unlisted(Asked::Listing, &error, streams))?;
-        save::timeouts(&timeouts, streams.out());
-        self.rules(true, Detail::Full, streams)?;
-        for daemon in daemons {
-            save::daemon(&daemon, streams.out());
-        }
-        Ok(())
-    }
-
-    fn rules(&mut self, numeric: bool, detail: Detail, streams: &mut Streams) -> Result<(), u8> {
         for service in self.services(false, streams)? {
             let destinations = self.destinations(&service, false, streams)?;
-            let names = &mut self.names;
+            let (names, detail) = (&mut self.names, Detail::Ipvsadm);
             save::service(&service, &destinations, numeric, detail, names, streams.out());
             streams.ease()?;
         }
         Ok(())
     }
+
+    /// `save --full`: also what `-S` leaves out, in numbers, because a name may mean something else tomorrow.
+    ///
+    /// # Errors
+    /// Something could not be read, or not be said in lines that `restore` takes: the exit code, the reason having been said.
+    pub(super) fn save_all(mut self, streams: &mut Streams) -> Result<(), u8> {
+        let settings = self.client.timeouts().and_then(|timeouts| Ok((timeouts, self.daemons()?)));
+        let (timeouts, daemons) =
+            settings.map_err(|error| self.unlisted(Asked::Listing, &error, streams))?;
+        let (mut losses, mut rules) = (Losses::default(), 1 + daemons.len());
+        losses.tell(lossless::timeouts(&timeouts, streams.out()), streams);
+        for service in self.services(false, streams)? {
+            let destinations = self.destinations(&service, false, streams)?;
+            rules += 1 + destinations.len();
+            losses.tell(lossless::service(&service, &destinations, streams.out()), streams);
+            streams.ease()?;
+        }
+        for daemon in daemons {
+            losses.tell(lossless::daemon(&daemon, streams.out()), streams);
+        }
+        if rules > RULES_MAX {
+            let sentence = format!("{rules} rules, more than {RULES_MAX}: restore won't take them");
+            losses.tell(Some(sentence), streams);
+        }
+        losses.end(streams)
+    }
+}
+
+/// What a full save could not say.
+#[derive(Debug, Default)]
+struct Losses(usize);
+
+impl Losses {
+    /// Tells them, the first ones one by one.
+    fn tell(&mut self, losses: impl IntoIterator<Item = String>, streams: &Streams) {
+        for loss in losses {
+            self.0 += 1;
+            if self.0 <= TOLD_MAX {
+                streams.complain(&loss);
+            }
+        }
+    }
+
+    /// Says how many there were.
+    ///
+    /// # Errors
+    /// There were some: the exit code.
+    fn end(self, streams: &Streams) -> Result<(), u8> {
+        let Self(losses) = self;
+        if losses == 0 {
+            return Ok(());
+        }
+        if losses > TOLD_MAX {
+            streams.complain(&format!("and {} more", losses - TOLD_MAX));
+        }
+        let advice = "the rest was saved; restore removes a service or server that is left out";
+        streams.complain(&format!("not everything can be saved: {losses} differences; {advice}"));
+        Err(code::FAILED)
+    }
 }
 
 /// The kernel's connections, as it writes them.
-pub(super) fn connections_file(streams: &Streams) -> Result<String, u8> {
-    fs::read(CONNECTIONS_FILE).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(
-        |_unreadable| {
-            streams.error_line(format!("cannot open file {CONNECTIONS_FILE}").as_bytes());
-            code::FAILED
-        },
-    )
+///
+/// # Errors
+/// They can't be read: the exit code.
+pub(super) fn open_connections(streams: &Streams) -> Result<BufReader<File>, u8> {
+    let file = File::open(CONNECTIONS_FILE).map_err(|_unreadable| {
+        streams.error_line(format!("cannot open file {CONNECTIONS_FILE}").as_bytes());
+        code::FAILED
+    })?;
+    Ok(BufReader::with_capacity(PIECE, file))
+}
+
+/// Calls `each` with the connections of `file`, one after the other: there may be millions.
+///
+/// # Errors
+/// `each` said no: the exit code.
+pub(super) fn each_connection(
+    mut file: BufReader<File>,
+    streams: &mut Streams,
+    mut each: impl FnMut(&Connection, &mut Streams) -> Result<(), u8>,
+) -> Result<(), u8> {
+    let mut line = Vec::new();
+    while file.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        if let Some(connection) = Connection::read(&text) {
+            each(&connection, streams)?;
+        }
+        line.clear();
+    }
+    Ok(())
 }

@@ -23,7 +23,8 @@ pub enum Action {
     },
     /// Make the kernel's table what is wanted, as far as this says.
     Reconcile(Extent),
-    /// Count the connections and tell them by [`crate::Engine::connections_counted`].
+    /// Count the connections of the services that [`crate::Engine::counted`] names and tell them by
+    /// [`crate::Engine::connections_counted`].
     CountConnections,
     /// Tell the operator.
     Report(Report),
@@ -60,7 +61,7 @@ pub enum Timer {
     Check,
     /// The kernel's table is to be compared.
     Reconcile,
-    /// The connections of draining servers are to be counted.
+    /// Drains are to be looked at.
     Count,
     /// The weight of a server in slow start is to be raised.
     Ramp,

@@ -10,7 +10,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use crate::action::{Action, Extent, Timer};
 use crate::adoption::serves;
 use crate::checking::{CheckId, RunningCheck, initial_health};
-use crate::counting::COUNT_INTERVAL;
+use crate::counting::{COUNT_INTERVAL, Pace};
 use crate::order::Order;
 use crate::pool::Pool;
 use crate::report::Report;
@@ -34,8 +34,9 @@ pub struct Engine {
     pub(crate) reconcile_at: Instant,
     /// Whether the table is looked at without a service, too: others' are removed from it.
     pub(crate) always: bool,
-    /// When connections are counted next; none while nothing drains.
+    /// When drains are looked at next; none while nothing drains.
     pub(crate) count_at: Option<Instant>,
+    pub(crate) pace: Pace,
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
     pub(crate) actions: VecDeque<Action>,
     /// What of the kernel's table is to be compared, and comes before the actions.
@@ -61,6 +62,7 @@ impl Engine {
             reconcile_at: now,
             always: config.ipvs.foreign == ForeignServices::Remove,
             count_at: None,
+            pace: Pace::default(),
             actions: VecDeque::new(),
             reconcile: None,
         };
@@ -107,8 +109,8 @@ impl Engine {
 
     /// Does what is due at `now`.
     ///
-    /// Deadlines of drains are looked at when connections are to be counted, so they come up to half a second late, and they come
-    /// also when the kernel does not answer.
+    /// Deadlines of drains are looked at every half second, also when connections are counted at longer intervals and when the kernel
+    /// does not answer.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.step_check(id, now, |checker| checker.handle_timeout(now));
@@ -116,7 +118,9 @@ impl Engine {
         self.advance_ramps(now);
         if self.count_at.is_some_and(|at| at <= now) {
             self.count_at = Some(now + COUNT_INTERVAL);
-            self.actions.push_back(Action::CountConnections);
+            if self.pace.asks(now) {
+                self.actions.push_back(Action::CountConnections);
+            }
             self.end_drains(now, |server, _| match &mut server.admin {
                 Admin::Drain(drain) => drain.expire(now),
                 Admin::Ready | Admin::Maint => None,

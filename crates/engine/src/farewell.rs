@@ -83,7 +83,8 @@ mod tests {
         });
         let counts: BTreeMap<_, _> = one.map(|key| (key, busy)).collect();
         for ms in [500, 1000, 1500] {
-            engine.connections_counted(at(ms), &counts);
+            let counted = engine.counted();
+            engine.connections_counted(at(ms), &counted, &counts);
         }
         assert!(!engine.has_drained(all), "one connection is left");
         assert!(engine.has_drained(|service| service.name.as_str() == "b"), "and it is a's");

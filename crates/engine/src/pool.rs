@@ -78,6 +78,14 @@ impl Pool {
         self.service.listen.iter().map(Listen::key).chain(retiring)
     }
 
+    /// The keys of which connections are to be counted.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = ServiceKey> + '_ {
+        let drains = self.servers.values().any(Server::is_draining);
+        // A server's connections are those at all addresses.
+        let retiring = self.retiring.iter().map(|retiring| retiring.key);
+        self.service.listen.iter().map(Listen::key).filter(move |_| drains).chain(retiring)
+    }
+
     /// What the kernel should have of `server`.
     pub fn presence(&self, server: &Server) -> Presence {
         server.presence(&self.service)

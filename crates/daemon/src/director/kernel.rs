@@ -21,7 +21,7 @@ use ipvs_ctl::plan::{Foreign, in_order};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::job::Done;
-use self::job::{Counts, Job, Order, Reconciliation, Scope};
+use self::job::{Counted, Counts, Job, Order, Reconciliation, Scope};
 use self::thread::{counts, work};
 use super::drift::{Tally, drift};
 use super::refusals::Refusals;
@@ -88,6 +88,8 @@ pub(super) trait Wanted {
     fn table(&self) -> Table;
     /// The entries of one service; none when there is no such service any more.
     fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)>;
+    /// The services of which connections are to be counted.
+    fn counted(&self) -> BTreeSet<ServiceKey>;
 }
 
 impl Wanted for Engine {
@@ -97,6 +99,10 @@ impl Wanted for Engine {
 
     fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)> {
         self.pools().get(service).into_iter().flat_map(|pool| pool.entries()).collect()
+    }
+
+    fn counted(&self) -> BTreeSet<ServiceKey> {
+        Engine::counted(self)
     }
 }
 
@@ -187,16 +193,17 @@ impl Kernel {
     }
 
     /// Takes note of what was done. The answer is a count of connections that was asked for.
-    pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counts> {
+    pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counted> {
         self.busy = false;
         match done {
             Done::Reconciled { order, result } => {
                 self.reconciled(*order, result, now);
                 None
             }
-            Done::Counted(Ok(counts)) => {
-                self.counts.clone_from(&counts);
-                Some(counts)
+            Done::Counted(Ok(counted)) => {
+                self.counts.retain(|(service, _), _| !counted.services.contains(service));
+                self.counts.extend(&counted.counts);
+                Some(counted)
             }
             Done::Counted(Err(error)) => {
                 tracing::debug!(error = words(&error), "connections could not be counted");
@@ -242,7 +249,7 @@ impl Kernel {
             None => {}
         }
         if std::mem::take(&mut self.next.count) {
-            return Some(Job::Count);
+            return Some(Job::Count(wanted.counted()));
         }
         // Who looks sees what was wanted before.
         let looks = self.next.look && self.next.reconcile.is_none();

@@ -55,6 +55,10 @@ impl Wanted for Wish {
         self.0.clone()
     }
 
+    fn counted(&self) -> BTreeSet<ServiceKey> {
+        self.0.keys().copied().collect()
+    }
+
     fn entries(&self, service: &Name) -> Vec<(ServiceKey, Entry)> {
         let key = *table(service.as_str().trim_start_matches('s').parse().expect("a port"))
             .keys()
@@ -135,7 +139,11 @@ fn the_newest_wish_waits_for_the_job_that_is_under_way() {
     assert!(matches!(&job, Ok(Job::Reconcile(last)) if last.desired == table(82)), "{job:?}");
     kernel.finished(done(&table(82), vec![], vec![]), at(2));
     kernel.go_on(&Wish(table(82)), ForeignServices::Keep, at(2));
-    assert!(matches!(queue.try_recv(), Ok(Job::Count)));
+    let job = queue.try_recv();
+    assert!(
+        matches!(&job, Ok(Job::Count(services)) if services.iter().eq(table(82).keys())),
+        "{job:?}"
+    );
 }
 
 #[test]
@@ -308,4 +316,20 @@ fn of_a_comparison_that_failed_nothing_is_taken_for_made_and_the_next_look_reads
         kernel.finished(did(order, false), at(6));
         assert_eq!(kernel.status(at(6)).errors, [""; 0]);
     }
+}
+
+#[test]
+fn a_count_of_some_services_leaves_what_is_known_of_the_others() {
+    let (mut kernel, _queue) = bench();
+    let to = SocketAddr::from(([10, 0, 0, 1], 80));
+    let [first, second] = [80, 81].map(|port| *table(port).keys().next().expect("a service"));
+    let counted = |services: &[ServiceKey], of: &[(ServiceKey, u64)]| {
+        let count = |active| Connections { active, ..Connections::default() };
+        let counts = of.iter().map(|(key, active)| ((*key, to), count(*active))).collect();
+        Done::Counted(Ok(Counted { services: services.iter().copied().collect(), counts }))
+    };
+    kernel.finished(counted(&[first, second], &[(first, 3), (second, 4)]), at(0));
+    kernel.finished(counted(&[first], &[]), at(1));
+    let active = [first, second].map(|key| kernel.connections(key, to).active);
+    assert_eq!(active, [0, 4], "the first service has lost its server");
 }

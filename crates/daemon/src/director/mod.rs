@@ -270,8 +270,8 @@ impl Director {
 
     fn kernel_finished(&mut self, done: kernel::Done) {
         let Some(kernel) = &mut self.kernel else { return };
-        if let Some(counts) = kernel.finished(done, now()) {
-            self.engine.connections_counted(now(), &counts);
+        if let Some(counted) = kernel.finished(done, now()) {
+            self.engine.connections_counted(now(), &counted.services, &counted.counts);
         }
         for news in kernel.take_news() {
             self.hooks.events().tell(news);

@@ -144,7 +144,7 @@ fn connections_that_only_receive_are_waited_for_as_long_as_their_clients_send_pa
         let counted = Connections { active: 0, inactive: 1, packets };
         let counts = BTreeMap::from([((key(), address("10.0.0.11:80")), counted)]);
         bench.pass(Duration::from_millis(500), |_| Verdict::Pass);
-        bench.engine.connections_counted(bench.now, &counts);
+        bench.engine.connections_counted(bench.now, &BTreeSet::from([key()]), &counts);
         bench.server("web1").state()
     };
     assert!((0..60).all(|packets| count(packets) == "draining"));

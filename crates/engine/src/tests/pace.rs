@@ -198,7 +198,7 @@ fn a_service_says_how_long_its_drains_last_and_when_a_client_is_silent() {
     let mut halves = 0;
     while bench.server("web1").state() == "draining" {
         bench.pass(Duration::from_millis(500), |_| Verdict::Pass);
-        bench.engine.connections_counted(bench.now, &counts);
+        bench.engine.connections_counted(bench.now, &BTreeSet::from([key()]), &counts);
         halves += 1;
     }
     assert_eq!(halves, 7, "seen first after half a second, then silent for 3 s");

@@ -55,7 +55,8 @@ impl Default for Scope {
 #[derive(Debug)]
 pub(super) enum Job {
     Reconcile(Order),
-    Count,
+    /// The connections of these services.
+    Count(BTreeSet<ServiceKey>),
     Look,
     Remove(BTreeSet<ServiceKey>, oneshot::Sender<Result<Report, ClientError>>),
 }
@@ -64,8 +65,16 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(crate) enum Done {
     Reconciled { order: Box<Order>, result: Result<Reconciliation, ClientError> },
-    Counted(Result<Counts, ClientError>),
+    Counted(Result<Counted, ClientError>),
     Looked(Result<Status, ClientError>),
+}
+
+/// What the kernel counts of some services.
+#[derive(Debug)]
+pub(in crate::director) struct Counted {
+    /// Those that were read; who is not there has no connections.
+    pub(in crate::director) services: BTreeSet<ServiceKey>,
+    pub(in crate::director) counts: Counts,
 }
 
 /// What a reconciliation found and did.

@@ -1,19 +1,20 @@
 //! The thread's side: it reads the kernel's table, plans and sends.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
 use holdfast_config::ForeignServices;
 use holdfast_engine::Connections;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
-use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::model::{ServiceKey, ServiceStatus, Table};
 use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::mpsc;
 
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
-use super::{Counts, Done, Job, Order, Reconciliation, Scope};
+use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope};
 
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
@@ -36,7 +37,7 @@ pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sen
                 }
                 Done::Reconciled { order: Box::new(order), result }
             }
-            Job::Count => Done::Counted(client.status().map(|status| counts(&status))),
+            Job::Count(services) => Done::Counted(count(&mut client, services)),
             Job::Look => Done::Looked(client.status()),
             Job::Remove(owned, answer) => {
                 // The director waits for this word and for nothing after it.
@@ -151,18 +152,37 @@ fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, C
     client.apply(&plan(&Table::new(), &table, Foreign::Keep { owned }))
 }
 
-/// What the kernel counts, of the destinations that were read.
-pub(super) fn counts(status: &Status) -> Counts {
+/// Reads `services` alone. One that the model can't read, because others have changed it, is not among those that were counted.
+fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Counted, ClientError> {
     let mut counts = Counts::new();
-    for service in &status.services {
-        for one in &service.destinations {
-            let count = Connections {
-                active: one.active_connections.into(),
-                inactive: one.inactive_connections.into(),
-                packets: one.counters.packets_in,
-            };
-            counts.insert((service.service.key, one.destination.address), count);
+    let mut unread = Vec::new();
+    for key in &services {
+        match client.service(key) {
+            Ok(found) => counts.extend(found.iter().flat_map(of_service)),
+            Err(ClientError::Answer { .. }) => unread.push(*key),
+            Err(error) => return Err(error),
         }
     }
-    counts
+    for key in unread {
+        services.remove(&key);
+    }
+    Ok(Counted { services, counts })
+}
+
+/// What the kernel counts, of the destinations that were read.
+pub(super) fn counts(status: &Status) -> Counts {
+    status.services.iter().flat_map(of_service).collect()
+}
+
+fn of_service(
+    service: &ServiceStatus,
+) -> impl Iterator<Item = ((ServiceKey, SocketAddr), Connections)> + '_ {
+    service.destinations.iter().map(|one| {
+        let count = Connections {
+            active: one.active_connections.into(),
+            inactive: one.inactive_connections.into(),
+            packets: one.counters.packets_in,
+        };
+        ((service.service.key, one.destination.address), count)
+    })
 }

@@ -20,7 +20,7 @@
 
 mod service;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_config::diff::{Pair, pairs};
 use holdfast_config::{Config, ForeignServices, Listen, Name, SERVERS_MAX, Service};
@@ -85,6 +85,7 @@ impl Engine {
         let before = self.table_at(&fresh(&pairs), kernel);
         let taken: BTreeSet<ServiceKey> =
             new.services.values().flat_map(|service| &service.listen).map(Listen::key).collect();
+        self.yield_addresses(new);
         for pair in &pairs {
             if let Pair::Removed(service) = pair {
                 self.retire_service(&service.name, &taken, now);
@@ -140,6 +141,30 @@ impl Engine {
         for server in service.real_servers.values() {
             let adopted = crate::adoption::serves(service, server, before);
             self.enrol(name, server.clone(), Origin::Config, adopted, now);
+        }
+    }
+
+    /// Where services drain that an earlier configuration had, or listened on no longer, another one may be by `new`: the address is that
+    /// one's at once.
+    fn yield_addresses(&mut self, new: &Config) {
+        let mut owners: BTreeMap<ServiceKey, &Name> = BTreeMap::new();
+        for service in new.services.values() {
+            owners.extend(service.listen.iter().map(|listen| (listen.key(), &service.name)));
+        }
+        let mut nowhere = Vec::new();
+        for (name, pool) in &mut self.pools {
+            let keeps = |key: &ServiceKey| owners.get(key).is_none_or(|owner| *owner == name);
+            pool.retiring.retain(|retiring| keeps(&retiring.key));
+            if pool.leaving {
+                pool.service.listen.retain(|listen| keeps(&listen.key()));
+                let is_nowhere = pool.service.listen.is_empty() && pool.retiring.is_empty();
+                if is_nowhere && !new.services.contains_key(name) {
+                    nowhere.push(name.clone());
+                }
+            }
+        }
+        for name in nowhere {
+            self.drop_pool(&name);
         }
     }
 

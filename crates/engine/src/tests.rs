@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod addresses;
 mod operations;
 mod pace;
 mod reconfigure;
@@ -115,7 +116,8 @@ impl Bench {
                 ((key(), address(to)), count)
             })
             .collect();
-        self.engine.connections_counted(self.now, &BTreeSet::from([key()]), &counts);
+        let counted = self.engine.counted();
+        self.engine.connections_counted(self.now, &counted, &counts);
         self.collect();
     }
 

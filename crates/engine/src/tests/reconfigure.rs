@@ -3,7 +3,7 @@
 use super::*;
 
 impl Bench {
-    fn reload(&mut self, old: &Config, new: &Config) {
+    pub(super) fn reload(&mut self, old: &Config, new: &Config) {
         self.reports.clear();
         self.reconciled = 0;
         self.engine.reconfigure(old, new, None, self.now);
@@ -11,7 +11,7 @@ impl Bench {
     }
 
     /// Lets every drain end: the kernel counts no connection any more.
-    fn let_drains_end(&mut self) {
+    pub(super) fn let_drains_end(&mut self) {
         for _ in 0..3 {
             self.now += Duration::from_secs(1);
             self.count(&[]);
@@ -29,7 +29,7 @@ impl Bench {
 }
 
 /// The configuration of the tests beside with `from` replaced by `to`.
-fn edited(from: &str, to: &str) -> Config {
+pub(super) fn edited(from: &str, to: &str) -> Config {
     let text = "services:
   web:
     listen: tcp 192.0.2.10:80
@@ -42,12 +42,12 @@ fn edited(from: &str, to: &str) -> Config {
     parsed(&edited)
 }
 
-fn parsed(text: &str) -> Config {
+pub(super) fn parsed(text: &str) -> Config {
     let outcome = parse("test.yaml", text, &Environment::new("lb1"));
     outcome.config.clone().unwrap_or_else(|| panic!("{}", outcome.render(false)))
 }
 
-fn all_up(config: &Config) -> Bench {
+pub(super) fn all_up(config: &Config) -> Bench {
     let mut bench = Bench::new(config, &Table::new());
     bench.pass(Duration::from_secs(9), |_| Verdict::Pass);
     bench
@@ -465,6 +465,8 @@ proptest! {
             bench.reload(&pair[0], &pair[1]);
             bench.pass(Duration::from_secs(1), |_| Verdict::Pass);
             prop_assert_eq!(bench.engine.owned(), bench.engine.desired().keys().copied().collect());
+            let keys = bench.engine.pools().values().flat_map(Pool::keys).count();
+            prop_assert_eq!(keys, bench.engine.owned().len(), "an address has two services");
         }
         bench.pass(Duration::from_secs(9), |_| Verdict::Pass);
         bench.let_drains_end();

@@ -274,6 +274,109 @@ fn a_restart_of_the_daemon_leaves_the_kernels_threads_alone() -> Result<()> {
     Ok(())
 }
 
+/// Writes another configuration and has it reloaded.
+fn reload(director: &Director, config: &str) -> Result<()> {
+    director.node().write("holdfast.yaml", config)?;
+    director.cli(&["reload"]).map(drop)
+}
+
+/// The thread's line of a role, as of [`threads`].
+fn thread_of(threads: &str, role: char) -> Vec<&str> {
+    threads.lines().filter(|line| line.contains(&format!("ipvs-{role}:"))).collect()
+}
+
+#[test]
+fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<()> {
+    let ipvs = "ipvs: {sync: {interface: eth0, role: both, id: 7}}\n";
+    let setup = Setup::direct(Family::V4, ipvs)?;
+    let node = setup.lab.lb1();
+    let director = Director::start(node, &setup.config)?;
+    director.wait_instance("edge", "active", LIMIT)?;
+    let started = wait_running(&director, &["master", "backup"])?.starts_total;
+    let before = threads(node)?;
+    let with = |sync: &str| setup.config.replace(ipvs, sync);
+
+    // Other things change: a service, the poll, a sysctl of synchronisation.
+    for ipvs in [
+        "ipvs: {poll: 1s, sync: {interface: eth0, role: both, id: 7}}\n",
+        "ipvs: {poll: 1s, sync: {interface: eth0, role: both, id: 7}, sysctls: {sync_retries: 2}}\n",
+    ] {
+        reload(&director, &with(ipvs).replace("scheduler: rr", "scheduler: wrr"))?;
+        // The configuration is taken before the next look, which comes every second.
+        wait_until(LIMIT, "the sysctl", || {
+            let retries = node.run(["cat", "/proc/sys/net/ipv4/vs/sync_retries"]).ok()?.stdout;
+            let expected = if ipvs.contains("sync_retries") { "2" } else { "0" };
+            (retries.trim() == expected).then_some(())
+        })?;
+        wait_running(&director, &["master", "backup"])?;
+    }
+    assert_eq!(threads(node)?, before);
+    assert_eq!(sync(&director)?.starts_total, started);
+
+    // One of the two is wanted no longer: the other one notices nothing.
+    reload(&director, &with("ipvs: {sync: {interface: eth0, id: 7}}\n"))?;
+    wait_running(&director, &["master"])?;
+    assert_eq!(thread_of(&threads(node)?, 'm'), thread_of(&before, 'm'));
+    assert_eq!(sync(&director)?.starts_total, started);
+
+    // Another number: that is another daemon.
+    reload(&director, &with("ipvs: {sync: {interface: eth0, id: 8}}\n"))?;
+    wait_until(LIMIT, "the daemon of number 8", || {
+        daemons(node).ok().filter(|said| said.contains("syncid=8")).map(drop)
+    })?;
+    assert_eq!(wait_running(&director, &["master"])?.starts_total, started + 1);
+
+    // Without the key there is none, and no sysctl of it.
+    reload(&director, &with(""))?;
+    wait_until(LIMIT, "no daemon", || {
+        let retries = node.run(["cat", "/proc/sys/net/ipv4/vs/sync_retries"]).ok()?.stdout;
+        (daemons(node).ok()?.is_empty() && retries.trim() == "0").then_some(())
+    })?;
+    ensure!(director.status()?.sync.is_none());
+    reload(&director, &setup.config)?;
+    wait_running(&director, &["master", "backup"])?;
+    Ok(())
+}
+
+/// Connections of a service that a reload takes out are waited for, with all that they need.
+fn drains_with_its_sysctls(family: Family, forwarding: &str) -> Result<()> {
+    let setup = Setup::nat(family, "ipvs: {poll: 200ms}\n")?;
+    let node = setup.lab.lb1();
+    node.sysctl(forwarding, "0")?;
+    let value = || -> Result<String> {
+        let path = format!("/proc/sys/{forwarding}");
+        Ok(node.run(["cat", path.as_str()])?.stdout.trim().to_owned())
+    };
+    let director = Director::start(node, &setup.config)?;
+    director.wait_instance("edge", "active", LIMIT)?;
+    director.wait_instance("inside", "active", LIMIT)?;
+    for web in ["web1", "web2"] {
+        director.wait_server("web", web, "up", LIMIT)?;
+    }
+    let streams = Streams::start(setup.lab.client(), setup.target, 4)?;
+    wait_going_on(&streams, 3)?;
+    let (vrrp, _) = setup.config.split_once("services:").context("services")?;
+    reload(&director, &format!("{vrrp}ipvs: {{poll: 200ms}}\n"))?;
+    wait_going_on(&streams, BLOCKS).with_context(|| director.process().log_tail())?;
+    assert_eq!(value()?, "1");
+    drop(streams);
+    wait_until(LIMIT, "the service to have drained and the sysctl to be given back", || {
+        let gone = director.status().ok()?.services.is_empty();
+        (gone && value().ok()? == "0").then_some(())
+    })
+    .with_context(|| director.process().log_tail())
+}
+
+#[test]
+fn a_service_that_a_reload_takes_out_forwards_until_it_has_drained() -> Result<()> {
+    drains_with_its_sysctls(Family::V4, "net/ipv4/ip_forward")
+}
+
+#[test]
+fn so_does_one_of_ipv6() -> Result<()> {
+    drains_with_its_sysctls(Family::V6, "net/ipv6/conf/all/forwarding")
+}
+
 #[test]
 fn what_runs_with_other_parameters_is_started_anew_and_all_of_it_ends_with_the_services()
 -> Result<()> {

@@ -147,3 +147,49 @@ fn maglev_and_synchronisation_have_theirs_and_what_an_operator_refuses_stays() -
     }
     Ok(())
 }
+
+#[test]
+fn a_reload_sets_what_is_needed_from_now_on_and_gives_back_what_is_not() -> Result<()> {
+    let lab = lab()?;
+    let node = lab.lb1();
+    let director = Director::start(node, &config("forward: direct", "on_stop: remove"))?;
+    let reload = |service: &str, ipvs: &str| -> Result<()> {
+        director
+            .node()
+            .write("holdfast.yaml", &config(service, &format!("{ipvs}, on_stop: remove")))?;
+        director.cli(&["reload"]).map(drop)
+    };
+    // A reload is done when the director has it; the thread that sets them has it a moment later.
+    let wait = |what: &str, wanted: &[(&str, &str)]| {
+        wait_until(LIMIT, what, || ensure_are(node, wanted).ok())
+            .with_context(|| format!("{:?}", ensure_are(node, wanted)))
+    };
+    let rest = [("net/ipv4/ip_forward", "0"), ("net/ipv4/vs/sync_threshold", "3 50")];
+    ensure_are(node, &rest)?;
+    reload(NAT, NAT_IPVS)?;
+    wait(
+        "what NAT needs",
+        &[
+            ("net/ipv4/ip_forward", "1"),
+            ("net/ipv4/conf/eth0/send_redirects", "0"),
+            ("net/ipv4/vs/expire_nodest_conn", "1"),
+            ("net/ipv4/vs/sync_threshold", "3 0"),
+        ],
+    )?;
+    reload(NAT, "sysctls: {sync_threshold: 5 0}")?;
+    wait("another value", &[("net/ipv4/vs/sync_threshold", "5 0"), ("net/ipv4/ip_forward", "1")])?;
+    // The same again sets nothing and repairs nothing.
+    reload(NAT, "sysctls: {sync_threshold: 5 0}")?;
+    reload("forward: direct", "foreign: keep")?;
+    wait("all of it given back", &rest)?;
+    wait(
+        "what direct routing needs",
+        &[
+            ("net/ipv4/conf/eth0/send_redirects", "1"),
+            ("net/ipv4/vs/expire_nodest_conn", "0"),
+            ("net/ipv4/vs/conn_reuse_mode", "3"),
+        ],
+    )?;
+    assert_eq!(director.status()?.sysctls.repairs_total, 0, "nobody else has changed anything");
+    Ok(())
+}

@@ -46,6 +46,7 @@ use self::besides::{Besides, Ending, Wanted};
 pub(crate) use self::kernel::{Kernel, Look, words};
 pub(crate) use self::reconfigure::Next;
 pub(crate) use self::released::Released;
+pub(crate) use self::spared::{SETTING as EXPIRE_NODEST_CONN, settle};
 
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
 const VRRP_PATIENCE: Duration = Duration::from_secs(2);
@@ -245,6 +246,7 @@ impl Director {
     }
 
     fn perform(&mut self) {
+        let mut services_gone = false;
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::RunCheck { id, service, server, check } => {
@@ -263,8 +265,12 @@ impl Director {
                 Action::Report(report) => {
                     log(&report);
                     self.hooks.events().tell(news(&report));
+                    services_gone |= matches!(report, Report::ServiceRemoved { .. });
                 }
             }
+        }
+        if services_gone {
+            self.tell_upkeep();
         }
     }
 

@@ -38,11 +38,27 @@ impl Director {
         let table = first.or(table);
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
         self.runner.set_user(&config.daemon.script_user);
-        self.upkeep.reconfigure(Arc::clone(&config));
         // What has not changed costs the thread a look.
         self.besides.want(Wanted::of(&config));
         self.config = config;
+        self.tell_upkeep();
         changes
+    }
+
+    /// Tells the upkeep thread what is to be looked after: what the configuration's services need, and what those need that drain after
+    /// a reload has taken them out. Without `ip_forward`, say, their connections would end at once.
+    pub(super) fn tell_upkeep(&self) {
+        let leaving: Vec<_> =
+            self.engine.pools().values().filter(|pool| pool.is_leaving()).collect();
+        let mut config = Arc::clone(&self.config);
+        if !leaving.is_empty() {
+            let services = &mut Arc::make_mut(&mut config).services;
+            for pool in leaving {
+                let service = pool.service();
+                services.entry(service.name.clone()).or_insert_with(|| service.clone());
+            }
+        }
+        self.upkeep.reconfigure(config);
     }
 
     /// What `differences` mean to what runs now: how many connections they are about, and what commands have to do with them.

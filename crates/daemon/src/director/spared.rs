@@ -4,37 +4,65 @@
 //! there. A packet that comes just then is dropped, and sent again by its sender. But where `net.ipv4.vs.expire_nodest_conn` is 1, the
 //! kernel ends the packet's connection instead (`ip_vs_in`). The setting is therefore 0 while a batch with moves is under way. A daemon
 //! that is killed in that moment leaves it 0.
+//!
+//! The setting is also one that the upkeep thread looks after. It leaves it alone while a batch is under way ([`settle`]): else it would
+//! take the 0 for somebody's change, and undo it, or give back what this would set again.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ipvs_ctl::plan::Operation;
 
-const SETTING: &str = "/proc/sys/net/ipv4/vs/expire_nodest_conn";
+/// The setting's file under /proc/sys.
+pub(crate) const SETTING: &str = "net/ipv4/vs/expire_nodest_conn";
+
+/// Who changes the setting has this.
+static CHANGES: Mutex<()> = Mutex::new(());
+
+/// Leave to change the setting, for as long as it is held; none while a batch that needs it 0 is under way.
+pub(crate) fn settle() -> Option<MutexGuard<'static, ()>> {
+    match CHANGES.try_lock() {
+        Ok(leave) => Some(leave),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
 
 /// As long as this lives, connections whose destination is missing are spared.
 #[derive(Debug)]
-pub(super) struct Spared;
+pub(super) struct Spared {
+    /// Dropped after the setting is 1 again.
+    _leave: MutexGuard<'static, ()>,
+}
 
 impl Spared {
     /// Spares connections where `operations` move a destination and the kernel would end them.
     pub(super) fn during(operations: &[Operation]) -> Option<Self> {
-        if !moves(operations) || fs::read_to_string(SETTING).ok()?.trim() != "1" {
+        if !moves(operations) {
             return None;
         }
-        if let Err(error) = fs::write(SETTING, "0") {
+        let leave = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
+        if fs::read_to_string(path()).ok()?.trim() != "1" {
+            return None;
+        }
+        if let Err(error) = fs::write(path(), "0") {
             tracing::warn!(setting = SETTING, %error, "connections whose packets come while their server moves in the kernel's list are ended");
             return None;
         }
-        Some(Self)
+        Some(Self { _leave: leave })
     }
 }
 
 impl Drop for Spared {
     fn drop(&mut self) {
-        if let Err(error) = fs::write(SETTING, "1") {
+        if let Err(error) = fs::write(path(), "1") {
             tracing::error!(setting = SETTING, %error, "the kernel's setting stays 0: it was 1");
         }
     }
+}
+
+fn path() -> String {
+    format!("/proc/sys/{SETTING}")
 }
 
 /// Whether something is taken out and put in again.

@@ -7,6 +7,8 @@ use holdfast_config::{Aim, Config, WantedSysctl};
 use holdfast_control::{self as control, chain};
 use holdfast_net::{Sysctl, SysctlError, Sysctls};
 
+use crate::director::{EXPIRE_NODEST_CONN, settle};
+
 /// The name of the file that remembers them, in the directory of the daemon's state.
 const PART: &str = "ipvs-sysctls";
 
@@ -43,16 +45,22 @@ impl Settings {
     /// Sets what is not as it shall be, and gives back what nobody needs any more.
     pub(super) fn look(&mut self) {
         let before = std::mem::take(&mut self.problems);
+        // While servers move in the kernel's lists the setting is not what it is otherwise: that is seen to at the next look.
+        let leave = settle();
+        let sees_to = |sysctl: &Sysctl| leave.is_some() || sysctl.to_string() != EXPIRE_NODEST_CONN;
         let needed: BTreeSet<&Sysctl> = self.wanted.iter().map(|(sysctl, _)| sysctl).collect();
         self.settled.retain(|sysctl| needed.contains(sysctl));
         for (sysctl, wanted) in std::mem::take(&mut self.wanted) {
-            if let Err(problem) = self.see_to(&sysctl, &wanted) {
+            if !sees_to(&sysctl) {
+                let known = before.get(&dotted(&sysctl)).cloned();
+                self.problems.extend(known.map(|problem| (dotted(&sysctl), problem)));
+            } else if let Err(problem) = self.see_to(&sysctl, &wanted) {
                 self.settled.remove(&sysctl);
                 self.problems.insert(dotted(&sysctl), problem);
             }
             self.wanted.push((sysctl, wanted));
         }
-        self.give_back_what_is_not_needed();
+        self.give_back_what_is_not_needed(sees_to);
         // The same problems come with every look: they are said once.
         for (sysctl, problem) in &self.problems {
             if before.get(sysctl) != Some(problem) {
@@ -96,9 +104,10 @@ impl Settings {
         Ok(())
     }
 
-    fn give_back_what_is_not_needed(&mut self) {
-        let needed: BTreeSet<Sysctl> =
+    fn give_back_what_is_not_needed(&mut self, sees_to: impl Fn(&Sysctl) -> bool) {
+        let mut needed: BTreeSet<Sysctl> =
             self.wanted.iter().map(|(sysctl, _)| sysctl.clone()).collect();
+        needed.extend(Sysctl::parse(EXPIRE_NODEST_CONN).filter(|sysctl| !sees_to(sysctl)));
         if let Ok(record) = &mut self.record {
             for error in record.keep_only(&needed) {
                 self.problems.insert("given back".to_owned(), chain(&error));
@@ -146,5 +155,35 @@ fn unread(error: &SysctlError, wanted: &WantedSysctl) -> String {
         format!("this kernel, or this network namespace, does not have it. {}", wanted.why)
     } else {
         format!("{}. {}", chain(error), wanted.why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While a batch moves servers the kernel's setting is 0 for its time: no look at it, no repair, no complaint.
+    #[test]
+    fn what_the_daemon_changes_itself_for_a_moment_is_left_alone() {
+        let text = "services: {web: {listen: tcp 192.0.2.10:80, forward: direct, persistence: {}, check: {tcp: {}}, real_servers: {w: 192.0.2.30}}}";
+        let config = holdfast_config::parse("f", text, &holdfast_config::Environment::new("lb1"));
+        let mut wanted = wanted(&config.config.expect("a configuration"));
+        wanted.retain(|(sysctl, _)| sysctl.to_string() == EXPIRE_NODEST_CONN);
+        assert_eq!(wanted.len(), 1);
+        let mut settings = Settings {
+            wanted,
+            // So that nothing is ever set.
+            record: Err("there is no directory".to_owned()),
+            problems: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            repairs: 0,
+        };
+        let leave = settle().expect("nobody has it");
+        settings.look();
+        assert!(settings.problems.is_empty(), "{:?}", settings.problems);
+        assert!(settings.settled.is_empty());
+        drop(leave);
+        settings.look();
+        assert!(!settings.problems.is_empty() || !settings.settled.is_empty(), "it is looked at");
     }
 }

@@ -1,7 +1,7 @@
 //! The whole path on a real kernel: what the demo and the tests in `tests/` share.
 //!
 //! [`Director`] is a node that runs `holdfastd`; [`Load`] is a client that asks for the virtual address at a steady pace;
-//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses, [`duo`] two with any configuration. The
+//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses, [`duo`] two with any configuration; [`family`] is for tests of both families. The
 //! network is [`holdfast_testkit::lab`]'s.
 
 #![expect(
@@ -13,6 +13,7 @@ pub mod bench;
 mod director;
 mod downloads;
 pub mod duo;
+pub mod family;
 pub mod flows;
 mod load;
 pub mod pair;

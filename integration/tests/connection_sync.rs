@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use holdfast_control::ConnectionSync;
 use holdfast_integration::Director;
+use holdfast_integration::family::Family;
 use holdfast_integration::streams::{self, Streams};
 use holdfast_testkit::lab::{INNER_VIP4, INNER_VIP6, Lab, Node, Topology, VIP4, VIP6, wait_until};
 
@@ -24,38 +25,6 @@ const STREAMS: u64 = 100;
 const BLOCKS: u64 = 20;
 
 const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    fn vip(self) -> IpAddr {
-        match self {
-            Self::V4 => VIP4.into(),
-            Self::V6 => VIP6.into(),
-        }
-    }
-
-    fn of(self, node: &Node) -> IpAddr {
-        match self {
-            Self::V4 => node.ip4().into(),
-            Self::V6 => node.ip6().into(),
-        }
-    }
-
-    /// A VRRP instance's addresses on the outer or the inner network.
-    fn addresses(self, inner: bool) -> String {
-        match (self, inner) {
-            (Self::V4, false) => format!("[{VIP4}/24]"),
-            (Self::V4, true) => format!("[{INNER_VIP4}/24]"),
-            (Self::V6, false) => format!("[\"fe80::33/64\", \"{VIP6}/64\"]"),
-            (Self::V6, true) => format!("[\"fe80::34/64\", \"{INNER_VIP6}/64\"]"),
-        }
-    }
-}
 
 /// A pair, its configuration and its streams' target.
 struct Setup {
@@ -101,11 +70,9 @@ impl Setup {
 
     fn with(lab: Lab, family: Family, vrrp: &str, forward: &str, port: u16, ipvs: &str) -> Self {
         let target = SocketAddr::new(family.vip(), 80);
-        let server =
-            |web: &Node| format!("{}: \"{}\"", web.name(), SocketAddr::new(family.of(web), port));
-        let servers = lab.webs().map(server).collect::<Vec<_>>().join(", ");
+        let servers = family.real_servers(&lab, port);
         let config = format!(
-            "{vrrp}services:\n  web: {{listen: \"tcp {target}\", scheduler: rr, forward: {forward}, {CHECK}, real_servers: {{{servers}}}}}\n\
+            "{vrrp}services:\n  web: {{listen: \"tcp {target}\", scheduler: rr, forward: {forward}, {CHECK}, real_servers: {servers}}}\n\
              {ipvs}"
         );
         Self { lab, config, target }

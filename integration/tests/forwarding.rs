@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use holdfast_integration::family::Family;
 use holdfast_integration::{Director, ask_within, saved_table};
 use holdfast_testkit::lab::{
     INNER_VIP4, INNER_VIP6, Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until,
@@ -23,38 +24,6 @@ const LIMIT: Duration = Duration::from_secs(40);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
-
-#[derive(Clone, Copy)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    fn vip(self) -> IpAddr {
-        match self {
-            Self::V4 => VIP4.into(),
-            Self::V6 => VIP6.into(),
-        }
-    }
-
-    fn of(self, node: &Node) -> IpAddr {
-        match self {
-            Self::V4 => node.ip4().into(),
-            Self::V6 => node.ip6().into(),
-        }
-    }
-
-    /// A VRRP instance's addresses on the outer or the inner network.
-    fn addresses(self, inner: bool) -> String {
-        match (self, inner) {
-            (Self::V4, false) => format!("[{VIP4}/24]"),
-            (Self::V4, true) => format!("[{INNER_VIP4}/24]"),
-            (Self::V6, false) => format!("[\"fe80::33/64\", \"{VIP6}/64\"]"),
-            (Self::V6, true) => format!("[\"fe80::34/64\", \"{INNER_VIP6}/64\"]"),
-        }
-    }
-}
 
 /// An instance on `eth0`, and on `eth1` one for the inner network where there is one.
 fn vrrp(family: Family, inner: bool) -> String {
@@ -70,12 +39,6 @@ fn vrrp(family: Family, inner: bool) -> String {
         );
     }
     text
-}
-
-/// `{web1: "10.77.0.21:80", web2: ...}`
-fn real_servers(lab: &Lab, family: Family, port: u16) -> String {
-    let one = |web: &Node| format!("{}: \"{}\"", web.name(), SocketAddr::new(family.of(web), port));
-    format!("{{{}}}", lab.webs().map(one).collect::<Vec<_>>().join(", "))
 }
 
 fn start_webs(lab: &Lab, port: u16) -> Result<Vec<Nginx>> {
@@ -130,7 +93,7 @@ fn one_arm(
     }
     let _webs = start_webs(&lab, 80)?;
     let vip = SocketAddr::new(family.vip(), 80);
-    let servers = real_servers(&lab, family, 80);
+    let servers = family.real_servers(&lab, 80);
     let director = Director::start(
         lab.lb1(),
         &format!(
@@ -177,7 +140,7 @@ fn services_are_forwarded_on_a_virtual_mac_address() -> Result<()> {
         let services = format!(
             "services:\n  web: {{listen: 'tcp {target}', scheduler: rr, forward: direct, {CHECK}, \
              real_servers: {}}}\n",
-            real_servers(&lab, family, 80)
+            family.real_servers(&lab, 80)
         );
         let director = Director::start(lab.lb1(), &(vrrp + &services))?;
         wait_serving(&director, "web", 2).with_context(|| director.process().log_tail())?;
@@ -202,7 +165,7 @@ fn nat(family: Family) -> Result<()> {
     let lab = Lab::with(Topology::nat().webs(2))?;
     let _webs = start_webs(&lab, 8080)?;
     let vip = SocketAddr::new(family.vip(), 80);
-    let servers = real_servers(&lab, family, 8080);
+    let servers = family.real_servers(&lab, 8080);
     let director = Director::start(
         lab.lb1(),
         &format!(

@@ -5,7 +5,7 @@
 //!                                                     (the webs' gateway is the inner virtual address, in one group)
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use holdfast_control::ConnectionSync;
 use holdfast_integration::Director;
 use holdfast_integration::family::Family;
 use holdfast_integration::streams::{self, Streams};
-use holdfast_testkit::lab::{INNER_VIP4, INNER_VIP6, Lab, Node, Topology, VIP4, VIP6, wait_until};
+use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);

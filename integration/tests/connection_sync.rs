@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_control::ConnectionSync;
 use holdfast_integration::Director;
 use holdfast_integration::family::Family;
+use holdfast_integration::pair::wait_count;
 use holdfast_integration::streams::{self, Streams};
 use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
 
@@ -449,6 +450,31 @@ fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
     ensure!(told(setup.lab.lb1())? >= 20, "{:?}", told(setup.lab.lb1()));
     lb2.wait_instance("edge", "backup", LIMIT)?;
     wait_going_on(&streams, BLOCKS).with_context(|| lb1.process().log_tail())
+}
+
+/// The link goes after the last look, and the next one is far away: a node that was deaf has not caught up.
+#[test]
+fn a_node_that_was_deaf_meanwhile_has_not_caught_up() -> Result<()> {
+    let sync = "ipvs: {poll: 1h, sync: {interface: sync0, per_node: {lb2: {interface: eth0}}}, sysctls: {sync_refresh_period: 1}}\n";
+    let mut setup = Setup::direct(Family::V4, sync)?;
+    setup.config = setup.config.replace("vrid: 51", "vrid: 51, preempt: {wait_for_sync: 10m}");
+    let node = setup.lab.lb1();
+    node.sh("ip link add sync0 type veth peer name sync1; ip address add 10.99.0.1/24 dev sync0; ip link set sync0 up; ip link set sync1 up")?;
+    let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
+    lb2.wait_instance("edge", "active", LIMIT)?;
+    let lb1 = Director::start(node, &setup.config)?;
+    wait_until(LIMIT, "lb1 to listen", || {
+        let waits = lb1.instance("edge").ok()?.waits_for_sync;
+        (waits && crate::sync(&lb1).ok()?.caught_up_in_s.is_some()).then_some(())
+    })?;
+    node.sh("ip link set sync0 down")?;
+    wait_until(LIMIT, "lb1 to see that it did not", || {
+        crate::sync(&lb1).ok()?.caught_up_in_s.is_none().then_some(())
+    })?;
+    wait_count(&lb1, "edge", "advertisements_received", 10)?;
+    let edge = lb1.instance("edge")?;
+    ensure!(edge.waits_for_sync && edge.state == "backup", "{edge:?}");
+    Ok(())
 }
 
 /// Nothing can be learned, and the wait has an end.

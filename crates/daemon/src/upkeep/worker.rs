@@ -49,12 +49,14 @@ impl Worker {
                 self.reconfigure(config);
             }
             let due = is_new || look_at <= now();
+            // Whether it has listened until now is looked at now, not told from the last look.
+            let listened = caught_up.is_some_and(|at| at <= now());
             if due {
                 // What a daemon needs of them is there before it begins.
                 self.settings.look();
                 look_at = now() + self.config.ipvs.poll;
             }
-            if due || news.states || news.is_over {
+            if due || news.states || news.is_over || listened {
                 self.look_at_daemons();
             }
             for (instance, caught_up) in self.daemons.iter_mut().flat_map(Daemons::news) {

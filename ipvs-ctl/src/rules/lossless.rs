@@ -44,8 +44,7 @@ pub fn service(
     let read = |message: &IpvsMessage| KernelService::read(message).map(|read| bare(&read));
     if let Err(why) = reads_back(&line, read, &bare(&said)) {
         let servers = destinations.len();
-        losses.push(format!("service {named} is left out, with its {servers} servers: {why}"));
-        return losses;
+        return vec![format!("service {named} is left out, with its {servers} servers: {why}")];
     }
     out.append(&mut line);
     let mut places: BTreeSet<SocketAddr> = destinations.iter().map(place).collect();

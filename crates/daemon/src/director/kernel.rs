@@ -102,7 +102,7 @@ impl Wanted for Engine {
     }
 
     fn counted(&self) -> BTreeSet<ServiceKey> {
-        Engine::counted(self)
+        Self::counted(self)
     }
 }
 

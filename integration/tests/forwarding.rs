@@ -199,7 +199,7 @@ fn a_nat_pair_fails_over_with_the_servers_gateway() -> Result<()> {
     let config = format!(
         "{}services:\n  web: {{listen: tcp {vip}, forward: nat, {CHECK}, real_servers: {}}}\n",
         vrrp(Family::V4, true),
-        real_servers(&lab, Family::V4, 8080)
+        Family::V4.real_servers(&lab, 8080)
     );
     let mut lb1 = Director::start(lab.lb1(), &config)?;
     let lb2 = Director::start(lab.lb2(), &config)?;
@@ -254,7 +254,7 @@ fn one_pool_serves_several_ports_and_protocols() -> Result<()> {
             "{}services:\n  web:\n    listen: [tcp {VIP4}:80, tcp {VIP4}:81, udp {VIP4}:80]\n    scheduler: rr\n    forward: nat\n    \
              {CHECK}\n    real_servers: {}\n",
             vrrp(Family::V4, true),
-            real_servers(&lab, Family::V4, 8080)
+            Family::V4.real_servers(&lab, 8080)
         ),
     )?;
     director.wait_instance("inside", "active", LIMIT)?;

@@ -98,15 +98,15 @@ impl Outcome {
 
 /// Reads a configuration. `file` is the name that diagnostics show; `text` is the file's bytes as they are, UTF-8 or not.
 pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> Outcome {
-    let (mut source, refused) = syntax::decode(file, text.as_ref());
+    let (mut source, decoded) = syntax::decode(file, text.as_ref());
     let mut problems = Problems::default();
-    let document = match refused {
-        Some(problem) => {
+    let document = match decoded {
+        Ok(text) => read_document(text, &mut source, &mut problems, environment),
+        Err(problem) => {
             source.hide_lines();
             problems.push(problem);
             None
         }
-        None => read_document(&mut source, &mut problems, environment),
     };
     let diagnostics = problems.locate(&source);
     let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
@@ -115,15 +115,17 @@ pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> O
 }
 
 fn read_document(
+    text: &str,
     source: &mut Source,
     problems: &mut Problems,
     environment: &Environment,
 ) -> Option<read::Document> {
-    if source.text().trim().is_empty() {
+    if text.trim().is_empty() {
         problems.push(read::empty());
         return None;
     }
-    let root = syntax::scan(source, problems).then(|| positions::index(source, problems)).flatten();
+    let root =
+        syntax::scan(source, problems).then(|| positions::index(text, source, problems)).flatten();
     let Some(root) = root else {
         source.hide_lines();
         return None;

@@ -33,12 +33,14 @@ struct Frame<'a> {
 
 enum Content<'a> {
     Mapping {
-        entries: Vec<(String, Node)>,
+        entries: Vec<(Cow<'a, str>, Node<'a>)>,
         seen: BTreeMap<Cow<'a, str>, Extent>,
         key: Option<(Cow<'a, str>, Extent)>,
+        /// The key was there before: its value is not taken in.
+        again: bool,
     },
     List {
-        items: Vec<Node>,
+        items: Vec<Node<'a>>,
         next: usize,
     },
 }
@@ -57,10 +59,14 @@ enum Wanted {
     Deferred,
 }
 
-/// Looks at the structure of `source` and fills in its places, but for those below [`DEFERRED`]. Answers what it says; nothing where it
-/// could not be read to the end, and a problem says why.
-pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> Option<Node> {
-    let mut indexer = Indexer::new(source, Wanted::First);
+/// Looks at the structure of `text`, which is that of `source`, and fills in the places there, but for those below [`DEFERRED`]. Answers
+/// what it says; nothing where it could not be read to the end, and a problem says why.
+pub(crate) fn index<'a>(
+    text: &'a str,
+    source: &mut Source,
+    problems: &mut Problems,
+) -> Option<Node<'a>> {
+    let mut indexer = Indexer::new(text, source, Wanted::First);
     let read = indexer.run();
     let Indexer { places, secrets, problems: found, root, .. } = indexer;
     problems.extend(found);
@@ -80,31 +86,37 @@ pub(crate) fn index(source: &mut Source, problems: &mut Problems) -> Option<Node
 
 /// The places below [`DEFERRED`], as far as the text can be read; what is wrong with it has been reported.
 pub(crate) fn deferred(source: &Source) -> BTreeMap<Path, Place> {
-    let mut indexer = Indexer::new(source, Wanted::Deferred);
+    let mut indexer = Indexer::new(source.text(), source, Wanted::Deferred);
     let _reported_before = indexer.run();
     indexer.places
 }
 
-struct Indexer<'a> {
-    source: &'a Source,
+/// What is read has the lifetime of its text; the source knows where its lines are.
+struct Indexer<'a, 's> {
+    text: &'a str,
+    source: &'s Source,
     wanted: Wanted,
     places: BTreeMap<Path, Place>,
     /// Where passwords are.
     secrets: Vec<Extent>,
+    /// Whether values of keys that were met are passwords: most keys of a long file come again and again.
+    judged: BTreeMap<Cow<'a, str>, bool>,
     stack: Vec<Frame<'a>>,
     /// What the document says, once it has been read.
-    root: Node,
+    root: Node<'a>,
     documents: usize,
     problems: Vec<Problem>,
 }
 
-impl<'a> Indexer<'a> {
-    fn new(source: &'a Source, wanted: Wanted) -> Self {
+impl<'a, 's> Indexer<'a, 's> {
+    fn new(text: &'a str, source: &'s Source, wanted: Wanted) -> Self {
         Self {
+            text,
             source,
             wanted,
             places: BTreeMap::new(),
             secrets: vec![],
+            judged: BTreeMap::new(),
             stack: vec![],
             root: Node::Null,
             documents: 0,
@@ -114,7 +126,7 @@ impl<'a> Indexer<'a> {
 
     fn run(&mut self) -> Result<(), Box<Problem>> {
         let source = self.source;
-        for event in Parser::new_from_str(source.text()) {
+        for event in Parser::new_from_str(self.text) {
             let (event, extent) = event.map_err(|error| {
                 let at = error.marker();
                 Box::new(syntax::explain(source, at.line(), at.col() + 1, error.info()))
@@ -157,14 +169,14 @@ impl<'a> Indexer<'a> {
                     | ScalarStyle::Literal
                     | ScalarStyle::Folded => Style::Quoted,
                 };
-                self.scalar(text, style, extent)
+                self.scalar(self.written(text, extent), style, extent)
             }
             Event::SequenceStart(_, None) => {
                 self.collection(extent, Content::List { items: vec![], next: 0 })
             }
             Event::MappingStart(_, None) => {
-                let content =
-                    Content::Mapping { entries: vec![], seen: BTreeMap::new(), key: None };
+                let (entries, seen) = (vec![], BTreeMap::new());
+                let content = Content::Mapping { entries, seen, key: None, again: false };
                 self.collection(extent, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -177,6 +189,16 @@ impl<'a> Indexer<'a> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// The scalar as it stands in the text, where it stands there as it reads: the parser makes a copy of every one, with room for more.
+    fn written(&self, scalar: Cow<'a, str>, extent: Extent) -> Cow<'a, str> {
+        let start = self.source.byte(extent.start.index());
+        let there = self.text.get(start..start.saturating_add(scalar.len()));
+        match there.filter(|there| *there == scalar) {
+            Some(there) => Cow::Borrowed(there),
+            None => scalar,
         }
     }
 
@@ -198,13 +220,15 @@ impl<'a> Indexer<'a> {
         style: Style,
         extent: Extent,
     ) -> Result<(), Box<Problem>> {
-        if let Some(Frame { content: Content::Mapping { seen, key: key @ None, .. }, .. }) =
-            self.stack.last_mut()
+        if let Some(Frame {
+            content: Content::Mapping { seen, key: key @ None, again, .. }, ..
+        }) = self.stack.last_mut()
         {
             if text == "<<" && style == Style::Plain {
                 return Err(anchor(self.span(extent), "a merge key"));
             }
             let first = seen.insert(text.clone(), extent);
+            *again = first.is_some();
             *key = Some((text.clone(), extent));
             if let Some(first) = first {
                 let problem =
@@ -248,22 +272,30 @@ impl<'a> Indexer<'a> {
     }
 
     /// Puts a value into the innermost collection; without one it is the document.
-    fn put(&mut self, step: Option<Step<'a>>, node: Node) {
+    fn put(&mut self, step: Option<Step<'a>>, node: Node<'a>) {
         match self.stack.last_mut().map(|frame| &mut frame.content) {
             None => self.root = node,
             Some(Content::List { items, .. }) => items.push(node),
-            Some(Content::Mapping { entries, .. }) => {
-                if let Some(Step::Key(key)) = step {
-                    entries.push((key.into_owned(), node));
+            Some(Content::Mapping { entries, again, .. }) => {
+                if let (Some(Step::Key(key)), false) = (step, *again) {
+                    entries.push((key, node));
                 }
             }
         }
     }
 
     /// Whether the value at `step` of the innermost collection is never shown.
-    fn is_secret(&self, step: Option<&Step<'a>>) -> bool {
-        let within = self.stack.last().is_some_and(|frame| frame.secret);
-        within || matches!(step, Some(Step::Key(name)) if secret::is_secret_key(name))
+    fn is_secret(&mut self, step: Option<&Step<'a>>) -> bool {
+        if self.stack.last().is_some_and(|frame| frame.secret) {
+            return true;
+        }
+        let Some(Step::Key(name)) = step else { return false };
+        if let Some(secret) = self.judged.get(name) {
+            return *secret;
+        }
+        let secret = secret::is_secret_key(name);
+        self.judged.insert(name.clone(), secret);
+        secret
     }
 
     /// Remembers the place of a value, where it is one of those that are wanted.

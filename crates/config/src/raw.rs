@@ -2,7 +2,7 @@
 //!
 //! A tree of our own instead of `serde_yaml::Value` because that one refuses a document with a duplicate key whole, and
 //! its other problems would go unreported; and because it is put together by [`crate::positions`] from the events by which that
-//! looks at the structure, so that a file is read once. Of a key that appears twice the first value is read; the duplicate is
+//! looks at the structure, so that a file is read once. Of a key that appears twice the first value is taken in; the duplicate is
 //! reported there.
 
 use std::borrow::Cow;
@@ -13,9 +13,9 @@ use serde::de::{Deserializer, Visitor};
 
 use crate::source::Style;
 
-/// A YAML value.
+/// A YAML value. Text is that of the document where it stands there as it reads.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node {
+pub(crate) enum Node<'a> {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
@@ -25,14 +25,14 @@ pub(crate) enum Node {
     /// A number with a point or exponent.
     Float,
     /// Text.
-    Text(String),
+    Text(Cow<'a, str>),
     /// A list.
     List(Vec<Self>),
-    /// A mapping in the order of the text. Keys that are not text are taken as they are written.
-    Mapping(Vec<(String, Self)>),
+    /// A mapping in the order of the text, no key twice. Keys that are not text are taken as they are written.
+    Mapping(Vec<(Cow<'a, str>, Self)>),
 }
 
-impl Node {
+impl<'a> Node<'a> {
     /// What the value is, with its article, for messages.
     pub(crate) const fn noun(&self) -> &'static str {
         match self {
@@ -44,21 +44,19 @@ impl Node {
             Self::Mapping(_) => "a mapping",
         }
     }
-}
 
-impl Node {
     /// The value of a scalar that is written so.
     ///
     /// What a plain one means is `serde_yaml`'s decision (YAML 1.2's core schema), which is asked where it could be anything but text: a
     /// file of ten thousand real servers has as many addresses, and none of them is a number.
-    pub(crate) fn scalar(text: Cow<'_, str>, style: Style) -> Self {
+    pub(crate) fn scalar(text: Cow<'a, str>, style: Style) -> Self {
         if style == Style::Quoted || is_surely_text(&text) {
-            return Self::Text(text.into_owned());
+            return Self::Text(text);
         }
         if let Some(number) = plain_number(&text) {
             return Self::Integer(number);
         }
-        serde_yaml::from_str(&text).unwrap_or_else(|_not_a_document| Self::Text(text.into_owned()))
+        serde_yaml::from_str::<Node<'static>>(&text).unwrap_or(Self::Text(text))
     }
 }
 
@@ -82,7 +80,7 @@ fn plain_number(text: &str) -> Option<i128> {
 }
 
 /// Scalars only: lists and mappings are put together by [`crate::positions`].
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for Node<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor)
     }
@@ -91,51 +89,51 @@ impl<'de> Deserialize<'de> for Node {
 struct ScalarVisitor;
 
 impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Node;
+    type Value = Node<'static>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML scalar")
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
+    fn visit_unit<E>(self) -> Result<Node<'static>, E> {
         Ok(Node::Null)
     }
 
     /// A document with nothing in it.
-    fn visit_none<E>(self) -> Result<Node, E> {
+    fn visit_none<E>(self) -> Result<Node<'static>, E> {
         Ok(Node::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'static>, D::Error> {
         Node::deserialize(deserializer)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Node<'static>, E> {
         Ok(Node::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Node<'static>, E> {
         Ok(Node::Integer(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'static>, E> {
         Ok(Node::Integer(value.into()))
     }
 
-    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+    fn visit_i128<E>(self, value: i128) -> Result<Node<'static>, E> {
         Ok(Node::Integer(value))
     }
 
-    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+    fn visit_u128<E>(self, value: u128) -> Result<Node<'static>, E> {
         Ok(i128::try_from(value).map_or(Node::Float, Node::Integer))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Node<'static>, E> {
         Ok(Node::Float)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Node<'static>, E> {
+        Ok(Node::Text(value.to_owned().into()))
     }
 }
 
@@ -148,13 +146,13 @@ mod tests {
     use crate::positions;
     use crate::source::Source;
 
-    fn read(text: &str) -> Node {
+    fn read(text: &str) -> Node<'_> {
         let mut problems = Problems::default();
         let mut source = Source::new("f", text.to_owned());
-        positions::index(&mut source, &mut problems).unwrap()
+        positions::index(text, &mut source, &mut problems).unwrap()
     }
 
-    fn plain(text: &str) -> Node {
+    fn plain(text: &str) -> Node<'_> {
         Node::scalar(text.into(), Style::Plain)
     }
 
@@ -172,7 +170,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Held {
-        k: Option<Node>,
+        k: Option<Node<'static>>,
     }
 
     #[test]
@@ -203,21 +201,21 @@ mod tests {
             "---",
             "...",
         ] {
-            assert_eq!(plain(text), Node::Text(text.to_owned()), "{text}");
+            assert_eq!(plain(text), Node::Text(text.into()), "{text}");
         }
-        assert_eq!(Node::scalar("42".into(), Style::Quoted), Node::Text("42".to_owned()));
+        assert_eq!(Node::scalar("42".into(), Style::Quoted), Node::Text("42".into()));
     }
 
     #[test]
-    fn duplicate_keys_are_kept() {
-        let Node::Mapping(entries) = read("a: 1\na: 2\n") else { panic!("a mapping") };
-        assert_eq!(entries.len(), 2);
+    fn of_a_key_that_appears_twice_the_first_value_is_taken_in() {
+        let document = read("a: {b: 1}\nc: 3\na: {b: 2}\n");
+        assert_eq!(document, read("a: {b: 1}\nc: 3\n"));
     }
 
     #[test]
     fn keys_that_look_like_numbers_or_booleans_are_text() {
         let Node::Mapping(entries) = read("1: a\ntrue: b\n") else { panic!("a mapping") };
-        let keys: Vec<_> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<_> = entries.iter().map(|(key, _)| key.as_ref()).collect();
         assert_eq!(keys, ["1", "true"]);
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Document {
 /// Reads the whole document; none when it is no mapping.
 pub(crate) fn document<'a>(
     reader: &mut Reader<'a>,
-    root: &'a Node,
+    root: &'a Node<'a>,
     node: &str,
 ) -> Option<Document> {
     let cursor = Cursor { node: root, path: Path::default() };

@@ -2,7 +2,8 @@
 //!
 //! A value that is wrong is left out and reading goes on, so that all problems are found at once.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::{reference, suggest};
 /// A value and its path.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'a> {
-    pub(crate) node: &'a Node,
+    pub(crate) node: &'a Node<'a>,
     pub(crate) path: Path,
 }
 
@@ -28,14 +29,14 @@ pub(crate) type Items<T> = Vec<(usize, T)>;
 /// A mapping's values by key.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {
-    entries: &'a [(String, Node)],
+    entries: &'a [(Cow<'a, str>, Node<'a>)],
     pub(crate) path: Path,
 }
 
 impl<'a> Fields<'a> {
     /// The value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<Cursor<'a>> {
-        let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
+        let (_, node) = self.entries.iter().find(|(name, _)| *name == key)?;
         Some(Cursor { node, path: self.path.key(key) })
     }
 
@@ -51,11 +52,13 @@ pub(crate) struct Reader<'a> {
     pub(crate) problems: Problems,
     /// The keys that mistyped ones probably stand for, with the mapping that has them: they are not missing as well.
     meant: BTreeSet<(Path, &'static str)>,
+    /// The names so far: servers of different services are mostly called alike, and share the text.
+    names: BTreeMap<&'a str, Name>,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(source: &'a Source, problems: Problems) -> Self {
-        Self { source, problems, meant: BTreeSet::new() }
+    pub(crate) fn new(source: &'a Source, problems: Problems) -> Self {
+        Self { source, problems, meant: BTreeSet::new(), names: BTreeMap::new() }
     }
 
     /// Reports a fault of the value at `path`.
@@ -68,7 +71,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn fields(&mut self, cursor: &Cursor<'a>, pattern: &str) -> Option<Fields<'a>> {
         let fields = self.mapping(cursor)?;
         for (key, _) in fields.entries {
-            if !reference::children(pattern).any(|known| known == key) {
+            if !reference::children(pattern).any(|known| known == *key) {
                 self.unknown_key(&fields.path.key(key), pattern, key);
             }
         }
@@ -109,20 +112,18 @@ impl<'a> Reader<'a> {
         self.problems.push(problem);
     }
 
-    /// The entries of a mapping with keys of the user's choice, none twice, at most `limit`.
+    /// The entries of a mapping with keys of the user's choice, at most `limit`.
     pub(crate) fn entries(
         &mut self,
         cursor: &Cursor<'a>,
         limit: usize,
     ) -> Vec<(&'a str, Cursor<'a>)> {
         let Some(fields) = self.mapping(cursor) else { return vec![] };
-        let mut seen = BTreeSet::new();
-        let unique = fields.entries.iter().filter(|(key, _)| seen.insert(key.as_str()));
-        let entries: Vec<_> = unique
-            .map(|(key, node)| (key.as_str(), Cursor { node, path: fields.path.key(key) }))
-            .collect();
-        self.limit(&cursor.path, entries.len(), limit);
-        entries.into_iter().take(limit).collect()
+        self.limit(&cursor.path, fields.entries.len(), limit);
+        let entries = fields.entries.iter().take(limit);
+        entries
+            .map(|(key, node)| (key.as_ref(), Cursor { node, path: fields.path.key(key) }))
+            .collect()
     }
 
     /// The same with names for keys; `what` is what they name.
@@ -134,8 +135,15 @@ impl<'a> Reader<'a> {
     ) -> Vec<(Name, Cursor<'a>)> {
         let mut named = vec![];
         for (key, cursor) in self.entries(cursor, limit) {
+            if let Some(name) = self.names.get(key) {
+                named.push((name.clone(), cursor));
+                continue;
+            }
             match Name::try_from(key.to_owned()) {
-                Ok(name) => named.push((name, cursor)),
+                Ok(name) => {
+                    self.names.insert(key, name.clone());
+                    named.push((name, cursor));
+                }
                 Err(_) => {
                     let problem = Problem::new(Code::BadName, format!("{key:?} can't be the name of {what}"))
                         .at(Spot::Key(cursor.path), "")

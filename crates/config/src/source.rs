@@ -52,8 +52,10 @@ pub struct Source {
     text: String,
     /// The byte at which each line begins.
     lines: Vec<usize>,
+    /// Whether every character is a byte.
+    ascii: bool,
     /// The byte of every [`STRIDE`]th character, so that characters are found without reading the text from its beginning: a
-    /// file may be one line.
+    /// file may be one line. None where every character is a byte.
     marks: Vec<usize>,
     /// Those below [`positions::DEFERRED`] left out.
     places: BTreeMap<Path, Place>,
@@ -85,13 +87,18 @@ impl Source {
     pub(crate) fn new(file: &str, text: String) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(starts.map(|(at, _)| at + 1)).collect();
-        let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at).collect();
+        let ascii = text.is_ascii();
+        let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at);
+        let marks = if ascii { vec![] } else { marks.collect() };
         let (places, deferred) = (BTreeMap::new(), OnceLock::from(BTreeMap::new()));
-        Self { file: file.to_owned(), text, lines, marks, places, deferred, secrets: vec![] }
+        Self { file: file.to_owned(), text, lines, ascii, marks, places, deferred, secrets: vec![] }
     }
 
     /// The byte at which character `index` of the text begins; the text's end when it has fewer.
-    fn byte(&self, index: usize) -> usize {
+    pub(crate) fn byte(&self, index: usize) -> usize {
+        if self.ascii {
+            return index.min(self.text.len());
+        }
         let mark = self.marks.get(index / STRIDE).copied();
         mark.and_then(|mark| {
             let (at, _) = self.text.get(mark..)?.char_indices().nth(index % STRIDE)?;
@@ -102,6 +109,9 @@ impl Source {
 
     /// How many characters begin before `byte`.
     fn characters(&self, byte: usize) -> usize {
+        if self.ascii {
+            return byte.min(self.text.len());
+        }
         let whole = self.marks.partition_point(|mark| *mark <= byte).saturating_sub(1);
         let mark = self.marks.get(whole).copied().unwrap_or_default();
         let rest = self.text.get(mark..).unwrap_or_default();

@@ -9,16 +9,16 @@ use crate::source::Source;
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// The text of a file. What can't be text at all is a problem, with as much of the text as shows the place.
-pub(crate) fn decode(file: &str, bytes: &[u8]) -> (Source, Option<Problem>) {
+pub(crate) fn decode<'a>(file: &str, bytes: &'a [u8]) -> (Source, Result<&'a str, Problem>) {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; the limit is {MAX_BYTES}", bytes.len());
         let problem =
             Problem::new(Code::TooLarge, message).help("check that the right file is named");
-        return (Source::new(file, String::new()), Some(problem));
+        return (Source::new(file, String::new()), Err(problem));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
-        Ok(text) => (Source::new(file, text.to_owned()), None),
+        Ok(text) => (Source::new(file, text.to_owned()), Ok(text)),
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let source = Source::new(file, String::from_utf8_lossy(valid).into_owned());
@@ -27,7 +27,7 @@ pub(crate) fn decode(file: &str, bytes: &[u8]) -> (Source, Option<Problem>) {
             let problem = Problem::new(Code::NotUtf8, "the file is not UTF-8")
                 .at(Spot::Span(end), format!("then comes the byte 0x{byte:02x}"))
                 .help("save the file as UTF-8");
-            (source, Some(problem))
+            (source, Err(problem))
         }
     }
 }
@@ -37,6 +37,9 @@ pub(crate) fn scan(source: &Source, problems: &mut Problems) -> bool {
     let mut clean = true;
     for (index, line) in source.text().split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            continue;
+        }
         if let Some(problem) = control(source, index + 1, line) {
             problems.push(problem);
             clean = false;

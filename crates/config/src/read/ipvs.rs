@@ -88,7 +88,9 @@ fn value<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, sysctl: Sysctl) -> Op
     let read = match (cursor.node, sysctl.values) {
         (Node::Integer(value), _) => fits(*value).then(|| value.to_string()),
         (Node::Text(text), Values::Threshold) => threshold(text),
-        (Node::Text(text), Values::Processors) => processors(text).then(|| text.clone()),
+        (Node::Text(text), Values::Processors) => {
+            processors(text).then(|| text.clone().into_owned())
+        }
         _ => None,
     };
     if read.is_none() {

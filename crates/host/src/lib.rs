@@ -70,7 +70,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if path == Path::new("-") {
         io::stdin().take(limit).read_to_end(&mut text)?;
     } else {
-        File::open(path)?.take(limit).read_to_end(&mut text)?;
+        let file = File::open(path)?;
+        // What is no file has no length; a file's may change yet.
+        let length = file.metadata()?.len().min(limit);
+        text.reserve(usize::try_from(length).unwrap_or_default().saturating_add(1));
+        file.take(limit).read_to_end(&mut text)?;
     }
     Ok(text)
 }

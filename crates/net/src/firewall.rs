@@ -4,7 +4,7 @@
 //! hook `input`, behind the hooks of IPVS (NF_IP_PRI_NAT_SRC - 2 and - 1, that is 98 and 99), so that a service on such an address goes on
 //! forwarding. An address that the node does not hold is not local, and never comes by.
 //!
-//! Nothing here is quick: a process is started, and waited for.
+//! Nothing here is quick but [`is_closed`]: a process is started, and waited for.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -38,9 +38,9 @@ pub fn close(closed: &BTreeSet<Closed>) -> Result<(), NftError> {
 /// Whether the table is there, of this run or of one that was killed.
 ///
 /// # Errors
-/// `nft` is not installed or did not answer in time.
+/// The kernel does not say: CAP_NET_ADMIN is missing, for one.
 pub fn is_closed() -> Result<bool, NftError> {
-    nft::listing(TABLE, PURPOSE).map(|found| found.is_some())
+    nft::is_there(TABLE, PURPOSE)
 }
 
 /// One transaction: packets see the old table or the new one.

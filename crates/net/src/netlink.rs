@@ -7,8 +7,8 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use netlink_packet_core::{
-    ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer,
-    NetlinkMessage,
+    Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer,
+    NetlinkHeader, NetlinkMessage,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
@@ -27,6 +27,8 @@ pub(crate) const DUMP_ATTEMPTS: usize = 5;
 /// The kernel answers while the request is being sent. A kernel that has not within this time is reported instead of waited for.
 const ANSWER_TIMEOUT_S: i64 = 5;
 
+/// `sizeof(struct nlmsghdr)` of linux/netlink.h.
+const HEADER_LEN: usize = 16;
 /// `NLMSG_ERROR` and `NLMSG_DONE` of linux/netlink.h.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -51,7 +53,7 @@ pub(crate) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = RawMessage<'
             kind: buffer.message_type(),
             flags: buffer.flags(),
             sequence: buffer.sequence_number(),
-            payload: datagram.get(16..length)?,
+            payload: datagram.get(HEADER_LEN..length)?,
         };
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
@@ -83,22 +85,30 @@ pub(crate) struct RouteSocket {
 impl RouteSocket {
     /// A socket for requests, whose answers are waited for.
     pub(crate) fn for_requests() -> Result<Self, Errno> {
-        let route = Self::bound(SockFlag::SOCK_CLOEXEC, 0)?;
+        let route = Self::bound(SockFlag::SOCK_CLOEXEC, 0, SockProtocol::NetlinkRoute)?;
         let timeout = TimeVal::new(ANSWER_TIMEOUT_S, 0);
         setsockopt(&route.socket, sockopt::ReceiveTimeout, &timeout)?;
         Ok(route)
     }
 
+    /// A socket for questions to netfilter, whose answers are waited for.
+    pub(crate) fn for_netfilter() -> Result<Self, Errno> {
+        let netfilter = Self::bound(SockFlag::SOCK_CLOEXEC, 0, SockProtocol::NetlinkNetFilter)?;
+        let timeout = TimeVal::new(ANSWER_TIMEOUT_S, 0);
+        setsockopt(&netfilter.socket, sockopt::ReceiveTimeout, &timeout)?;
+        Ok(netfilter)
+    }
+
     /// A non-blocking socket that hears `groups` (a mask of `RTMGRP_…`).
     pub(crate) fn for_events(groups: u32, receive_buffer: usize) -> Result<Self, Errno> {
-        let route = Self::bound(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, groups)?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let route = Self::bound(flags, groups, SockProtocol::NetlinkRoute)?;
         enlarge_receive_buffer(&route.socket, receive_buffer)?;
         Ok(route)
     }
 
-    fn bound(flags: SockFlag, groups: u32) -> Result<Self, Errno> {
-        let socket =
-            socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+    fn bound(flags: SockFlag, groups: u32, protocol: SockProtocol) -> Result<Self, Errno> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_LEN] })
     }
@@ -244,6 +254,28 @@ impl RouteSocket {
         message.serialize(&mut encoded);
         bytes.extend_from_slice(&encoded);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+
+    /// Asks a question of this kind, what follows the message's header being `payload`, and says how it went; what it answers is not read.
+    pub(crate) fn question(&mut self, kind: u16, payload: &[u8]) -> Result<(), Errno> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.length =
+            u32::try_from(HEADER_LEN + payload.len()).map_err(|_too_long| Errno::EMSGSIZE)?;
+        header.message_type = kind;
+        header.flags = NLM_F_REQUEST | NLM_F_ACK;
+        header.sequence_number = self.sequence;
+        let mut bytes = vec![0; HEADER_LEN];
+        header.emit(&mut bytes);
+        bytes.extend_from_slice(payload);
+        self.send(&bytes)?;
+        let sequence = self.sequence;
+        loop {
+            let mut answers = messages(self.receive()?);
+            if let Some(end) = answers.find(|one| one.sequence == sequence && one.kind == ERROR) {
+                return error_code(end.payload).map_or(Ok(()), Err);
+            }
+        }
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), Errno> {

@@ -1,6 +1,6 @@
 //! The program `nft`, which loads tables of nftables in one transaction each.
 //!
-//! Nothing here is quick: a process is started, and waited for.
+//! Nothing here is quick but [`is_there`]: a process is started, and waited for.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -8,10 +8,13 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::answer::Answer;
 use crate::clock::now;
+use crate::netlink::RouteSocket;
 use crate::wake::wait_until;
 
 /// It needs milliseconds; after this time it is killed.
@@ -20,6 +23,41 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_LEN: usize = 4096;
 /// So much of a listing is read. A table of ours with all that a configuration may have is a fifth of it.
 const LISTING_LEN: u64 = 4 << 20;
+
+/// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h and `NFT_MSG_GETTABLE` of linux/netfilter/nf_tables.h.
+const GET_TABLE: u16 = (10 << 8) | 1;
+/// `NFPROTO_INET` of linux/netfilter.h.
+const FAMILY_INET: u8 = 1;
+/// `NFTA_TABLE_NAME` of linux/netfilter/nf_tables.h.
+const TABLE_NAME: u16 = 1;
+
+/// Whether the kernel has `table`: one question to it, and no process. `purpose` is for the error.
+pub(crate) fn is_there(table: &str, purpose: &'static str) -> Result<bool, NftError> {
+    let asked = RouteSocket::for_netfilter()
+        .and_then(|mut netfilter| netfilter.question(GET_TABLE, &by_name(table)));
+    match asked {
+        Ok(()) => Ok(true),
+        // No such table; no nf_tables; no netfilter.
+        Err(Errno::ENOENT | Errno::EINVAL | Errno::EPROTONOSUPPORT) => Ok(false),
+        Err(errno) => Err(NftError::Question {
+            purpose,
+            table: table.to_owned(),
+            answer: Answer::of_netlink(errno),
+        }),
+    }
+}
+
+/// `struct nfgenmsg`, and the attribute that names the table.
+fn by_name(table: &str) -> Vec<u8> {
+    let name = [table.as_bytes(), &[0]].concat();
+    let length = u16::try_from(4 + name.len()).unwrap_or(u16::MAX);
+    let mut bytes = vec![FAMILY_INET, 0, 0, 0];
+    bytes.extend(length.to_ne_bytes());
+    bytes.extend(TABLE_NAME.to_ne_bytes());
+    bytes.extend(name);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
 
 /// The commands that remove `table`, whether it is there or not: it is declared before it is deleted.
 pub(crate) fn removal(table: &str) -> String {
@@ -115,6 +153,16 @@ fn listen(child: &mut Child) -> Option<String> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NftError {
+    /// The kernel does not say whether it has a table.
+    #[error("look for the table {table} of nftables for {purpose}: {answer}")]
+    Question {
+        /// What the table is for.
+        purpose: &'static str,
+        /// Its name.
+        table: String,
+        /// What the kernel answered.
+        answer: Answer,
+    },
     /// There is no `nft`.
     #[error("start nft for {purpose}: install nftables")]
     Start {

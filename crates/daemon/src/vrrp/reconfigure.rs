@@ -85,6 +85,7 @@ impl VrrpThread {
         self.settle();
         self.enter();
         self.close_unused();
+        self.be_on_time();
         Ok(())
     }
 

@@ -55,7 +55,8 @@ pub(super) struct VrrpThread {
     /// How long the machine had been suspended at the last look.
     suspended: Duration,
     /// What keeps the thread on time, as far as the kernel allows it.
-    timing: control::Timing,
+    /// What keeps it on time, once there is an instance: without one there is nothing to be late with.
+    timing: Option<control::Timing>,
     pub(super) stop: Stop,
     sign: StopSign,
 }
@@ -155,15 +156,22 @@ impl VrrpThread {
             lateness: Lateness::default(),
             hesitation: Hesitation::default(),
             suspended: suspended(),
-            timing: control::Timing::default(),
+            timing: None,
             stop: Stop::No,
             sign: plan.stop,
         })
     }
 
+    /// Asks for what keeps the thread on time, once, when there is an instance.
+    pub(super) fn be_on_time(&mut self) {
+        if self.roster.iter().next().is_some() {
+            self.timing.get_or_insert_with(ask_for_time);
+        }
+    }
+
     /// Works until it is told to stop and the addresses have another keeper, or nobody is left to tell it.
     pub(super) fn run(mut self) {
-        self.timing = be_on_time();
+        self.be_on_time();
         self.see_all_interfaces();
         self.settle();
         self.enter();
@@ -309,7 +317,7 @@ impl VrrpThread {
             timing: control::Timing {
                 lost_packets: self.outside.sockets.dropped(),
                 link_resynchronisations: self.links.resynchronisations(),
-                ..self.lateness.view(self.timing.clone())
+                ..self.lateness.view(self.timing.clone().unwrap_or_default())
             },
         }
     }
@@ -466,7 +474,7 @@ impl VrrpThread {
 }
 
 /// Asks for what keeps the calling thread on time on a busy host. Without it the protocol works, a little later under load.
-fn be_on_time() -> control::Timing {
+fn ask_for_time() -> control::Timing {
     let realtime = realtime::enter(PRIORITY);
     let memory = realtime::lock_memory();
     let timing = control::Timing {

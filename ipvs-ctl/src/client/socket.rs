@@ -13,8 +13,8 @@ use netlink_packet_generic::ctrl::GenlCtrl;
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, connect,
-    getsockopt, recvmsg, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, MultiHeaders, NetlinkAddr, SockFlag, SockProtocol, SockType, bind,
+    connect, getsockopt, recvmmsg, send, setsockopt, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
@@ -90,6 +90,8 @@ pub(super) struct Socket {
     buffer: Vec<u8>,
     /// The part of `buffer` that holds messages that were received and not yet taken.
     pending: std::ops::Range<usize>,
+    /// The same of what came after it in the same system call.
+    following: std::ops::Range<usize>,
     sequence: u32,
     answers_limit: usize,
     /// Whether a message since [`Self::take_interrupted`] said that its dump is not of one moment.
@@ -117,8 +119,9 @@ impl Socket {
     }
 
     fn new(peer: Peer, answers_limit: usize) -> Self {
-        let buffer = vec![0; READ_BUFFER];
-        Self { peer, buffer, pending: 0..0, sequence: 0, answers_limit, interrupted: false }
+        let buffer = vec![0; 2 * READ_BUFFER];
+        let (pending, following) = (0..0, 0..0);
+        Self { peer, buffer, pending, following, sequence: 0, answers_limit, interrupted: false }
     }
 
     /// A socket whose other end is a test.
@@ -262,30 +265,49 @@ impl Socket {
         }
     }
 
+    /// Receives, or goes on to what was received before. Two datagrams in one system call, where there are two: the end of a dump, which has a
+    /// datagram of its own, is queued while what it ends is received.
     fn receive(&mut self, flags: MsgFlags) -> Result<(), Errno> {
-        self.pending = 0..0;
+        self.pending = std::mem::replace(&mut self.following, 0..0);
+        if !self.pending.is_empty() {
+            return Ok(());
+        }
         #[cfg(test)]
         if let Peer::Script(script) = &self.peer {
             self.pending = 0..script.receive(&mut self.buffer)?;
             return Ok(());
         }
-        loop {
-            let mut space = [IoSliceMut::new(&mut self.buffer)];
-            let received =
-                match recvmsg::<NetlinkAddr>(self.peer.fd().as_raw_fd(), &mut space, None, flags) {
-                    Ok(received) => received,
-                    Err(Errno::EINTR) => continue,
-                    Err(errno) => return Err(errno),
-                };
-            if received.flags.contains(MsgFlags::MSG_TRUNC) {
+        while self.pending.is_empty() {
+            let flags = flags | MsgFlags::MSG_WAITFORONE;
+            let fd = self.peer.fd().as_raw_fd();
+            let (first, second) = self.buffer.split_at_mut(READ_BUFFER);
+            let mut space = [[IoSliceMut::new(first)], [IoSliceMut::new(second)]];
+            let mut headers = MultiHeaders::<NetlinkAddr>::preallocate(space.len(), None);
+            let received = match recvmmsg(fd, &mut headers, space.iter_mut(), flags, None) {
+                Ok(received) => received,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            };
+            let mut cut_short = false;
+            // Port 0 is the kernel; what another process sends is not believed.
+            for (at, one) in received.enumerate() {
+                cut_short |= one.flags.contains(MsgFlags::MSG_TRUNC);
+                if one.address.is_some_and(|sender| sender.pid() == 0) {
+                    let start = at * READ_BUFFER;
+                    let range = if self.pending.is_empty() {
+                        &mut self.pending
+                    } else {
+                        &mut self.following
+                    };
+                    *range = start..start + one.bytes;
+                }
+            }
+            if cut_short {
+                (self.pending, self.following) = (0..0, 0..0);
                 return Err(Errno::EMSGSIZE);
             }
-            // Port 0 is the kernel; what another process sends is not believed.
-            if received.address.is_some_and(|sender| sender.pid() == 0) {
-                self.pending = 0..received.bytes;
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 

@@ -28,7 +28,13 @@ pub struct Status {
 impl Status {
     /// The table without counters.
     pub fn table(&self) -> Table {
-        let entries = self.services.iter().map(|found| {
+        self.table_without(&BTreeSet::new())
+    }
+
+    /// The table without counters and without the services `left_out`.
+    pub fn table_without(&self, left_out: &BTreeSet<ServiceKey>) -> Table {
+        let services = self.services.iter().filter(|found| !left_out.contains(&found.service.key));
+        let entries = services.map(|found| {
             let destinations = found
                 .destinations
                 .iter()
@@ -203,8 +209,8 @@ fn service_of(attributes: &[IpvsAttr]) -> Found {
 
 /// Whether two dumps tell of the same services, whatever their counters and their order.
 fn same_services(one: &[Found], other: &[Found]) -> bool {
-    let settings = |found: &[Found]| -> BTreeSet<VirtualService> {
-        found.iter().flatten().map(|(service, _)| service.clone()).collect()
-    };
+    fn settings(found: &[Found]) -> BTreeSet<&VirtualService> {
+        found.iter().flatten().map(|(service, _)| service).collect()
+    }
     one.len() == other.len() && settings(one) == settings(other)
 }

@@ -125,13 +125,14 @@ impl Kernel {
     /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
     pub(crate) fn open() -> Result<(Self, Table), KernelError> {
         let opened =
-            Client::open().and_then(|mut client| client.table().map(|table| (client, table)));
-        let (client, table) = opened.map_err(KernelError::Client)?;
+            Client::open().and_then(|mut client| client.status().map(|found| (client, found)));
+        let (client, found) = opened.map_err(KernelError::Client)?;
+        let table = found.table();
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (sender, done) = mpsc::channel(JOBS_MAX);
         std::thread::Builder::new()
             .name("ipvs".to_owned())
-            .spawn(move || work(client, &queue, &sender))
+            .spawn(move || work(client, found, &queue, &sender))
             .map_err(KernelError::Thread)?;
         Ok((Self::new(jobs, done), table))
     }

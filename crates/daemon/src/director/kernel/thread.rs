@@ -1,5 +1,6 @@
 //! The thread's side: it reads the kernel's table, plans and sends.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
@@ -19,13 +20,21 @@ use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope};
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
 
-/// The thread: does one job after the other until the director lets go of it.
-pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
+/// The thread: does one job after the other until the director lets go of it. `found` is the table as it was read a moment ago: the
+/// first comparison reads it no second time.
+pub(super) fn work(
+    mut client: Client,
+    found: Status,
+    queue: &Receiver<Job>,
+    sender: &mpsc::Sender<Done>,
+) {
     let mut attention = Attention::default();
+    let mut found = Some(found);
     for job in queue {
+        let found = found.take();
         let done = match job {
             Job::Reconcile(order) => {
-                let result = reconcile(&mut client, &mut attention, &order);
+                let result = reconcile(&mut client, &mut attention, &order, found);
                 // Of what was not made nothing is taken for granted.
                 let made = |made: &Reconciliation| {
                     !made.report.answers_lost && made.refused.is_by_service()
@@ -55,13 +64,17 @@ fn reconcile(
     client: &mut Client,
     attention: &mut Attention,
     order: &Order,
+    found: Option<Status>,
 ) -> Result<Reconciliation, ClientError> {
     let Order { desired, scope, held, refused } = order;
     let Scope::Table { owned, changed, foreign } = scope else {
         return reconcile_services(client, order);
     };
     let focus = attention.focus(changed);
-    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
+    let status = match found {
+        Some(found) => found,
+        None => client.look(|service, counters| focus.reads(&service.key, counters))?,
+    };
     attention.looked(&status);
     // What else is there is others' business, but for what was ours.
     let others = status.services.iter().map(|found| found.service.key);
@@ -71,14 +84,7 @@ fn reconcile(
         ForeignServices::Keep => (Foreign::Keep { owned }, others.collect()),
         ForeignServices::Remove => (Foreign::Remove, vec![]),
     };
-    let mut before = status.table();
-    // What was not read is as it was made: it is wanted no other, and its turn comes.
-    for key in &status.unread {
-        if let (Some(there), Some(wanted)) = (before.get_mut(key), desired.get(key)) {
-            there.destinations.clone_from(&wanted.destinations);
-        }
-    }
-    let operations = in_order(desired, &before, &status.orders(desired), foreign);
+    let (operations, mut before) = compare(desired, &status, foreign);
     let operations = without_held(operations, held);
     let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
     before.retain(|key, _| touched.contains(key));
@@ -90,6 +96,28 @@ fn reconcile(
     let counts = counts(&status);
     let unread = status.unread;
     Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+}
+
+/// What turns the table that a look has found into `desired`, and that table, as far as the two may differ. What the look did not read
+/// is as it was made: it is wanted no other, its turn comes, and only the settings of such a service can differ.
+fn compare(desired: &Table, status: &Status, foreign: Foreign<'_>) -> (Vec<Operation>, Table) {
+    let alike = status.services.iter().map(|found| &found.service).filter(|service| {
+        status.unread.contains(&service.key)
+            && desired.get(&service.key).is_some_and(|wanted| wanted.service == **service)
+    });
+    let alike: BTreeSet<ServiceKey> = alike.map(|service| service.key).collect();
+    let mut compared = Cow::Borrowed(desired);
+    if !alike.is_empty() {
+        let rest = desired.iter().filter(|(key, _)| !alike.contains(key));
+        compared = Cow::Owned(rest.map(|(key, entry)| (*key, entry.clone())).collect());
+    }
+    let mut before = status.table_without(&alike);
+    for key in &status.unread {
+        if let (Some(there), Some(wanted)) = (before.get_mut(key), compared.get(key)) {
+            there.destinations.clone_from(&wanted.destinations);
+        }
+    }
+    (in_order(&compared, &before, &status.orders(&compared), foreign), before)
 }
 
 /// Reads the services of `order` alone, and makes them what they are to be.

@@ -6,7 +6,7 @@
 //!   │ Initialize │                            │   Backup   │                        │   Active   │
 //!   └────────────┘ ◄───────────────────────── └────────────┘ ◄───────────────────── └────────────┘
 //!       ▲  ▲  │         Shutdown, interface down                 better advertisement     ▲  │  ▲  │
-//!       │  │  └─────────────────────────────── Startup of the owner ──────────────────────┘  │  │  │
+//!       │  │  └────────────────────── Startup of the owner, or after Inherit ────────────────┘  │  │  │
 //!       │  └────────────────────────────────── interface down ───────────────────────────────┘  │  │ Shutdown, StepDown
 //!       │                                                               nobody after StepDown   │  ▼
 //!       │    another router, or nobody in time, after Shutdown                           ┌─────────────┐
@@ -36,6 +36,8 @@
 //! * **Stall.** When the adver timer fires and the last advertisement is older than Active_Down_Interval, another router may
 //!   have taken over. The machine then does what it would do as a Backup that hears of a lower-ranking Active: with Preempt_Mode
 //!   it stays, advertises and announces (a better router answers at once); without, it goes to Backup and listens.
+//! * **Inheritance.** A process that takes the place of one that was killed while Active goes on as the Active, if no Backup can have
+//!   given up waiting meanwhile (`inheritance`).
 //! * **Make before break.** Who stops or steps down sends priority 0 and keeps the addresses until another router advertises, four
 //!   of its own intervals at most (`release`).
 //! * **Preempt delay.** A lower-ranking Active is accepted until the delay has passed since the first one was heard.
@@ -47,6 +49,7 @@
 
 mod election;
 mod event;
+mod inheritance;
 mod params;
 mod peers;
 mod reconfigure;
@@ -83,6 +86,8 @@ pub struct VirtualRouter {
     /// Whether it shall take part. Backup and Active imply it; in Initialize it waits for the interface.
     wanted: bool,
     state: State,
+    /// When a process before this one, which was Active, advertised last; none unless in Initialize.
+    inherited: Option<Instant>,
     since: Instant,
     peers: Peers,
     /// None unless Active.
@@ -105,6 +110,7 @@ impl VirtualRouter {
             primary: None,
             wanted: false,
             state: State::Initialize,
+            inherited: None,
             since: now,
             peers: Peers::default(),
             rival: None,
@@ -247,12 +253,13 @@ impl VirtualRouter {
                 self.wanted = true;
                 self.start(now);
             }
-            Event::Shutdown => self.wanted = false,
+            Event::Shutdown => (self.wanted, self.inherited) = (false, None),
             Event::InterfaceUp { primary } => {
                 self.primary = Some(primary);
                 self.start(now);
             }
-            Event::InterfaceDown => self.primary = None,
+            Event::InterfaceDown => (self.primary, self.inherited) = (None, None),
+            Event::Inherit { advertised } => self.inherited = Some(advertised),
             Event::PrimaryChanged { primary } => self.primary = self.primary.and(Some(primary)),
             Event::Reconfigure(params) => self.reconfigure(now, params),
             Event::Advertisement(_)
@@ -267,7 +274,7 @@ impl VirtualRouter {
     /// Every event in Backup.
     fn while_backup(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Startup | Event::StepDown => {}
+            Event::Startup | Event::StepDown | Event::Inherit { .. } => {}
             Event::Shutdown => {
                 self.wanted = false;
                 self.stop(now, Reason::Shutdown);
@@ -307,6 +314,7 @@ impl VirtualRouter {
             // C5 after a sleep: the timer is due, or will be, and decides after the queue has been drained.
             Event::Resumed
             | Event::Startup
+            | Event::Inherit { .. }
             | Event::TakeOver
             | Event::ActiveFallen
             | Event::ActiveLost { .. } => {}
@@ -334,16 +342,19 @@ impl VirtualRouter {
             | Event::InterfaceDown
             | Event::PrimaryChanged { .. }
             | Event::Reconfigure(_)
+            | Event::Inherit { .. }
             | Event::Resumed => Some(event),
         }
     }
 
-    /// S1, S2: takes part if it shall and can.
+    /// S1, S2, K1: takes part if it shall and can.
     fn start(&mut self, now: Instant) {
         if !self.wanted || self.primary.is_none() {
             return;
         }
-        if self.params.priority() == Priority::OWNER {
+        if self.takes_inheritance(now) {
+            self.go_on(now);
+        } else if self.params.priority() == Priority::OWNER {
             self.promote(now, Reason::Owner);
         } else {
             self.listen(now, self.params.advertisement_interval(), None, Reason::Startup);

@@ -69,6 +69,8 @@ struct World {
     /// Actions that the driver has left unpolled.
     waiting: usize,
     dropped: u64,
+    /// When a process advertised last that the router was told to inherit from, until it begins.
+    inherits: Option<Instant>,
 }
 
 impl World {
@@ -92,6 +94,7 @@ impl World {
             dual: None,
             waiting: 0,
             dropped: 0,
+            inherits: None,
         }
     }
 
@@ -131,6 +134,7 @@ impl World {
                 3 => Event::TakeOver,
                 4 => Event::ActiveFallen,
                 5 => Event::ActiveLost { address: self.host(tape.byte()) },
+                7 => Event::Inherit { advertised: self.earlier(tape.pair()) },
                 _ => Event::Shutdown,
             },
             8 => Event::InterfaceUp { primary: self.host(tape.byte()) },
@@ -147,6 +151,15 @@ impl World {
                 },
             }),
         }
+    }
+
+    /// So many centiseconds ago; of the largest numbers a moment that is still to come.
+    fn earlier(&self, centiseconds: u16) -> Instant {
+        if centiseconds > 0xff00 {
+            return self.now + Duration::from_millis(1);
+        }
+        let ago = Duration::from_millis(10) * u32::from(centiseconds);
+        Instant::from_start(self.now.since_start().saturating_sub(ago))
     }
 
     /// Parameters for a reconfiguration: other values, other addresses, or another router altogether.
@@ -190,10 +203,21 @@ impl World {
         self.router.handle(self.now, event.clone());
         self.count_new_actions(&before);
         self.check_learning(&before, &event);
-        // I4: only a timer that has run out, the owner's start, or its sync group makes an Active.
+        if let (Event::Inherit { advertised }, Status::Initialize) = (&event, before.status()) {
+            self.inherits = Some(*advertised);
+        }
+        let inheritance = self.router.params().inheritance_interval();
+        let heir = before.status() == Status::Initialize
+            && matches!(event, Event::Startup | Event::InterfaceUp { .. })
+            && self.inherits.is_some_and(|at| at <= self.now && self.now < at + inheritance);
+        if self.router.status() != Status::Initialize || matches!(event, Event::Shutdown) {
+            self.inherits = None;
+        }
+        // I4: only a timer that has run out, the owner's start, an inheritance (K1), or its sync group makes an Active.
         let promoted = before.status() != Status::Active && self.router.status() == Status::Active;
         let owner = self.router.priority() == Priority::OWNER;
         let may = (owner && before.status() == Status::Initialize)
+            || heir
             || (before.status() == Status::Backup
                 && matches!(event, Event::TakeOver | Event::ActiveFallen));
         assert!(!promoted || may, "{event:?}");
@@ -269,6 +293,7 @@ impl World {
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown
             | Event::PrimaryChanged { .. }
+            | Event::Inherit { .. }
             | Event::Resumed => false,
         };
         assert!(may || is == Some(*was), "I10: {was} became {is:?} by {event:?}");
@@ -388,7 +413,7 @@ impl World {
 fn reason_fits(from: Status, to: Status, reason: Reason) -> bool {
     match reason {
         Reason::Startup => (from, to) == (Status::Initialize, Status::Backup),
-        Reason::Owner => (from, to) == (Status::Initialize, Status::Active),
+        Reason::Owner | Reason::Inherited => (from, to) == (Status::Initialize, Status::Active),
         Reason::Shutdown => match from {
             Status::Initialize => false,
             Status::Active => to == Status::Releasing,

@@ -49,6 +49,14 @@ pub enum Event {
     /// Other parameters, by configuration or by tracking. Those of another VRID, version or family are refused
     /// ([`Observation::ReconfigureRefused`]): that is another virtual router, which needs a machine of its own.
     Reconfigure(Params),
+    /// For a router in Initialize that has not begun: a process of this node that has just died without a word was its Active, sent
+    /// its last advertisement at `advertised`, and the node still has the addresses. When the router begins before any Backup may have
+    /// given up waiting ([`Params::inheritance_interval`]) it goes on as the Active at once; later it begins as any other. It counts once,
+    /// and lapses when the router is told not to take part or its interface is down. In any other state it is ignored.
+    Inherit {
+        /// When the last advertisement was sent, by the clock of the instants that the router is given.
+        advertised: Instant,
+    },
     /// The whole machine slept, and what peers sent meanwhile is lost rather than queued. The time that it slept counts in the
     /// instants that the router is given (CLOCK_BOOTTIME). A Backup listens for a whole Active_Down_Interval; of an Active the
     /// timer, when it fires next, decides by how long nothing was sent; who was giving up no longer has the addresses.
@@ -124,6 +132,8 @@ pub enum Reason {
     Startup,
     /// Told to take part as the owner of the addresses: to Active at once.
     Owner,
+    /// Told to take part in the place of a process that was Active until a moment ago: to Active at once.
+    Inherited,
     /// Told to stop: to Releasing, or to Initialize.
     Shutdown,
     /// Told to give up the Active's role: to Releasing.
@@ -157,9 +167,10 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Startup,
         Self::Owner,
+        Self::Inherited,
         Self::Shutdown,
         Self::StepDown,
         Self::TakenOver,
@@ -181,6 +192,7 @@ impl Reason {
         match self {
             Self::Startup => "startup",
             Self::Owner => "owner",
+            Self::Inherited => "inherited",
             Self::Shutdown => "shutdown",
             Self::StepDown => "step_down",
             Self::TakenOver => "taken_over",

@@ -194,6 +194,12 @@ impl Params {
         lost.saturating_add(self.skew_time(active_adver_interval))
     }
 
+    /// How long after an advertisement of this router no Backup may have given up waiting for the next one, be its priority what it
+    /// may: Active_Down_Interval without the Skew_Time, where all have the same Advertisement_Interval and `down_adverts`.
+    pub fn inheritance_interval(&self) -> Duration {
+        self.advertisement_interval.duration() * u32::from(self.down_adverts.get())
+    }
+
     /// The advertisement of these parameters with `priority`, which is the router's own or [`Priority::RELEASE`].
     pub fn advertisement(&self, priority: Priority) -> Repr<'_> {
         self.advertisement_with(priority, self.advertisement_interval)

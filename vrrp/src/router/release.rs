@@ -20,7 +20,11 @@ impl VirtualRouter {
             Event::Startup => self.wanted = true,
             Event::Shutdown if self.wanted => self.wanted = false,
             Event::Shutdown => self.stop(now, Reason::Shutdown),
-            Event::StepDown | Event::TakeOver | Event::ActiveFallen | Event::ActiveLost { .. } => {}
+            Event::StepDown
+            | Event::Inherit { .. }
+            | Event::TakeOver
+            | Event::ActiveFallen
+            | Event::ActiveLost { .. } => {}
             Event::Advertisement(heard) => self.hear_as_releasing(now, heard),
             Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
                 self.primary = Some(primary);

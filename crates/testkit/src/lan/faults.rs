@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use vrrp::{AddressFamily, Event, Params, Peer, Status};
+use vrrp::{AddressFamily, Event, Params, Peer, State, Status};
 
 use super::calm::Release;
 use super::node::{Frame, Node, Power};
@@ -95,6 +95,45 @@ impl Lan {
         self.halt(id, duration, Power::Suspended);
     }
 
+    /// Its process is killed, and after so long another one takes its place, which was left the time of the last advertisement. Its
+    /// addresses stay meanwhile: they are the kernel's. What arrives is lost.
+    pub fn kill(&mut self, id: NodeId, outage: Duration) {
+        self.halt(id, outage, Power::Killed);
+    }
+
+    /// The next process begins: it inherits from an Active, and removes what it has no right to otherwise.
+    pub(super) fn respawn(&mut self, id: NodeId) {
+        let now = self.now;
+        let node = self.node_mut(id);
+        let advertised = match *node.router.state() {
+            State::Active { advertised, .. } => Some(advertised),
+            State::Initialize | State::Backup { .. } | State::Releasing { .. } => None,
+        };
+        let (address, clock, peers) = (node.address, node.clock, std::mem::take(&mut node.peers));
+        let transitions = std::mem::take(&mut node.transitions);
+        let earlier = transitions.len();
+        let installed = node.installed;
+        let (learned, learned_at, missed_at) = (node.learned, node.learned_at, node.missed_at);
+        let link_up = node.link_up;
+        let fresh = Node::new(clock.reads(now), node.params.clone(), address);
+        let disturbed = node.disturbed;
+        let known = Node { learned, learned_at, missed_at, disturbed, ..fresh };
+        *node = Node { transitions, earlier, clock, peers, installed, link_up, ..known };
+        node.power = Power::On;
+        node.witness.halted();
+        if link_up {
+            self.give(id, Event::InterfaceUp { primary: address });
+        }
+        if let Some(advertised) = advertised {
+            self.give(id, Event::Inherit { advertised });
+        }
+        self.give(id, Event::Startup);
+        if installed && !self.router(id).status().holds_addresses() {
+            self.node_mut(id).installed = false;
+            self.leaves(id);
+        }
+    }
+
     fn halt(&mut self, id: NodeId, duration: Duration, power: Power) {
         if self.node(id).runs() {
             self.disturb([id], format_args!("{id:?} {power:?} for {duration:?}"));
@@ -109,7 +148,7 @@ impl Lan {
         self.disturb([id], format_args!("{id:?} is unplugged"));
         self.nodes_changed();
         self.node_mut(id).link_up = false;
-        if self.node(id).power != Power::Off {
+        if !matches!(self.node(id).power, Power::Off | Power::Killed) {
             self.give(id, Event::InterfaceDown);
         }
     }
@@ -142,7 +181,7 @@ impl Lan {
         let node = self.node_mut(id);
         node.link_up = true;
         let primary = node.address;
-        if node.power != Power::Off {
+        if !matches!(node.power, Power::Off | Power::Killed) {
             self.give(id, Event::InterfaceUp { primary });
         }
     }
@@ -163,7 +202,7 @@ impl Lan {
         match node.power {
             Power::On => {}
             Power::Paused | Power::Suspended => return,
-            Power::Off => {
+            Power::Off | Power::Killed => {
                 node.params = params;
                 return;
             }

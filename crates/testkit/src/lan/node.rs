@@ -30,6 +30,8 @@ pub(super) enum Power {
     Paused,
     /// It sleeps; what arrives is lost.
     Suspended,
+    /// Its process was killed and another one is on its way: its addresses stay, what arrives is lost.
+    Killed,
     /// It is gone.
     Off,
 }

@@ -106,6 +106,11 @@ impl Lan {
         let slept = match node.power {
             Power::Paused => false,
             Power::Suspended => true,
+            Power::Killed => {
+                self.nodes_changed();
+                self.disturb([id], format_args!("{id:?} has another process"));
+                return self.respawn(id);
+            }
             // It crashed meanwhile.
             Power::On | Power::Off => return,
         };
@@ -128,7 +133,7 @@ impl Lan {
         match node.power {
             Power::On => {}
             Power::Paused => return node.keep(frame),
-            Power::Suspended | Power::Off => return node.miss(&frame),
+            Power::Suspended | Power::Killed | Power::Off => return node.miss(&frame),
         }
         if !node.link_up {
             return node.miss(&frame);

@@ -7,6 +7,7 @@
 mod election;
 mod handover;
 mod hostile;
+mod killed;
 mod standstill;
 mod storm;
 

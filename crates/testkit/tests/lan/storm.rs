@@ -21,7 +21,8 @@ fn another_fault(lan: &mut Lan, interval: Duration) {
     let loss = u16::try_from(random.below(1000)).unwrap();
     // A quartz is off by 100 ppm at most; ten times that.
     let ppm = i32::try_from(random.below(2001)).unwrap() - 1000;
-    match lan.random().below(6) {
+    let outage = lan.random().duration(interval * 5);
+    match lan.random().below(7) {
         0 => lan.weaken(node, other, loss),
         1 => lan.set_clock(node, ppm),
         2 => lan.set_link(Link {
@@ -32,6 +33,7 @@ fn another_fault(lan: &mut Lan, interval: Duration) {
         }),
         3 => lan.take_over(node),
         4 => lan.lose_active(node),
+        5 => lan.kill(node, outage),
         _ => {
             for _ in 0..5 {
                 lan.attack();

@@ -37,6 +37,8 @@ enum Step {
     TakeOver,
     ActiveFallen,
     ActiveLost(u8),
+    /// A process that died so many nanoseconds ago, right after an advertisement, is inherited from.
+    Inherit(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ struct Model {
     preempt: bool,
     host: Option<u8>,
     wanted: bool,
+    /// When the process that it inherits from advertised last.
+    inherits: Option<u64>,
     /// 'I', 'B', 'A' or 'R'.
     state: char,
     timer: u64,
@@ -97,6 +101,8 @@ impl Model {
             ('I' | 'B' | 'R', Step::GiveUp)
             | ('I' | 'A' | 'R', Step::TakeOver | Step::ActiveFallen) => {}
             ('I' | 'A' | 'R', Step::ActiveLost(_)) => {}
+            ('I', Step::Inherit(ago)) => self.inherits = Some(now.saturating_sub(*ago)),
+            (_, Step::Inherit(_)) => {}
             ('R', Step::Startup) => self.wanted = true,
             ('R', Step::Shutdown) if self.wanted => self.wanted = false,
             ('I', Step::Startup) => {
@@ -109,11 +115,11 @@ impl Model {
             }
             ('A', Step::GiveUp) => self.d1(now, "step_down", &mut out),
             (_, Step::Shutdown) => {
-                self.wanted = false;
+                (self.wanted, self.inherits) = (false, None);
                 self.s3_s4(now, "shutdown", &mut out);
             }
             (_, Step::Down) => {
-                self.host = None;
+                (self.host, self.inherits) = (None, None);
                 self.s3_s4(now, "interface_down", &mut out);
             }
             (state, Step::Up(host)) => {
@@ -187,7 +193,13 @@ impl Model {
         if !self.wanted || self.host.is_none() {
             return;
         }
-        if self.priority == 255 {
+        if self.inherits.take().is_some_and(|sent| now < sent + 3 * self.own) {
+            // K1
+            out.extend([format!("adv {}", self.priority), "install".into()]);
+            out.push("initialize>active inherited".into());
+            self.be_active(now);
+            self.owed = 1;
+        } else if self.priority == 255 {
             self.takeover(now, "owner", "initialize", out);
         } else {
             out.push("initialize>backup startup".into());

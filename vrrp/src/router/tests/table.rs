@@ -39,6 +39,96 @@ fn s2_startup_of_the_others_is_backup() {
     );
 }
 
+/// A machine that begins so long after the last advertisement of a process that died: what it does, and what its timer says next.
+fn heir(params: Params, millis: u64) -> Bench {
+    let mut bench = Bench::initialize(params);
+    let advertised = bench.now;
+    bench.wait(millis);
+    assert_eq!(bench.give(Event::Inherit { advertised }), " | initialize");
+    bench
+}
+
+#[test]
+fn k1_who_inherits_in_time_goes_on_as_the_active() {
+    let mut bench = heir(rank(100), 2_999);
+    let begins = bench.give(Event::Startup);
+    assert_eq!(begins, "adv 100, install, initialize>active inherited | active 1s");
+    // Somebody may have taken over and given way unheard: the next advertisement announces.
+    assert_eq!(bench.fire(), "adv 100, announce | active 1s");
+    assert_eq!(bench.fire(), "adv 100 | active 1s");
+    assert_eq!(bench.router.counters().became_active, 0, "its reign goes on");
+    // Whatever Preempt_Mode says, and the owner as any other.
+    for params in [rank(100).with_preempt_mode(false), rank(255)] {
+        let said = heir(params, 10).give(Event::Startup);
+        assert!(said.ends_with("install, initialize>active inherited | active 1s"), "{said}");
+    }
+}
+
+#[test]
+fn k1_who_inherits_too_late_begins_as_any_other() {
+    let late = format!("initialize>backup startup | backup {START}");
+    assert_eq!(heir(rank(100), 3_000).give(Event::Startup), late);
+    // By the number of advertisements that may be lost.
+    let one = rank(100).with_down_adverts(std::num::NonZeroU8::MIN);
+    assert!(heir(one.clone(), 999).give(Event::Startup).contains("active inherited"));
+    assert!(heir(one, 1_000).give(Event::Startup).contains("backup startup"));
+    // From a time that is still to come nobody can inherit.
+    let mut bench = Bench::initialize(rank(100));
+    let advertised = bench.now + Duration::from_secs(1);
+    bench.give(Event::Inherit { advertised });
+    assert_eq!(bench.give(Event::Startup), late);
+}
+
+#[test]
+fn k1_an_inheritance_counts_once_and_lapses() {
+    let late = format!("initialize>backup startup | backup {START}");
+    for lapse in [Event::Shutdown, Event::InterfaceDown] {
+        let mut bench = heir(rank(100), 10);
+        bench.give(lapse);
+        bench.give(up());
+        assert_eq!(bench.give(Event::Startup), late);
+    }
+    let mut bench = heir(rank(100), 10);
+    bench.give(Event::Startup);
+    bench.give(Event::InterfaceDown);
+    assert_eq!(bench.give(up()), late);
+    // The interface may come after the order to begin, as it does at a boot.
+    let mut bench = heir(rank(100), 10);
+    let advertised = bench.now;
+    bench.give(Event::InterfaceDown);
+    bench.give(Event::Inherit { advertised });
+    assert_eq!(bench.give(Event::Startup), " | initialize");
+    assert!(bench.give(up()).contains("active inherited"));
+}
+
+#[test]
+fn k1_in_any_other_state_it_is_ignored() {
+    let inherit = |bench: &Bench| Event::Inherit { advertised: bench.now };
+    let mut bench = Bench::started(rank(100)).after(600);
+    let event = inherit(&bench);
+    assert_eq!(bench.give(event), UNTOUCHED);
+    let mut bench = Bench::active(rank(100)).after(600);
+    let event = inherit(&bench);
+    assert_eq!(bench.give(event), STILL);
+    bench.give(Event::StepDown);
+    let event = inherit(&bench);
+    assert_eq!(bench.give(event), " | releasing 4s");
+}
+
+#[test]
+fn k1_an_heir_gives_way_to_a_better_one_and_defends_itself_against_a_worse_one() {
+    let mut bench = heir(rank(100), 500);
+    bench.give(Event::Startup);
+    bench.wait(600);
+    let said = bench.give(advertisement(200, LOWER));
+    assert!(said.starts_with("adv 100, remove, active>backup higher_priority"), "{said}");
+    let mut bench = heir(rank(100), 500);
+    bench.give(Event::Startup);
+    bench.wait(600);
+    let said = bench.give(advertisement(50, HIGHER));
+    assert_eq!(said, "adv 100, announce | active 1s");
+}
+
 #[test]
 fn s3_shutdown() {
     assert_eq!(

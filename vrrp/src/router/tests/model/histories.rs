@@ -23,6 +23,7 @@ impl Pair {
             preempt: true,
             host: None,
             wanted: false,
+            inherits: None,
             state: 'I',
             timer: 0,
             why: "active_silent",
@@ -80,6 +81,11 @@ impl Pair {
             Step::TakeOver => Event::TakeOver,
             Step::ActiveFallen => Event::ActiveFallen,
             Step::ActiveLost(host) => Event::ActiveLost { address: address(host) },
+            Step::Inherit(ago) => {
+                let age = Duration::from_nanos(ago.min(self.now()));
+                let advertised = self.bench.now.since_start().saturating_sub(age);
+                Event::Inherit { advertised: Instant::from_start(advertised) }
+            }
         })
     }
 
@@ -95,7 +101,8 @@ impl Pair {
             }
             Step::Timeout | Step::Startup | Step::Shutdown | Step::Up(_) | Step::Down => {}
             Step::Primary(_) | Step::Heard { .. } | Step::Reconfigure { .. } | Step::Resumed => {}
-            Step::GiveUp | Step::TakeOver | Step::ActiveFallen | Step::ActiveLost(_) => {}
+            Step::GiveUp | Step::TakeOver | Step::ActiveFallen => {}
+            Step::ActiveLost(_) | Step::Inherit(_) => {}
         }
         match self.event(step) {
             Some(event) => self.bench.router.handle(self.bench.now, event),
@@ -197,6 +204,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::TakeOver),
         1 => Just(Step::ActiveFallen),
         1 => host().prop_map(Step::ActiveLost),
+        1 => (0..20 * SECOND).prop_map(Step::Inherit),
     ];
     // The same one again and again, in time or late: who does not hear us, and who is hardly heard.
     let again =
@@ -204,7 +212,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             let heard = Step::Heard { priority, host, units: 100 };
             [Step::Wait(after), heard, Step::Timeout].repeat(4)
         });
-    let steps = prop_oneof![12 => step.prop_map(|step| vec![step]), 1 => again];
+    // One that begins in the place of another, in time or late.
+    let heir = (0..10 * SECOND)
+        .prop_map(|ago| vec![Step::Shutdown, Step::Shutdown, Step::Inherit(ago), Step::Startup]);
+    let steps = prop_oneof![12 => step.prop_map(|step| vec![step]), 1 => again, 1 => heir];
     proptest::collection::vec(steps, 1..120).prop_map(|steps| steps.concat())
 }
 

@@ -53,6 +53,8 @@ pub struct Director {
     config: PathBuf,
     /// A program and arguments to run it by.
     before: Vec<OsString>,
+    /// Further arguments.
+    more: Vec<OsString>,
 }
 
 impl Director {
@@ -70,12 +72,30 @@ impl Director {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_by(node: &Node, config: &str, before: &[OsString]) -> Result<Self> {
+        Self::begin(node, config, before.to_vec(), Vec::new())
+    }
+
+    /// As [`Self::start`], with further arguments, such as `--supervisor on`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(node: &Node, config: &str, more: &[&str]) -> Result<Self> {
+        Self::begin(node, config, Vec::new(), more.iter().map(OsString::from).collect())
+    }
+
+    fn begin(
+        node: &Node,
+        config: &str,
+        before: Vec<OsString>,
+        more: Vec<OsString>,
+    ) -> Result<Self> {
         let programs = Programs::find()?;
         let config = node.write("holdfast.yaml", config)?;
         let socket = node.folder().join("control.sock");
-        let before = before.to_vec();
-        let process = spawn(node, &programs, &config, &socket, &before)?;
-        let mut director = Self { node: node.clone(), programs, process, socket, config, before };
+        let argv = arguments(node, &programs, &config, &socket, &more);
+        let process = spawn(node, &before, argv)?;
+        let node = node.clone();
+        let mut director = Self { node, programs, process, socket, config, before, more };
         director.wait_answers()?;
         Ok(director)
     }
@@ -89,7 +109,8 @@ impl Director {
         let programs = Programs::find()?;
         let config = node.write("holdfast.yaml", config)?;
         let mut argv: Vec<OsString> = before.iter().map(OsString::from).collect();
-        argv.extend(arguments(node, &programs, &config, &node.folder().join("control.sock")));
+        let socket = node.folder().join("control.sock");
+        argv.extend(arguments(node, &programs, &config, &socket, &[]));
         node.try_run(argv)
     }
 
@@ -98,8 +119,9 @@ impl Director {
     /// # Errors
     /// As [`Self::start`].
     pub fn restart(&mut self) -> Result<()> {
-        let Self { node, programs, config, socket, before, .. } = &*self;
-        self.process = spawn(node, programs, config, socket, before)?;
+        let Self { node, programs, config, socket, before, more, .. } = &*self;
+        let argv = arguments(node, programs, config, socket, more);
+        self.process = spawn(node, before, argv)?;
         self.wait_answers()
     }
 
@@ -265,19 +287,18 @@ impl Director {
     }
 }
 
-fn spawn(
+fn spawn(node: &Node, before: &[OsString], argv: Vec<OsString>) -> Result<Process> {
+    node.spawn("holdfastd", before.iter().cloned().chain(argv))
+}
+
+fn arguments(
     node: &Node,
     programs: &Programs,
     config: &Path,
     socket: &Path,
-    before: &[OsString],
-) -> Result<Process> {
-    let argv = before.iter().cloned().chain(arguments(node, programs, config, socket));
-    node.spawn("holdfastd", argv)
-}
-
-fn arguments(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> Vec<OsString> {
-    vec![
+    more: &[OsString],
+) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = vec![
         programs.holdfastd.clone().into(),
         "--config".into(),
         config.into(),
@@ -285,7 +306,9 @@ fn arguments(node: &Node, programs: &Programs, config: &Path, socket: &Path) -> 
         node.name().into(),
         "--socket".into(),
         socket.into(),
-    ]
+    ];
+    argv.extend_from_slice(more);
+    argv
 }
 
 /// The configuration of a pair in the lab: `edge` holds the virtual addresses of `vrrp`, and `services` are as given.

@@ -12,6 +12,7 @@ mod options;
 mod rate;
 mod reload;
 mod signals;
+mod supervisor;
 mod trackers;
 mod upkeep;
 mod vrrp;
@@ -39,6 +40,7 @@ use crate::hooks::{HookSender, Hooks};
 use crate::options::Options;
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
+use crate::supervisor::{Estate, Lifeline};
 use crate::trackers::Watchers;
 use crate::upkeep::{Board, Upkeep, UpkeepHandle};
 use crate::vrrp::VrrpHandle;
@@ -48,8 +50,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match start(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = if options.supervision.is_wanted() {
+        supervisor::run(&options.supervision)
+    } else {
+        start(&options).map(|()| ExitCode::SUCCESS)
+    };
+    match ended {
+        Ok(code) => code,
         Err(failure) => {
             // Nobody is left to tell when standard error is closed.
             drop(write!(io::stderr(), "{failure}"));
@@ -59,11 +66,18 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options) -> Result<(), Failure> {
+    let lifeline = options.supervision.lifeline()?;
     // What the daemon creates is for itself; the control socket's group gets its rights explicitly.
     umask(Mode::from_bits_truncate(0o077));
     let _log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
         .map_err(|error| Failure::new("start the log", error))?;
     let (mut config, fingerprint) = host::load(options)?;
+    if options.supervision.only_try {
+        return Ok(());
+    }
+    if let (restarts @ 1.., last_end) = options.supervision.history() {
+        tracing::warn!(restarts, last_end, "this worker takes the place of one that died");
+    }
     if let Some(socket) = &options.socket {
         config.daemon.control_socket.clone_from(socket);
     }
@@ -72,20 +86,25 @@ fn start(options: &Options) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new("start the runtime", error))?;
-    let result = runtime.block_on(work(Arc::new(config), &fingerprint, options));
+    let result = runtime.block_on(work(Arc::new(config), &fingerprint, options, lifeline));
     // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
     result
 }
 
-async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Result<(), Failure> {
+async fn work(
+    config: Arc<Config>,
+    fingerprint: &str,
+    options: &Options,
+    lifeline: Option<Lifeline>,
+) -> Result<(), Failure> {
     capabilities::require().map_err(|error| Failure::new("start", error))?;
     let (_socket, listener) =
         ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
             .map_err(|error| Failure::new("start", error))?;
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
-    let mut signals = Signals::catch()?;
+    let mut signals = Signals::catch(lifeline.is_some())?;
     let hangup = signals::catch_hangup()?;
     let released = Released::read(&config.daemon.state);
     let names = released.names().clone();
@@ -94,7 +113,8 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    let (mut vrrp, mut upkeep, board) = start_vrrp(&config, &names, &tell_hooks)?;
+    let estate = lifeline.as_ref().map(Lifeline::estate);
+    let (mut vrrp, mut upkeep, board) = start_vrrp(&config, &names, &tell_hooks, estate)?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
@@ -128,12 +148,10 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
 
     let ((halt, halted), (hurry, hurried)) = (oneshot::channel(), oneshot::channel());
     let mut work = tokio::spawn(director.run(receiver, halted, hurried));
-    let fault = tokio::select! {
-        () = signals.stop() => None,
-        () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
-        () = upkeep.gone() => Some("the upkeep thread ended by a fault of the daemon".to_owned()),
-        ended = &mut work => Some(ended_early(ended)),
-    };
+    let fault = wait_for_end(&mut signals, (&mut vrrp, &mut upkeep), &mut work).await;
+    if let (Some(lifeline), Some(fault)) = (&lifeline, &fault) {
+        lifeline.fail(fault);
+    }
     holdfast_telemetry::service_manager::stopping();
     let parts = reloads.stop().await;
     // A second signal means: now.
@@ -154,16 +172,31 @@ async fn work(config: Arc<Config>, fingerprint: &str, options: &Options) -> Resu
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
 }
 
+/// Comes when the daemon is told to stop, or with the fault that ends it.
+async fn wait_for_end(
+    signals: &mut Signals,
+    (vrrp, upkeep): (&mut VrrpHandle, &mut UpkeepHandle),
+    work: &mut JoinHandle<Result<(), KernelGone>>,
+) -> Option<String> {
+    tokio::select! {
+        () = signals.stop() => None,
+        () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
+        () = upkeep.gone() => Some("the upkeep thread ended by a fault of the daemon".to_owned()),
+        ended = work => Some(ended_early(ended)),
+    }
+}
+
 /// VRRP, and before it the upkeep of what its services need: an Active forwards with the sysctls.
 fn start_vrrp(
     config: &Arc<Config>,
     released: &BTreeSet<Name>,
     hooks: &HookSender,
+    estate: Option<Arc<Estate>>,
 ) -> Result<(VrrpHandle, UpkeepHandle, Board), Failure> {
     let board = Board::default();
     let upkeep = Upkeep::open(config, board.clone())
         .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
-    let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone())
+    let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone(), estate)
         .map_err(|error| Failure::new("start", error))?;
     let upkeep = upkeep.start(vrrp.remote()).map_err(|error| Failure::new("start", error))?;
     Ok((vrrp, upkeep, board))

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use holdfast_telemetry::log::Format;
 
+use crate::supervisor::Supervision;
+
 /// The Holdfast director: VRRP elects the active node, IPVS forwards, health checks withdraw what fails.
 ///
 /// Exit codes: 0 stopped as told, 1 could not start, 2 usage, 78 invalid configuration.
@@ -26,6 +28,8 @@ pub(crate) struct Options {
     /// What is logged: a level (`info`), or a list such as `info,holdfast_probe=debug`.
     #[arg(long, default_value = "info")]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) supervision: Supervision,
 }
 
 /// How lines of the log look.

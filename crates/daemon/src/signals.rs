@@ -1,8 +1,15 @@
 //! The signals that the daemon knows.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use crate::failure::Failure;
+
+/// What comes so soon after an order to stop is the same order: a terminal and `systemctl kill` tell the whole group, and the supervisor
+/// passes on what it was told.
+const SAME: Duration = Duration::from_millis(500);
 
 /// Every signal that would end the process otherwise, with the addresses still there.
 #[derive(Debug)]
@@ -13,6 +20,9 @@ pub(crate) struct Signals {
     user1: Signal,
     user2: Signal,
     alarm: Signal,
+    /// Whether a supervisor passes signals on.
+    supervised: bool,
+    told_at: Option<Instant>,
 }
 
 /// SIGHUP, caught from now on: the configuration is read again. Those that come faster than they are taken are one.
@@ -24,11 +34,11 @@ pub(crate) fn catch_hangup() -> Result<Signal, Failure> {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches them from now on. Where a supervisor passes them on, an order to stop may come twice and is one.
     ///
     /// # Errors
     /// The kernel refuses, which it does not.
-    pub(crate) fn catch() -> Result<Self, Failure> {
+    pub(crate) fn catch(supervised: bool) -> Result<Self, Failure> {
         let catch = |kind| signal(kind).map_err(|error| Failure::new("catch signals", error));
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
@@ -37,6 +47,8 @@ impl Signals {
             user1: catch(SignalKind::user_defined1())?,
             user2: catch(SignalKind::user_defined2())?,
             alarm: catch(SignalKind::alarm())?,
+            supervised,
+            told_at: None,
         })
     }
 
@@ -45,13 +57,19 @@ impl Signals {
     pub(crate) async fn stop(&mut self) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.quit.recv() => return,
+                _ = self.terminate.recv() => if self.is_new() { return },
+                _ = self.interrupt.recv() => if self.is_new() { return },
+                _ = self.quit.recv() => if self.is_new() { return },
                 _ = self.user1.recv() => tracing::warn!("SIGUSR1 does nothing: `holdfast status` tells the state"),
                 _ = self.user2.recv() => tracing::warn!("SIGUSR2 does nothing: `holdfast status` tells the state"),
                 _ = self.alarm.recv() => tracing::warn!("SIGALRM does nothing"),
             }
         }
+    }
+
+    /// Whether an order to stop that comes now is another one than the last.
+    fn is_new(&mut self) -> bool {
+        let before = self.told_at.replace(Instant::now());
+        !(self.supervised && before.is_some_and(|before| before.elapsed() < SAME))
     }
 }

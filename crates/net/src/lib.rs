@@ -25,6 +25,7 @@ mod clock;
 mod echo;
 pub mod firewall;
 mod frame;
+pub mod inherited;
 mod interface;
 mod inventory;
 mod ip_header;

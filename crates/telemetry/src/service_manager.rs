@@ -1,5 +1,10 @@
 //! Word to systemd (`sd_notify(3)`), which does nothing where no service manager asked for it.
+//!
+//! A worker speaks through its supervisor ([`speak_through`]): systemd believes the service's main process, which the supervisor is.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -17,6 +22,11 @@ pub fn reloading() {
     }
 }
 
+/// How long the service manager waits for `WATCHDOG=1` before it takes the daemon for hung (`WatchdogSec=`); none where it does not.
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
 /// The daemon stops: `STOPPING=1`.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
@@ -28,8 +38,32 @@ pub fn stopping_within(patience: Duration) {
     tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
 }
 
+/// The supervisor's pipe; none: systemd itself is told.
+static PIPE: OnceLock<File> = OnceLock::new();
+
+/// Says everything through `pipe` from now on: the lines of each message, then an empty one.
+pub fn speak_through(pipe: File) {
+    // Once in a process; a second one would be the same supervisor's.
+    drop(PIPE.set(pipe));
+}
+
+/// Passes on a message of another process, line by line as it was said.
+///
+/// # Errors
+/// The service manager's socket is not there or takes nothing.
+pub fn pass_on(message: &str) -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::Custom(message)])
+}
+
+fn say(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(mut pipe) = PIPE.get() else { return sd_notify::notify(states) };
+    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+    // One write: the kernel mixes none of up to 4096 bytes with another thread's.
+    pipe.write_all(format!("{lines}\n").as_bytes())
+}
+
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = say(states) {
         tracing::warn!(%error, "the service manager could not be told");
     }
 }

@@ -1,5 +1,6 @@
 //! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
 
+mod bequest;
 mod interface;
 mod reconfigure;
 mod role;
@@ -24,6 +25,7 @@ pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::sockets::{SocketKey, Sockets};
+use super::testament::Testament;
 use crate::chatter::{Chatter, Topic};
 use crate::hooks::{HookSender, Notice, NoticeState, Subject};
 use crate::rate::RateLimit;
@@ -54,6 +56,8 @@ pub(super) struct Instance {
     told: Wanted,
     /// When it lets the addresses go that another router has taken over.
     lets_go_at: Option<Instant>,
+    /// It holds the addresses of the process before this one, until it is known whether it is Active in its place.
+    inherits: bool,
     fault: Option<String>,
     chatter: RateLimit,
     discards: RateLimit,
@@ -80,6 +84,8 @@ pub(super) struct Outside {
     pub(super) chatter: Chatter,
     /// Where it is told who is Active, for connection synchronisation.
     pub(super) board: Board,
+    /// Where it is told for a process that may have to go on in this one's place.
+    pub(super) testament: Testament,
     /// The addresses that instances bring along: none of them is an interface's own. Those of an owner are.
     pub(super) virtual_addresses: BTreeSet<IpAddr>,
 }
@@ -114,6 +120,7 @@ impl Instance {
             wanted: Wanted::default(),
             told: Wanted::default(),
             lets_go_at: None,
+            inherits: false,
             fault: None,
             chatter: RateLimit::default(),
             discards: RateLimit::default(),
@@ -282,6 +289,7 @@ impl Instance {
             }
         }
         self.tell(&means.addresses);
+        means.testament.write(&self.config.name, self.router.state(), self.router.since());
         if yielded && !self.role.yields() {
             // What it left to others is its own again, and so is its right to preempt.
             self.apply(now(), means);

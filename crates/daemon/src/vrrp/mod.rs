@@ -9,6 +9,7 @@ mod readings;
 mod reconfigure;
 mod roster;
 mod sockets;
+mod testament;
 mod thread;
 mod tracking;
 
@@ -36,6 +37,7 @@ use self::reconfigure::Permit;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
+use crate::supervisor::Estate;
 use crate::upkeep::Board;
 
 /// So many commands wait for the thread; it takes them all each time that it wakes.
@@ -123,6 +125,8 @@ struct Plan {
     board: Board,
     /// The directory of what outlives the daemon.
     state: PathBuf,
+    /// What a worker before this one has left, and what this one leaves; none without a supervisor.
+    estate: Option<Arc<Estate>>,
 }
 
 impl Plan {
@@ -132,11 +136,12 @@ impl Plan {
         readings: Readings,
         stop: StopSign,
         (hooks, board): (HookSender, Board),
+        estate: Option<Arc<Estate>>,
     ) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
         let (released, state) = (released.clone(), config.daemon.state.clone());
-        Self { instances, settings, released, node, readings, stop, hooks, board, state }
+        Self { instances, settings, released, node, readings, stop, hooks, board, state, estate }
     }
 }
 
@@ -191,7 +196,7 @@ pub(crate) enum VrrpError {
 
 impl VrrpHandle {
     /// Starts VRRP for the instances of `config`, those of `released` as the last choice, and waits until their sockets are open. What
-    /// becomes of them is told to `hooks` and to `board`.
+    /// becomes of them is told to `hooks` and to `board`. They go on where the worker before this one has left them in `estate`.
     ///
     /// # Errors
     /// The thread, a socket or the link monitor could not be had: a capability is missing, say.
@@ -200,13 +205,15 @@ impl VrrpHandle {
         released: &BTreeSet<Name>,
         hooks: HookSender,
         board: Board,
+        estate: Option<Arc<Estate>>,
     ) -> Result<Self, VrrpError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
         let stop = StopSign::default();
-        let plan = Plan::new(config, released, readings.clone(), stop.clone(), (hooks, board));
+        let told = (hooks, board);
+        let plan = Plan::new(config, released, readings.clone(), stop.clone(), told, estate);
         let bfd = {
             let (readings, waker) = (readings.clone(), waker.clone());
             Bfd::new(move |change| follow_session(&readings, &waker, change))

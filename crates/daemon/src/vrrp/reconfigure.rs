@@ -77,6 +77,8 @@ impl VrrpThread {
         self.groups = std::mem::take(&mut self.groups).renewed(&node, settings.groups.values());
         let configs: Vec<InstanceConfig> = instances.values().cloned().collect();
         self.tracking.renew(at, &settings, &configs);
+        self.trackers.clone_from(&settings.trackers);
+        self.outside.testament.outdate();
         self.leaving.interfaces.clone_from(&settings.interfaces);
         self.outside.virtual_addresses = brought(&configs);
         let concerned = self.place(at, instances, fresh, &groups, renamed);
@@ -229,6 +231,7 @@ impl VrrpThread {
         self.roster = Roster::new(instances);
         self.leaving.names.retain(|name| !out.contains(name));
         self.claim(configs.iter(), Vec::new());
+        self.outside.testament.outdate();
         self.close_unused();
         tracing::info!(instances = ?out, "instances that the configuration has no longer are out");
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use holdfast_config::Name;
+use holdfast_config::{Name, Tracker};
 use holdfast_control as control;
 use holdfast_net::{
     Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
@@ -21,6 +21,7 @@ use super::lateness::{Hesitation, Lateness, STANDSTILL};
 use super::reconfigure::{Leaving, brought};
 use super::roster::Roster;
 use super::sockets::{SocketKey, Sockets};
+use super::testament::{Inheritance, Testament};
 use super::tracking::Tracking;
 use super::{Command, Plan, RoleError, Roles, Snapshot, Stop, StopSign, VrrpError};
 use crate::api::RoleVerb;
@@ -49,6 +50,8 @@ pub(super) struct VrrpThread {
     /// Packets that no instance was there for, of each socket, by reason.
     pub(super) strays: BTreeMap<SocketKey, vrrp::Discards>,
     pub(super) tracking: Tracking,
+    /// What is configured of the trackers.
+    pub(super) trackers: BTreeMap<Name, Tracker>,
     pub(super) groups: Groups,
     lateness: Lateness,
     hesitation: Hesitation,
@@ -114,7 +117,10 @@ impl VrrpThread {
         let links = LinkMonitor::open().map_err(|error| VrrpError::Thread(error.into()))?;
         let mut sockets = Sockets::default();
         let at = now();
-        let tracking = Tracking::new(at, &plan.settings, &plan.instances, plan.readings);
+        let inheritance = Inheritance::of(plan.estate.as_deref());
+        let mut tracking = Tracking::new(at, &plan.settings, &plan.instances, plan.readings);
+        tracking.inherit(at, inheritance.readings(&plan.settings.trackers));
+        tracking.follow_links(at, links.interfaces());
         let groups = Groups::new(&plan.node, plan.settings.groups.values());
         let virtual_addresses = brought(&plan.instances);
         let claims = plan.instances.iter().map(Instance::claim).collect();
@@ -125,15 +131,22 @@ impl VrrpThread {
         for config in plan.instances {
             let name = config.name.clone();
             let released = plan.released.contains(&name);
-            let role = Role::new(config.priority, starts_at, released);
+            let mut role = Role::new(config.priority, starts_at, released);
             let group = groups.name_of(&name).cloned();
             let failed = |source| VrrpError::Instance { instance: name.clone(), source };
-            let instance = Instance::new(config, at, role, group).map_err(failed)?;
+            let inherited = inheritance.for_instance(at, &config);
+            if let Some(standing) = tracking.standing(&name) {
+                role.reposition(standing);
+            }
+            let mut instance = Instance::new(config, at, role, group).map_err(failed)?;
+            instance.inherit(at, inherited);
             instance.open_socket(&links, &mut sockets).map_err(|error| failed(error.into()))?;
             instances.push(instance);
         }
         let interfaces = &plan.settings.interfaces;
-        let addresses = AddressThread::start(claims, interfaces, &plan.state, waker.clone())
+        let heirs = instances.iter().filter(|one| one.inherits());
+        let heirs = heirs.map(|one| one.name().clone()).collect();
+        let addresses = AddressThread::start(claims, heirs, interfaces, &plan.state, waker.clone())
             .map_err(|error| VrrpError::Thread(error.into()))?;
         Ok(Self {
             roster: Roster::new(instances),
@@ -143,8 +156,10 @@ impl VrrpThread {
                 hooks: plan.hooks,
                 chatter: Chatter::default(),
                 board: plan.board,
+                testament: Testament::new(plan.estate),
                 virtual_addresses,
             },
+            trackers: plan.settings.trackers,
             links,
             leaving: Leaving::none(interfaces),
             links_again: None,
@@ -173,8 +188,13 @@ impl VrrpThread {
     pub(super) fn run(mut self) {
         self.be_on_time();
         self.see_all_interfaces();
+        if self.roster.iter().any(Instance::inherits) {
+            // All of a group that go on do so before the group is asked.
+            self.enter();
+        }
         self.settle();
         self.enter();
+        self.settle_inheritances();
         let mut news = News::at_start(now());
         let mut looked_again = false;
         loop {
@@ -226,6 +246,25 @@ impl VrrpThread {
     pub(super) fn enter(&mut self) {
         let Self { roster, outside, .. } = self;
         roster.each(|instance| instance.apply(now(), outside));
+    }
+
+    /// Who is not Active in the place of a worker that died has no more chance to be.
+    fn settle_inheritances(&mut self) {
+        let Self { roster, outside, .. } = self;
+        roster.each(|instance| instance.settle_inheritance(outside));
+    }
+
+    /// Writes down what a process has to know that may have to go on in this one's place.
+    fn bequeath(&self) {
+        let testament = &self.outside.testament;
+        let at = now();
+        if testament.is_due(at) {
+            let bequests = self.roster.iter().map(|instance| {
+                let (bequest, stood) = instance.bequest();
+                (instance.name().clone(), bequest, stood)
+            });
+            testament.write_will(at, bequests.collect(), self.tracking.bequest(&self.trackers));
+        }
     }
 
     /// Lets trackers and groups say what follows from all that is new.
@@ -294,6 +333,7 @@ impl VrrpThread {
         }
         let at = now();
         let mut changed = false;
+        outside.testament.outdate();
         for name in names {
             let new = roster.with(name, |instance| match verb {
                 RoleVerb::Release { .. } => instance.release(at, outside),
@@ -388,6 +428,7 @@ impl VrrpThread {
             return;
         }
         let Self { roster, outside, links, tracking, .. } = self;
+        outside.testament.outdate();
         let at = now();
         tracking.follow_links(at, links.interfaces());
         for name in changed {
@@ -439,8 +480,10 @@ impl VrrpThread {
             self.links_again,
         ];
         let deadline = deadlines.into_iter().flatten().min();
+        self.bequeath();
         let before = now();
         let deadline = deadline.max(deadline.and_then(|_| self.hesitation.ends_at(before)));
+        let deadline = self.outside.testament.beat(before, deadline);
         let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
         let of_links = descriptors.len();
         descriptors.extend(self.outside.sockets.descriptors());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_config::{BfdSession, Instance as InstanceConfig, Name, TrackerKind, Vrrp};
+use holdfast_config::{BfdSession, Instance as InstanceConfig, Name, Tracker, TrackerKind, Vrrp};
 use holdfast_control as control;
 use holdfast_engine::vrrp::{Debounce, Level, Reading, Standing, Standings, TrackerState};
 use holdfast_net::Interfaces;
@@ -11,6 +11,8 @@ use holdfast_time::Instant;
 use super::instance::Means;
 use super::readings::{News, Readings};
 use super::roster::Roster;
+use super::testament::watched;
+use crate::supervisor::LeftReading;
 
 /// The trackers and what they make of the instances.
 #[derive(Debug)]
@@ -47,6 +49,32 @@ impl Tracking {
         });
         let links = links.collect();
         Self { standings: Standings::new(now, config, instances), readings, kinds, sessions, links }
+    }
+
+    /// Takes what trackers had read for the process before this one: it counts until something else is read.
+    pub(super) fn inherit(
+        &mut self,
+        now: Instant,
+        readings: impl Iterator<Item = (Name, Reading)>,
+    ) {
+        for (tracker, reading) in readings {
+            self.standings.handle(now, &tracker, reading);
+        }
+    }
+
+    /// What of `config` has been read, for a process that may have to go on in this one's place.
+    pub(super) fn bequest(&self, config: &BTreeMap<Name, Tracker>) -> Vec<LeftReading> {
+        let known = self.standings.trackers().iter().filter(|one| one.level != Level::Unknown);
+        let left = known.filter_map(|one| {
+            let tracker = config.get(one.name)?;
+            Some(LeftReading {
+                tracker: one.name.to_string(),
+                watched: watched(tracker),
+                level: one.level,
+                sentence: one.sentence.to_owned(),
+            })
+        });
+        left.collect()
     }
 
     /// The same for another configuration: what is known of trackers and interfaces that are still the same is not asked anew.
@@ -118,6 +146,7 @@ impl Tracking {
         }
         self.standings.handle_timeout(now);
         while let Some(name) = self.standings.poll_changed() {
+            means.testament.outdate();
             let Some(standing) = self.standings.standing(&name).cloned() else { continue };
             roster.with(&name, |instance| instance.stand(now, standing, means));
         }

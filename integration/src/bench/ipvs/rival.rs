@@ -75,6 +75,8 @@ impl Running {
                 let mut command = Command::new(Programs::find()?.holdfastd);
                 command.arg("--config").arg(place("holdfast.yaml"));
                 command.args(["--node", "bench", "--socket"]).arg(place("control.sock"));
+                // What is measured is the process that is started here.
+                command.args(["--supervisor", "off"]);
                 command
             }
             Keeper::Keepalived => {

@@ -1,13 +1,14 @@
 //! The kernel as the address thread uses it: route netlink for addresses, routes and rules, packet sockets for announcements.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use holdfast_config::Name;
 use holdfast_net::{
     Announcer, Change, Effect, IfIndex, Interface, Inventory, Losses, MacAddress, Network,
     NetworkError, Waker, Watched, wait_until,
@@ -116,14 +117,19 @@ pub(super) struct Host {
 
 impl Host {
     /// Opens the sockets and lists what there is, without what an earlier run has left of virtual MAC addresses. `state` is the
-    /// directory of what outlives the daemon.
+    /// directory of what outlives the daemon. The virtual MAC addresses of `heirs` stay.
     ///
     /// # Errors
     /// No netlink socket can be had, or what sysctls were can't be read.
-    pub(super) fn open(claims: &[Claim], state: &Path) -> Result<Self, HostError> {
+    pub(super) fn open(
+        claims: &[Claim],
+        heirs: &BTreeSet<Name>,
+        state: &Path,
+    ) -> Result<Self, HostError> {
         let watched = watched(claims.iter());
         // First, so that what is removed is not listed.
-        let seats = Seats::open(claims.iter().filter_map(|claim| claim.seat.as_ref()), state)?;
+        let seat = |claim: &'_ Claim| Some((claim.seat.clone()?, heirs.contains(&claim.instance)));
+        let seats = Seats::open(&claims.iter().filter_map(seat).collect::<Vec<_>>(), state)?;
         let closed = claims.iter().flat_map(|claim| claim.closed.iter().cloned()).collect();
         Ok(Self {
             network: Network::open(watched)?,

@@ -16,7 +16,7 @@ mod tenant;
 mod virtual_mac;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,31 +46,32 @@ pub(super) struct AddressThread {
 
 impl AddressThread {
     /// Starts the thread for the instances of `claims`; announcements keep to the pace of their interface in `settings`. What outlives
-    /// the daemon is kept in the directory `state`. It wakes `waker` when it ends, and when [`Self::seats`] has something new.
+    /// the daemon is kept in the directory `state`. The `heirs` among them go on with what a worker that died has put somewhere. It wakes `waker` when it ends, and when [`Self::seats`] has something new.
     ///
     /// # Errors
     /// No thread or no netlink socket can be had.
     pub(super) fn start(
         claims: Vec<Claim>,
+        heirs: BTreeSet<Name>,
         settings: &BTreeMap<String, InterfaceSettings>,
         state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
         let paces = paces(settings);
-        let host = Host::open(&claims, state).map_err(AddressThreadError::Host)?;
-        Self::with_kernel(host, claims, paces, state, waker)
+        let host = Host::open(&claims, &heirs, state).map_err(AddressThreadError::Host)?;
+        Self::with_kernel(host, (claims, heirs), paces, state, waker)
     }
 
     fn with_kernel<K: Kernel + Send + 'static>(
         kernel: K,
-        claims: Vec<Claim>,
+        (claims, heirs): (Vec<Claim>, BTreeSet<Name>),
         paces: Paces,
         state: &Path,
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
         let desk = Arc::new(Desk::new(waker.clone()).map_err(AddressThreadError::Waker)?);
         let farewell = Farewell { desk: Arc::clone(&desk), waker };
-        let worker = Worker::new(Arc::clone(&desk), kernel, &claims, paces);
+        let worker = Worker::new(Arc::clone(&desk), kernel, &claims, paces).inheriting(&heirs);
         let thread = std::thread::Builder::new()
             .name("addresses".to_owned())
             .spawn(move || {
@@ -120,7 +121,7 @@ impl AddressThread {
     /// Does once what a thread that died can't: removes the addresses that are not wanted any more, which are all.
     fn remove_without_thread(&self) {
         tracing::error!("the address thread had panicked: its addresses are removed without it");
-        match Host::open(&self.claims, &self.state) {
+        match Host::open(&self.claims, &BTreeSet::new(), &self.state) {
             Ok(host) => {
                 Worker::new(Arc::clone(&self.desk), host, &self.claims, Paces::new()).run();
             }
@@ -175,7 +176,6 @@ pub(crate) enum AddressThreadError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::net::IpAddr;
     use std::os::fd::AsFd;
 
@@ -231,7 +231,7 @@ mod tests {
         let broken = Broken::default();
         let thread = AddressThread::with_kernel(
             broken,
-            vec![claim],
+            (vec![claim], BTreeSet::new()),
             Paces::new(),
             Path::new("/"),
             waker.clone(),

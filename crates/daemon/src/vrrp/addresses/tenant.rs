@@ -49,6 +49,8 @@ pub(super) struct Tenant {
     announcing: Announcing,
     /// The instance is in the configuration no longer: what it has put somewhere goes, and then itself.
     dismissed: bool,
+    /// What has the daemon's mark and is wanted was put there by a worker that died: it counts as this one's.
+    inherits: bool,
 }
 
 /// What a comparison came to: to be carried out, and then to be settled.
@@ -85,7 +87,13 @@ impl Tenant {
             restraint: Restraint::default(),
             unseated_at: None,
             dismissed: false,
+            inherits: false,
         }
+    }
+
+    /// Goes on with what a worker that died has put somewhere, at its first comparison.
+    pub(super) fn inherit(&mut self) {
+        self.inherits = true;
     }
 
     /// Claims something else from now on. What it has put somewhere in another form than it is wanted in now is put there anew.
@@ -232,6 +240,9 @@ impl Tenant {
             self.change_ours(|ours| ours.retain(|_, item| is_there(host, item)));
         }
         self.note_own(&claimed, host);
+        if std::mem::take(&mut self.inherits) && held {
+            self.take_up(&claimed, host);
+        }
         let mut changes = self.surplus(&claimed, host);
         if !held {
             self.in_place.clear();
@@ -271,6 +282,22 @@ impl Tenant {
             self.in_place.insert(key.clone(), ());
         }
         Plan { changes, wishes: claimed, problems, absent, back }
+    }
+
+    /// Takes what is there and wanted and has the daemon's mark for what this process has put there.
+    fn take_up(&mut self, claimed: &Wishes, host: &Inventory) {
+        let marked = |item: &Item| match item {
+            Item::Address(on, wish) => {
+                let mut here = host.placed(wish.net.addr(), on.index).iter();
+                here.any(|placed| placed.marked && fits(wish, placed, on))
+            }
+            // Of routes and rules none other is known.
+            Item::Route(wish) => host.route(&wish.key).is_some_and(|there| wish.is_met_by(there)),
+            Item::Rule(rule) => host.has_rule(rule),
+        };
+        for (key, item) in claimed.items.iter().filter(|(_, item)| marked(item)) {
+            self.change_ours(|ours| ours.insert(key.clone(), item.clone()));
+        }
     }
 
     /// Takes note of what became of a plan's changes, in their order.

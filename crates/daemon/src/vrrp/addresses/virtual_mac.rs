@@ -101,25 +101,29 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Removes what an earlier run has left: interfaces, and sysctls that none of `seats` needs any more. `state` is the directory
-    /// that remembers what sysctls were.
+    /// Removes what an earlier run has left: interfaces, and sysctls that none of `seats` needs any more. An interface of one that is
+    /// inherited, as is said beside it, stays. `state` is the directory that remembers what sysctls were.
     ///
     /// # Errors
     /// No netlink socket can be had, or the memory can't be read. What could not be removed is logged.
-    pub(super) fn open<'a>(
-        seats: impl Iterator<Item = &'a Seat>,
-        state: &Path,
-    ) -> Result<Self, SeatError> {
+    pub(super) fn open(seats: &[(Seat, bool)], state: &Path) -> Result<Self, SeatError> {
         let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state, "sysctls")?);
+        let mut made = BTreeMap::new();
         for left in macvlans.list()? {
+            let is_its = |seat: &Seat| seat.name == left.interface.name && seat.mac == left.mac;
+            if seats.iter().any(|(seat, inherited)| *inherited && is_its(seat)) {
+                made.insert(left.interface.name.clone(), left);
+                continue;
+            }
             tracing::info!(interface = %left.interface, "the interface of a virtual MAC address that an earlier run has left is removed");
             log(macvlans.delete(&left.interface).map_err(SeatError::from));
         }
-        let needed = seats.flat_map(Seat::below).map(|(sysctl, _)| sysctl).collect();
+        let needed = seats.iter().flat_map(|(seat, _)| seat.below());
+        let needed = needed.map(|(sysctl, _)| sysctl).collect();
         for error in sysctls.keep_only(&needed) {
             log(Err(error.into()));
         }
-        Ok(Self { macvlans, sysctls, made: BTreeMap::new() })
+        Ok(Self { macvlans, sysctls, made })
     }
 
     /// Removes the interfaces that are none of `seats`, and gives back sysctls that none of them needs. What is refused is logged.

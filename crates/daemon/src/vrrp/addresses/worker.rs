@@ -22,6 +22,9 @@ const COMPARE_EVERY: Duration = Duration::from_secs(10);
 /// The pause after one instance's announcements: a thousand instances have announced themselves within some seconds.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long what an earlier run has left stays where some of it is inherited: by then the VRRP thread has said who is Active.
+const SWEEP_DELAY: Duration = Duration::from_secs(1);
+
 /// How often a removal is tried at the end, when there will be no other chance.
 const LAST_ATTEMPTS: usize = 3;
 
@@ -60,6 +63,17 @@ impl<K: Kernel> Worker<K> {
             sweep_at: Some(at),
             closed: false,
         }
+    }
+
+    /// The same with `heirs`, who go on with what a worker that died has put somewhere.
+    pub(super) fn inheriting(mut self, heirs: &BTreeSet<Name>) -> Self {
+        if !heirs.is_empty() {
+            self.sweep_at = Some(now() + SWEEP_DELAY);
+        }
+        for (_, tenant) in self.tenants.iter_mut().filter(|(name, _)| heirs.contains(*name)) {
+            tenant.inherit();
+        }
+        self
     }
 
     /// Works until the desk is closed and what is not wanted any more has been removed.

@@ -65,6 +65,17 @@ impl Role {
             && self.excluded.is_none()
     }
 
+    /// What the operator wanted of it in the process before this one still holds.
+    pub(super) fn inherit(&mut self, released: bool, yields: bool) {
+        self.released |= released;
+        self.yields |= yields;
+    }
+
+    /// It waits for no startup delay.
+    pub(super) fn begin_at_once(&mut self) {
+        self.starts_at = None;
+    }
+
     /// Whether it was told to step back until it is told to resume.
     pub(super) const fn is_released(&self) -> bool {
         self.released
@@ -81,7 +92,7 @@ impl Role {
     }
 
     /// Stands otherwise, by another configuration; whether its priority is another one.
-    pub(super) fn reposition(&mut self, standing: Standing) -> bool {
+    pub(in super::super) fn reposition(&mut self, standing: Standing) -> bool {
         let changed = self.standing.priority != standing.priority;
         self.standing = standing;
         changed

@@ -19,17 +19,26 @@ const HOP_LIMIT: u8 = 255;
 impl Instance {
     /// Sends an advertisement with this priority to whom it is for. A peer that it can't be sent to keeps it from no other.
     pub(super) fn advertise(&self, priority: Priority, means: Means<'_>) {
-        let destinations: Vec<IpAddr> = match &self.config.unicast {
-            Some(unicast) => unicast.peers.iter().map(|peer| peer.address).collect(),
-            None => vec![self.group()],
-        };
-        for destination in destinations {
+        for destination in self.destinations() {
             if let Err(error) = self.send(priority, destination, &means.sockets)
                 && means.chatter.allows(now(), Topic::Packet)
             {
                 tracing::warn!(instance = %self.config.name, %error, "an advertisement was not sent");
             }
         }
+    }
+
+    /// Whom its advertisements go to.
+    pub(super) fn destinations(&self) -> Vec<IpAddr> {
+        match &self.config.unicast {
+            Some(unicast) => unicast.peers.iter().map(|peer| peer.address).collect(),
+            None => vec![self.group()],
+        }
+    }
+
+    /// The TTL or hop limit of its advertisements.
+    pub(super) fn hop_limit(&self) -> u8 {
+        self.config.unicast.as_ref().map_or(HOP_LIMIT, |unicast| unicast.ttl)
     }
 
     fn send(
@@ -41,7 +50,7 @@ impl Instance {
         let socket = self.socket().and_then(|key| sockets.get(key));
         let (Some(source), Some(socket)) = (self.router.primary(), socket) else { return Ok(()) };
         let payload = self.router.encode(priority, source, destination);
-        let hop_limit = self.config.unicast.as_ref().map_or(HOP_LIMIT, |unicast| unicast.ttl);
+        let hop_limit = self.hop_limit();
         let packet = Packet { source, destination, hop_limit, payload: &payload };
         match self.virtual_mac() {
             Some(mac) => socket.send_from_mac(mac, &packet),

@@ -41,6 +41,10 @@ pub(crate) enum Output {
 pub(crate) enum Command {
     /// Finds every problem of a configuration, with line, column and help.
     Check(Check),
+    /// Runs the checks of a real server once and shows what was sent, what came, and how long it took; it counts for nothing.
+    ///
+    /// The daemon runs them; where none answers, this command does, by the configuration's file. Exits with 1 when one does not pass.
+    CheckRun(CheckRun),
     /// Explains a configuration key or the code of a problem.
     Explain {
         /// A key such as `vrrp.instances.NAME.vrid`, or a code such as `HF0101`.
@@ -69,10 +73,25 @@ pub(crate) enum Command {
     },
 }
 
+/// Where the configuration is by default.
+pub(crate) const CONFIG: &str = "/etc/holdfast/holdfast.yaml";
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckRun {
+    #[command(flatten)]
+    pub(crate) server: ServerName,
+    /// Runs them in this process by this configuration's file, whether a daemon answers or not.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The node whose `per_node` values apply, where the file is read and has no `node`; by default the short host name.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The configuration's file; `-` reads standard input.
-    #[arg(default_value = "/etc/holdfast/holdfast.yaml")]
+    #[arg(default_value = CONFIG)]
     pub(crate) file: PathBuf,
     /// The node whose `per_node` values apply, where the file has no `node`; by default the short host name.
     #[arg(long)]

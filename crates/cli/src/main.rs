@@ -3,6 +3,7 @@
 
 mod args;
 mod check;
+mod check_run;
 mod events;
 mod failure;
 mod ipvs;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Failure::Changes(answer) = &failure
+            if let Failure::Changes(answer) | Failure::Failing(answer) = &failure
                 && let Err(failure) = print(answer, output)
             {
                 return failure.exit_code();
@@ -58,6 +59,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         // It was carried out before; its exit codes are ipvsadm's.
         Command::Ipvs { .. } => Err(Failure::Usage("ipvs: nothing to do".to_owned())),
         Command::Check(check) => check::check(&check, arguments.output),
+        Command::CheckRun(what) => block_on(check_run::run(&client, &what)),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
         Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),

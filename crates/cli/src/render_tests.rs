@@ -17,6 +17,7 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
         weight: 10,
         share_percent: 100,
         ramp_percent: None,
+        advice: None,
         effective_weight,
         active_connections: Some(37),
         inactive_connections: Some(12),
@@ -136,6 +137,7 @@ fn example() -> Status {
         }),
         sync: Some(sync_of_a_master()),
         sysctls: a_sysctl_that_cannot_be_set(),
+        runs: Default::default(),
     }
 }
 

@@ -382,6 +382,9 @@ codes! {
     CheckFamily "HF0530" Error "a check's source of another family than its target",
         why "A packet has two addresses of one family.",
         fix "Give the check a source of the servers' family, or `address` a target of the source's.";
+    UnknownSession "HF0531" Error "a check of a BFD session that there is not",
+        why "The sessions are those of `vrrp.trackers`; a check only looks at one.",
+        fix "Add a tracker `bfd: {peer: …}` to `vrrp.trackers`, or correct the name.";
     SlowStart "HF0540" Error "a slow start under a scheduler that does not share by weight",
         why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
              other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",
@@ -458,6 +461,12 @@ codes! {
         why "Priority 255 says that the address is this node's own, also while the daemon does not run (RFC 9568 §5.2.4). Such a node \
              takes over from everybody at its start, and hands over to nobody at its stop.",
         fix "Give the interface the address outside of this program, or choose a priority up to 254.";
+    BadCheckFile "HF0751" Error "a file of a check that is not what it should be",
+        why "The check could never be made: the file is missing, can't be read, or has no certificate, key or password.",
+        fix "Correct the path or the file. Certificates and keys are in PEM; a password is the file's first line.";
+    NoCheckFolder "HF0752" Warning "a file check whose folder is not there",
+        why "Until the folder is there, its files count as not there.",
+        fix "Make the folder, or ignore the warning where another program makes it later.";
 }
 
 impl Code {

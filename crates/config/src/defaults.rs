@@ -28,6 +28,10 @@ pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// `fall`: one lost packet takes no server away.
 pub(crate) const CHECK: Policy =
     Policy { interval: Duration::from_secs(2), timeout: CHECK_TIMEOUT, rise: 2, fall: 3 };
+/// What a file or a BFD session says has been weighed already by who says it: one reading counts. Changes are seen at once, and the
+/// interval is for what the kernel does not tell.
+pub(crate) const SAID: Policy =
+    Policy { interval: Duration::from_secs(2), timeout: CHECK_TIMEOUT, rise: 1, fall: 1 };
 /// keepalived's for `vrrp_script`; its timeout is that of scripts.
 pub(crate) const SCRIPT: Policy =
     Policy { interval: Duration::from_secs(1), timeout: SCRIPT_TIMEOUT, rise: 1, fall: 1 };

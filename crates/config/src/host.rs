@@ -1,6 +1,8 @@
 //! What can only be said on the host itself: interfaces, users, programs. Pure over given facts; [`questions`] says which to
 //! collect.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -14,6 +16,8 @@ use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
 
+pub use self::files::CheckFile;
+
 /// What has to be known about the host to check a configuration, besides its interfaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,6 +30,8 @@ pub struct Questions {
     pub programs: BTreeSet<String>,
     /// Whether the program `nft` has to be looked for.
     pub firewall: bool,
+    /// What checks read.
+    pub check_files: BTreeSet<CheckFile>,
 }
 
 /// A network interface of the host.
@@ -68,6 +74,8 @@ pub struct Facts {
     pub programs: BTreeMap<String, Program>,
     /// Whether the program `nft` is there.
     pub firewall: Option<bool>,
+    /// What is wrong with the asked files of checks, as a sentence that names them; none = nothing.
+    pub check_files: BTreeMap<CheckFile, String>,
 }
 
 /// What has to be looked up for `config`.
@@ -82,6 +90,7 @@ pub fn questions(config: &Config) -> Questions {
         programs,
         firewall: config.instances.values().any(|instance| !instance.accept)
             || config.marks().next().is_some(),
+        check_files: files::questions(config),
     }
 }
 
@@ -97,6 +106,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     sync(config, source, facts, &mut problems);
     tracked(config, facts, &mut problems);
     firewall(config, source, facts, &mut problems);
+    files::check(config, source, facts, &mut problems);
     let commands = commands(config, Some(source));
     accounts(config, source, facts, commands.first(), &mut problems);
     for command in &commands {

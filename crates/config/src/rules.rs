@@ -1,5 +1,6 @@
 //! What must hold between the objects of a configuration. Each rule sees all that could be read, errors or not.
 
+mod checks;
 mod ipvs;
 mod marks;
 pub(crate) mod pool;
@@ -21,5 +22,6 @@ pub(crate) fn check(document: &Document, source: &Source, problems: &mut Problem
     tracking::check(document, source, problems);
     priorities::check(document, source, problems);
     services::check(document, problems);
+    checks::check(document, source, problems);
     ipvs::check(document, source, problems);
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_config::host::{Facts, Interface, Program, check, questions};
+use holdfast_config::host::{CheckFile, Facts, Interface, Program, check, questions};
 use holdfast_config::{Code, Environment, Outcome, parse, render};
 
 const TEXT: &str = "\
@@ -57,6 +57,7 @@ fn sound() -> Facts {
         ]
         .into(),
         firewall: None,
+        check_files: Default::default(),
     }
 }
 
@@ -135,6 +136,7 @@ fn everything_missing_is_reported_at_once() {
         ]
         .into(),
         firewall: None,
+        check_files: Default::default(),
     };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -153,6 +155,7 @@ fn everything_missing_is_reported_at_once() {
     codes.extend(check(&config, &outcome.source, &facts).iter().map(|found| found.code));
     // These have a test of their own, below.
     codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
+    codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
 }
@@ -252,4 +255,52 @@ fn a_peer_that_is_this_host_and_an_owner_without_its_address_are_found() {
         assert!(said.contains(&format!("holdfast.yaml:{line}:")), "line {line}: {said}");
     }
     assert_eq!(found.len(), 3, "{said}");
+}
+
+/// Everything that a check reads.
+const FILES: &str = "\
+node: lb1
+services:
+  web:
+    listen: tcp 192.0.2.10:443
+    forward: nat
+    checks:
+      - https: {tls: {ca: /tls/ca.pem, certificate: /tls/lb.pem, key: /tls/lb.key}}
+      - file: {path: /run/servers/web}
+    real_servers:
+      web1: 10.0.0.11:443
+      web2:
+        address: 10.0.0.12:443
+        check: {smtp: {starttls: {ca: /tls/ca.pem}}}
+      db1:
+        address: 10.0.0.13:443
+        check: {mysql: {user: monitor, password_file: /etc/holdfast/mysql}}
+      db2:
+        address: 10.0.0.14:443
+        check: {file: {path: \"/run/{service}/{server}\", missing: down}}
+";
+
+#[test]
+fn files_of_checks_are_asked_for_and_what_is_wrong_with_them_is_said_where_they_are_named() {
+    let outcome = parse("holdfast.yaml", FILES, &Environment::new("lb1"));
+    assert_eq!(outcome.render(false), "");
+    let config = outcome.config.unwrap();
+    let authorities = CheckFile::Authorities("/tls/ca.pem".into());
+    let identity = CheckFile::Identity("/tls/lb.pem".into(), "/tls/lb.key".into());
+    let password = CheckFile::Password("/etc/holdfast/mysql".into());
+    let folder = CheckFile::Folder("/run/servers".into());
+    let all = [authorities, identity, password, folder];
+    assert_eq!(questions(&config).check_files, BTreeSet::from(all.clone()));
+    let facts = Facts {
+        check_files: all.map(|file| (file, "it is not as it should be".to_owned())).into(),
+        ..Facts::default()
+    };
+    let found = check(&config, &outcome.source, &facts);
+    let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let places = ["7:28: error[HF0751]", "7:57: error[HF0751]", "8:21: warning[HF0752]"];
+    let places = places.into_iter().chain(["13:38: error[HF0751]", "16:56: error[HF0751]"]);
+    for (said, place) in said.iter().zip(places) {
+        assert!(said.starts_with(&format!("holdfast.yaml:{place}: ")), "{said}");
+    }
+    assert_eq!(said.len(), 5, "{said:?}");
 }

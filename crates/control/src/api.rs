@@ -35,6 +35,18 @@ pub struct Status {
     pub sync: Option<ConnectionSync>,
     /// The sysctls that services need.
     pub sysctls: Sysctls,
+    /// How many runs of checks are under way.
+    #[serde(default)]
+    pub runs: Runs,
+}
+
+/// Runs of checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// Those that are under way.
+    pub running: u64,
+    /// Those over the network that are due and wait for a descriptor. Above 0 checks come later than configured.
+    pub waiting: u64,
 }
 
 /// The daemon that answers.
@@ -104,6 +116,9 @@ pub struct Server {
     /// How far its slow start has come, in percent; none when it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp_percent: Option<u32>,
+    /// What its checks say of its weight; none when they say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<Advice>,
     /// Its weight in the kernel now, in units of the service's `weight_scale`; none when it is not in the table.
     pub effective_weight: Option<u32>,
     /// Opening and established connections, where the kernel was asked.
@@ -120,6 +135,17 @@ pub struct Server {
     /// the daemon. What is `kernel` was in the kernel's table when the daemon started and is not in its file: it drains, and is
     /// removed when it has drained.
     pub origin: String,
+}
+
+/// What the checks of a real server say of its weight: an agent, a command's exit status, a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    /// The weight that stands in place of the configured one.
+    pub weight: u32,
+    /// How much of it an agent asks for, in percent.
+    pub percent: u32,
+    /// Whether an agent wants new connections for the server: `ready`, or `drain` or `maint`, with which it has none.
+    pub wish: String,
 }
 
 /// A check of a real server.

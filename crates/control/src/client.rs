@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 
 use crate::api::{AddServer, Change, Drain, EventPage, Problem, Service, SetWeight, Status, Why};
 use crate::reload::{Plan, Reloaded};
+use crate::trial::CheckRun;
 use crate::vrrp::{Instance, Release, RoleChange};
 
 /// An answer longer than this is refused: 64 MiB, some 100,000 real servers.
@@ -25,6 +26,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The same for what reads, checks and applies a whole configuration.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A run of a check that was asked for takes no longer, whatever its timeout is: the daemon's connections end after half a minute.
+pub const TRIAL_MAX: Duration = Duration::from_secs(20);
 
 /// No name is longer.
 const NAME_MAX: usize = 63;
@@ -172,6 +176,15 @@ impl Client {
     ) -> Result<Change, RequestError> {
         self.ask(Method::POST, format!("/v1/services/{}/servers", segment(service)?), Some(server))
             .await
+    }
+
+    /// Runs the checks of a server once, each within its timeout but [`TRIAL_MAX`] at most. It counts for nothing.
+    ///
+    /// # Errors
+    /// As [`Self::service`], and when there is no such server.
+    pub async fn check_run(&self, service: &str, server: &str) -> Result<CheckRun, RequestError> {
+        let path = server_path(service, server, "/check")?;
+        self.exchange(Method::POST, path, Vec::new(), TRIAL_MAX + TIMEOUT).await
     }
 
     /// Lets a server finish what it has and gives it nothing new.

@@ -18,6 +18,7 @@
 //! POST   /v1/services/SERVICE/servers/SERVER/ready    Why → Change
 //! POST   /v1/services/SERVICE/servers/SERVER/maint    Why → Change
 //! POST   /v1/services/SERVICE/servers/SERVER/weight   SetWeight → Change
+//! POST   /v1/services/SERVICE/servers/SERVER/check    → CheckRun: runs its checks once, which counts for nothing
 //! DELETE /v1/services/SERVICE/servers/SERVER          Drain → Change; ?now=true does not drain
 //! ```
 //!
@@ -28,15 +29,17 @@ mod chain;
 mod client;
 pub mod reload;
 mod sync;
+mod trial;
 mod vrrp;
 
 pub use api::{
-    AddServer, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, IdleTimeouts, Ipvs, Order, Problem, Server, Service, SetWeight, Status, Why,
+    AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
+    EventPage, IdleTimeouts, Ipvs, Order, Problem, Runs, Server, Service, SetWeight, Status, Why,
 };
 pub use chain::chain;
-pub use client::{Client, RequestError};
+pub use client::{Client, RequestError, TRIAL_MAX};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
+pub use trial::{CheckRun, Trial, TrialStep};
 pub use vrrp::{
     BfdSession, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker,
     Weight,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_config::{Config, Name, ReachBy, Tracker, TrackerKind};
+use holdfast_config::{Config, Convention, Name, ReachBy, Tracker, TrackerKind};
 use holdfast_engine::vrrp::{Level, Reading};
 use holdfast_probe::Exec;
 use holdfast_watch::{
@@ -209,7 +209,8 @@ impl Plan {
                     user: config.daemon.script_user.clone(),
                     environment: vec![("HOLDFAST_TRACKER".to_owned(), tracker.name.to_string())],
                     input: Vec::new(),
-                    nagios: false,
+                    convention: Convention::Plain,
+                    gains: false,
                 };
                 Some(Self::Trial(Trial::Script(exec), *policy))
             }

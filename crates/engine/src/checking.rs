@@ -1,16 +1,19 @@
 //! The checks in the engine's books: when each runs, what it says, and what a server's checks say together.
 
-#[cfg(test)]
 use std::net::SocketAddr;
 
 use holdfast_config::{Check, Name};
-use holdfast_health::{Checker, Code, Initial, Outcome, Reason, State, Verdict, first_run};
+use holdfast_health::{
+    Checker, Code, Feedback, Initial, Outcome, Reason, State, Verdict, first_run,
+};
 use holdfast_time::Instant;
 
 use crate::action::Action;
+use crate::advice::Advice;
 use crate::engine::Engine;
 use crate::report::Report;
 use crate::server::{Admin, CheckView, Server};
+use crate::twins::target;
 
 /// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,12 +23,18 @@ pub struct CheckId(u64);
 pub(crate) struct RunningCheck {
     pub(crate) service: Name,
     pub(crate) server: Name,
+    /// Further servers that it is run for, each with its service.
+    pub(crate) others: Vec<(Name, Name)>,
     pub(crate) check: Check,
-    checker: Checker,
+    /// Where it goes, if others may go with it.
+    pub(crate) target: Option<SocketAddr>,
+    pub(crate) checker: Checker,
     deadline: Option<Instant>,
-    last: Option<Outcome>,
+    pub(crate) last: Option<Outcome>,
     /// Why it says what it says: the latest outcome that speaks for its state.
     because: Reason,
+    /// What its runs have said of the server's weight.
+    pub(crate) feedback: Feedback,
 }
 
 impl Engine {
@@ -46,6 +55,7 @@ impl Engine {
         self.step_check(id, now, |checker| {
             checker.handle(now, holdfast_health::Event::Finished(outcome));
         });
+        self.merge_twin(id, now);
     }
 
     /// Puts the checks of a server, which has none running, into the books, and has its health begin anew.
@@ -84,10 +94,22 @@ impl Engine {
         let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
         let checker = Checker::new(check.policy, initial, now, offset);
         let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
+        let target = known.and_then(|known| target(&check.kind, &known.definition));
+        self.targets.extend(target.map(|target| (target, id)));
         let because = known.map_or_else(|| checker.reason().clone(), |known| known.reason.clone());
         let (service, server) = (service.clone(), server.clone());
-        let (deadline, last) = (None, None);
-        let running = RunningCheck { service, server, check, checker, deadline, last, because };
+        let running = RunningCheck {
+            service,
+            server,
+            others: Vec::new(),
+            check,
+            target,
+            checker,
+            deadline: None,
+            last: None,
+            because,
+            feedback: Feedback::NONE,
+        };
         self.checks.insert(id, running);
         id
     }
@@ -100,14 +122,18 @@ impl Engine {
         let gone: Vec<CheckId> =
             before.into_iter().filter(|id| !known.checks.contains(id)).collect();
         for id in gone {
-            self.end_check(id);
+            self.leave_check(id, service, server);
         }
     }
 
     /// Takes a check out of the books. An outcome that comes later finds nothing.
     pub(crate) fn end_check(&mut self, id: CheckId) {
-        if let Some(at) = self.checks.remove(&id).and_then(|running| running.deadline) {
+        let Some(running) = self.checks.remove(&id) else { return };
+        if let Some(at) = running.deadline {
             self.timers.remove(&(at, id));
+        }
+        if let Some(target) = running.target {
+            self.targets.remove(&(target, id));
         }
     }
 
@@ -149,7 +175,11 @@ impl Engine {
             self.timers.insert((at, id));
         }
         let (service, server) = (running.service.clone(), running.server.clone());
+        let others = running.others.clone();
         self.judge(&service, &server, now);
+        for (service, server) in &others {
+            self.judge(service, server, now);
+        }
     }
 
     /// Every check that waits, with its service, its server's address, what it tries and when it runs.
@@ -157,12 +187,15 @@ impl Engine {
     pub(crate) fn check_deadlines(
         &self,
     ) -> impl Iterator<Item = (Name, SocketAddr, String, Instant)> + '_ {
-        self.timers.iter().filter_map(|(at, id)| {
-            let running = self.checks.get(id)?;
-            let pool = self.pools.get(&running.service)?;
-            let server = pool.servers.get(&running.server)?;
-            let kind = format!("{:?}", running.check.kind);
-            Some((running.service.clone(), server.definition.address, kind, *at))
+        self.timers.iter().flat_map(move |(at, id)| {
+            let running = self.checks.get(id).into_iter();
+            running.flat_map(move |running| {
+                running.owners().filter_map(move |(service, server)| {
+                    let server = self.pools.get(service)?.servers.get(server)?;
+                    let kind = format!("{:?}", running.check.kind);
+                    Some((service.clone(), server.definition.address, kind, *at))
+                })
+            })
         })
     }
 
@@ -203,6 +236,10 @@ impl Engine {
     /// Takes the checks of `server` out of the books; a run that is under way counts for nothing.
     pub(crate) fn stop_checks(&mut self, service: &Name, server: &Name) {
         self.assign_checks(service, server, Vec::new());
+        let pool = self.pools.get_mut(service);
+        if let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) {
+            known.advice = Advice::default();
+        }
     }
 }
 
@@ -221,6 +258,11 @@ impl RunningCheck {
 }
 
 impl CheckId {
+    /// The least there is.
+    pub(crate) const FIRST: Self = Self(0);
+    /// The greatest there can be.
+    pub(crate) const LAST: Self = Self(u64::MAX);
+
     fn take(&mut self) -> Self {
         let taken = *self;
         self.0 += 1;

@@ -1,6 +1,7 @@
 //! The engine: pools, their servers, and the clockwork of checks, drains and reconciliation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_config::{Config, ForeignServices, Name, RealServer};
@@ -9,6 +10,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 
 use crate::action::{Action, Extent, Timer};
 use crate::adoption::serves;
+use crate::advice::Advice;
 use crate::checking::{CheckId, RunningCheck, initial_health};
 use crate::counting::{COUNT_INTERVAL, Pace};
 use crate::order::Order;
@@ -25,6 +27,8 @@ use crate::weight::WHOLE;
 pub struct Engine {
     pub(crate) pools: BTreeMap<Name, Pool>,
     pub(crate) checks: BTreeMap<CheckId, RunningCheck>,
+    /// The checks that may be the same, by where they go.
+    pub(crate) targets: BTreeSet<(SocketAddr, CheckId)>,
     /// The checks' deadlines, earliest first.
     pub(crate) timers: BTreeSet<(Instant, CheckId)>,
     /// The next raise of each server in slow start, earliest first.
@@ -55,6 +59,7 @@ impl Engine {
         let mut engine = Self {
             pools: BTreeMap::new(),
             checks: BTreeMap::new(),
+            targets: BTreeSet::new(),
             timers: BTreeSet::new(),
             ramps: BTreeSet::new(),
             next_check: CheckId::default(),
@@ -175,6 +180,7 @@ impl Engine {
                 standing: None,
                 share: WHOLE,
                 ramp: None,
+                advice: Advice::default(),
                 health,
                 reason,
                 since: now,

@@ -13,6 +13,7 @@
 
 mod action;
 mod adoption;
+mod advice;
 mod checking;
 mod commands;
 mod counting;
@@ -26,10 +27,12 @@ mod reconfigure;
 mod report;
 mod server;
 pub mod sync;
+mod twins;
 pub mod vrrp;
 mod weight;
 
 pub use action::{Action, Extent, Timer};
+pub use advice::Advice;
 pub use checking::CheckId;
 pub use commands::{Change, CommandError, WeightChange};
 pub use drain::Drain;

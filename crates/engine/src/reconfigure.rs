@@ -193,7 +193,7 @@ impl Engine {
         let Some(pool) = self.pools.remove(name) else { return };
         for (server, known) in pool.servers {
             self.list_ramp(name, &server, known.ramp, false);
-            known.checks.into_iter().for_each(|id| self.end_check(id));
+            known.checks.into_iter().for_each(|id| self.leave_check(id, name, &server));
         }
         self.report(Report::ServiceRemoved { service: name.clone() });
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use holdfast_config::Name;
-use holdfast_health::{Reason, State};
+use holdfast_health::{Reason, State, Wish};
 use ipvs_ctl::model::ServiceKey;
 
 use crate::order::Order;
@@ -24,6 +24,17 @@ pub enum Report {
         to: State,
         /// Why.
         reason: Reason,
+    },
+    /// A server's agent wants something else for it than before.
+    Wishes {
+        /// The service.
+        service: Name,
+        /// The server.
+        server: Name,
+        /// What it wanted before.
+        from: Wish,
+        /// What it wants now.
+        to: Wish,
     },
     /// A server was added by a command.
     Added {
@@ -153,6 +164,7 @@ impl Report {
             Self::Health { to: State::Up, .. } => "server.up",
             Self::Health { to: State::Down, .. } => "server.down",
             Self::Health { to: State::Starting, .. } => "server.starting",
+            Self::Wishes { .. } => "server.wishes",
             Self::Added { .. } => "server.added",
             Self::Found { .. } => "server.found",
             Self::Weight { .. } => "server.weight",
@@ -174,6 +186,7 @@ impl Report {
     pub const fn subject(&self) -> (&Name, Option<&Name>) {
         match self {
             Self::Health { service, server, .. }
+            | Self::Wishes { service, server, .. }
             | Self::Added { service, server, .. }
             | Self::Found { service, server }
             | Self::Weight { service, server, .. }
@@ -195,6 +208,7 @@ impl Report {
     pub const fn order(&self) -> Option<&Order> {
         match self {
             Self::Health { .. }
+            | Self::Wishes { .. }
             | Self::Found { .. }
             | Self::Drained { .. }
             | Self::Renamed { .. }
@@ -219,6 +233,9 @@ impl fmt::Display for Report {
         match self {
             Self::Health { from, to, reason, .. } => {
                 write!(f, "{from} → {to}: {}", reason.sentence)?
+            }
+            Self::Wishes { from, to, .. } => {
+                write!(f, "its agent says {} after {}", to.label(), from.label())?
             }
             Self::Added { .. } => f.write_str("added")?,
             Self::Found { .. } => f.write_str(

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use holdfast_config::{CheckKind, RealServer, Service};
-use holdfast_health::{Outcome, Reason, State};
+use holdfast_health::{Outcome, Reason, State, Wish};
 use holdfast_time::Instant;
 
+use crate::advice::Advice;
 use crate::checking::CheckId;
 use crate::drain::Drain;
 use crate::order::{Order, Standing};
@@ -25,6 +26,8 @@ pub struct Server {
     pub(crate) share: u32,
     /// Its slow start, while it has one.
     pub(crate) ramp: Option<Ramp>,
+    /// What its checks say of its weight.
+    pub(crate) advice: Advice,
     pub(crate) health: State,
     pub(crate) reason: Reason,
     pub(crate) since: Instant,
@@ -117,6 +120,11 @@ impl Server {
         self.ramp.map(Ramp::percent)
     }
 
+    /// What its checks say of its weight.
+    pub const fn advice(&self) -> &Advice {
+        &self.advice
+    }
+
     /// What its checks say together: down by one that fails, up when all pass.
     pub const fn health(&self) -> State {
         self.health
@@ -154,12 +162,16 @@ impl Server {
     /// | operator wants   | checks say     | kernel has                                                         |
     /// |------------------|----------------|--------------------------------------------------------------------|
     /// | ready            | up             | the product of its `Factors`                                       |
+    /// | ready            | up, and an agent wants none | weight 0; as of one that is down when the agent says `maint` |
     /// | ready            | down, starting | weight 0, so that its connections can end and come back; with persistence nothing, because a remembered client would be sent to it still |
     /// | maint            | nothing        | as of one that is down                                             |
     /// | drain            | any            | weight 0                                                           |
     /// | drain, drained   | any            | nothing; under a scheduler that hashes flows weight 0, because a deletion would move the flows of others |
     pub fn presence(&self, service: &Service) -> Presence {
         let out = match (self.admin, self.health) {
+            (Admin::Ready, State::Up) if self.advice.wish() == Wish::Maint => {
+                service.persistence.is_some()
+            }
             (Admin::Ready, State::Up) => false,
             (Admin::Ready, State::Down | State::Starting) | (Admin::Maint, _) => {
                 service.persistence.is_some()
@@ -170,10 +182,13 @@ impl Server {
             return Presence::Absent;
         }
         let factors = Factors {
-            configured: self.definition.weight,
+            configured: self.advice.weight(self.definition.weight),
             share: self.share,
-            serves: self.admin == Admin::Ready && self.health == State::Up,
+            serves: self.admin == Admin::Ready
+                && self.health == State::Up
+                && self.advice.wish() == Wish::Ready,
             ramp: self.ramp.map_or(WHOLE, Ramp::percent),
+            feedback: self.advice.percent(),
         };
         Presence::Weight(factors.weight(service.weight_scale()))
     }

@@ -13,9 +13,11 @@ use proptest::prelude::*;
 use super::*;
 
 mod addresses;
+mod advice;
 mod operations;
 mod pace;
 mod reconfigure;
+mod twins;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.
 fn config(service: &str) -> Config {

@@ -46,6 +46,8 @@ pub struct Checker {
     moved: bool,
     /// The last outcome was late and did not count; the next counts however late it is.
     voided: bool,
+    /// A run is due as soon as the one that is made has ended.
+    prompted: bool,
     changed: Option<(State, State, Reason)>,
     run: Option<(Duration, Instant)>,
 }
@@ -97,6 +99,9 @@ pub enum Event {
     /// The policy is another one from now on. State and counts stay; a run that is due later than the new interval from now is
     /// brought forward, and none is put off.
     Reconfigure(Policy),
+    /// Something has happened to what is checked: the next run is due now, or as soon as the one that is made has ended. The grid of
+    /// the runs after it begins there.
+    Prompt,
 }
 
 /// What a checker wants done.
@@ -163,6 +168,7 @@ impl Checker {
             last,
             moved: false,
             voided: false,
+            prompted: false,
             changed: None,
             run: None,
         }
@@ -174,7 +180,9 @@ impl Checker {
             // An outcome of no run of ours says nothing.
             (Phase::Waiting { .. }, Event::Finished(_)) => {}
             (Phase::Running { due, started, deadline }, Event::Finished(outcome)) => {
-                self.phase = Phase::Waiting { due: self.next_place(due, now) };
+                let prompted = std::mem::take(&mut self.prompted);
+                let due = if prompted { now } else { self.next_place(due, now) };
+                self.phase = Phase::Waiting { due };
                 let late = now > deadline + LATE_MARGIN;
                 self.judge(outcome, late.then(|| now.saturating_since(started)));
             }
@@ -183,6 +191,10 @@ impl Checker {
                 self.phase = Phase::Waiting { due: due.min(now + policy.interval) };
             }
             (Phase::Running { .. }, Event::Reconfigure(policy)) => self.policy = policy,
+            (Phase::Waiting { due }, Event::Prompt) => {
+                self.phase = Phase::Waiting { due: due.min(now) };
+            }
+            (Phase::Running { .. }, Event::Prompt) => self.prompted = true,
         }
     }
 

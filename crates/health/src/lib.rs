@@ -4,6 +4,7 @@
 //! It makes no run itself, reads no clock, and knows nothing of the server's other checks.
 
 mod checker;
+mod feedback;
 mod sentence;
 mod spread;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checker::{Action, Checker, Event, Initial, LATE_MARGIN, State, Timer};
+pub use feedback::{Asked, Feedback, Wish};
 pub use sentence::Sentence;
 pub use spread::{SPREAD_LIMIT, first_run};
 

@@ -291,3 +291,30 @@ fn an_interval_of_nothing_still_moves_on() {
     checker.handle(at(7), Event::Finished(outcome(Pass)));
     assert!(checker.poll_timeout().unwrap().0 > at(7));
 }
+
+#[test]
+fn a_prompt_brings_the_next_run_forward_and_the_grid_begins_there() {
+    let mut checker = down();
+    turn(&mut checker, Pass);
+    checker.handle(at(300), Event::Prompt);
+    assert_eq!(checker.poll_timeout(), Some((at(300), Timer::Run)));
+    turn(&mut checker, Pass);
+    assert_eq!(checker.poll_timeout(), Some((at(2300), Timer::Run)));
+    checker.handle(at(2400), Event::Prompt);
+    assert_eq!(checker.poll_timeout(), Some((at(2300), Timer::Run)), "it is overdue already");
+}
+
+#[test]
+fn a_prompt_during_a_run_has_another_follow_it_at_once() {
+    let mut checker = down();
+    checker.handle_timeout(at(0));
+    assert_eq!(actions(&mut checker).len(), 1);
+    checker.handle(at(10), Event::Prompt);
+    checker.handle(at(20), Event::Prompt);
+    assert_eq!(checker.poll_timeout(), None, "it runs");
+    checker.handle(at(30), Event::Finished(outcome(Pass)));
+    assert_eq!(actions(&mut checker).len(), 1, "it is up");
+    assert_eq!(checker.poll_timeout(), Some((at(30), Timer::Run)));
+    turn(&mut checker, Pass);
+    assert_eq!(checker.poll_timeout(), Some((at(2030), Timer::Run)), "once");
+}

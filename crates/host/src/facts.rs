@@ -5,9 +5,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use holdfast_config::host::{Facts, Interface, Program, Questions};
+use holdfast_config::host::{CheckFile, Facts, Interface, Program, Questions};
 use holdfast_net::{LinkMonitor, MonitorError};
-use holdfast_probe::trust;
+use holdfast_probe::{files, trust};
 use nix::errno::Errno;
 use nix::unistd::{Group, User, geteuid};
 
@@ -55,7 +55,30 @@ pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
         facts.programs.insert(path.clone(), program(path, script_user.as_ref()));
     }
     facts.firewall = questions.firewall.then(has_nft);
+    for file in &questions.check_files {
+        facts.check_files.extend(fault(file).map(|why| (file.clone(), why)));
+    }
     Ok(facts)
+}
+
+/// What is wrong with a file of a check. What this user may not look at, root may: that is no finding.
+fn fault(file: &CheckFile) -> Option<String> {
+    let hidden = |path: &Path| {
+        !geteuid().is_root()
+            && fs::File::open(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    match file {
+        CheckFile::Authorities(path) if !hidden(path) => files::authorities(path).err(),
+        CheckFile::Identity(certificate, key) if !hidden(certificate) && !hidden(key) => {
+            files::identity(certificate, key).err()
+        }
+        CheckFile::Password(path) if !hidden(path) => files::password(path).err(),
+        CheckFile::Folder(path) => {
+            (!path.is_dir()).then(|| format!("the folder {} is not there", path.display()))
+        }
+        CheckFile::Authorities(_) | CheckFile::Identity(..) | CheckFile::Password(_) => None,
+    }
 }
 
 /// Whether the daemon would find `nft`: in its path, which under a service manager has the folders for administrators' programs, also
@@ -160,5 +183,24 @@ mod tests {
         assert_eq!(facts.programs["/"], Program::NotExecutable);
         assert_eq!(facts.programs["/hf/none"], Program::Missing);
         assert_eq!(facts.firewall, None, "not asked");
+    }
+
+    #[test]
+    fn files_of_checks_are_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let found = |file: CheckFile| fault(&file).unwrap_or_default();
+        let password = || CheckFile::Password(path.clone());
+        assert!(found(password()).ends_with("/password: no such file or directory (ENOENT)"));
+        fs::write(&path, "\n").unwrap();
+        assert!(found(password()).ends_with("has no password in its first line"));
+        fs::write(&path, "secret\n").unwrap();
+        assert_eq!(fault(&password()), None);
+        let authorities = CheckFile::Authorities(path.clone());
+        assert!(found(authorities).ends_with("/password has no certificate in PEM"));
+        let identity = CheckFile::Identity(path.clone(), path.clone());
+        assert!(found(identity).ends_with("/password has no certificate in PEM"));
+        assert_eq!(fault(&CheckFile::Folder(folder.path().to_owned())), None);
+        assert!(found(CheckFile::Folder("/hf/none".into())).contains("/hf/none is not there"));
     }
 }

@@ -4,6 +4,7 @@
 //! and answers the questions that only the host can answer.
 
 mod facts;
+mod trial;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use holdfast_config::{Environment, MAX_BYTES, Outcome, Severity, host, parse};
 
 pub use facts::{FactsError, facts};
+pub use trial::{told, trial};
 
 /// Why a configuration could not be looked at.
 #[derive(Debug, thiserror::Error)]

@@ -22,6 +22,7 @@ mod answer;
 mod bfd_socket;
 mod change;
 mod clock;
+pub mod confine;
 mod echo;
 pub mod firewall;
 mod frame;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use holdfast_health::{Code, Reason, Sentence, Verdict};
+use holdfast_health::{Code, Feedback, Reason, Sentence, Verdict};
 use nix::errno::Errno;
 
 /// So many characters of a line that a program printed go into a sentence.
@@ -15,20 +15,31 @@ const EXCERPT_LIMIT: usize = 80;
 pub(crate) struct Finding {
     pub(crate) verdict: Verdict,
     pub(crate) reason: Reason,
+    /// What is said besides of the server's weight.
+    pub(crate) feedback: Feedback,
 }
 
 impl Finding {
     pub(crate) fn pass(code: Code, sentence: impl Into<Sentence>) -> Self {
-        Self { verdict: Verdict::Pass, reason: Reason::new(code, sentence) }
+        Self::new(Verdict::Pass, code, sentence)
     }
 
     pub(crate) fn fail(code: Code, sentence: impl Into<Sentence>) -> Self {
-        Self { verdict: Verdict::Fail, reason: Reason::new(code, sentence) }
+        Self::new(Verdict::Fail, code, sentence)
     }
 
     /// The run was not possible for a reason of our own.
     pub(crate) fn ours(sentence: impl Into<Sentence>) -> Self {
-        Self { verdict: Verdict::Inconclusive, reason: Reason::new(Code::SOCKERR, sentence) }
+        Self::new(Verdict::Inconclusive, Code::SOCKERR, sentence)
+    }
+
+    fn new(verdict: Verdict, code: Code, sentence: impl Into<Sentence>) -> Self {
+        Self { verdict, reason: Reason::new(code, sentence), feedback: Feedback::NONE }
+    }
+
+    /// The same, which also says something of the server's weight.
+    pub(crate) fn advising(self, feedback: Feedback) -> Self {
+        Self { feedback, ..self }
     }
 }
 

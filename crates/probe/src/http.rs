@@ -163,6 +163,7 @@ impl Question<'_> {
         }
         if let Some(expect) = &self.http.body {
             let body = read(answer.into_body(), BODY_LIMIT).await?;
+            crate::transcript::received(&body);
             if !is_as_expected(expect, &body) {
                 return Err(Broken::Refused(format!(
                     "{said}, but its body is not as expected: {}",

@@ -7,6 +7,7 @@ use crate::deadline::Deadline;
 use crate::finding::{Finding, describe};
 use crate::place::Place;
 use crate::readable::Readable;
+use crate::transcript;
 
 pub(crate) async fn run(place: &Place<'_>, deadline: Deadline) -> Finding {
     let address = place.address.ip();
@@ -25,8 +26,12 @@ pub(crate) async fn run(place: &Place<'_>, deadline: Deadline) -> Finding {
         Ok(echo) => echo,
         Err(error) => return Finding::ours(format!("{what}: {}", describe(&error))),
     };
+    transcript::said(|| "an echo request".to_owned());
     match deadline.within(echo.read(Echo::look)).await {
-        Some(Ok(())) => Finding::pass(Code::L4OK, format!("{what}: it answers")),
+        Some(Ok(())) => {
+            transcript::received(b"its reply");
+            Finding::pass(Code::L4OK, format!("{what}: it answers"))
+        }
         Some(Err(error)) => Finding::fail(Code::L4CON, format!("{what}: {}", describe(&error))),
         None => {
             Finding::fail(Code::L4TOUT, format!("{what}: no answer within {:?}", deadline.timeout))

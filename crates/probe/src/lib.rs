@@ -12,6 +12,8 @@ mod agent;
 mod deadline;
 mod dns;
 mod exec;
+mod file;
+pub mod files;
 mod finding;
 mod grpc;
 mod http;
@@ -28,18 +30,30 @@ mod smtp;
 mod talk;
 mod tcp;
 mod tls;
+mod transcript;
 mod udp;
+mod words;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast_health::Outcome;
+use holdfast_config::{CheckKind, RealServer};
+use holdfast_health::{Feedback, Outcome};
 
-pub use exec::{COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, trust};
+use finding::Finding;
+
+pub use exec::{
+    COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, has_control_groups, trust,
+};
+pub use holdfast_config::Convention;
+
+pub use file::{File, READS_AT_ONCE};
 pub use http::{BODY_LIMIT, HEADER_LIMIT};
 pub use network::Network;
 pub use readable::Readable;
 pub use talk::TALK_LIMIT;
+pub use transcript::{SHOWN, STEPS, Step, StepKind};
 
 /// One thing to try on one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +62,66 @@ pub enum Probe {
     Network(Network),
     /// A command, judged by its exit status.
     Exec(Exec),
+    /// A file, and what somebody has written into it.
+    File(File),
+}
+
+/// What a run has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether the server can serve.
+    pub outcome: Outcome,
+    /// What was said besides of its weight.
+    pub feedback: Feedback,
 }
 
 impl Probe {
-    /// Tries it once. Needs a tokio runtime with IO and time.
+    /// What a check of `server` in `service` tries, its command as `script_user`; none for one that only the daemon can make, which has
+    /// the BFD sessions.
+    pub fn of(
+        kind: &CheckKind,
+        service: &str,
+        server: &RealServer,
+        script_user: &str,
+    ) -> Option<Self> {
+        Some(match kind {
+            CheckKind::Network(check) => {
+                Self::Network(Network { check: Arc::clone(check), server: server.address })
+            }
+            CheckKind::Exec { command, convention } => {
+                let (name, address) = (server.name.as_str(), server.address);
+                let exec = Exec::new(command.clone(), script_user, service, name, address);
+                Self::Exec(Exec { convention: *convention, ..exec })
+            }
+            CheckKind::File { path, missing } => {
+                let path = path.replace("{service}", service);
+                let path = path.replace("{server}", server.name.as_str()).into();
+                Self::File(File { path, missing: *missing })
+            }
+            CheckKind::Bfd { .. } => return None,
+        })
+    }
+
+    /// Tries it once, and keeps what was sent and heard: at most [`STEPS`] steps.
+    pub async fn record(&self, timeout: Duration) -> (Found, Vec<Step>) {
+        transcript::recorded(self.find(timeout)).await
+    }
+
+    /// Tries it once, for whom a weight does not matter. Needs a tokio runtime with IO and time.
     pub async fn run(&self, timeout: Duration) -> Outcome {
+        self.find(timeout).await.outcome
+    }
+
+    /// Tries it once. Needs a tokio runtime with IO and time.
+    pub async fn find(&self, timeout: Duration) -> Found {
         let started = Instant::now();
         let finding = match self {
             Self::Network(network) => network.run(timeout).await,
             Self::Exec(exec) => Box::pin(exec.run(timeout)).await,
+            Self::File(file) => Box::pin(file.run(timeout)).await,
         };
-        Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
+        let Finding { verdict, reason, feedback } = finding;
+        Found { outcome: Outcome { verdict, reason, took: started.elapsed() }, feedback }
     }
 }
 
@@ -68,6 +131,7 @@ impl fmt::Display for Probe {
         match self {
             Self::Network(network) => network.fmt(f),
             Self::Exec(exec) => write!(f, "exec {}", exec.program()),
+            Self::File(file) => write!(f, "file {}", file.path.display()),
         }
     }
 }
@@ -75,7 +139,7 @@ impl fmt::Display for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_config::{CheckKind, Environment, parse};
+    use holdfast_config::{Environment, parse};
 
     /// Ten thousand checks are mostly of TCP: what others need must not be theirs.
     #[test]

@@ -11,6 +11,7 @@ use crate::finding::{Finding, describe};
 use crate::place::Place;
 use crate::talk::{Broken, Talk};
 use crate::tls::{self, Offer};
+use crate::transcript;
 
 /// A file with a password has at most so many bytes.
 const PASSWORD_LIMIT: u64 = 1024;
@@ -41,27 +42,33 @@ pub(crate) async fn opened(
 /// It can't be read: that is ours.
 pub(crate) async fn password(path: &Path) -> Result<Vec<u8>, Broken> {
     let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let read = File::open(&path)
-            .and_then(|file| file.take(PASSWORD_LIMIT + 1).read_to_end(&mut bytes));
-        match read {
-            Err(error) => {
-                Err(format!("read the password in {}: {}", path.display(), describe(&error)))
-            }
-            Ok(_) if bytes.len() as u64 > PASSWORD_LIMIT => {
-                Err(format!("{} has more than {PASSWORD_LIMIT} bytes: no password", path.display()))
-            }
-            Ok(_) => {
-                let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                if line.is_empty() || line.contains(&0) {
-                    return Err(format!("{} has no password in its first line", path.display()));
-                }
-                Ok(line.to_vec())
-            }
-        }
-    });
+    let read = tokio::task::spawn_blocking(move || read_password(&path));
     let read = read.await.map_err(|_stopping| Broken::Ours("the daemon is stopping".to_owned()))?;
-    read.map_err(Broken::Ours)
+    let password = read.map_err(Broken::Ours)?;
+    transcript::keep_secret(&password);
+    Ok(password)
+}
+
+/// The same. Blocks.
+///
+/// # Errors
+/// Why there is none: a sentence that names the file.
+pub(crate) fn read_password(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(PASSWORD_LIMIT + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(format!("read the password in {}: {}", path.display(), describe(&error))),
+        Ok(_) if bytes.len() as u64 > PASSWORD_LIMIT => {
+            Err(format!("{} has more than {PASSWORD_LIMIT} bytes: no password", path.display()))
+        }
+        Ok(_) => {
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() || line.contains(&0) {
+                return Err(format!("{} has no password in its first line", path.display()));
+            }
+            Ok(line.to_vec())
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, is_own_shortage};
+use crate::transcript;
 
 /// Where a run goes.
 #[derive(Clone, Debug)]
@@ -62,9 +63,11 @@ impl<'a> Place<'a> {
             Finding::fail(Code::L4TOUT, sentence)
         })?;
         let stream = connected.map_err(|error| self.failed(&error))?;
-        if stream.local_addr().map_err(ours)? == address {
+        let local = stream.local_addr().map_err(ours)?;
+        if local == address {
             return Err(self.failed(&Errno::ECONNREFUSED.into()));
         }
+        transcript::note(|| format!("connected from {local} to {address}"));
         Ok(stream)
     }
 

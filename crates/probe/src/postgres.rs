@@ -106,6 +106,7 @@ async fn log_in(talk: &mut Talk, password: Option<&[u8]>) -> Result<(), Broken> 
             Broken::Refused("it wants a password, and there is no password_file".to_owned())
         })
     };
+    let _hiding = crate::transcript::hide();
     for _ in 0..MESSAGES {
         let Message { kind, body } = read(talk).await?;
         match kind {

@@ -7,6 +7,7 @@ use crate::finding::{Finding, excerpt};
 use crate::opened::{opened, password};
 use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
+use crate::transcript;
 
 /// No line that matters is longer.
 const LINE: usize = 1024;
@@ -28,7 +29,9 @@ async fn converse(talk: &mut Talk, redis: &RedisCheck) -> Result<String, Broken>
         let user = redis.login.user.as_deref().map(str::as_bytes);
         let words: Vec<&[u8]> =
             [Some(&b"AUTH"[..]), user, Some(&password)].into_iter().flatten().collect();
+        let hiding = transcript::hide();
         talk.say(&command(&words)).await?;
+        drop(hiding);
         simple(talk, "OK").await?;
     }
     talk.say(&command(&[b"PING"])).await?;

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe};
+use crate::transcript;
 use holdfast_health::Code;
 
 /// So many bytes of what a server says are read in a conversation; what goes on longer fails.
@@ -63,6 +64,7 @@ impl Talk {
 
     /// Says `bytes`.
     pub(crate) async fn say(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        transcript::sent(bytes);
         self.stream.write_all(bytes).await.map_err(Broken::Io)?;
         self.stream.flush().await.map_err(Broken::Io)
     }
@@ -82,7 +84,11 @@ impl Talk {
         let chunk = chunk.get_mut(..room).unwrap_or_default();
         let count = self.stream.read(chunk).await.map_err(Broken::Io)?;
         self.left -= count.min(self.left);
-        self.heard.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let heard = chunk.get(..count).unwrap_or_default();
+        if !heard.is_empty() {
+            transcript::received(heard);
+        }
+        self.heard.extend_from_slice(heard);
         Ok(count > 0)
     }
 

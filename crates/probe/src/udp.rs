@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, excerpt, is_own_shortage};
 use crate::place::Place;
 use crate::tcp::{expected, is_as_expected};
+use crate::transcript;
 
 /// A datagram's greatest payload.
 const DATAGRAM: usize = 65_535;
@@ -20,10 +21,13 @@ pub(crate) async fn run(place: &Place<'_>, udp: &UdpCheck, deadline: Deadline) -
         Err(finding) => return finding,
     };
     let heard = deadline.within(async {
-        socket.send(udp.bytes.send.as_deref().unwrap_or_default()).await?;
+        let payload = udp.bytes.send.as_deref().unwrap_or_default();
+        transcript::sent(payload);
+        socket.send(payload).await?;
         let mut reply = vec![0; DATAGRAM];
         let length = socket.recv(&mut reply).await?;
         reply.truncate(length);
+        transcript::received(&reply);
         io::Result::Ok(reply)
     });
     match (heard.await, &udp.bytes.expect) {

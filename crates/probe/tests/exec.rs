@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use holdfast_health::{Code, Outcome, Verdict};
-use holdfast_probe::{Exec, OUTPUT_LIMIT, Probe};
+use holdfast_config::Convention;
+use holdfast_health::{Asked, Code, Feedback, Outcome, Verdict};
+use holdfast_probe::{Exec, OUTPUT_LIMIT, Probe, has_control_groups};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, User, geteuid, mkfifo};
@@ -199,17 +200,62 @@ async fn what_a_command_leaves_behind_neither_holds_the_run_nor_lives_on() {
     assert_eq!(everything(reader).await, "begun\n");
 }
 
+/// It dies, too, where the kernel lets root have control groups; elsewhere it is on its own.
 #[tokio::test]
 async fn a_child_that_left_the_group_does_not_hold_the_run() {
-    let body = "setsid sleep 1000 &\n\
-                until test \"$(cut -d' ' -f5 /proc/$!/stat)\" = $!; do :; done\necho $!";
-    let pid = printed(body).await;
-    kill(Pid::from_raw(pid.parse().expect("a number")), Signal::SIGKILL).expect("it lives");
+    let scripts = Scripts::new();
+    let (fifo, reader) = scripts.fifo();
+    let body = format!(
+        "exec 3>{fifo}\nsetsid sleep 1000 &\n\
+         until test \"$(cut -d' ' -f5 /proc/$!/stat)\" = $!; do :; done\necho $!"
+    );
+    let outcome = scripts.shell(&body).run(PATIENCE).await;
+    let said = said(&outcome, Verdict::Pass, Code::PROCOK);
+    let pid = said.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a number");
+    if has_control_groups() {
+        assert_eq!(everything(reader).await, "", "the kernel has let go of it");
+    } else {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+    }
+}
+
+#[tokio::test]
+async fn it_can_gain_no_privilege_and_use_no_more_than_its_part() {
+    let said = printed("sed -n 's/^NoNewPrivs:.//p' /proc/self/status").await;
+    assert_eq!(said, "1");
+    let limits = printed("echo $(ulimit -c) $(ulimit -n) $(ulimit -f)").await;
+    // Of descriptors there may be fewer to begin with; files are counted in blocks of 512 bytes.
+    let mut limits = limits.split(' ').map(|limit| limit.parse::<u64>().expect("a number"));
+    assert_eq!(limits.next(), Some(0));
+    assert!(limits.next().is_some_and(|descriptors| descriptors <= 1024));
+    assert_eq!(limits.next(), Some((64 << 20) / 512));
+}
+
+#[tokio::test]
+async fn a_command_that_wants_all_the_memory_gets_none_of_it() {
+    // tail keeps what it has read until a line ends.
+    let outcome = Scripts::new().shell("tail -n 1 /dev/zero").run(PATIENCE).await;
+    let said = said(&outcome, Verdict::Fail, Code::PROCERR);
+    assert!(said.contains("memory exhausted") || said.contains("allocate"), "{said}");
+}
+
+#[tokio::test]
+async fn a_command_that_forks_without_end_dies_whole() {
+    let scripts = Scripts::new();
+    let (fifo, reader) = scripts.fifo();
+    // Fifty children, each with children; all hold the FIFO.
+    let body = format!(
+        "trap '' TERM HUP\nexec 3>{fifo}\n\
+         i=0; while [ $i -lt 50 ]; do (sleep 1000 & sleep 1000) & i=$((i+1)); done\nsleep 1000"
+    );
+    let outcome = scripts.shell(&body).run(SHORT).await;
+    assert_eq!(outcome.reason.code, Code::PROCTOUT, "{}", outcome.reason);
+    assert_eq!(everything(reader).await, "");
 }
 
 #[tokio::test]
 async fn output_is_read_to_its_end_and_only_its_begin_is_kept() {
-    let outcome = Scripts::new().shell("yes | head -c 100000000; exit 4").run(PATIENCE).await;
+    let outcome = Scripts::new().shell("yes | head -c 1000000000; exit 4").run(PATIENCE).await;
     assert_eq!(said(&outcome, Verdict::Fail, Code::PROCERR), "exit status 4: y");
     let outcome = Scripts::new().shell("head -c 100000 /dev/zero | tr '\\0' x").run(PATIENCE).await;
     assert!(outcome.reason.sentence.chars().count() < OUTPUT_LIMIT);
@@ -292,9 +338,16 @@ async fn what_the_host_lacks_is_no_fault_of_the_server() {
 async fn given(body: &str, input: Vec<u8>) -> Outcome {
     let scripts = Scripts::new();
     let command = vec![scripts.write(&format!("#!/bin/sh\n{body}\n"), "0755")];
-    Exec { command, user: USER.to_owned(), environment: Vec::new(), input, nagios: false }
-        .run_apart(PATIENCE)
-        .await
+    Exec {
+        command,
+        user: USER.to_owned(),
+        environment: Vec::new(),
+        input,
+        convention: Convention::Plain,
+        gains: false,
+    }
+    .run_apart(PATIENCE)
+    .await
 }
 
 #[tokio::test]
@@ -328,8 +381,43 @@ async fn a_plugin_of_nagios_warns_and_may_not_know() {
         let Probe::Exec(exec) = scripts.shell(&format!("echo LDAP; exit {status}")) else {
             panic!("a command")
         };
-        let outcome = Probe::Exec(Exec { nagios: true, ..exec }).run(PATIENCE).await;
+        let outcome =
+            Probe::Exec(Exec { convention: Convention::Nagios, ..exec }).run(PATIENCE).await;
         assert_eq!((outcome.verdict, outcome.reason.code), (verdict, code), "{}", outcome.reason);
         assert!(outcome.reason.sentence.ends_with(&format!("exit status {status}: LDAP")));
+    }
+}
+
+/// keepalived's `misc_dynamic`.
+#[tokio::test]
+async fn an_exit_status_can_be_a_weight() {
+    let scripts = Scripts::new();
+    for (status, verdict, weight) in [
+        (0, Verdict::Pass, None),
+        (1, Verdict::Fail, None),
+        (2, Verdict::Pass, Some(0)),
+        (3, Verdict::Pass, Some(1)),
+        (255, Verdict::Pass, Some(253)),
+    ] {
+        let Probe::Exec(exec) = scripts.shell(&format!("exit {status}")) else {
+            panic!("a command")
+        };
+        let exec = Exec { convention: Convention::Weight, ..exec };
+        let found = Probe::Exec(exec).find(PATIENCE).await;
+        assert_eq!(found.outcome.verdict, verdict, "{}", found.outcome.reason);
+        let weight = weight.map(Asked::Weight);
+        assert_eq!(found.feedback, Feedback { weight, wish: None }, "exit status {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_dies_or_is_late_says_nothing_of_a_weight() {
+    let scripts = Scripts::new();
+    for body in ["kill -9 $$", "exec sleep 300"] {
+        let Probe::Exec(exec) = scripts.shell(body) else { panic!("a command") };
+        let exec = Exec { convention: Convention::Weight, ..exec };
+        let found = Probe::Exec(exec).find(SHORT).await;
+        assert_eq!(found.outcome.verdict, Verdict::Fail, "{}", found.outcome.reason);
+        assert_eq!(found.feedback, Feedback::NONE);
     }
 }

@@ -365,8 +365,9 @@ async fn an_agent_is_taken_at_its_word() {
         (&b"up\n"[..], Code::L7OK),
         (b"75%\r\n", Code::L7OK),
         (b"ready", Code::L7OK),
-        (b"drain#upgrade\n", Code::L7STS),
-        (b"0%\n", Code::L7STS),
+        (b"drain#upgrade\n", Code::L7OK),
+        (b"0%\n", Code::L7OK),
+        (b"down#disk\n", Code::L7STS),
         (b"\n", Code::L7RSP),
     ] {
         let address = server(move |mut stream| async move {

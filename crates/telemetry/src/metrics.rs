@@ -436,6 +436,7 @@ mod tests {
             ipvs: None,
             sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
+            runs: Default::default(),
         };
         let text = render(&status).expect("text");
         for line in [

@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const WRITER_GRACE: Duration = Duration::from_millis(100);
 
 /// What may change the file or its directory.
-const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
+pub(crate) const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MODIFY)
     .union(AddWatchFlags::IN_ATTRIB)
     .union(AddWatchFlags::IN_CREATE)
@@ -40,7 +40,7 @@ const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_ONLYDIR);
 
 /// What ends the watch of a directory.
-const LOST: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
+pub(crate) const LOST: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_UNMOUNT)
     .union(AddWatchFlags::IN_IGNORED);

@@ -9,16 +9,20 @@
 //! so does a future that is dropped halfway. A watcher that is dropped leaves nothing behind: its descriptors are closed, its
 //! command's process group is killed.
 //!
+//! Beside them, [`Folders`] tells which files have changed to who reads them himself.
+//!
 //! Bounds: a file is read to [`FILE_LIMIT`] bytes, a process table costs an entry for each process that matches, a reach probe
 //! has one packet under way. Everything runs on tokio; what may block runs on its blocking threads.
 
 mod file;
+mod folders;
 mod process;
 mod reach;
 mod repeat;
 mod route;
 
 pub use file::{FILE_LIMIT, FileError, FileWatcher};
+pub use folders::Folders;
 pub use process::{ProcessError, ProcessWatcher, Source};
 
 pub use reach::{Reach, Way};

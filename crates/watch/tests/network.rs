@@ -222,7 +222,8 @@ fn a_script_decides_by_its_first_outcome_and_then_by_rise_and_fall() -> Result<(
         user: "nobody".to_owned(),
         environment: Vec::new(),
         input: Vec::new(),
-        nagios: false,
+        convention: holdfast_probe::Convention::Plain,
+        gains: false,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

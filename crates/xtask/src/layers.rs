@@ -43,8 +43,8 @@ const ALLOWED: &[Row] = &[
     (PROBE, &[TIME, HEALTH, CONFIG, NET]),
     (WATCH, &[TIME, HEALTH, NET, PROBE]),
     // Shared by the programs. Metrics are the status that the API shows, so telemetry stands on its types.
-    (HOST, &[CONFIG, NET, PROBE]),
     (CONTROL, &[]),
+    (HOST, &[HEALTH, CONFIG, NET, PROBE, CONTROL]),
     (TELEMETRY, &[CONTROL]),
     // Programs.
     (
@@ -55,7 +55,7 @@ const ALLOWED: &[Row] = &[
         ],
     ),
     // The command line talks to the kernel itself under `holdfast ipvs`, and asks the host for names.
-    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, NET, HOST, CONTROL]),
+    ("holdfast", &[VRRP, IPVS, HEALTH, CONFIG, NET, PROBE, HOST, CONTROL]),
     // Development.
     (TESTKIT, &[TIME, VRRP, IPVS, HEALTH, CONFIG, ENGINE]),
     (

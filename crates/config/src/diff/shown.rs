@@ -12,9 +12,9 @@ use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Timeouts
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
-    Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, ForeignServices, Hook,
-    Listen, Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule, SyncMode,
-    Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
+    Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention, ForeignServices,
+    Hook, Listen, Missing, Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule,
+    SyncMode, Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
 };
 
 use crate::sysctls::Sysctl;
@@ -197,10 +197,17 @@ impl Shown for Check {
     fn shown(&self) -> String {
         let what = match &self.kind {
             CheckKind::Network(check) => check.shown(),
-            CheckKind::Exec { command, nagios } => {
-                let convention = if *nagios { " nagios" } else { "" };
+            CheckKind::Exec { command, convention } => {
+                let convention = match convention {
+                    Convention::Plain => "",
+                    Convention::Nagios => " nagios",
+                    Convention::Weight => " weight",
+                };
                 format!("exec{convention} {}", command.join(" "))
             }
+            CheckKind::File { path, missing: Missing::Up } => format!("file {path}"),
+            CheckKind::File { path, missing: Missing::Down } => format!("file {path} missing down"),
+            CheckKind::Bfd { session } => format!("bfd {session}"),
         };
         format!("({what} {})", self.policy.shown())
     }

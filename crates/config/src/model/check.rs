@@ -9,6 +9,8 @@ use holdfast_health::Policy;
 
 use crate::pattern::Pattern;
 
+use super::Name;
+
 /// A health check and when it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,9 +30,43 @@ pub enum CheckKind {
     Exec {
         /// The program's absolute path and its arguments.
         command: Vec<String>,
-        /// Whether its exit status is that of a plugin of Nagios: 1 is a warning and passes, 3 counts neither way.
-        nagios: bool,
+        /// What its exit status means.
+        convention: Convention,
     },
+    /// A file, in which somebody writes what is to be done with the server.
+    File {
+        /// Its absolute path; `{service}` and `{server}` stand for the names of these.
+        path: String,
+        /// What it means that the file is not there.
+        missing: Missing,
+    },
+    /// A BFD session of `vrrp.trackers`.
+    Bfd {
+        /// The tracker's name.
+        session: Name,
+    },
+}
+
+/// What a command's exit status means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convention {
+    /// 0 passes, all others fail.
+    #[default]
+    Plain,
+    /// That of a plugin of Nagios: 0 and 1 (a warning) pass, 2 fails, 3 counts neither way.
+    Nagios,
+    /// 0 passes, 1 fails, and 2 to 255 pass with a weight of 0 to 253 (keepalived's `misc_dynamic`).
+    Weight,
+}
+
+/// What it means that a check's file is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// Nobody has anything against the server.
+    #[default]
+    Up,
+    /// It can't serve.
+    Down,
 }
 
 /// What is sent to a server, and on which way.
@@ -262,6 +298,8 @@ impl CheckKind {
         match self {
             Self::Network(check) => check.talk.name(),
             Self::Exec { .. } => "exec",
+            Self::File { .. } => "file",
+            Self::Bfd { .. } => "bfd",
         }
     }
 
@@ -269,7 +307,7 @@ impl CheckKind {
     pub fn needs_port(&self) -> bool {
         match self {
             Self::Network(check) => check.way.port.is_none() && check.talk != Talk::Icmp,
-            Self::Exec { .. } => false,
+            Self::Exec { .. } | Self::File { .. } | Self::Bfd { .. } => false,
         }
     }
 }

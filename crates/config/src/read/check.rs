@@ -2,6 +2,7 @@
 
 mod applications;
 mod http;
+mod local;
 mod network;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::text::{self, Fault};
 
 const PATTERN: &str = "services.NAME.check";
 /// What a check may try: its keys besides those of the policy.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 17] = [
     "tcp",
     "tls",
     "http",
@@ -36,6 +37,8 @@ const KINDS: [&str; 15] = [
     "grpc",
     "agent",
     "exec",
+    "file",
+    "bfd",
 ];
 
 /// The checks of a service or server; none when it says nothing of them.
@@ -73,11 +76,16 @@ fn check<'a>(
     let fields = reader.fields(cursor, PATTERN)?;
     let kinds: Vec<_> =
         KINDS.iter().copied().filter_map(|kind| Some((kind, fields.get(kind)?))).collect();
-    let exec = matches!(kinds.first(), Some(("exec", _)));
-    let timeout = if exec { script_timeout } else { defaults::CHECK_TIMEOUT };
-    let policy = policy(reader, &fields, Policy { timeout, ..defaults::CHECK });
+    let default = match kinds.first() {
+        Some(("exec", _)) => Policy { timeout: script_timeout, ..defaults::CHECK },
+        Some(("file" | "bfd", _)) => defaults::SAID,
+        _ => defaults::CHECK,
+    };
+    let policy = policy(reader, &fields, default);
     let kind = match kinds.as_slice() {
-        [("exec", cursor)] => exec_check(reader, cursor),
+        [("exec", cursor)] => local::exec(reader, cursor),
+        [("file", cursor)] => local::file(reader, cursor),
+        [("bfd", cursor)] => local::bfd(reader, cursor),
         [(kind, cursor)] => network_check(reader, cursor, kind),
         [] => {
             let message = format!("`{}` says not what is tried", fields.path);
@@ -141,13 +149,6 @@ pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: 
         rise: count("rise", default.rise),
         fall: count("fall", default.fall),
     }
-}
-
-fn exec_check<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<CheckKind> {
-    let fields = reader.fields(cursor, "services.NAME.check.exec")?;
-    let nagios = fields.get("nagios").and_then(|cursor| reader.boolean(&cursor));
-    let command = command(reader, &fields)?;
-    Some(CheckKind::Exec { command, nagios: nagios.unwrap_or(false) })
 }
 
 /// A check of `kind`, over the network.

@@ -41,6 +41,8 @@ pub(super) const SECTIONS: &[&[Key]] = &[
     AGENT,
     WAY_AGENT,
     EXEC,
+    FILE,
+    BFD,
 ];
 
 section! {
@@ -263,4 +265,19 @@ const EXEC: &[Key] = check! { "exec":
         "The program and its arguments.", source "keepalived: `misc_path`";
     ".nagios" "boolean", default "`false`", range "", "Whether the exit status is that of a plugin of Nagios: 0 and 1 (a warning) pass, 2 fails, 3 (unknown) counts neither way.",
         source "Monitoring Plugins, development guidelines";
+    ".weight" "boolean", default "`false`", range "not with `nagios`", "Whether the exit status is a weight: 0 passes, 1 fails, and 2 to 255 pass with a weight of 0 to 253 in place of the configured one.",
+        source "keepalived: `misc_dynamic`";
+};
+
+const FILE: &[Key] = check! { "file":
+    "" "mapping", default "", range "", "Reads a file in which somebody says what is to be done with the server: `up`, `down`, `drain`, `maint`, `ready`, `75%`, or a number, which is its weight. A change counts at once; `rise` and `fall` are 1 where they are not given.",
+        source "keepalived: `FILE_CHECK`; HAProxy: `agent-check`";
+    ".path" "path", default "required", range "an absolute path", "The file. `{service}` and `{server}` stand for the names of these.", source "keepalived: `track_file`";
+    ".missing" "word", default "`up`", range "`up`, `down`", "What it means that the file is not there.", source "keepalived: a file that is not there counts as 0";
+};
+
+const BFD: &[Key] = check! { "bfd":
+    "" "mapping", default "", range "", "Passes while a BFD session is up. A change counts at once; `rise` and `fall` are 1 where they are not given.",
+        source "RFC 5880; keepalived: `BFD_CHECK`";
+    ".session" "text", default "required", range "a tracker of the kind `bfd`", "The tracker in `vrrp.trackers` whose session it is.", source "keepalived: `BFD_CHECK name`";
 };

@@ -533,6 +533,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, &'stati
         super::tracking::CASES,
         SERVICES,
         super::attributes::CASES,
+        super::checks::CASES,
         super::ipvs::CASES,
     ]
     .into_iter()

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod cases;
+mod checks;
 mod ipvs;
 mod tracking;
 mod vrrp;

@@ -20,7 +20,7 @@ use holdfast_config::MAX_BYTES;
 use holdfast_config::diff::Change as Difference;
 use holdfast_control::reload::{self, Plan, Reloaded};
 use holdfast_control::{
-    AddServer, Change, Drain, EventPage, Instance, Problem, Release, RoleChange, Service,
+    AddServer, Change, CheckRun, Drain, EventPage, Instance, Problem, Release, RoleChange, Service,
     SetWeight, Status, Why,
 };
 use serde::Deserialize;
@@ -47,6 +47,8 @@ pub(crate) enum Request {
         who: Option<String>,
         answer: oneshot::Sender<Result<Change, Problem>>,
     },
+    /// The checks of a server once, which counts for nothing.
+    CheckRun { service: String, server: String, answer: oneshot::Sender<Result<CheckRun, Problem>> },
     /// The kernel's table as it is; unanswered without IPVS.
     Look(oneshot::Sender<Look>),
     /// What differences of configurations mean to what runs.
@@ -109,6 +111,7 @@ pub(crate) fn control(requests: Requests, orders: Orders, events: Events) -> Rou
         .route("/v1/services/{service}/servers/{server}/ready", post(ready))
         .route("/v1/services/{service}/servers/{server}/maint", post(maint))
         .route("/v1/services/{service}/servers/{server}/weight", post(weight))
+        .route("/v1/services/{service}/servers/{server}/check", post(check_run))
         .fallback(unknown_path)
         .with_state(requests)
 }
@@ -262,6 +265,16 @@ async fn weight(
 ) -> Result<Json<Change>, Refusal> {
     let weight = decode(&body)?;
     command(&requests, caller, Command::Weight { service, server, weight }).await
+}
+
+async fn check_run(
+    State(requests): State<Requests>,
+    Path((service, server)): Path<(String, String)>,
+) -> Result<Json<CheckRun>, Refusal> {
+    let (answer, run) = oneshot::channel();
+    let request = Request::CheckRun { service, server, answer };
+    requests.send(request).await.map_err(stopping)?;
+    run.await.map_err(stopping)?.map(Json).map_err(Refusal)
 }
 
 /// The query of `DELETE`.

@@ -1,27 +1,62 @@
-//! Checks as tasks: each run is one, and ends by its own timeout or with the daemon.
+//! Checks as tasks: each run is one, and ends by its own timeout or with the daemon. What files and BFD sessions say is prompted for
+//! when it changes.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use holdfast_config::{Check, CheckKind, Name, RealServer};
-use holdfast_engine::CheckId;
-use holdfast_health::{Code, Outcome, Reason, Verdict};
-use holdfast_probe::{Exec, Network, Probe};
+use holdfast_engine::{CheckId, Engine};
+use holdfast_health::{Code, Feedback, Outcome, Reason, Verdict};
+use holdfast_net::now;
+use holdfast_probe::{Found, Probe};
 use tokio::task::{self, JoinError, JoinSet};
+
+use super::places::Places;
+use super::prompts::Prompts;
+use crate::vrrp::Sessions;
 
 /// The runs of checks that are under way: one at most for each check.
 #[derive(Debug)]
 pub(crate) struct Runner {
     script_user: String,
-    runs: JoinSet<Outcome>,
-    checks: HashMap<task::Id, CheckId>,
+    runs: JoinSet<Found>,
+    checks: HashMap<task::Id, Run>,
+    places: Places,
+    /// Runs that wait for a place: one at most for each check.
+    waiting: VecDeque<(CheckId, Probe, Duration)>,
+    prompts: Prompts,
+    sessions: Sessions,
+}
+
+/// A run that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    check: CheckId,
+    /// Whether it has a place of those with descriptors.
+    placed: bool,
+}
+
+/// What a runner tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A run is over.
+    Finished(CheckId, Found),
+    /// What these checks look at has changed.
+    Prompted(Vec<CheckId>),
 }
 
 impl Runner {
-    /// A runner whose scripts run as `script_user`.
-    pub(crate) fn new(script_user: &str) -> Self {
-        Self { script_user: script_user.to_owned(), runs: JoinSet::new(), checks: HashMap::new() }
+    /// A runner whose scripts run as `script_user`, and which hears of BFD by `sessions`.
+    pub(crate) fn new(script_user: &str, sessions: Sessions) -> Self {
+        Self {
+            script_user: script_user.to_owned(),
+            runs: JoinSet::new(),
+            checks: HashMap::new(),
+            places: Places::of_this_process(),
+            waiting: VecDeque::new(),
+            prompts: Prompts::default(),
+            sessions,
+        }
     }
 
     /// Lets scripts run as `script_user` from now on.
@@ -37,27 +72,74 @@ impl Runner {
         server: &RealServer,
         check: &Check,
     ) {
-        let probe = self.probe(service, server, &check.kind);
         let timeout = check.policy.timeout;
-        let run = self.runs.spawn(async move { probe.run(timeout).await });
-        self.checks.insert(run.id(), id);
+        let probe = Probe::of(&check.kind, service.as_str(), server, &self.script_user);
+        if let Some(Probe::File(file)) = &probe {
+            self.prompts.of_file(id, &file.path);
+        }
+        let run = match (probe, &check.kind) {
+            (Some(probe @ Probe::Network(_)), _) => {
+                self.waiting.push_back((id, probe, timeout));
+                self.start_waiting();
+                return;
+            }
+            (Some(probe), _) => self.runs.spawn(async move { probe.find(timeout).await }),
+            (None, kind) => {
+                if let CheckKind::Bfd { session } = kind {
+                    self.prompts.of_session(id, session.clone());
+                }
+                self.runs.spawn(std::future::ready(self.sessions.found(kind)))
+            }
+        };
+        self.checks.insert(run.id(), Run { check: id, placed: false });
     }
 
-    /// What the next run that ends has found; waits for ever while none is under way. A run that panics is over, and counts
-    /// neither way.
-    pub(crate) async fn finished(&mut self) -> (CheckId, Outcome) {
+    /// Starts those that wait, in order, as far as there are places. A run's time begins when it starts, so a server is not blamed for
+    /// the wait.
+    fn start_waiting(&mut self) {
+        while let Some((id, probe, timeout)) = self.waiting.pop_front() {
+            if !self.places.take() {
+                self.waiting.push_front((id, probe, timeout));
+                break;
+            }
+            let run = self.runs.spawn(async move { probe.find(timeout).await });
+            self.checks.insert(run.id(), Run { check: id, placed: true });
+        }
+        self.places.tell(now(), self.waiting.len());
+    }
+
+    /// How many runs are under way, and how many wait for descriptors.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.runs.len(), self.waiting.len())
+    }
+
+    /// Forgets checks that are gone, when there may be many.
+    pub(crate) fn tend(&mut self, engine: &Engine) {
+        self.prompts.tend(engine);
+    }
+
+    /// What happens next: a run ends, or a file or BFD session changes. Waits for ever while nothing does. A run that panics is over,
+    /// and counts neither way.
+    pub(crate) async fn next(&mut self) -> Told {
         loop {
-            let Some(run) = self.runs.join_next_with_id().await else {
-                return std::future::pending().await;
-            };
-            if let Some(found) = self.found(run) {
-                return found;
+            tokio::select! {
+                Some(run) = self.runs.join_next_with_id() => {
+                    if let Some((check, found)) = self.found(run) {
+                        return Told::Finished(check, found);
+                    }
+                }
+                paths = self.prompts.files.changed() => {
+                    return Told::Prompted(self.prompts.checks_of_files(&paths));
+                }
+                names = self.sessions.changed() => {
+                    return Told::Prompted(self.prompts.checks_of_sessions(&names));
+                }
             }
         }
     }
 
     /// What a run has found that has ended already; none when there is no such run.
-    pub(crate) fn finished_already(&mut self) -> Option<(CheckId, Outcome)> {
+    pub(crate) fn finished_already(&mut self) -> Option<(CheckId, Found)> {
         loop {
             let run = self.runs.try_join_next_with_id()?;
             if let Some(found) = self.found(run) {
@@ -66,43 +148,32 @@ impl Runner {
         }
     }
 
-    fn found(&mut self, run: Result<(task::Id, Outcome), JoinError>) -> Option<(CheckId, Outcome)> {
-        let (run, outcome) = match run {
-            Ok((run, outcome)) => (run, outcome),
+    fn found(&mut self, run: Result<(task::Id, Found), JoinError>) -> Option<(CheckId, Found)> {
+        let (run, found) = match run {
+            Ok((run, found)) => (run, found),
             Err(error) => (error.id(), broken(&error)),
         };
-        self.checks.remove(&run).map(|check| (check, outcome))
+        let Run { check, placed } = self.checks.remove(&run)?;
+        if placed {
+            self.places.give_back();
+            self.start_waiting();
+        }
+        Some((check, found))
     }
 
     /// Ends every run that is under way, and what it has started.
     pub(crate) async fn stop(&mut self) {
+        self.waiting.clear();
         self.runs.shutdown().await;
-    }
-
-    fn probe(&self, service: &Name, server: &RealServer, kind: &CheckKind) -> Probe {
-        match kind {
-            CheckKind::Network(check) => {
-                Probe::Network(Network { check: Arc::clone(check), server: server.address })
-            }
-            CheckKind::Exec { command, nagios } => {
-                let exec = Exec::new(
-                    command.clone(),
-                    self.script_user.clone(),
-                    service.as_str(),
-                    server.name.as_str(),
-                    server.address,
-                );
-                Probe::Exec(Exec { nagios: *nagios, ..exec })
-            }
-        }
     }
 }
 
-fn broken(error: &JoinError) -> Outcome {
+fn broken(error: &JoinError) -> Found {
     tracing::error!(%error, "a run of a check ended by a fault of the daemon");
     let sentence = format!("the run ended by a fault of the daemon: {error}");
     let reason = Reason::new(Code::SOCKERR, sentence);
-    Outcome { verdict: Verdict::Inconclusive, reason, took: Duration::ZERO }
+    let outcome = Outcome { verdict: Verdict::Inconclusive, reason, took: Duration::ZERO };
+    Found { outcome, feedback: Feedback::NONE }
 }
 
 #[cfg(test)]
@@ -111,10 +182,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_panics_is_over_and_counts_neither_way() {
-        let mut runner = Runner::new("nobody");
+        let mut runner = Runner::new("nobody", Sessions::default());
         let run = runner.runs.spawn(async { panic!("a fault of the check's code") });
-        runner.checks.insert(run.id(), CheckId::default());
-        let (check, outcome) = runner.finished().await;
-        assert_eq!((check, outcome.verdict), (CheckId::default(), Verdict::Inconclusive));
+        runner.checks.insert(run.id(), Run { check: CheckId::default(), placed: false });
+        let Told::Finished(check, found) = runner.next().await else { panic!("nothing changes") };
+        assert_eq!((check, found.outcome.verdict), (CheckId::default(), Verdict::Inconclusive));
+    }
+    /// Without descriptors for all at once, checks take turns: none is blamed and none is left out.
+    #[tokio::test]
+    async fn runs_that_find_no_place_wait_for_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let text = format!(
+            "services: {{web: {{listen: tcp 192.0.2.1:80, forward: nat, check: {{tcp: {{}}}}, real_servers: {{web1: 127.0.0.1:{port}}}}}}}"
+        );
+        let environment = holdfast_config::Environment::new("lb1");
+        let config = holdfast_config::parse("test", &text, &environment).config.unwrap();
+        let service = config.services.values().next().unwrap();
+        let server = service.real_servers.values().next().unwrap();
+        let mut runner = Runner::new("nobody", Sessions::default());
+        runner.places = Places::new(2);
+        for _ in 0..5 {
+            let (name, check) = (&service.name, &service.checks[0]);
+            runner.start(CheckId::default(), name, server, check);
+        }
+        assert_eq!(runner.load(), (2, 3));
+        for left in [2, 1, 0, 0, 0] {
+            let Told::Finished(_, found) = runner.next().await else { panic!("nothing changes") };
+            assert_eq!(found.outcome.verdict, Verdict::Pass, "{}", found.outcome.reason);
+            assert_eq!(runner.waiting.len(), left);
+        }
+        assert_eq!(runner.load(), (0, 0));
     }
 }

@@ -224,7 +224,7 @@ fn timeout(drain: &control::Drain) -> Option<Duration> {
     drain.timeout_ms.map(Duration::from_millis)
 }
 
-fn names(service: &str, server: &str) -> Result<(Name, Name), Problem> {
+pub(super) fn names(service: &str, server: &str) -> Result<(Name, Name), Problem> {
     let service = service_name(service)?;
     let name = Name::try_from(server.to_owned());
     let server = name.map_err(|_no_name| {

@@ -13,12 +13,15 @@ mod checks;
 mod commands;
 mod drift;
 mod kernel;
+mod places;
+mod prompts;
 mod reconfigure;
 mod refusals;
 mod released;
 mod roles;
 mod spared;
 mod status;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,8 +30,9 @@ use std::time::Duration;
 
 use holdfast_config::{Config, ForeignServices, Instance, Listen, Match, Name, OnStop, Service};
 use holdfast_control::Status;
-use holdfast_engine::{Action, Engine, Pool, Report};
+use holdfast_engine::{Action, CheckId, Engine, Pool, Report};
 use holdfast_net::now;
+use holdfast_probe::Found;
 use holdfast_time::Instant;
 use ipvs_ctl::model::Table;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +46,7 @@ use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
 
 use self::besides::{Besides, Ending, Wanted};
+use self::checks::Told;
 
 pub(crate) use self::kernel::{Kernel, Look, words};
 pub(crate) use self::reconfigure::Next;
@@ -109,7 +114,7 @@ impl Director {
                 }
             }
         }
-        let runner = checks::Runner::new(&config.daemon.script_user);
+        let runner = checks::Runner::new(&config.daemon.script_user, vrrp.session_readings());
         let mut besides = Besides::new(&config.daemon.state);
         besides.want(Wanted::of(&config));
         Self {
@@ -174,11 +179,18 @@ impl Director {
         let due = self.until_due();
         tokio::select! {
             () = sleep(due) => self.engine.handle_timeout(now()),
-            (check, outcome) = self.runner.finished() => {
-                self.engine.check_finished(now(), check, outcome);
+            told = self.runner.next() => {
+                match told {
+                    Told::Finished(check, found) => self.take_in(check, found),
+                    Told::Prompted(checks) => {
+                        for check in checks {
+                            self.engine.prompt(now(), check);
+                        }
+                    }
+                }
                 for _ in 1..OUTCOMES_MAX {
-                    let Some((check, outcome)) = self.runner.finished_already() else { break };
-                    self.engine.check_finished(now(), check, outcome);
+                    let Some((check, found)) = self.runner.finished_already() else { break };
+                    self.take_in(check, found);
                 }
             }
             Some(request) = requests.recv() => self.answer(request),
@@ -187,6 +199,12 @@ impl Director {
             }
         }
         Ok(())
+    }
+
+    fn take_in(&mut self, check: CheckId, found: Found) {
+        let now = now();
+        self.engine.check_advises(now, check, found.feedback);
+        self.engine.check_finished(now, check, found.outcome);
     }
 
     /// Gives no server new connections and waits for those that are there, as long as the configuration says or until `hurry` comes.
@@ -240,6 +258,7 @@ impl Director {
     /// Does everything that the engine wants.
     fn carry_out(&mut self) {
         self.perform();
+        self.runner.tend(&self.engine);
         if let Some(kernel) = &mut self.kernel {
             kernel.go_on(&self.engine, self.config.ipvs.foreign, now());
         }
@@ -345,6 +364,9 @@ impl Director {
             Request::Command { command, who, answer } => {
                 drop(answer.send(self.command(command, who)));
             }
+            Request::CheckRun { service, server, answer } => {
+                self.try_checks(&service, &server, answer);
+            }
             // Without IPVS the answer is dropped.
             Request::Look(answer) => {
                 if let Some(kernel) = &mut self.kernel {
@@ -420,6 +442,10 @@ fn log(report: &Report) {
     match report {
         Report::Health { from, to, reason, .. } => {
             tracing::info!(%service, server, %from, %to, code = ?reason.code, reason = %reason.sentence, "a real server's health changed");
+        }
+        Report::Wishes { from, to, .. } => {
+            let (from, to) = (from.label(), to.label());
+            tracing::info!(%service, server, from, to, "a real server's agent wants something else for it");
         }
         Report::Added { .. } => {
             tracing::info!(%service, server, who, "a real server was added");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use holdfast_config::ForeignServices;
 use holdfast_control::{
-    Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Server, Service, Status, Sysctls,
-    Timing,
+    Advice, Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Runs, Server, Service,
+    Status, Sysctls, Timing,
 };
 use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
@@ -38,7 +38,14 @@ impl Director {
             ipvs: self.kernel.as_ref().map(|kernel| self.table(kernel)),
             sync: None,
             sysctls: Sysctls::default(),
+            runs: self.runs(),
         }
+    }
+
+    fn runs(&self) -> Runs {
+        let (running, waiting) = self.runner.load();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Runs { running: count(running), waiting: count(waiting) }
     }
 
     /// The kernel's table and what else services need of the kernel.
@@ -141,6 +148,7 @@ impl Director {
             weight: definition.weight,
             share_percent: server.share(),
             ramp_percent: server.ramp_percent(),
+            advice: advice(server),
             effective_weight: match pool.presence(server) {
                 Presence::Weight(weight) => Some(weight),
                 Presence::Absent => None,
@@ -153,6 +161,15 @@ impl Director {
             origin: server.origin().to_string(),
         }
     }
+}
+
+fn advice(server: &holdfast_engine::Server) -> Option<Advice> {
+    let advice = server.advice();
+    (!advice.is_silent()).then(|| Advice {
+        weight: advice.weight(server.definition().weight),
+        percent: advice.percent(),
+        wish: advice.wish().label().to_owned(),
+    })
 }
 
 const fn admin(admin: Admin) -> &'static str {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use holdfast_config::{Config, Hook};
+use holdfast_config::{Config, Convention, Hook};
 use holdfast_health::{Code, Outcome, Verdict};
 use holdfast_probe::Exec;
 use tokio::sync::{mpsc, oneshot};
@@ -328,7 +328,8 @@ async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) 
             user: user.to_owned(),
             environment: Vec::new(),
             input: notice.json(&orders.facts),
-            nagios: false,
+            convention: Convention::Plain,
+            gains: true,
         };
         let outcome = exec.run_apart(*timeout).await;
         counters.count(&outcome);

@@ -8,6 +8,7 @@ mod lateness;
 mod readings;
 mod reconfigure;
 mod roster;
+mod sessions;
 mod sockets;
 mod testament;
 mod thread;
@@ -34,6 +35,7 @@ use self::instance::StartError;
 use self::readings::Readings;
 pub(crate) use self::reconfigure::Next;
 use self::reconfigure::Permit;
+pub(crate) use self::sessions::Sessions;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
@@ -162,6 +164,7 @@ pub(crate) struct VrrpRemote {
     stop: StopSign,
     waker: Waker,
     bfd: Bfd,
+    sessions: Sessions,
 }
 
 /// Why there is no VRRP.
@@ -214,13 +217,18 @@ impl VrrpHandle {
         let stop = StopSign::default();
         let told = (hooks, board);
         let plan = Plan::new(config, released, readings.clone(), stop.clone(), told, estate);
+        let sessions = Sessions::default();
         let bfd = {
             let (readings, waker) = (readings.clone(), waker.clone());
-            Bfd::new(move |change| follow_session(&readings, &waker, change))
+            let sessions = sessions.clone();
+            Bfd::new(move |change| {
+                sessions.put(change.tracker.clone(), change.reading.clone());
+                follow_session(&readings, &waker, change);
+            })
         };
         // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
         bfd.start(&config.vrrp).map_err(VrrpError::Bfd)?;
-        let remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd };
+        let remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd, sessions };
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
@@ -344,6 +352,11 @@ impl VrrpRemote {
     /// The BFD sessions.
     pub(crate) const fn sessions(&self) -> &Bfd {
         &self.bfd
+    }
+
+    /// What the BFD sessions read, for checks.
+    pub(crate) fn session_readings(&self) -> Sessions {
+        self.sessions.clone()
     }
 
     fn end(&self, stop: Stop) {

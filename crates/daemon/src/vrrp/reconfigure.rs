@@ -262,7 +262,7 @@ mod tests {
 
     use super::super::bfd::Bfd;
     use super::super::readings::Readings;
-    use super::super::{Command, StopSign, VrrpRemote};
+    use super::super::{Command, Sessions, StopSign, VrrpRemote};
     use super::*;
     use crate::api::RoleVerb;
 
@@ -271,7 +271,8 @@ mod tests {
         let (commands, taken) = sync_channel(1);
         let (readings, stop) = (Readings::default(), StopSign::default());
         let (waker, bfd) = (Waker::new().unwrap(), Bfd::new(|_| {}));
-        (VrrpRemote { commands, readings, stop, waker, bfd }, taken)
+        let sessions = Sessions::default();
+        (VrrpRemote { commands, readings, stop, waker, bfd, sessions }, taken)
     }
 
     fn next() -> Next {

@@ -167,9 +167,7 @@ impl Engine {
     fn insert(&mut self, service: &Name, before: &Name, server: Server) {
         let name = server.definition.name.clone();
         for id in &server.checks {
-            if let Some(running) = self.checks.get_mut(id) {
-                running.server.clone_from(&name);
-            }
+            self.rename_owner(*id, service, before, &name);
         }
         if let Some(pool) = self.pools.get_mut(service) {
             pool.service.real_servers.insert(name.clone(), server.definition.clone());
@@ -254,8 +252,11 @@ impl Engine {
         let mut began = Vec::new();
         for check in wanted {
             let same = |id: &CheckId| has_kind(self, *id, &check);
-            if let Some(at) = free.iter().position(same) {
-                let id = free.swap_remove(at);
+            let known = free.iter().position(same).map(|at| free.swap_remove(at));
+            // What others run on as it is, this server can't have at another pace.
+            let is_it = |id: &CheckId| self.checks.get(id).is_some_and(|one| one.check == check);
+            let own = known.filter(|id| !self.is_shared(*id) || is_it(id));
+            if let Some(id) = own {
                 self.repace(id, check, now);
                 ids.push(id);
             } else {
@@ -266,6 +267,7 @@ impl Engine {
         }
         let unchecked = ids.is_empty();
         self.assign_checks(service, server, ids);
+        self.take_advice(service, server, now);
         for id in began {
             self.step_check(id, now, |_| {});
         }

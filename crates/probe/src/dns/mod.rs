@@ -13,6 +13,7 @@ use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, is_own_shortage};
 use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
+use crate::transcript;
 use message::{Malformed, Query, Reply};
 
 /// What EDNS offers to take over UDP (RFC 9715 §3.2): it fits any path without fragments.
@@ -76,11 +77,15 @@ async fn over_udp(
         }
     };
     let heard = deadline.within(async {
-        socket.send(&query.encode(DATAGRAM)).await.map_err(failed)?;
+        let message = query.encode(DATAGRAM);
+        transcript::sent(&message);
+        socket.send(&message).await.map_err(failed)?;
         let mut bytes = [0; DATAGRAM];
         loop {
             let length = socket.recv(&mut bytes).await.map_err(failed)?;
-            match query.reply(bytes.get(..length).unwrap_or_default()) {
+            let heard = bytes.get(..length).unwrap_or_default();
+            transcript::received(heard);
+            match query.reply(heard) {
                 Err(Malformed::NotOurs) => tokio::task::yield_now().await,
                 Err(malformed) => return Err(foreign(malformed).finding(what)),
                 Ok(reply) => return Ok(reply),

@@ -3,8 +3,9 @@
 //!
 //! At its timeout the whole group is killed by SIGKILL, at once: who is late has nothing to finish. When the command ends
 //! by itself, what it left running in its group is killed, too: a check leaves nothing behind. A child that made a session of its
-//! own escapes both; it holds neither the run nor its pipe's reader.
+//! own escapes both where there are no control groups of our own ([`confinement`]); it holds neither the run nor its pipe's reader.
 
+mod confinement;
 mod identity;
 mod process;
 mod program;
@@ -18,15 +19,18 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use holdfast_health::{Code, Outcome};
+use holdfast_config::Convention;
+use holdfast_health::{Asked, Code, Feedback, Outcome};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout as within, timeout_at};
 
 use crate::finding::{Finding, describe, first_line, is_own_shortage};
+use crate::transcript;
 use process::Process;
 
+pub use confinement::has_control_groups;
 pub use process::OUTPUT_LIMIT;
 
 /// So many commands run at once in this process, those included that the kernel has not let go of after their death. A run that
@@ -54,8 +58,10 @@ pub struct Exec {
     pub environment: Vec<(String, String)>,
     /// What it can read from its standard input; nothing = /dev/null. A command that does not read it misses nothing else.
     pub input: Vec<u8>,
-    /// Whether its exit status is that of a plugin of Nagios: 1 (a warning) passes, and 3 (unknown) is inconclusive.
-    pub nagios: bool,
+    /// What its exit status means.
+    pub convention: Convention,
+    /// Whether programs with the set-user-ID bit may give it their rights: a hook may use `sudo`, a check may not.
+    pub gains: bool,
 }
 
 impl Exec {
@@ -75,7 +81,14 @@ impl Exec {
             ("HOLDFAST_PORT", address.port().to_string()),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        Self { command, user: user.into(), environment, input: Vec::new(), nagios: false }
+        Self {
+            command,
+            user: user.into(),
+            environment,
+            input: Vec::new(),
+            convention: Convention::Plain,
+            gains: false,
+        }
     }
 
     /// Runs it once, among [`COMMANDS_APART`]: for what is no check of a server. Needs a tokio runtime with IO and time.
@@ -94,6 +107,7 @@ impl Exec {
     }
 
     async fn run_among(&self, places: &'static Semaphore, timeout: Duration) -> Finding {
+        transcript::said(|| format!("{:?} as {}", self.command, self.user));
         let deadline = Instant::now() + timeout;
         let begun = timeout_at(deadline, async {
             // The semaphore is never closed.
@@ -101,7 +115,7 @@ impl Exec {
             let exec = self.clone();
             // Looking up users, examining files and starting programs all may block. The place goes along: a thread that is stuck
             // there keeps it.
-            tokio::task::spawn_blocking(move || (place, exec.start())).await
+            tokio::task::spawn_blocking(move || (place, exec.start(timeout))).await
         });
         let (place, mut process) = match begun.await {
             Ok(Ok((place, Ok(process)))) => (place, process),
@@ -115,7 +129,10 @@ impl Exec {
             }
         };
         match timeout_at(deadline, process.finish()).await {
-            Ok(Ok(status)) => self.judge(status, process.kept()),
+            Ok(Ok(status)) => {
+                transcript::received(process.kept());
+                self.judge(status, process.kept())
+            }
             Ok(Err(error)) => {
                 Finding::ours(format!("wait for {}: {}", self.program(), describe(&error)))
             }
@@ -124,7 +141,7 @@ impl Exec {
     }
 
     /// Starts the command, or says why not. Blocks.
-    fn start(&self) -> Result<Process, Finding> {
+    fn start(&self, timeout: Duration) -> Result<Process, Finding> {
         let program = self.program();
         if !Path::new(program).is_absolute() {
             return Err(Finding::ours(format!("start {program:?}: not an absolute path")));
@@ -136,7 +153,7 @@ impl Exec {
             trust::examine(path).map_err(|error| self.refused(&error, error.cause()))?;
         }
         program::inspect(path).map_err(|error| self.refused(&error, error.cause()))?;
-        Process::start(self, identity).map_err(|error| self.not_started(&error))
+        Process::start(self, identity, timeout).map_err(|error| self.not_started(&error))
     }
 
     /// What it says that the command was not even tried. `cause` is the kernel's answer where it gave one.
@@ -176,10 +193,16 @@ impl Exec {
         }
         let code = status.code().unwrap_or_default();
         let sentence = format!("{program}: exit status {code}{said}");
-        match (code, self.nagios) {
-            (0, _) | (1, true) => Finding::pass(Code::PROCOK, sentence),
+        match (code, self.convention) {
+            (0, _) | (1, Convention::Nagios) => Finding::pass(Code::PROCOK, sentence),
             // The plugin could not find out.
-            (3, true) => Finding::ours(sentence),
+            (3, Convention::Nagios) => Finding::ours(sentence),
+            (2..=255, Convention::Weight) => {
+                let weight = code.unsigned_abs() - 2;
+                let sentence = format!("{sentence} (weight {weight})");
+                let weight = Some(Asked::Weight(weight));
+                Finding::pass(Code::PROCOK, sentence).advising(Feedback { weight, wish: None })
+            }
             _ => Finding::fail(Code::PROCERR, sentence),
         }
     }
@@ -192,6 +215,7 @@ impl Exec {
         timeout: Duration,
     ) -> Finding {
         process.kill();
+        transcript::received(process.kept());
         let said = first_line(process.kept());
         let said = if said.is_empty() { said } else { format!("; it said: {said}") };
         let program = self.program();

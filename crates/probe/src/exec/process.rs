@@ -3,13 +3,16 @@
 use std::future::{Future, pending};
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use holdfast_net::confine::confine;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 use super::Exec;
+use super::confinement::{ControlGroup, confinement};
 use super::identity::Identity;
 
 /// So many bytes of a command's output are kept, the first ones; the rest is read and dropped.
@@ -29,6 +32,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) struct Process {
     // The order of the fields is that of their end: the group dies before the child is given up to be reaped.
     group: Group,
+    control: Option<ControlGroup>,
     child: Child,
     output: pipe::Receiver,
     kept: Vec<u8>,
@@ -64,7 +68,7 @@ impl Process {
     /// Starts `exec` as `identity`. Blocks until the kernel has loaded the program; needs a tokio runtime around it.
     ///
     /// Errors: what the kernel answered to the pipe, the fork, the change of user or the start of the program.
-    pub(super) fn start(exec: &Exec, identity: Identity) -> io::Result<Self> {
+    pub(super) fn start(exec: &Exec, identity: Identity, timeout: Duration) -> io::Result<Self> {
         let (program, arguments) = exec.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let (reader, writer) = io::pipe()?;
         let output = pipe::Receiver::from_owned_fd(reader.into())?;
@@ -86,11 +90,13 @@ impl Process {
             }
             Identity::Ourselves => {}
         }
+        let (confinement, control) = confinement(timeout, exec.gains);
+        confine(command.as_std_mut(), confinement);
         let child = command.spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(Pid::from_raw(pid.ok_or(io::ErrorKind::NotFound)?));
         // `command` holds the pipe's other end: with it dropped here, the end of the output can be seen.
-        Ok(Self { group, child, output, kept: Vec::new(), input })
+        Ok(Self { group, control, child, output, kept: Vec::new(), input })
     }
 
     /// Waits for the end of the command, not of its children; gives it its input and reads its output meanwhile, so that it never
@@ -102,14 +108,17 @@ impl Process {
             never = drain(&self.output, &mut self.kept) => match never {},
             never = feed(self.input.take()) => match never {},
         };
-        self.group.kill();
+        self.kill();
         self.read_rest();
         Ok(status)
     }
 
-    /// Kills the group.
+    /// Kills the group, and what has left it where the kernel knows.
     pub(super) fn kill(&self) {
         self.group.kill();
+        if let Some(control) = &self.control {
+            control.kill();
+        }
     }
 
     /// Waits until the command is gone, without reading.

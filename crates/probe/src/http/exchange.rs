@@ -1,6 +1,7 @@
 //! One request and its answer over a connection, in HTTP/1.1 or HTTP/2. Whatever hyper starts for it ends with it.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +9,36 @@ use std::sync::{Mutex, PoisonError};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use super::HEADER_LIMIT;
 use crate::talk::{Broken, Stream};
+use crate::transcript;
+
+/// The headers whose values are shown to who asks for a transcript: those that carry no secret.
+const SHOWN_HEADERS: [&str; 19] = [
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "grpc-message",
+    "grpc-status",
+    "host",
+    "last-modified",
+    "location",
+    "retry-after",
+    "server",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+];
 
 /// A stream of HTTP/2 may be so many bytes ahead of who reads it.
 const WINDOW: u32 = 64 * 1024;
@@ -37,6 +62,11 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    transcript::said(|| asked(&request));
+    let judge = async |answer: Response<Incoming>| {
+        transcript::received(answered(&answer).as_bytes());
+        judge(answer).await
+    };
     let io = TokioIo::new(stream);
     match version {
         Version::Http1 => {
@@ -64,6 +94,33 @@ where
             };
             driven(connection, talk).await
         }
+    }
+}
+
+/// A request's head as HTTP/1.1 writes it.
+fn asked<B>(request: &Request<B>) -> String {
+    let mut head = format!("{} {} {:?}\r\n", request.method(), request.uri(), request.version());
+    write_headers(&mut head, request.headers());
+    head
+}
+
+/// The same of an answer.
+fn answered<B>(answer: &Response<B>) -> String {
+    let mut head = format!("{:?} {}\r\n", answer.version(), answer.status());
+    write_headers(&mut head, answer.headers());
+    head
+}
+
+fn write_headers(head: &mut String, headers: &HeaderMap) {
+    for (name, value) in headers {
+        // A configured header may be a token.
+        let known = SHOWN_HEADERS.contains(&name.as_str());
+        let value = value.as_bytes().escape_ascii();
+        // Writing to a String cannot fail.
+        let _infallible = match known {
+            true => write!(head, "{name}: {value}\r\n"),
+            false => write!(head, "{name}: (hidden)\r\n"),
+        };
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn log_in(
     password: &[u8],
     number: u8,
 ) -> Result<(), Broken> {
+    let _hiding = crate::transcript::hide();
     // What we can't do, the server is asked to change.
     let method = if greeting.method == SHA2 { SHA2 } else { NATIVE };
     let proof = proof(method, password, &greeting.salt).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! No session is resumed, so each run sees the certificate that the server has now.
 
 mod certificate;
-mod settings;
+pub(crate) mod settings;
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, is_own_shortage};
 use crate::place::Place;
 use crate::talk::Stream;
+use crate::transcript;
 
 pub(crate) use settings::Offer;
 
@@ -87,7 +88,17 @@ pub(crate) async fn secure<S: Stream>(
     let end = leaf.and_then(|leaf| certificate::not_after(leaf));
     let is_http2 = connection.alpn_protocol() == Some(b"h2");
     let note = end.and_then(|end| ending(end, now(), tls.warn_days)).unwrap_or_default();
+    transcript::note(|| described(connection, end));
     Ok(Secured { stream, is_http2, note })
+}
+
+/// What was agreed, in words: `TLS 1.3, TLS13_AES_128_GCM_SHA256, h2, the certificate ends on 2027-01-15`.
+fn described(connection: &rustls::ClientConnection, end: Option<i64>) -> String {
+    let version = connection.protocol_version().map(|version| format!("{version:?}"));
+    let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    let protocol = connection.alpn_protocol().map(|name| name.escape_ascii().to_string());
+    let end = end.map(|end| format!("the certificate ends on {}", certificate::date(end)));
+    [version, suite, protocol, end].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The name to ask for: the check's, the protocol's, or the address (which is never sent, but must be in the certificate).

@@ -83,6 +83,23 @@ pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, Str
     Ok(settings)
 }
 
+/// Whether the file at `path` has authorities. Blocks.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn examine_authorities(path: &Path) -> Result<(), String> {
+    roots(path).map(drop)
+}
+
+/// Whether the files are a certificate and its key. Blocks.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn examine_identity(certificate: &Path, key: &Path) -> Result<(), String> {
+    let identity = Some((certificate.to_owned(), key.to_owned()));
+    Key { verify: false, ca: None, identity, offer: Offer::Nothing }.make().map(drop)
+}
+
 impl Made {
     fn is_still_so(&mut self) -> bool {
         self.looked = Instant::now();

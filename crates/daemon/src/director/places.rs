@@ -1,0 +1,73 @@
+//! Descriptors for checks over the network: how many may run at once, and what is said when more want to.
+//!
+//! Each such run needs a socket. The daemon raises its limit to what it may have when it starts; where even that is not enough, runs
+//! wait for one another, and checks come later than configured. A server is never blamed for it.
+
+use std::time::Duration;
+
+use holdfast_time::Instant;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// So many descriptors are left for everything else: commands and their pipes, the API, the kernel's sockets.
+const RESERVED: u64 = 512;
+
+/// As many runs may be made at once however few descriptors there are.
+const LEAST: u64 = 64;
+
+/// That runs wait is said so often.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The places for runs.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: usize,
+    taken: usize,
+    told: Option<Instant>,
+}
+
+impl Places {
+    /// As many as the limit of this process (RLIMIT_NOFILE) has room for, which is raised as far as it may be.
+    pub(super) fn of_this_process() -> Self {
+        let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((soft, hard)) if soft < hard => {
+                match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+                    Ok(()) => hard,
+                    Err(_refused) => soft,
+                }
+            }
+            Ok((soft, _)) => soft,
+            Err(_unknown) => RESERVED,
+        };
+        Self::new(usize::try_from(limit.saturating_sub(RESERVED).max(LEAST)).unwrap_or(usize::MAX))
+    }
+
+    pub(super) const fn new(all: usize) -> Self {
+        Self { all, taken: 0, told: None }
+    }
+
+    /// Takes a place, if one is free.
+    pub(super) const fn take(&mut self) -> bool {
+        let free = self.taken < self.all;
+        if free {
+            self.taken += 1;
+        }
+        free
+    }
+
+    pub(super) const fn give_back(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// Says, once a minute, that `waiting` runs have no place.
+    pub(super) fn tell(&mut self, now: Instant, waiting: usize) {
+        if waiting == 0 || self.told.is_some_and(|told| now.saturating_since(told) < PAUSE) {
+            return;
+        }
+        self.told = Some(now);
+        tracing::warn!(
+            waiting,
+            at_once = self.all,
+            "checks wait for descriptors and come late: raise the limit of open files (LimitNOFILE= of the service's unit)"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! What a command may use, and the control group that it can't leave.
+//!
+//! A process group can be left (`setsid`), a control group can't. Where the kernel has control groups of version 2 and this process may
+//! make one below its own, as root does, each command has one, and what is left in it at its end is killed whatever group it is in.
+//! Elsewhere the process group has to do.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use holdfast_net::confine::Confinement;
+use nix::sys::resource::Resource;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Memory that a command's process can write to (RLIMIT_DATA).
+const MEMORY: u64 = 1 << 30;
+/// How large a file can be that it writes (RLIMIT_FSIZE).
+const FILE_SIZE: u64 = 64 << 20;
+/// Descriptors of one process (RLIMIT_NOFILE).
+const DESCRIPTORS: u64 = 1024;
+/// Processes of the scripts' user, all together (RLIMIT_NPROC).
+const PROCESSES: u64 = 4096;
+/// Time on a processor, besides the command's timeout, for what escapes the kill (RLIMIT_CPU).
+const PROCESSOR_TIME: Duration = Duration::from_secs(10);
+
+/// Our control groups are below this one.
+const FOLDER: &str = "holdfast-checks";
+
+/// So many control groups that can't be removed yet are remembered; more are left to the service manager.
+const LEFT_MAX: usize = 1024;
+
+/// A control group of version 2, removed when it is dropped, with everything that is in it killed.
+#[derive(Debug)]
+pub(super) struct ControlGroup(PathBuf);
+
+/// What a command that may run for `timeout` gives up, and its control group where there is one.
+pub(super) fn confinement(timeout: Duration, gains: bool) -> (Confinement, Option<ControlGroup>) {
+    let seconds = timeout.saturating_add(PROCESSOR_TIME).as_secs().saturating_add(1);
+    let limits = vec![
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_CPU, seconds),
+        (Resource::RLIMIT_DATA, MEMORY),
+        (Resource::RLIMIT_FSIZE, FILE_SIZE),
+        (Resource::RLIMIT_NOFILE, DESCRIPTORS),
+        (Resource::RLIMIT_NPROC, PROCESSES),
+    ];
+    let (group, file) = ControlGroup::make().unzip();
+    (Confinement { no_new_privileges: !gains, limits, group: file }, group)
+}
+
+/// Whether each command has a control group of its own, which nothing that it starts can leave. Blocks.
+pub fn has_control_groups() -> bool {
+    ControlGroup::make().is_some()
+}
+
+impl ControlGroup {
+    /// A new control group, and its `cgroup.procs` for who enters it; none where that is not permitted.
+    fn make() -> Option<(Self, File)> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let folder = folder()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-{number}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        let group = Self(path);
+        let procs = OpenOptions::new().write(true).open(group.0.join("cgroup.procs")).ok()?;
+        Some((group, procs))
+    }
+
+    /// Kills everything that is in it.
+    pub(super) fn kill(&self) {
+        if fs::write(self.0.join("cgroup.kill"), "1").is_ok() {
+            return;
+        }
+        // Before Linux 5.14. Who forks meanwhile is met at the next turn.
+        for _ in 0..3 {
+            let members = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+            for member in members.lines().filter_map(|line| line.parse().ok()) {
+                // 0 would be our own process group: a member of another namespace shows so.
+                if member > 0 {
+                    let _gone = kill(Pid::from_raw(member), Signal::SIGKILL);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        self.kill();
+        let mut left = left();
+        left.push(std::mem::take(&mut self.0));
+        // What was killed may need a moment to go: its group goes with a later one.
+        left.retain(|path| match fs::remove_dir(path) {
+            Err(error) => error.kind() == io::ErrorKind::ResourceBusy,
+            Ok(()) => false,
+        });
+        left.truncate(LEFT_MAX);
+    }
+}
+
+fn left() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {
+    static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The folder for our control groups, made once; none where there can be none.
+fn folder() -> Option<&'static Path> {
+    static FOLDER_MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let made = FOLDER_MADE.get_or_init(|| {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let folder = own_group(&mounts, &own)?.join(FOLDER);
+        match fs::create_dir(&folder) {
+            Ok(()) => Some(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Some(folder),
+            Err(_not_permitted) => None,
+        }
+    });
+    made.as_deref()
+}
+
+/// Where this process's control group of version 2 is, by /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)).
+fn own_group(mounts: &str, own: &str) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // One outside of our namespace.
+    if path.starts_with("../") || path.ends_with(" (deleted)") {
+        return None;
+    }
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut fields = before.split(' ');
+        let (root, at) = (fields.nth(3)?, fields.next()?);
+        let is_ours = after.starts_with("cgroup2 ") && root == "/";
+        is_ours.then(|| Path::new(at).join(path))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_control_group_is_found() {
+        let mounts = "25 30 0:23 / /sys rw,nosuid - sysfs sysfs rw\n\
+                      29 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
+        let found = own_group(mounts, "0::/system.slice/holdfast.service\n");
+        assert_eq!(found, Some("/sys/fs/cgroup/system.slice/holdfast.service".into()));
+        assert_eq!(own_group(mounts, "0::/\n"), Some("/sys/fs/cgroup/".into()));
+        assert_eq!(own_group(mounts, "0::/../elsewhere\n"), None);
+        assert_eq!(own_group(mounts, "12:cpu:/x\n"), None, "version 1 alone");
+        assert_eq!(own_group("", "0::/\n"), None);
+        let bind = "29 25 0:26 /part /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(own_group(bind, "0::/\n"), None, "a part of the tree is mounted");
+    }
+}

@@ -12,7 +12,7 @@ use crate::server::{Folder, PATIENCE, Server, ask, both, finds, free_port, unpri
 const SMALL: &str = "--loose-innodb-buffer-pool-size-max=64M";
 
 /// A MariaDB that runs `sql` when it starts.
-fn mariadb(port: u16, folder: Folder, sql: &str, options: &[&str]) -> Server {
+pub(crate) fn mariadb(port: u16, folder: Folder, sql: &str, options: &[&str]) -> Server {
     let at = folder.path().display().to_string();
     let mut install = unprivileged("mariadb-install-db");
     install.args([

@@ -8,6 +8,7 @@ mod mail;
 mod names;
 mod nginx;
 mod rpc;
+mod scripts;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use holdfast_health::Code;
 use crate::server::{Folder, Server, both, finds, free_port, unprivileged};
 
 /// Unbound with a zone of its own.
-fn unbound(port: u16, long: &str) -> Server {
+pub(crate) fn unbound(port: u16, long: &str) -> Server {
     let folder = Folder::new();
     let many: String =
         (0..12).map(|n| format!("  local-data: 'long.test. TXT \"{n} {long}\"'\n")).collect();

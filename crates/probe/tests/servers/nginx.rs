@@ -60,6 +60,25 @@ http {{
     Server::start(command, folder)
 }
 
+/// nginx with a plain port and the files of `folder`.
+pub(crate) fn files(port: u16, folder: Folder) -> Server {
+    let at = folder.path().display().to_string();
+    let config = format!(
+        "daemon off; worker_processes 1; pid {at}/pid; error_log stderr warn;
+events {{}}
+http {{
+  access_log off; client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3; uwsgi_temp_path {at}/4;
+  scgi_temp_path {at}/5; default_type text/plain;
+  server {{ listen 127.0.0.1:{port}; root {at}; }}
+}}
+"
+    );
+    let config = folder.write("nginx.conf", &config);
+    let mut command = unprivileged("nginx");
+    command.arg("-e").arg("stderr").arg("-p").arg(folder.path()).arg("-c").arg(&config);
+    Server::start(command, folder)
+}
+
 #[tokio::test]
 async fn nginx_is_asked_over_http_and_https_in_both_versions_and_families() {
     let ports = [(); 4].map(|()| free_port());

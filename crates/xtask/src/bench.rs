@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds the programs and the measuring program for release, and runs the latter on this machine.
 //!
-//! VRRP needs no IPVS and is never measured in the guest: its one processor and its slow system calls would be what is measured. IPVS is
-//! measured there, beside others, because few machines have a kernel with it; the measuring program boots the guests.
+//! VRRP needs no IPVS and is never measured in the guest: its one processor and its slow system calls would be what is measured. IPVS and
+//! the health checks are measured there, beside others, because few machines have a kernel with it; the measuring program boots the guests.
 
 use std::{
     ffi::OsString,
@@ -30,6 +30,13 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         options: Vec<OsString>,
     },
+    /// This daemon's health checks beside keepalived's: processor time, punctuality, withdrawal, memory; `-- --help` says what can be chosen
+    #[command(disable_help_flag = true)]
+    Checks {
+        /// Options for the measuring program: `--rows tcp1000,http1000 --runs 5 --json FILE`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+        options: Vec<OsString>,
+    },
 }
 
 /// Builds and measures; the measuring program's exit status is ours.
@@ -37,6 +44,7 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let (row, options) = match bench {
         Bench::Vrrp { options } => ("vrrp", options),
         Bench::Ipvs { options } => ("ipvs", options),
+        Bench::Checks { options } => ("checks", options),
     };
     if row == "vrrp" && !nix::unistd::geteuid().is_root() {
         bail!("network namespaces need root: run it as root");

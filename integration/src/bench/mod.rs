@@ -7,6 +7,7 @@
 //!
 //! Nothing here asserts anything: goals are printed beside what was reached, and raw samples are kept.
 
+pub mod checks;
 pub mod cost;
 pub mod events;
 pub mod failover;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use holdfast_integration::bench::report::Report;
-use holdfast_integration::bench::{self, Plan, ROWS, ipvs};
+use holdfast_integration::bench::{self, Plan, ROWS, checks, ipvs};
 
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
@@ -25,6 +25,8 @@ enum What {
     Vrrp(Vrrp),
     /// Measures IPVS: this daemon and `holdfast ipvs` beside keepalived and ipvsadm, in guests
     Ipvs(Ipvs),
+    /// Measures health checks: this daemon's beside keepalived's, in guests
+    Checks(Ipvs),
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     let result = match &Options::parse().what {
         What::Vrrp(options) => vrrp(options),
         What::Ipvs(options) => ipvs(options),
+        What::Checks(options) => checks(options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -96,16 +99,32 @@ fn ipvs(options: &Ipvs) -> Result<bool> {
     ipvs::check(&rows)?;
     let json = place(options.json.as_deref(), "bench-ipvs.json")?;
     if options.here {
-        let part = ipvs::here(&rows, options.round);
-        let text = serde_json::to_string_pretty(&part)?;
-        fs::write(&json, text).with_context(|| format!("cannot write {}", json.display()))?;
-        let mut report = Report::new(ipvs::PEERS);
-        report.take(part);
-        println!("{}", report.markdown());
-        return Ok(report.is_whole());
+        return here(ipvs::here(&rows, options.round), ipvs::PEERS, &json);
     }
     let report = ipvs::run(&rows, options.runs.max(1), |report| save(report, &json))?;
     Ok(tell(&report, &json))
+}
+
+/// Whether everything could be measured.
+fn checks(options: &Ipvs) -> Result<bool> {
+    let rows = chosen(&options.rows, &checks::ROWS);
+    checks::check(&rows)?;
+    let json = place(options.json.as_deref(), "bench-checks.json")?;
+    if options.here {
+        return here(checks::here(&rows, options.round), "keepalived", &json);
+    }
+    let report = checks::run(&rows, options.runs.max(1), |report| save(report, &json))?;
+    Ok(tell(&report, &json))
+}
+
+/// Hands on what one boot has measured, and prints it.
+fn here(part: ipvs::Part, peers: &'static str, json: &Path) -> Result<bool> {
+    let text = serde_json::to_string_pretty(&part)?;
+    fs::write(json, text).with_context(|| format!("cannot write {}", json.display()))?;
+    let mut report = Report::new(peers);
+    report.take(part);
+    println!("{}", report.markdown());
+    Ok(report.is_whole())
 }
 
 fn chosen(rows: &[String], all: &[&str]) -> Vec<String> {

@@ -61,10 +61,7 @@ pub fn here(rows: &[String], round: usize) -> Part {
         ("growth", rows::growth),
         ("reload", rows::reload),
     ];
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    // Without ip_vs it says that instead of its version.
-    let kernel = format!("{}, {}", release.trim(), machine::version("/usr/sbin/ipvsadm"));
-    let mut part = Part { kernel, ..Part::default() };
+    let mut part = Part::of_this_kernel();
     for (name, row) in all {
         if rows.iter().any(|wanted| wanted == name)
             && let Err(error) = row(&mut part, round)
@@ -90,7 +87,7 @@ pub fn run(
     for round in 0..rounds {
         for row in ROWS.iter().filter(|row| rows.iter().any(|wanted| wanted == *row)) {
             machine::progress(format_args!("round {}, row {row}", round + 1));
-            match guest(row, round) {
+            match guest("ipvs", row, round) {
                 Ok(part) => report.take(part),
                 Err(error) => report.trouble(format!("{row}, round {}: {error:#}", round + 1)),
             }
@@ -100,14 +97,14 @@ pub fn run(
     Ok(report)
 }
 
-/// One round of one row in a guest that is booted for it.
-fn guest(row: &str, round: usize) -> Result<Part> {
+/// One round of one row of `bench` in a guest that is booted for it.
+pub(super) fn guest(bench: &str, row: &str, round: usize) -> Result<Part> {
     let own = std::env::current_exe().context("where is this program?")?;
     let folder = tempfile::Builder::new().prefix("bench").tempdir_in(own.with_file_name(""))?;
     let json = folder.path().join("part.json");
     let argv: Vec<OsString> = vec![
         own.into(),
-        "ipvs".into(),
+        bench.into(),
         "--here".into(),
         "--rows".into(),
         row.into(),

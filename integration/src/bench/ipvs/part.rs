@@ -1,8 +1,11 @@
 //! What one boot of a kernel has measured, as it is handed on to the report of the whole run.
 
+use std::fs;
+
 use serde::{Deserialize, Serialize};
 
 use super::rival::Keeper;
+use crate::bench::machine;
 use crate::bench::report::{Goal, Line, Unit};
 
 /// Samples of one boot.
@@ -18,32 +21,44 @@ pub struct Part {
 
 /// What is measured of one program in one row.
 #[derive(Debug)]
-pub(super) struct Subject<'a> {
+pub(in crate::bench) struct Subject<'a> {
     part: &'a mut Part,
     what: &'a str,
     keeper: Keeper,
 }
 
 impl Part {
+    /// An empty one of the kernel that this process runs under.
+    pub(in crate::bench) fn of_this_kernel() -> Self {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        // Without ip_vs it says that instead of its version.
+        let kernel = format!("{}, {}", release.trim(), machine::version("/usr/sbin/ipvsadm"));
+        Self { kernel, ..Self::default() }
+    }
+
     /// Samples of `keeper`, to which `what` is done.
-    pub(super) const fn of<'a>(&'a mut self, what: &'a str, keeper: Keeper) -> Subject<'a> {
+    pub(in crate::bench) const fn of<'a>(
+        &'a mut self,
+        what: &'a str,
+        keeper: Keeper,
+    ) -> Subject<'a> {
         Subject { part: self, what, keeper }
     }
 }
 
 impl Subject<'_> {
     /// Takes a number of nanoseconds in.
-    pub(super) fn ns(&mut self, measure: &str, goal: Goal, value: u64) {
+    pub(in crate::bench) fn ns(&mut self, measure: &str, goal: Goal, value: u64) {
         self.sample(measure, Unit::Ns, goal, value);
     }
 
     /// Takes a number of bytes in.
-    pub(super) fn bytes(&mut self, measure: &str, goal: Goal, value: u64) {
+    pub(in crate::bench) fn bytes(&mut self, measure: &str, goal: Goal, value: u64) {
         self.sample(measure, Unit::Bytes, goal, value);
     }
 
     /// Takes a number in.
-    pub(super) fn count(&mut self, measure: &str, goal: Goal, value: u64) {
+    pub(in crate::bench) fn count(&mut self, measure: &str, goal: Goal, value: u64) {
         self.sample(measure, Unit::Count, goal, value);
     }
 

@@ -18,7 +18,7 @@ use crate::bench::report::{Goal, ns};
 use crate::{Downloads, Programs};
 
 /// Both, this daemon first in even rounds.
-fn turns(round: usize) -> [Keeper; 2] {
+pub(in crate::bench) fn turns(round: usize) -> [Keeper; 2] {
     if round.is_multiple_of(2) {
         [Keeper::Holdfast, Keeper::Keepalived]
     } else {

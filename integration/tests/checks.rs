@@ -317,3 +317,74 @@ fn a_persistent_service_loses_a_server_that_is_down_altogether() -> Result<()> {
     wait_web1(&director, "up", 1)?;
     Ok(())
 }
+
+/// What a person writes into a file counts at once, and a number is a weight.
+#[test]
+fn a_file_takes_a_server_out_weighs_it_and_takes_it_back() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(1))?;
+    let folder = lab.lb1().folder().join("servers");
+    fs::create_dir(&folder)?;
+    let file = folder.join("web1");
+    // What the kernel does not tell would be seen after a minute.
+    let check = format!(
+        "check: {{file: {{path: \"{}/{{server}}\"}}, interval: 1m, timeout: 5s}}",
+        folder.display()
+    );
+    let director = Director::start(lab.lb1(), &service(&check, "web1: 10.77.0.21:80"))?;
+    let up = wait_web1(&director, "up", 1)?;
+    ensure!(up.reason.sentence.contains("it is not there"), "{}", up.reason.sentence);
+    let say = |words: &str| -> Result<()> {
+        let draft = folder.join("draft");
+        fs::write(&draft, words)?;
+        Ok(fs::rename(&draft, &file)?)
+    };
+    say("down # a disk\n")?;
+    let down = wait_web1(&director, "down", 0)?;
+    ensure!(down.reason.sentence.ends_with("it says down: a disk"), "{}", down.reason.sentence);
+    say("7\n")?;
+    let up = wait_web1(&director, "up", 7)?;
+    let advice = up.advice.context("a weight")?;
+    assert_eq!((advice.weight, advice.percent, advice.wish.as_str()), (7, 100, "ready"));
+    say("drain\n")?;
+    wait_weights(director.node(), &[("10.77.0.21:80", 0)])?;
+    assert_eq!(director.server("web", "web1")?.context("web1")?.state, "up");
+    say("ready 50%\n")?;
+    wait_weights(director.node(), &[("10.77.0.21:80", 1)])?;
+    fs::remove_file(&file)?;
+    director.wait_server("web", "web1", "up", LIMIT)?;
+    let events = director.cli(&["events"])?;
+    ensure!(events.contains("its agent says drain after ready"), "{events}");
+    Ok(())
+}
+
+/// A check of two services counts for both, and trying it by hand for nothing.
+#[test]
+fn a_check_of_two_services_counts_for_both_and_is_tried_by_hand() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(1))?;
+    let web = Nginx::start(lab.web(1), 80)?;
+    let check = "check: {http: {path: /health, headers: {x-token: hunter2}}, interval: 1s, timeout: 950ms, rise: 1, fall: 2}";
+    let two = service(check, "web1: 10.77.0.21:80")
+        + &format!(
+            "  shop:\n    listen: tcp 10.77.0.10:81\n    forward: nat\n    {check}\n    real_servers: {{web1: 10.77.0.21:80}}\n"
+        );
+    let director = Director::start(lab.lb1(), &two)?;
+    for service in ["web", "shop"] {
+        director.wait_server(service, "web1", "up", LIMIT)?;
+    }
+    let run = director.cli(&["check-run", "web/web1"])?;
+    for words in ["run by the daemon", "pass after", "> GET /health HTTP/1.1", "< HTTP/1.1 200 OK"]
+    {
+        ensure!(run.contains(words), "{words} is not in {run}");
+    }
+    ensure!(run.contains("x-token: (hidden)") && !run.contains("hunter2"), "{run}");
+    web.set_healthy(false)?;
+    for service in ["web", "shop"] {
+        director.wait_server(service, "web1", "down", LIMIT)?;
+    }
+    let (code, said, _) = director.try_cli(&["-o", "json", "check-run", "shop", "web1"])?;
+    let run: serde_json::Value = serde_json::from_str(&said)?;
+    assert_eq!((code, run["trials"][0]["verdict"].as_str()), (1, Some("fail")), "{said}");
+    let (code, _, said) = director.try_cli(&["check-run", "web", "web9"])?;
+    ensure!(code == 1 && said.contains("has no server `web9`"), "{code} {said}");
+    Ok(())
+}

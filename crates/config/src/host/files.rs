@@ -33,19 +33,16 @@ pub(super) fn questions(config: &Config) -> BTreeSet<CheckFile> {
 pub(super) fn check(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
     for (file, path) in named(config, Some(source)) {
         let Some(why) = facts.check_files.get(&file) else { continue };
-        let code = match file {
-            CheckFile::Folder(_) => Code::NoCheckFolder,
+        let (code, help) = match file {
+            CheckFile::Folder(_) => (
+                Code::NoCheckFolder,
+                "the file counts as not there (`missing`) until the folder is",
+            ),
             CheckFile::Authorities(_) | CheckFile::Identity(..) | CheckFile::Password(_) => {
-                Code::BadCheckFile
+                (Code::BadCheckFile, "correct the path or the file; `--offline` skips this check")
             }
         };
-        let problem = Problem::new(code, why.clone()).at(Spot::Value(path), "");
-        problems.push(match code {
-            Code::NoCheckFolder => {
-                problem.help("the file counts as not there (`missing`) until the folder is")
-            }
-            _ => problem.help("correct the path or the file; `--offline` skips this check"),
-        });
+        problems.push(Problem::new(code, why.clone()).at(Spot::Value(path), "").help(help));
     }
 }
 

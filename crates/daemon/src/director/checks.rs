@@ -105,7 +105,9 @@ impl Runner {
             let run = self.runs.spawn(async move { probe.find(timeout).await });
             self.checks.insert(run.id(), Run { check: id, placed: true });
         }
-        self.places.tell(now(), self.waiting.len());
+        if !self.waiting.is_empty() {
+            self.places.tell(now(), self.waiting.len());
+        }
     }
 
     /// How many runs are under way, and how many wait for descriptors.

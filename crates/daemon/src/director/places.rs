@@ -60,7 +60,7 @@ impl Places {
 
     /// Says, once a minute, that `waiting` runs have no place.
     pub(super) fn tell(&mut self, now: Instant, waiting: usize) {
-        if waiting == 0 || self.told.is_some_and(|told| now.saturating_since(told) < PAUSE) {
+        if self.told.is_some_and(|told| now.saturating_since(told) < PAUSE) {
             return;
         }
         self.told = Some(now);

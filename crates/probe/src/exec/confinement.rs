@@ -37,8 +37,13 @@ const LEFT_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct ControlGroup(PathBuf);
 
-/// What a command that may run for `timeout` gives up, and its control group where there is one.
+/// What a command that may run for `timeout` gives up, and its control group where there is one. One that may gain rights is a hook: it
+/// may have to start something that lives on, so it has neither limits nor a control group.
 pub(super) fn confinement(timeout: Duration, gains: bool) -> (Confinement, Option<ControlGroup>) {
+    if gains {
+        let limits = vec![(Resource::RLIMIT_CORE, 0)];
+        return (Confinement { no_new_privileges: false, limits, group: None }, None);
+    }
     let seconds = timeout.saturating_add(PROCESSOR_TIME).as_secs().saturating_add(1);
     let limits = vec![
         (Resource::RLIMIT_CORE, 0),
@@ -49,7 +54,7 @@ pub(super) fn confinement(timeout: Duration, gains: bool) -> (Confinement, Optio
         (Resource::RLIMIT_NPROC, PROCESSES),
     ];
     let (group, file) = ControlGroup::make().unzip();
-    (Confinement { no_new_privileges: !gains, limits, group: file }, group)
+    (Confinement { no_new_privileges: true, limits, group: file }, group)
 }
 
 /// Whether each command has a control group of its own, which nothing that it starts can leave. Blocks.

@@ -60,7 +60,7 @@ pub struct Exec {
     pub input: Vec<u8>,
     /// What its exit status means.
     pub convention: Convention,
-    /// Whether programs with the set-user-ID bit may give it their rights: a hook may use `sudo`, a check may not.
+    /// Whether it is a hook, to which programs with the set-user-ID bit may give their rights (`sudo`), and which has no limits.
     pub gains: bool,
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use holdfast_testkit::{
-    guest::{Guest, Outcome, enter},
+    guest::{Guest, Kernel, Outcome, enter},
     lab::wait_until,
 };
 use nix::{
@@ -39,7 +39,8 @@ fn processes(base: &Path) -> Vec<String> {
         .flatten()
         .filter(|entry| entry.path() != Path::new("/proc").join(std::process::id().to_string()))
         .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
-        .filter(|line| line.contains(base) && line.contains("linux.uml"))
+        .filter(|line| line.contains(base))
+        .filter(|line| line.contains("linux.uml") || line.contains("qemu-system"))
         .collect()
 }
 
@@ -172,6 +173,34 @@ fn the_kernel_has_what_the_lab_needs() {
         ip -6 address show lo | grep -q ::1";
     let (outcome, out, err) = sh(base.path(), script);
     assert_eq!((outcome, out.as_str(), err.as_str()), (Outcome::Exited(0), "", ""));
+}
+
+/// All in one boot, which takes long.
+#[test]
+fn the_stock_kernel_has_nftables_and_ipvs_and_its_guest_is_as_the_other() {
+    let (base, open) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let script = "set -e
+        nft add table inet both
+        ipvsadm -A -t 192.0.2.1:80 -s rr
+        for type in veth macvlan bridge fou ip_gre ip6_gre ipip sit ip6_tunnel; do modprobe $type; done
+        uname -r; printf end
+        echo error >&2
+        echo gone >/etc/holdfast-gone; echo kept >kept
+        exit 7";
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let outcome = Guest::new(["sh", "-c", script])
+        .kernel(Kernel::Stock)
+        .base(base.path())
+        .cwd(open.path())
+        .writable(open.path())
+        .run(&mut out, &mut err)
+        .unwrap();
+    let (out, err) = (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap());
+    assert_eq!((outcome, err.as_str()), (Outcome::Exited(7), "error\n"));
+    assert!(out.ends_with("-amd64\nend"), "{out}");
+    assert_eq!(fs::read_to_string(open.path().join("kept")).unwrap(), "kept\n");
+    assert!(!Path::new("/etc/holdfast-gone").exists());
+    assert_eq!((processes(base.path()), run_folders(base.path())), (Vec::new(), 0));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use crate::cargo;
+use crate::{cargo, stock};
 
 /// What can be measured.
 #[derive(Debug, Clone, Subcommand)]
@@ -26,7 +26,7 @@ pub(crate) enum Bench {
     /// This daemon and `holdfast ipvs` beside keepalived and ipvsadm: start, reload, restart, repair, memory; `-- --help` says what can be chosen
     #[command(disable_help_flag = true)]
     Ipvs {
-        /// Options for the measuring program: `--rows cold,restart --runs 5 --json FILE`
+        /// Options for the measuring program: `--rows cold,restart --runs 5 --kernel stock --json FILE`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         options: Vec<OsString>,
     },
@@ -48,6 +48,10 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     };
     if row == "vrrp" && !nix::unistd::geteuid().is_root() {
         bail!("network namespaces need root: run it as root");
+    }
+    // An option of the measuring program, which can't fetch it.
+    if options.iter().any(|option| option == "stock" || option == "--kernel=stock") {
+        stock::ensure()?;
     }
     // Apart from each other, so that the daemon is built with its own features alone.
     cargo::build(&["build", "--release", "-p", "holdfastd", "-p", "holdfast"])?;

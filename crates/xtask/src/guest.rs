@@ -4,11 +4,17 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use holdfast_testkit::guest::{self, Guest, Outcome};
+use holdfast_testkit::guest::{self, Guest, Kernel, Outcome};
+
+use crate::stock;
 
 /// What `cargo xtask guest` is told.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    /// Which kernel: `user-mode` boots in seconds; `stock` is Debian's own, in qemu, with nftables, and slow
+    #[arg(long, default_value_t, value_name = "KERNEL")]
+    kernel: Kernel,
+
     /// How long the command may run, in seconds; then it is killed and the exit status is 124
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     timeout: u64,
@@ -37,7 +43,11 @@ pub(crate) struct Arguments {
 
 /// Runs the command; its exit status is ours.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.kernel == Kernel::Stock {
+        stock::ensure()?;
+    }
     let mut guest = Guest::new(arguments.command.iter().cloned())
+        .kernel(arguments.kernel)
         .timeout(Duration::from_secs(arguments.timeout))
         .memory(arguments.mem);
     for folder in &arguments.writable {

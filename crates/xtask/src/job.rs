@@ -49,18 +49,28 @@ impl Job {
     /// Runs it; what it writes goes to a file in `logs`, which a guest may write to. Failing is a matter of the report.
     pub(crate) fn run(&self, logs: &Path, binaries: &Path) -> Report {
         let start = Instant::now();
-        let log = logs.join(format!("{}.log", self.name.replace([' ', '/'], "-")));
+        let log = self.log(logs);
         let ended = match self.place {
             Place::Host => self.on_host(&log, logs, binaries),
             Place::Guest => self.in_guest(&log, logs, binaries),
         };
-        let text = std::fs::read(&log).unwrap_or_default();
-        let tally = Tally::of(&String::from_utf8_lossy(&text));
-        let (tally, trouble) = judge(tally, ended, self.may_be_empty);
-        Report { tally, trouble, took: start.elapsed(), log }
+        self.report(&log, ended, start.elapsed())
     }
 
-    /// Counts its tests as skipped: they can't run here.
+    /// Where what it writes goes.
+    pub(crate) fn log(&self, logs: &Path) -> PathBuf {
+        logs.join(format!("{}.log", self.name.replace([' ', '/'], "-")))
+    }
+
+    /// What its output and its end count as.
+    pub(crate) fn report(&self, log: &Path, ended: Result<Outcome>, took: Duration) -> Report {
+        let text = std::fs::read(log).unwrap_or_default();
+        let tally = Tally::of(&String::from_utf8_lossy(&text));
+        let (tally, trouble) = judge(tally, ended, self.may_be_empty);
+        Report { tally, trouble, took, log: log.to_owned() }
+    }
+
+    /// Its tests, those that a filter leaves, counted as skipped.
     ///
     /// # Errors
     /// It could not be asked for its tests, or has none.

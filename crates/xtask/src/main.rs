@@ -14,6 +14,7 @@ mod layers;
 mod libtest;
 mod rfc;
 mod setup;
+mod stock;
 mod test;
 
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ enum Task {
     Enter(guest::EnterArguments),
     /// Remove the labs that `demo --keep` left in this machine's own kernel
     Sweep,
-    /// Install Debian's packages that are missing
+    /// Install Debian's packages that are missing, and fetch the stock kernel
     Setup,
     /// Check which crate depends on which
     Layers,

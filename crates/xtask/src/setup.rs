@@ -1,4 +1,5 @@
-//! Debian's packages: which are needed, which are missing, and installing them.
+//! Debian's packages: which are needed, which are missing, and installing them. The stock kernel's is not among them: it is
+//! only unpacked ([`crate::stock`]).
 
 use std::{
     path::Path,
@@ -6,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use holdfast_testkit::guest::stock;
 
 /// A package, and what it is for.
 #[derive(Debug, Clone, Copy)]
@@ -73,13 +75,20 @@ const PACKAGES: &[Package] = &[
         None,
     ),
     package("ipvsadm", &["/usr/sbin/ipvsadm"], "a second opinion on the kernel's table", None),
+    package(
+        "qemu-system-x86",
+        &[stock::QEMU],
+        "runs the stock kernel, for what the guest's has not",
+        None,
+    ),
 ];
 
-const APT_GET: &str = "/usr/bin/apt-get";
+pub(crate) const APT_GET: &str = "/usr/bin/apt-get";
 
 /// `cargo xtask setup`.
 pub(crate) fn run() -> Result<ExitCode> {
     ensure()?;
+    crate::stock::ensure()?;
     println!("Every package is installed.");
     for package in PACKAGES {
         println!("  {:<16} {}", package.name, package.reason);
@@ -147,7 +156,11 @@ fn advice_elsewhere(missing: &[Package]) -> String {
     text
 }
 
-fn apt_get(arguments: &[&str]) -> Result<()> {
+/// Runs apt-get, as root.
+///
+/// # Errors
+/// It fails: what it said is on standard error.
+pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
     let output = Command::new(APT_GET)
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")

@@ -4,7 +4,8 @@
 //! `kernel-tests` run on a kernel with IPVS, each binary in a guest of its own where this machine has none; of these, the
 //! ones that their package's `metadata.holdfast.network-tests` names need no IPVS and run in this machine's namespaces,
 //! where it lets root make some; those that require `guest-tests` start guests themselves. Those that require
-//! `stock-kernel-tests` run where this machine's kernel has IPVS; elsewhere they are counted as skipped, with the reason.
+//! `stock-kernel-tests` run on this machine's kernel or, where that has no IPVS, on Debian's own in one guest for all; where that
+//! can't be, they are counted as skipped, with the reason.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +25,7 @@ use crate::{
     job::{Job, Report},
     kernel::{Choice, Place},
     libtest::Tally,
-    setup,
+    setup, stock,
 };
 
 /// How many test binaries run at the same time, at most. Each guest keeps a core busy.
@@ -75,6 +76,8 @@ impl Kind {
 /// Runs everything; the summary is the last line.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure()?;
+    // Also where this machine's kernel will do: the tests of the guest runner boot it.
+    let ready = stock::ensure();
     let place = arguments.kernel.decide()?;
     let metadata = cargo::metadata()?;
     let _lock = cargo::lock(&metadata)?;
@@ -83,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
     println!("Building");
     let places = Places { kernel: place, network: arguments.kernel.decide_for_networks() };
-    let Jobs { units, kernels, impossible } = build(&metadata, arguments, places)?;
+    let Jobs { units, kernels, stock } = build(&metadata, arguments, places)?;
 
     let mut sum = Tally::default();
     println!("Testing on the host: {} binaries, then the documentation's examples", units.len());
@@ -99,14 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         kernels.len()
     );
     sum += run_at_once(kernels, many, &logs, &binaries);
-    for job in impossible {
-        let tally = job.list()?;
-        println!(
-            "  SKIPPED {}: {tally}: it needs a kernel with IPVS and nftables, which the guest's has not (CONTRIBUTING.md)",
-            job.name
-        );
-        sum += tally;
-    }
+    sum += stock_kernel(stock, arguments.filter.as_deref(), &logs, &binaries, ready)?;
 
     println!("Logs: {}", logs.display());
     println!();
@@ -125,8 +121,8 @@ struct Jobs {
     units: Vec<Job>,
     /// On a kernel with IPVS, or in namespaces.
     kernels: Vec<Job>,
-    /// Nowhere on this machine.
-    impossible: Vec<Job>,
+    /// On a stock kernel, which this machine's is not.
+    stock: Vec<Job>,
 }
 
 /// Builds the tests and the programs that they start.
@@ -165,7 +161,7 @@ fn build(metadata: &Metadata, arguments: &Arguments, places: Places) -> Result<J
         };
         match kind {
             Kind::Unit => jobs.units.push(job),
-            Kind::StockKernel if places.kernel == Place::Guest => jobs.impossible.push(job),
+            Kind::StockKernel if places.kernel == Place::Guest => jobs.stock.push(job),
             Kind::Kernel | Kind::StockKernel | Kind::Network | Kind::Guest => {
                 jobs.kernels.push(job);
             }
@@ -173,6 +169,7 @@ fn build(metadata: &Metadata, arguments: &Arguments, places: Places) -> Result<J
     }
     jobs.units.sort_by(|a, b| a.name.cmp(&b.name));
     jobs.kernels.sort_by(|a, b| a.name.cmp(&b.name));
+    jobs.stock.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(jobs)
 }
 
@@ -235,6 +232,39 @@ fn run_at_once(jobs: Vec<Job>, many: usize, logs: &Path, binaries: &Path) -> Tal
         }
     });
     sum.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what needs a stock kernel, or counts it as skipped where there can be none.
+fn stock_kernel(
+    jobs: Vec<Job>,
+    filter: Option<&str>,
+    logs: &Path,
+    binaries: &Path,
+    ready: Result<()>,
+) -> Result<Tally> {
+    let mut sum = Tally::default();
+    let mut wanted = Vec::new();
+    for job in jobs {
+        let tally = job.list()?;
+        // A filter may have left nothing that is worth a boot.
+        if tally.skipped == 0 {
+            continue;
+        }
+        if let Some(obstacle) = stock::obstacle() {
+            println!(
+                "  SKIPPED {}: {tally}: it needs a kernel with IPVS and nftables, and {obstacle} (CONTRIBUTING.md)",
+                job.name
+            );
+            sum += tally;
+            continue;
+        }
+        wanted.push(job);
+    }
+    if !wanted.is_empty() {
+        println!("Testing on a stock kernel: {} binaries in one guest, which boots", wanted.len());
+        sum += stock::run(wanted, filter, logs, binaries, ready, tell);
+    }
+    Ok(sum)
 }
 
 fn tell(name: &str, report: &Report) {

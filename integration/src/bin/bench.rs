@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use holdfast_integration::bench::report::Report;
 use holdfast_integration::bench::{self, Plan, ROWS, checks, ipvs};
+use holdfast_testkit::guest::Kernel;
 
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
@@ -56,6 +57,9 @@ struct Ipvs {
     /// How often each row is measured, each time in a guest that has just booted.
     #[arg(long, default_value_t = 5, value_name = "N")]
     runs: usize,
+    /// The kernel of the guests: `user-mode`, or `stock`, Debian's own in qemu.
+    #[arg(long, default_value_t, conflicts_with = "here", value_name = "KERNEL")]
+    kernel: Kernel,
     /// Measure one round in the kernel that this program runs under, instead of in guests; needs root and ip_vs.
     #[arg(long)]
     here: bool,
@@ -101,7 +105,8 @@ fn ipvs(options: &Ipvs) -> Result<bool> {
     if options.here {
         return here(ipvs::here(&rows, options.round), ipvs::PEERS, &json);
     }
-    let report = ipvs::run(&rows, options.runs.max(1), |report| save(report, &json))?;
+    let report =
+        ipvs::run(options.kernel, &rows, options.runs.max(1), |report| save(report, &json))?;
     Ok(tell(&report, &json))
 }
 
@@ -113,7 +118,8 @@ fn checks(options: &Ipvs) -> Result<bool> {
     if options.here {
         return here(checks::here(&rows, options.round), "keepalived", &json);
     }
-    let report = checks::run(&rows, options.runs.max(1), |report| save(report, &json))?;
+    let report =
+        checks::run(options.kernel, &rows, options.runs.max(1), |report| save(report, &json))?;
     Ok(tell(&report, &json))
 }
 

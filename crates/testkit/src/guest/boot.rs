@@ -1,84 +1,45 @@
-//! The guest's kernel: finding it, starting it under its guard, and making sure that it is gone.
+//! A guest's kernel, whichever it is: starting it under its guard, and making sure that it is gone.
 
 use std::{
+    ffi::OsString,
     fs,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::{
-    sys::{
-        signal::{Signal, kill, killpg},
-        statvfs::statvfs,
-    },
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
 use super::folder::RunFolder;
 use crate::owner::has_ended;
 
-/// The kernel, as Debian installs it.
-pub const LINUX: &str = "/usr/bin/linux.uml";
-
-/// Debian's packages that a guest needs, and the program by which each is recognised.
-pub const PACKAGES: &[(&str, &str)] = &[
-    ("user-mode-linux", LINUX),
-    ("kmod", "/usr/sbin/modprobe"),
-    ("iproute2", "/usr/sbin/ip"),
-    ("util-linux", "/usr/bin/setpriv"),
-    ("mount", "/usr/bin/mount"),
-];
-
-/// Where the kernel's modules lie, by release.
-const MODULES: &str = "/usr/lib/uml/modules";
-
 /// How long a guest that has done its work may take to power off; it takes some milliseconds.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(1);
 
-/// A kernel that is installed with its modules.
+/// How a kernel is started.
 #[derive(Debug)]
-pub(super) struct Kernel {
-    release: String,
+pub(super) struct Start {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+    /// Where it keeps temporary files; `None` for wherever this process does.
+    pub(super) temporary: Option<PathBuf>,
 }
 
-impl Kernel {
-    /// Looks for everything that a guest needs.
-    pub(super) fn find() -> Result<Self> {
-        if let Some(advice) = advice(|program| Path::new(program).exists()) {
-            bail!(advice);
-        }
-        let output = Command::new(LINUX)
-            .arg("--version")
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot run {LINUX}"))?;
-        let release = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if !Path::new(MODULES).join(&release).is_dir() {
-            bail!(
-                "{LINUX} is release {release}, but {MODULES}/{release} is not there; as root: apt-get install \
-                 --reinstall user-mode-linux"
-            );
-        }
-        Ok(Self { release })
-    }
-
-    /// Starts the kernel, with the scripts that lie in `folder`.
-    pub(super) fn start(&self, folder: &RunFolder, memory_mib: u32) -> Result<Running> {
+impl Start {
+    /// Starts it under the guard that lies in `folder`.
+    pub(super) fn go(self, folder: &RunFolder) -> Result<Running> {
         let run = folder.path();
-        let guard = Command::new(run.join("guard"))
-            .arg(run)
-            .arg(LINUX)
-            .arg(format!("mem={memory_mib}M"))
-            // The run folder is the current one: a longer path may not fit into a socket's address.
-            .args(["uml_dir=.", "umid=uml"])
-            .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"])
-            .arg(format!("init={}", run.join("init").display()))
-            .arg(format!("HOLDFAST_RELEASE={}", self.release))
-            .args(["con=null", "con0=null,fd:1", "ssl=null", "quiet", "panic=-1", "noreboot"])
-            .env("TMPDIR", memory_folder(run, memory_mib))
+        let mut guard = Command::new(run.join("guard"));
+        guard.arg(run).arg(self.program).args(self.arguments);
+        if let Some(temporary) = self.temporary {
+            guard.env("TMPDIR", temporary);
+        }
+        let guard = guard
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -88,31 +49,6 @@ impl Kernel {
             .with_context(|| format!("cannot start {}", run.join("guard").display()))?;
         Ok(Running { guard, run: run.to_owned(), pid: None })
     }
-}
-
-/// Which packages are missing and how to install them; `None` if all are there.
-fn advice(exists: impl Fn(&str) -> bool) -> Option<String> {
-    let missing: Vec<_> = PACKAGES
-        .iter()
-        .filter(|(_, program)| !exists(program))
-        .map(|(package, _)| *package)
-        .collect();
-    let names = missing.join(" ");
-    (!missing.is_empty()).then(|| {
-        format!(
-            "the guest needs packages that are not installed: {names}; as root: apt-get install \
-             --no-install-recommends {names}"
-        )
-    })
-}
-
-/// Where the kernel keeps the guest's memory, as a file: in memory if there is room (containers often have 64 MiB of it),
-/// else in the run folder.
-fn memory_folder(run: &Path, memory_mib: u32) -> PathBuf {
-    let shm = Path::new("/dev/shm");
-    let free =
-        statvfs(shm).map_or(0, |fs| fs.blocks_available().saturating_mul(fs.fragment_size()));
-    if free >= u64::from(memory_mib) << 20 { shm.to_owned() } else { run.to_owned() }
 }
 
 /// A kernel that was started. Dropping it kills it.
@@ -163,26 +99,5 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_package_is_named() {
-        assert_eq!(advice(|_| true), None);
-        assert_eq!(
-            advice(|program| program != LINUX).unwrap(),
-            "the guest needs packages that are not installed: user-mode-linux; as root: apt-get install \
-             --no-install-recommends user-mode-linux"
-        );
-    }
-
-    #[test]
-    fn memory_that_does_not_fit_goes_to_the_run_folder() {
-        let run = Path::new("/run/folder");
-        assert_eq!(memory_folder(run, u32::MAX), run);
     }
 }

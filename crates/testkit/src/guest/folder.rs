@@ -20,11 +20,15 @@ const LOG_TAIL_LINES: usize = 15;
 /// How long the folder of a guest that failed is kept.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The target folder of this workspace.
+pub(super) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from)
+}
+
 /// Where run folders are made unless the caller says otherwise: `target/guest` of this workspace.
 pub(super) fn default_base() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
-    target.join("guest")
+    target().join("guest")
 }
 
 /// A folder for one run. Dropping it removes it, unless [`RunFolder::keep`] was called.

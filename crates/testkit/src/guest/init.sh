@@ -6,12 +6,13 @@
 # It lives in the run folder of the guest, beside: command.sh (what to run), writable (host folders that stay writable,
 # one a line), keep (if the guest is to stay up afterwards), stdout, stderr, and the marks that the host waits for:
 # booted, kept, status.
-# HOLDFAST_RELEASE (the kernel's release) comes from the kernel's command line.
+# HOLDFAST_RELEASE (the kernel's release), HOLDFAST_MODULES (where its modules lie) and HOLDFAST_SHARE (how the host's folders
+# come in: "hostfs" is User-Mode Linux's, "9p" qemu's) come from the kernel's command line.
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 run=${0%/*}
-modules=/usr/lib/uml/modules/$HOLDFAST_RELEASE
+modules=$HOLDFAST_MODULES
 
 die() {
     echo "holdfast guest: $*"
@@ -21,10 +22,19 @@ die() {
     while :; do sleep 1; done
 }
 
+# Mounts a folder of the host, whose number among the shared ones is $1, where the host has it.
+share() {
+    case $HOLDFAST_SHARE in
+    9p) mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=mmap "share$1" "$2" ;;
+    *) mount -t hostfs -o "$2" guest "$2" ;;
+    esac || die "cannot mount $2"
+}
+
 # 1. The host's tree, read-only, under a layer of memory.
 mount -t tmpfs -o mode=755 layer /mnt || die "no tmpfs on /mnt"
 mkdir /mnt/upper /mnt/work /mnt/root
-insmod "$modules/kernel/fs/overlayfs/overlay.ko" || die "overlay.ko does not load"
+# A stock kernel's initramfs has loaded it.
+[ "$HOLDFAST_SHARE" = 9p ] || insmod "$modules/kernel/fs/overlayfs/overlay.ko" || die "overlay.ko does not load"
 mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root ||
     die "no overlay over the host's tree"
 mkdir -p /mnt/root/.host
@@ -48,16 +58,18 @@ mkdir -p /run/lock /run/netns /etc/netns
 echo holdfast-guest >/proc/sys/kernel/hostname
 
 # The run folder comes first among the folders that are the host's own.
-mount -t hostfs -o "$run" guest "$run" || die "cannot mount $run"
+share 0 "$run"
+number=0
 while IFS= read -r folder; do
-    mount -t hostfs -o "$folder" guest "$folder" || die "cannot mount $folder"
+    number=$((number + 1))
+    share "$number" "$folder"
 done <"$run/writable"
 umount -l /.host
 
 # 3. The modules. Those that are asked for by name (schedulers, link types, netem) load by themselves when needed; these
 # must be there before the first namespace is made, or have no name to be asked by.
-mkdir -p /lib/modules
-[ -e "/lib/modules/$HOLDFAST_RELEASE" ] || ln -s "$modules" "/lib/modules/$HOLDFAST_RELEASE"
+mkdir -p "/lib/modules/$HOLDFAST_RELEASE"
+mount --bind "$modules" "/lib/modules/$HOLDFAST_RELEASE" || die "no folder for modules"
 [ -e "$modules/modules.dep.bin" ] || depmod "$HOLDFAST_RELEASE" || die "depmod failed"
 modprobe -a ipv6 ip_vs veth bridge dummy macvlan || die "modprobe failed"
 ip link set lo up

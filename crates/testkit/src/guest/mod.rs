@@ -1,4 +1,5 @@
-//! A command under User-Mode Linux: a kernel with IPVS, as an ordinary process, without root.
+//! A command under a kernel that has IPVS, without root: User-Mode Linux, which is an ordinary process and boots in seconds,
+//! or Debian's own kernel in qemu, which has nftables as well ([`Kernel`]).
 //!
 //! The guest sees the host's tree as its root under a layer of memory: it may write anywhere, and nothing of it reaches
 //! the host but what it writes into the folders named with [`Guest::writable`]. It is *not* a sandbox against hostile
@@ -10,38 +11,79 @@
 //! - Guests share nothing: each has a run folder of its own, removed afterwards unless the guest itself failed.
 //! - The guest's standard output and error hold what the command wrote and nothing else.
 //!
-//! The kernel comes from Debian's package `user-mode-linux`.
 
 mod boot;
 mod enter;
 mod folder;
+mod initramfs;
 mod script;
+pub mod stock;
 mod tail;
+mod user_mode;
 
-pub use boot::{LINUX, PACKAGES};
 pub use enter::enter;
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fmt,
     io::Write,
     path::{Path, PathBuf},
+    str::FromStr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-use self::{boot::Kernel, folder::RunFolder, tail::Tail};
-
-/// How long a kernel may take to boot before it counts as hung. It takes two or three seconds on an idle machine.
-const BOOT_LIMIT: Duration = Duration::from_secs(90);
+use self::{folder::RunFolder, stock::Stock, tail::Tail, user_mode::UserMode};
 
 /// How often the guest's output and its end are looked at.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Which kernel a guest boots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// Linux as a process (`user-mode`), of Debian's package `user-mode-linux`: one processor, no nftables for IP.
+    #[default]
+    UserMode,
+    /// Debian's own kernel in qemu (`stock`): see [`stock`].
+    Stock,
+}
+
+impl Kernel {
+    /// How long it may take to boot before it counts as hung. On an idle machine the one takes two or three seconds, the other, emulated,
+    /// ten.
+    const fn boot_limit(self) -> Duration {
+        match self {
+            Self::UserMode => Duration::from_secs(90),
+            Self::Stock => Duration::from_secs(300),
+        }
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserMode => "user-mode",
+            Self::Stock => "stock",
+        })
+    }
+}
+
+impl FromStr for Kernel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |kernel: &Self| kernel.to_string() == text;
+        let found = [Self::UserMode, Self::Stock].into_iter().find(named);
+        found.ok_or_else(|| format!("{text:?} is neither user-mode nor stock"))
+    }
+}
+
 /// A command to run in a guest, and how.
 #[derive(Debug, Clone)]
 pub struct Guest {
+    kernel: Kernel,
     argv: Vec<OsString>,
     cwd: Option<PathBuf>,
     env: BTreeMap<OsString, OsString>,
@@ -83,6 +125,7 @@ impl Guest {
         S: Into<OsString>,
     {
         Self {
+            kernel: Kernel::default(),
             argv: argv.into_iter().map(Into::into).collect(),
             cwd: None,
             env: script::inherited(std::env::vars_os()),
@@ -92,6 +135,13 @@ impl Guest {
             base: folder::default_base(),
             keep: None,
         }
+    }
+
+    /// The kernel that it boots; [`Kernel::UserMode`] unless set.
+    #[must_use]
+    pub const fn kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
     }
 
     /// The folder that the command starts in.
@@ -151,10 +201,22 @@ impl Guest {
     /// A missing package (by name), a guest that does not boot or dies under the command (with the end of the kernel's
     /// log, which is kept), or output that can't be passed on. A command that fails is no error: see [`Outcome`].
     pub fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Outcome> {
-        let kernel = Kernel::find()?;
-        let mut folder = RunFolder::create(&self.base)?;
-        self.write_scripts(&folder)?;
-        let mut boot = kernel.start(&folder, self.memory_mib)?;
+        let writable = writable_folders(&self.writable)?;
+        let mut folder;
+        let start = match self.kernel {
+            Kernel::UserMode => {
+                let kernel = UserMode::find()?;
+                folder = RunFolder::create(&self.base)?;
+                kernel.start(&folder, self.memory_mib)
+            }
+            Kernel::Stock => {
+                let kernel = Stock::find()?;
+                folder = RunFolder::create(&self.base)?;
+                kernel.start(&folder, self.memory_mib, &writable)?
+            }
+        };
+        self.write_scripts(&folder, &writable)?;
+        let mut boot = start.go(&folder)?;
         let mut stdout = Tail::new(folder.path().join("stdout"));
         let mut stderr = Tail::new(folder.path().join("stderr"));
 
@@ -216,9 +278,9 @@ impl Guest {
                     pass_on(true)?;
                     return Ok(Outcome::TimedOut);
                 }
-                None if started.elapsed() >= BOOT_LIMIT => bail!(
+                None if started.elapsed() >= self.kernel.boot_limit() => bail!(
                     "the guest had not booted after {} s\n{}",
-                    BOOT_LIMIT.as_secs(),
+                    self.kernel.boot_limit().as_secs(),
                     folder.log_tail()
                 ),
                 Some(_) | None => {}
@@ -227,7 +289,7 @@ impl Guest {
         }
     }
 
-    fn write_scripts(&self, folder: &RunFolder) -> Result<()> {
+    fn write_scripts(&self, folder: &RunFolder, writable: &[PathBuf]) -> Result<()> {
         let cwd = match &self.cwd {
             Some(folder) => folder.clone(),
             None => std::env::current_dir().context("the current folder is gone")?,
@@ -238,30 +300,30 @@ impl Guest {
         if self.keep.is_some() {
             folder.write("keep", b"", 0o644)?;
         }
-        folder.write("writable", &writable_list(&self.writable)?, 0o644)?;
+        let list: String = writable.iter().map(|path| format!("{}\n", path.display())).collect();
+        folder.write("writable", list.as_bytes(), 0o644)?;
         folder.write("stdout", b"", 0o644)?;
         folder.write("stderr", b"", 0o644)
     }
 }
 
-/// The file that tells the guest which folders to mount writable: absolute paths, one a line.
-fn writable_list(folders: &[PathBuf]) -> Result<Vec<u8>> {
-    let mut list = Vec::new();
-    for folder in folders {
+/// The folders that the guest mounts writable, as absolute paths.
+fn writable_folders(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let absolute = |folder: &PathBuf| {
         let path = folder
             .canonicalize()
             .with_context(|| format!("the writable folder {} is not there", folder.display()))?;
-        list.extend_from_slice(mountable(&path)?.as_bytes());
-        list.push(b'\n');
-    }
-    Ok(list)
+        mountable(&path)?;
+        Ok(path)
+    };
+    folders.iter().map(absolute).collect()
 }
 
-/// A path that survives the guest's mount options and the kernel's command line, or the reason why it doesn't.
-fn mountable(path: &Path) -> Result<&str> {
+/// Whether a path survives the guest's mount options and the kernel's command line; the reason why it doesn't.
+fn mountable(path: &Path) -> Result<()> {
     match path.to_str() {
         Some(text) if !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',') => {
-            Ok(text)
+            Ok(())
         }
         Some(_) | None => bail!(
             "the guest can't use {}: a blank or a comma in the path would split it on the kernel's command line; \
@@ -281,13 +343,21 @@ mod tests {
             let error = mountable(Path::new(bad)).unwrap_err().to_string();
             assert!(error.contains("move the checkout"), "{error}");
         }
-        assert_eq!(mountable(Path::new("/a-b/c_d.e")).unwrap(), "/a-b/c_d.e");
+        mountable(Path::new("/a-b/c_d.e")).unwrap();
     }
 
     #[test]
     fn a_missing_writable_folder_is_named() {
-        let error = writable_list(&[PathBuf::from("/nowhere/at/all")]).unwrap_err().to_string();
+        let error = writable_folders(&[PathBuf::from("/nowhere/at/all")]).unwrap_err().to_string();
         assert_eq!(error, "the writable folder /nowhere/at/all is not there");
+    }
+
+    #[test]
+    fn a_kernel_is_named_as_it_is_shown() {
+        for kernel in [Kernel::UserMode, Kernel::Stock] {
+            assert_eq!(kernel.to_string().parse(), Ok(kernel));
+        }
+        assert!("uml".parse::<Kernel>().is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod wall;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use holdfast_testkit::guest::Kernel;
 
 use super::ipvs::{Part, guest};
 use super::machine;
@@ -56,12 +57,13 @@ pub fn here(rows: &[String], round: usize) -> Part {
     part
 }
 
-/// Measures these rows `rounds` times in guests; `done` is called with the report after each boot, so that a run that is cut short has
+/// Measures these rows `rounds` times in guests with this kernel; `done` is called with the report after each boot, so that a run that is cut short has
 /// not been in vain. A round that fails is a line of the report and doesn't keep the others from being measured.
 ///
 /// # Errors
 /// `done` fails.
 pub fn run(
+    kernel: Kernel,
     rows: &[String],
     rounds: usize,
     mut done: impl FnMut(&Report) -> Result<()>,
@@ -70,7 +72,7 @@ pub fn run(
     for round in 0..rounds {
         for row in ROWS.iter().filter(|row| rows.iter().any(|wanted| wanted == *row)) {
             machine::progress(format_args!("round {}, row {row}", round + 1));
-            match guest("checks", row, round) {
+            match guest(kernel, "checks", row, round) {
                 Ok(part) => report.take(part),
                 Err(error) => report.trouble(format!("{row}, round {}: {error:#}", round + 1)),
             }

@@ -20,7 +20,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use holdfast_testkit::guest::{Guest, Outcome};
+use holdfast_testkit::guest::{Guest, Kernel, Outcome};
 
 pub use self::part::Part;
 use super::machine;
@@ -35,8 +35,14 @@ pub const PEERS: &str = "keepalived or ipvsadm";
 /// The guest's memory: nothing is to be short of it.
 const MEMORY_MIB: u32 = 2048;
 
-/// How long one round of one row may take; keepalived's reload of 10,000 checked servers takes a minute.
-const ROUND_LIMIT: Duration = Duration::from_secs(580);
+/// How long one round of one row may take; keepalived's reload of 10,000 checked servers takes a minute, and longer where the processor
+/// is emulated.
+const fn round_limit(kernel: Kernel) -> Duration {
+    match kernel {
+        Kernel::UserMode => Duration::from_secs(580),
+        Kernel::Stock => Duration::from_secs(1200),
+    }
+}
 
 /// Checks the names of the rows.
 ///
@@ -73,12 +79,13 @@ pub fn here(rows: &[String], round: usize) -> Part {
     part
 }
 
-/// Measures these rows `rounds` times in guests; `done` is called with the report after each boot, so that a run that is cut short has
+/// Measures these rows `rounds` times in guests with this kernel; `done` is called with the report after each boot, so that a run that is cut short has
 /// not been in vain. A round that fails is a line of the report and doesn't keep the others from being measured.
 ///
 /// # Errors
 /// `done` fails.
 pub fn run(
+    kernel: Kernel,
     rows: &[String],
     rounds: usize,
     mut done: impl FnMut(&Report) -> Result<()>,
@@ -87,7 +94,7 @@ pub fn run(
     for round in 0..rounds {
         for row in ROWS.iter().filter(|row| rows.iter().any(|wanted| wanted == *row)) {
             machine::progress(format_args!("round {}, row {row}", round + 1));
-            match guest("ipvs", row, round) {
+            match guest(kernel, "ipvs", row, round) {
                 Ok(part) => report.take(part),
                 Err(error) => report.trouble(format!("{row}, round {}: {error:#}", round + 1)),
             }
@@ -98,7 +105,7 @@ pub fn run(
 }
 
 /// One round of one row of `bench` in a guest that is booted for it.
-pub(super) fn guest(bench: &str, row: &str, round: usize) -> Result<Part> {
+pub(super) fn guest(kernel: Kernel, bench: &str, row: &str, round: usize) -> Result<Part> {
     let own = std::env::current_exe().context("where is this program?")?;
     let folder = tempfile::Builder::new().prefix("bench").tempdir_in(own.with_file_name(""))?;
     let json = folder.path().join("part.json");
@@ -113,9 +120,11 @@ pub(super) fn guest(bench: &str, row: &str, round: usize) -> Result<Part> {
         "--json".into(),
         json.clone().into(),
     ];
-    let guest = Guest::new(argv).memory(MEMORY_MIB).timeout(ROUND_LIMIT).writable(folder.path());
+    let limit = round_limit(kernel);
+    let guest = Guest::new(argv).kernel(kernel).memory(MEMORY_MIB).timeout(limit);
+    let guest = guest.writable(folder.path());
     let outcome = guest.run(&mut io::sink(), &mut io::stderr())?;
-    ensure!(outcome != Outcome::TimedOut, "it took longer than {ROUND_LIMIT:?}");
+    ensure!(outcome != Outcome::TimedOut, "it took longer than {limit:?}");
     let text = fs::read_to_string(&json).context("the guest has left no samples")?;
     Ok(serde_json::from_str(&text)?)
 }

@@ -3,11 +3,28 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, ConnectionSync, Group, Instance, Ipvs, RoleChange, Server, Service, Status,
-    SyncedConnections, Sysctls, Tracker,
+    BfdSession, Change, ConnectionSync, Faults, Group, Instance, Ipvs, RoleChange, Server, Service,
+    Status, SyncedConnections, Sysctls, Tracker,
 };
 
 use crate::table::Table;
+
+/// What went wrong in the daemon itself, a line for each kind; nothing where nothing did.
+fn faults(faults: &Faults) -> String {
+    let mut text = String::new();
+    if faults.restarts > 0 {
+        let _ = writeln!(
+            text,
+            "! {} workers have died and were replaced, the last one: {}",
+            faults.restarts,
+            faults.last_end.as_deref().unwrap_or("see the log")
+        );
+    }
+    if faults.panics > 0 {
+        let _ = writeln!(text, "! {} panics of the daemon, each logged", faults.panics);
+    }
+    text
+}
 
 /// The state of everything on one screen.
 pub(crate) fn status(status: &Status) -> String {
@@ -19,6 +36,7 @@ pub(crate) fn status(status: &Status) -> String {
         age(daemon.uptime_s),
         daemon.config
     );
+    text.push_str(&faults(&daemon.faults));
     let configuration = &daemon.configuration;
     if let Some(refused) = configuration.last_reload.as_ref().filter(|last| !last.applied) {
         let _ = writeln!(

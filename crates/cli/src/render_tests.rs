@@ -1,6 +1,6 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, IdleTimeouts, Ipvs, Order, Peer,
-    SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
+    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, Faults, IdleTimeouts, Ipvs, Order,
+    Peer, SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
 
 use super::*;
@@ -91,6 +91,7 @@ fn example() -> Status {
             version: "0.1.0".into(),
             config: "/etc/holdfast/holdfast.yaml".into(),
             uptime_s: 266_400,
+            faults: Faults::default(),
             configuration: holdfast_control::reload::Configuration::default(),
         },
         vrrp: vec![Instance {

@@ -63,6 +63,20 @@ pub struct DaemonInfo {
     pub configuration: Configuration,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
+    /// What went wrong in the daemon itself.
+    #[serde(default)]
+    pub faults: Faults,
+}
+
+/// Faults of the daemon itself, none of which should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faults {
+    /// Panics since the daemon started. Each ended one task: a run of a check, a request, a hook.
+    pub panics: u64,
+    /// Workers that died before this one, under the same supervisor; 0 without one.
+    pub restarts: u64,
+    /// How the last of them ended.
+    pub last_end: Option<String>,
 }
 
 /// A service and its pool.

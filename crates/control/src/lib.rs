@@ -34,7 +34,8 @@ mod vrrp;
 
 pub use api::{
     AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, IdleTimeouts, Ipvs, Order, Problem, Runs, Server, Service, SetWeight, Status, Why,
+    EventPage, Faults, IdleTimeouts, Ipvs, Order, Problem, Runs, Server, Service, SetWeight,
+    Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};

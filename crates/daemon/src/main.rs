@@ -9,6 +9,7 @@ mod failure;
 mod hooks;
 mod host;
 mod options;
+mod panics;
 mod rate;
 mod reload;
 mod signals;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options) -> Result<(), Failure> {
+    panics::watch();
     let lifeline = options.supervision.lifeline()?;
     // What the daemon creates is for itself; the control socket's group gets its rights explicitly.
     umask(Mode::from_bits_truncate(0o077));

@@ -115,7 +115,10 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
         synchronisation(&mut registry, sync);
     }
     sysctls(&mut registry, &status.sysctls);
+    let faults = &status.daemon.faults;
     for (name, help, value) in [
+        ("panics", "Faults of the daemon that ended one task each", faults.panics),
+        ("worker_restarts", "Workers that died and were replaced", faults.restarts),
         ("vrrp_lost_packets", "Packets that were not read in time", status.timing.lost_packets),
         (
             "vrrp_link_resynchronisations",
@@ -370,6 +373,7 @@ mod tests {
             version: "0.1.0".into(),
             config: "c".into(),
             uptime_s: 5,
+            faults: holdfast_control::Faults { panics: 2, restarts: 1, last_end: None },
             configuration: Configuration {
                 generation: 3,
                 fingerprint: "00000000000000ff".into(),
@@ -445,6 +449,8 @@ mod tests {
             r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
             r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
+            "holdfast_panics_total 2",
+            "holdfast_worker_restarts_total 1",
             "holdfast_config_generation 3",
             r#"holdfast_config_info{fingerprint="00000000000000ff"} 1"#,
             "holdfast_config_loaded_timestamp_seconds 1800000000",

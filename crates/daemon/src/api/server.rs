@@ -110,3 +110,40 @@ async fn converse(
         Err(_) => tracing::debug!("a control connection took too long"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    async fn ask(socket: &std::path::Path, path: &str) -> String {
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn panics() -> &'static str {
+        panic!("a fault of the daemon")
+    }
+
+    /// More of them than there are places: each gives its own back.
+    #[tokio::test]
+    async fn a_request_that_panics_costs_its_own_connection_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let router = Router::new().route("/panics", get(panics)).route("/", get(async || "well"));
+        let server = tokio::spawn(serve(listener, router));
+        for _ in 0..=CONNECTIONS_MAX {
+            assert_eq!(ask(&socket, "/panics").await, "");
+        }
+        assert!(ask(&socket, "/").await.ends_with("well"));
+        server.abort();
+    }
+}

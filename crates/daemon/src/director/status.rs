@@ -26,6 +26,7 @@ impl Director {
                 config: self.config_path.clone(),
                 configuration: self.loaded.view(),
                 uptime_s: now.saturating_since(self.started).as_secs(),
+                faults: crate::supervisor::faults(),
             },
             vrrp: Vec::new(),
             groups: Vec::new(),

@@ -275,3 +275,30 @@ async fn at_the_stop_a_hook_that_hangs_gives_way_to_the_last_word() {
     alive.end().await;
     assert_eq!(fs::read_to_string(scripts.said("stop")).unwrap(), "stopped\n");
 }
+
+/// The fault is the daemon's own, so that no script can bring it about.
+#[tokio::test]
+async fn a_run_that_panics_is_over_and_what_waits_has_its_turn() {
+    let command = Command {
+        command: vec!["/bin/true".to_owned()],
+        on: BTreeSet::from([HookEvent::Active]),
+        timeout: PATIENCE,
+    };
+    let lane = Lane::new(vec![command], Facts::default());
+    let mut runner = Runner {
+        lanes: HashMap::from([(instance("a"), lane)]),
+        ready: VecDeque::new(),
+        runs: JoinSet::new(),
+        subjects: HashMap::new(),
+        user: "nobody".into(),
+        counters: Arc::new(Counters::default()),
+        events: Events::new(),
+    };
+    runner.take(notice("a", HookEvent::Active, 1));
+    runner.ready.clear();
+    let run = runner.runs.spawn(async { panic!("a fault of the daemon") });
+    runner.subjects.insert(run.id(), (instance("a"), run));
+    let ended = runner.runs.join_next_with_id().await.expect("a run");
+    runner.ended(ended.map(|(id, ())| id));
+    assert_eq!(runner.ready, [instance("a")]);
+}

@@ -223,7 +223,10 @@ impl Keeper {
                     }
                     self.pass_on(signal);
                 }
-                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1 | Signal::SIGALRM)) => {
+                // They would end a worker that does not know them yet; it reads its configuration anyway.
+                Ok(signal @ (Signal::SIGHUP | Signal::SIGUSR1 | Signal::SIGALRM))
+                    if self.estate.last_beat().is_some() =>
+                {
                     self.pass_on(signal);
                 }
                 Ok(_) | Err(_) => {}
@@ -274,6 +277,10 @@ impl Keeper {
             // A usage or a configuration that is refused would be refused again.
             End::Exit(code @ (2 | 78)) => u8::try_from(code).ok(),
             End::Exit(1) if !self.was_ready => Some(1),
+            // It had not begun yet.
+            End::Signal(Signal::SIGTERM | Signal::SIGINT | Signal::SIGQUIT) if self.stops => {
+                Some(0)
+            }
             _ if self.stops => Some(1),
             End::Exit(_) | End::Signal(_) => None,
         };

@@ -22,8 +22,10 @@ mod messages;
 mod relinquish;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
+use holdfast_control::Faults;
 
 pub(crate) use self::estate::{
     Bequest, Estate, Goodbye, Left, LeftReading, SLOTS_MAX, Stood, Will,
@@ -32,6 +34,7 @@ use self::keeper::Keeper;
 pub(crate) use self::keeper::Kept;
 pub(crate) use self::lifeline::{Handles, Lifeline};
 use crate::failure::Failure;
+use crate::panics;
 
 /// Whether there is a supervisor, and what it tells its worker.
 #[derive(Args, Debug)]
@@ -85,10 +88,21 @@ impl Supervision {
         self.worker.map(Lifeline::grasp).transpose()
     }
 
-    /// How many workers died before this one, and how the last one did.
+    /// How many workers died before this one, and how the last one did. [`faults`] tells the same from then on.
     pub(crate) fn history(&self) -> (u64, Option<&str>) {
-        (self.restarts, self.last_end.as_deref())
+        let history = (self.restarts, self.last_end.clone());
+        let (restarts, last_end) = HISTORY.get_or_init(|| history);
+        (*restarts, last_end.as_deref())
     }
+}
+
+/// How many workers died before this one, and how the last one did; a process learns it once.
+static HISTORY: OnceLock<(u64, Option<String>)> = OnceLock::new();
+
+/// What went wrong in the daemon itself, for the API.
+pub(crate) fn faults() -> Faults {
+    let (restarts, last_end) = HISTORY.get().cloned().unwrap_or_default();
+    Faults { panics: panics::count(), restarts, last_end }
 }
 
 /// Is the supervisor, until its worker has stopped for good.

@@ -33,7 +33,13 @@ impl<K: Ord, V> Few<K, V> {
                     entry.1 = value;
                 }
             }
-            Err(at) => self.0.insert(at, (key, value)),
+            Err(at) => {
+                // A list makes room for four at once, and most have one.
+                if self.0.len() == self.0.capacity() && self.0.len() < 4 {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (key, value));
+            }
         }
     }
 

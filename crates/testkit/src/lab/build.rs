@@ -113,13 +113,14 @@ pub(super) fn build(id: &str, nodes: &[Node], topology: Topology) -> Result<()> 
 }
 
 /// Whether every link of a namespace can carry packets. Those that the kernel puts into each namespace by itself (`lo`, and
-/// `tunl0` where the module is loaded) don't count.
+/// `tunl0`, `gretap0` and others where their modules are loaded, which are down) don't count.
 fn links_are_up(namespace: &str) -> bool {
     let links = Command::new("ip").args(["-n", namespace, "-oneline", "link", "show"]).output();
     links.is_ok_and(|links| {
         let text = String::from_utf8_lossy(&links.stdout);
         text.lines().all(|link| {
-            let by_kernel = link.contains("LOOPBACK") || link.contains("NOARP");
+            let flags: Vec<_> = link.split(['<', '>']).nth(1).unwrap_or("UP").split(',').collect();
+            let by_kernel = flags.contains(&"LOOPBACK") || !flags.contains(&"UP");
             by_kernel || link.contains(" state UP ")
         })
     })

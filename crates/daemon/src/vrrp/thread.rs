@@ -135,7 +135,10 @@ impl VrrpThread {
             let group = groups.name_of(&name).cloned();
             let failed = |source| VrrpError::Instance { instance: name.clone(), source };
             let inherited = inheritance.for_instance(at, &config);
-            if let Some(standing) = tracking.standing(&name) {
+            // Who goes on at once needs to know at once; of others it is said where they stand.
+            if inherited.advertised.is_some()
+                && let Some(standing) = tracking.standing(&name)
+            {
                 role.reposition(standing);
             }
             let mut instance = Instance::new(config, at, role, group).map_err(failed)?;

@@ -135,3 +135,12 @@ fn an_interface_that_the_host_does_not_have_is_named_where_it_is_written() {
     assert_eq!(found, [(Code::NoSuchInterface, path)]);
     assert!(check(&config, &outcome.source, &facts(&["eth0", "eth9"])).is_empty());
 }
+
+/// The packets would have said of which family the service is: nothing is said of its servers then.
+#[test]
+fn packets_that_cannot_be_read_are_the_only_problem_of_a_mark() {
+    let text = "services:\n  a: {listen: {fwmark: 7, match: 'tcp [2001:db8::10-2001:db8::1]:80'}, forward: nat, real_servers: {x: '[2001:db8::1]:80'}}\n";
+    let outcome = parse("f", text, &Environment::new("lb1"));
+    let codes: Vec<Code> = outcome.diagnostics.iter().map(|one| one.code).collect();
+    assert_eq!(codes, [Code::BadMatch], "{}", outcome.render(false));
+}

@@ -17,6 +17,7 @@ mod advice;
 mod operations;
 mod pace;
 mod reconfigure;
+mod storms;
 mod twins;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.

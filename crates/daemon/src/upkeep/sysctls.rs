@@ -37,9 +37,16 @@ impl Settings {
         }
     }
 
-    /// Other sysctls are needed from the next look on.
+    /// Other sysctls are needed from the next look on. One that shall be something else is nobody's change.
     pub(super) fn reconfigure(&mut self, config: &Config) {
-        self.wanted = wanted(config);
+        let before = std::mem::replace(&mut self.wanted, wanted(config));
+        let same = |sysctl: &Sysctl| {
+            let aim = |wanted: &[(Sysctl, WantedSysctl)]| {
+                wanted.iter().find(|(one, _)| one == sysctl).map(|(_, wanted)| wanted.aim.clone())
+            };
+            aim(&before) == aim(&self.wanted)
+        };
+        self.settled.retain(same);
     }
 
     /// Sets what is not as it shall be, and gives back what nobody needs any more.

@@ -426,7 +426,7 @@ impl Choice {
 }
 
 /// A configuration of two services at most, which may have exchanged their addresses.
-fn any_text() -> impl Strategy<Value = String> {
+pub(super) fn any_text() -> impl Strategy<Value = String> {
     let server = (0..4_u8, 1..5_u8, 0..3_u8);
     let servers = prop::collection::vec(server, 1..4);
     let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));

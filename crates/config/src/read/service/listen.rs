@@ -48,7 +48,8 @@ fn fwmark<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Listen> {
         reader.missing(&fields.path, "fwmark", help);
         return None;
     };
-    let matches = fields.get("match").map(|cursor| matches(reader, &cursor)).unwrap_or_default();
+    let marks = fields.get("match");
+    let matches = marks.as_ref().map(|cursor| matches(reader, cursor)).unwrap_or_default();
     let words = [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
     let named = fields.get("family").and_then(|cursor| {
         reader.word(&cursor, &words).map(|family| (family, cursor.path.clone()))
@@ -77,6 +78,10 @@ fn fwmark<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Listen> {
     }
     let number = reader.integer(&mark, 1..=u32::MAX, "a mark has 32 bits")?;
     let mark = text::nonzero(number).ok()?;
+    if named.is_none() && marks.is_some() && matches.is_empty() {
+        // Of which family the service is would have been said by what could not be read.
+        return None;
+    }
     let matches = matches.into_iter().map(|(_, one)| one).filter(|one| one.family() == family);
     Some(Listen::Fwmark { family, mark, matches: matches.collect() })
 }

@@ -2,11 +2,14 @@
 //! minutes of its download before it.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_control::Server;
+use holdfast_integration::family::Family;
 use holdfast_integration::{Director, Downloads, weights};
 use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, wait_until};
 
@@ -110,4 +113,67 @@ fn a_drain_under_persistence_says_when_remembered_clients_still_come() -> Result
     let said = director.cli(&["server", "drain", "web", "web1"])?;
     ensure!(said.contains("expire_quiescent_template"), "{said}");
     Ok(())
+}
+
+/// A client that sends datagrams until it is told to stop.
+struct Talker {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Talker {
+    fn start(client: &Node, to: SocketAddr) -> Result<Self> {
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = client.enter(|| UdpSocket::bind(any))??;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                // Nobody has to answer: the kernel counts what comes.
+                drop(socket.send_to(b"?", to));
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.thread.take().map(std::thread::JoinHandle::join));
+    }
+}
+
+/// A flow of UDP has no end that the kernel sees: it is over when its client was silent for `drain.idle`, and not before.
+fn udp_drains_when_it_is_silent(family: Family) -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(1))?;
+    let vip = family.vip();
+    lab.web(1).hold_vip(vip)?;
+    let length = if vip.is_ipv4() { 24 } else { 64 };
+    lab.lb1().sh(&format!("ip address add {vip}/{length} dev eth0 nodad"))?;
+    let target = SocketAddr::new(vip, 53);
+    let config = format!(
+        "services: {{web: {{listen: 'udp {target}', scheduler: rr, forward: direct, drain: {{idle: 4s}}, real_servers: {}}}}}\n",
+        family.real_servers(&lab, 53)
+    );
+    let director = Director::start(lab.lb1(), &config)?;
+    wait_web1(&director, "web1 to be up", |server| server.state == "up")?;
+    let talker = Talker::start(lab.client(), target)?;
+    wait_web1(&director, "its flow", |server| server.inactive_connections == Some(1))?;
+    director.cli(&["server", "drain", "web", "web1", "--timeout", "10m"])?;
+    let long = wait_web1(&director, "web1 to drain for long", |server| server.since_s >= LONG_S)?;
+    assert_eq!((long.state.as_str(), long.inactive_connections), ("draining", Some(1)));
+    drop(talker);
+    wait_web1(&director, "the end of the drain", |server| server.state == "drained").map(drop)
+}
+
+#[test]
+fn a_flow_of_udp_is_over_when_its_client_is_silent() -> Result<()> {
+    udp_drains_when_it_is_silent(Family::V4)
+}
+
+#[test]
+fn so_is_one_of_ipv6() -> Result<()> {
+    udp_drains_when_it_is_silent(Family::V6)
 }

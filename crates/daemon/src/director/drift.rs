@@ -79,6 +79,7 @@ fn differences(operations: &[Operation], kernel: &Table) -> Vec<Drift> {
             Operation::DelDestination { .. } => {
                 let again = rest.next_if(|next| {
                     matches!(next, Operation::NewDestination { .. })
+                        && next.service() == operation.service()
                         && next.destination() == operation.destination()
                 });
                 match again {
@@ -235,6 +236,20 @@ mod tests {
                 "service_unwanted: tcp 192.0.2.10:83 is there and should not be",
             ]
         );
+    }
+
+    /// One has the server that it should not have, and the next one not the one that it should.
+    #[test]
+    fn what_is_taken_out_of_one_service_and_put_into_the_next_is_two_differences() {
+        let desired =
+            Table::from([service(80, "rr", &[(1, 1)]), service(81, "rr", &[(1, 1), (9, 1)])]);
+        let kernel =
+            Table::from([service(80, "rr", &[(1, 1), (9, 1)]), service(81, "rr", &[(1, 1)])]);
+        let owned = Foreign::Keep { owned: &std::collections::BTreeSet::new() };
+        let operations = in_order(&desired, &kernel, &Orders::new(), owned);
+        let kinds: Vec<String> =
+            drift(&operations, &kernel).into_iter().map(|one| one.kind).collect();
+        assert_eq!(kinds, ["destination_unwanted", "destination_missing"]);
     }
 
     #[test]

@@ -69,9 +69,9 @@ fn path() -> String {
 fn moves(operations: &[Operation]) -> bool {
     operations.windows(2).any(|pair| match pair {
         [
-            Operation::DelDestination { address, .. },
-            Operation::NewDestination { destination, .. },
-        ] => destination.address == *address,
+            Operation::DelDestination { service: from, address },
+            Operation::NewDestination { service: to, destination },
+        ] => from == to && destination.address == *address,
         _other => false,
     })
 }

@@ -17,7 +17,6 @@ mod advice;
 mod operations;
 mod pace;
 mod reconfigure;
-mod storms;
 mod twins;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, ConnectionSync, Faults, Group, Instance, Ipvs, RoleChange, Server, Service,
-    Status, SyncedConnections, Sysctls, Tracker,
+    BfdSession, Change, ConnectionSync, Faults, Group, Instance, Ipvs, Quorum, RoleChange, Server,
+    Service, Status, SyncedConnections, Sysctls, Tracker,
 };
 
 use crate::table::Table;
@@ -362,19 +362,44 @@ fn groups(groups: &[Group]) -> String {
 /// A service and its servers.
 pub(crate) fn service(service: &Service) -> String {
     format!(
-        "SERVICE {}  {}  {} {}  up {}/{}{}\n{}",
+        "SERVICE {}  {}  {} {}  up {}/{}{}{}\n{}",
         service.name,
         service.listen.join(", "),
         service.scheduler,
         service.forward,
         service.up,
         service.servers.len(),
+        without_quorum(&service.quorum),
         if service.refused.is_empty() { "" } else { "  REFUSED BY THE KERNEL" },
-        servers(&service.servers, service.weight_scale)
+        servers(service)
     )
 }
 
-fn servers(servers: &[Server], scale: u32) -> String {
+/// That a service has lost its quorum, since when, and what follows; nothing where all is well.
+fn without_quorum(quorum: &Quorum) -> String {
+    if quorum.state != "down" {
+        return String::new();
+    }
+    let follows = match (quorum.regime.as_str(), quorum.all_down.as_str()) {
+        ("sorry", _) => ": the sorry servers take new connections",
+        ("fail_open", _) => ": all servers take new connections",
+        (_, "withdraw_vip") => ": its addresses are withdrawn",
+        _ => "",
+    };
+    let hysteresis = match quorum.hysteresis {
+        0 => String::new(),
+        more => format!(" ± {more}"),
+    };
+    format!(
+        "  DOWN {} (weight {}, quorum {}{hysteresis}){follows}",
+        age(quorum.since_s),
+        quorum.weight,
+        quorum.needed
+    )
+}
+
+fn servers(service: &Service) -> String {
+    let (servers, scale) = (&service.servers, service.weight_scale);
     let header =
         ["SERVER", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "INACT", "CHECK", "SINCE", "ORIGIN"];
     let mut table = Table::new(header);
@@ -394,6 +419,20 @@ fn servers(servers: &[Server], scale: u32) -> String {
             ),
             age(server.since_s),
             origin(server),
+        ]);
+    }
+    for sorry in &service.sorry_servers {
+        let taking = sorry.effective_weight.is_some_and(|weight| weight > 0);
+        table.row([
+            sorry.name.clone(),
+            sorry.address.clone(),
+            if taking { "sorry" } else { "idle" }.to_owned(),
+            effective(sorry.weight, sorry.effective_weight, scale),
+            count(sorry.active_connections),
+            count(sorry.inactive_connections),
+            "-".to_owned(),
+            "-".to_owned(),
+            "config · sorry server".to_owned(),
         ]);
     }
     let mut text = table.render(2);
@@ -423,10 +462,17 @@ fn origin(server: &Server) -> String {
 /// The weight in the kernel, and the configured one in brackets where it differs, in units of the configured ones: a slow start's
 /// fractions have decimals.
 fn weight(server: &Server, scale: u32) -> String {
-    let configured = server.weight;
-    let mut text = match server.effective_weight {
+    let mut text = effective(server.weight, server.effective_weight, scale);
+    if server.share_percent != 100 && text != server.weight.to_string() {
+        let _ = write!(text, " {}%", server.share_percent);
+    }
+    text
+}
+
+fn effective(configured: u32, in_kernel: Option<u32>, scale: u32) -> String {
+    match in_kernel {
         Some(weight) if u64::from(weight) == u64::from(configured) * u64::from(scale) => {
-            return configured.to_string();
+            configured.to_string()
         }
         Some(weight) if weight % scale.max(1) == 0 => {
             format!("{} ({configured})", weight / scale.max(1))
@@ -434,11 +480,7 @@ fn weight(server: &Server, scale: u32) -> String {
         // The scale is 100: the rest are hundredths.
         Some(weight) => format!("{}.{:02} ({configured})", weight / scale, weight % scale),
         None => format!("- ({configured})"),
-    };
-    if server.share_percent != 100 {
-        let _ = write!(text, " {}%", server.share_percent);
     }
-    text
 }
 
 /// What a command did, in a line.

@@ -12,6 +12,7 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
         state: state.into(),
         admin: if state.starts_with("drain") { "drain" } else { "ready" }.into(),
         health: if state == "down" { "down" } else { "up" }.into(),
+        health_since_s: 130,
         order: None,
         drain_ends_in_s: None,
         weight: 10,
@@ -74,6 +75,8 @@ fn a_service_with_a_server_of_each_state() -> Service {
         scheduler: "wlc".into(),
         forward: "direct".into(),
         up: 1,
+        quorum: Quorum { state: "up".into(), weight: 10, needed: 1, ..Quorum::default() },
+        sorry_servers: vec![],
         weight_scale: 1,
         refused: vec![],
         servers: vec![

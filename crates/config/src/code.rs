@@ -389,6 +389,26 @@ codes! {
         why "A slow start raises the weight of a server that came up in steps. `rr` and `lc` ignore weights, `sh`, `dh` and `mh` move \
              other servers' clients at each step, and for `fo` and `ovf` a weight is not a share.",
         fix "Use `wrr`, `wlc` or another scheduler that shares by weight, or remove `slow_start`.";
+    SorryIsReal "HF0541" Error "a sorry server that is a real server of its service",
+        why "The kernel has one destination for an address and port. It would take clients when the others fail and when they don't, and its \
+             own failure would go unnoticed.",
+        fix "Give the sorry server an address or port of its own.";
+    AllDownConflict "HF0542" Error "`all_down` and `sorry_servers` that contradict each other",
+        why "Sorry servers are used under `all_down: sorry` and nowhere else.",
+        fix "Remove one of the two keys; `all_down: sorry` is the default where there are sorry servers.";
+    QuorumTooHigh "HF0543" Warning "a quorum that the servers can't reach",
+        why "The quorum is gained when the weights of the servers that can serve add up to `quorum` + `hysteresis`. With all servers up they \
+             don't, so the service counts as down for ever, or once it was down (keepalived silently lowers such a quorum).",
+        fix "Lower `quorum` or `hysteresis`, or ignore the warning where `holdfast server add` brings more servers.";
+    WithdrawsNothing "HF0544" Error "`withdraw_vip` where no instance can give the addresses away",
+        why "The addresses are withdrawn by a fault of the instance that holds them. Nothing would happen.",
+        fix "Add the service's addresses to an instance of a priority up to 254, or choose another `all_down`.";
+    UnknownService "HF0545" Error "a tracker of a service that does not exist",
+        why "An instance that tracks nothing by this name would stay active when what it depends on is gone.",
+        fix "Correct the name, or add the service under `services`.";
+    FastInterval "HF0546" Error "a `fast_interval` that is not shorter than the interval",
+        why "It is for a server that changes, to know sooner whether it is up or down.",
+        fix "Choose a shorter one, or remove the key.";
     BadSyncGroup "HF0601" Error "not a multicast group",
         why "The sync daemons speak to a multicast group; the kernel refuses any other address.",
         fix "Remove `group`: IPVS has 224.0.0.81. Another one, of either family, is right if all nodes have it.";

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use holdfast_health::Policy;
+use holdfast_health::{Damping, Policy};
 
 /// The runtime directory that the service manager makes for the daemon.
 pub(crate) const CONTROL_SOCKET: &str = "/run/holdfast/control.sock";
@@ -26,18 +26,14 @@ pub(crate) const TIMEOUTS_RANGE: (Duration, Duration) =
 pub(crate) const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// HAProxy's `inter`: two failures of three are then seen within six seconds; its `rise`: one lucky pass is not enough; its
 /// `fall`: one lost packet takes no server away.
-pub(crate) const CHECK: Policy =
-    Policy { interval: Duration::from_secs(2), timeout: CHECK_TIMEOUT, rise: 2, fall: 3 };
+pub(crate) const CHECK: Policy = Policy::steady(Duration::from_secs(2), CHECK_TIMEOUT, 2, 3);
 /// What a file or a BFD session says has been weighed already by who says it: one reading counts. Changes are seen at once, and the
 /// interval is for what the kernel does not tell.
-pub(crate) const SAID: Policy =
-    Policy { interval: Duration::from_secs(2), timeout: CHECK_TIMEOUT, rise: 1, fall: 1 };
+pub(crate) const SAID: Policy = Policy::steady(Duration::from_secs(2), CHECK_TIMEOUT, 1, 1);
 /// keepalived's for `vrrp_script`; its timeout is that of scripts.
-pub(crate) const SCRIPT: Policy =
-    Policy { interval: Duration::from_secs(1), timeout: SCRIPT_TIMEOUT, rise: 1, fall: 1 };
+pub(crate) const SCRIPT: Policy = Policy::steady(Duration::from_secs(1), SCRIPT_TIMEOUT, 1, 1);
 /// A lost packet or two are no outage; one answer proves a way.
-pub(crate) const REACH: Policy =
-    Policy { interval: Duration::from_secs(1), timeout: CHECK_TIMEOUT, rise: 1, fall: 3 };
+pub(crate) const REACH: Policy = Policy::steady(Duration::from_secs(1), CHECK_TIMEOUT, 1, 3);
 /// ipvsadm's and keepalived's choice where none is made: it suits connections of unlike length.
 pub(crate) const SCHEDULER: &str = "wlc";
 /// ipvsadm's default weight.
@@ -57,6 +53,14 @@ pub(crate) const SERVER_IDLE_RANGE: (Duration, Duration) =
 /// The kernel is written to ten times in it, for each server that comes up; AWS's greatest is a quarter of an hour.
 pub(crate) const SLOW_START_RANGE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(3600));
+/// Three falls in five minutes are no accident; two minutes are time to look at it.
+pub(crate) const DAMPING: Damping =
+    Damping { falls: 3, within: Duration::from_secs(300), hold: Duration::from_secs(120) };
+/// Shorter than a second is a check's affair (`fall`), longer than a day an operator's.
+pub(crate) const DAMPING_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+/// How long the first runs of checks may be spread: none at all, or an hour.
+pub(crate) const SPREAD: (Duration, Duration) = (Duration::ZERO, PERIOD.1);
 /// What an HTTP check asks for.
 pub(crate) const HTTP_PATH: &str = "/";
 /// RFC 9110 §15.3: the 2xx class is success. A redirect is not the page that was asked for.
@@ -87,6 +91,8 @@ pub(crate) const MATCH_MAX: usize = 256;
 pub(crate) const MATCHES_MAX: usize = 4096;
 /// Real servers of one service, at most: the kernel walks them for every new connection.
 pub const SERVERS_MAX: usize = 10_000;
+/// Sorry servers of one service: they only say that there is nothing.
+pub(crate) const SORRY_MAX: usize = 64;
 /// Checks of one server.
 pub(crate) const CHECKS_MAX: usize = 16;
 /// A program and its arguments.

@@ -248,9 +248,10 @@ fn tracked(config: &Config, facts: &Facts, problems: &mut Problems) {
             TrackerKind::Reach { interface, .. } => (&["reach", "interface"], interface.as_ref()),
             TrackerKind::Route { interface, .. } => (&["route", "interface"], interface.as_ref()),
             TrackerKind::Bfd(session) => (&["bfd", "interface"], session.interface.as_ref()),
-            TrackerKind::Script { .. } | TrackerKind::File { .. } | TrackerKind::Process { .. } => {
-                continue;
-            }
+            TrackerKind::Script { .. }
+            | TrackerKind::File { .. }
+            | TrackerKind::Process { .. }
+            | TrackerKind::Service(_) => continue,
         };
         let there = |name: &str| facts.interfaces.iter().any(|interface| interface.name == name);
         let Some(name) = name.filter(|name| !there(name)) else { continue };
@@ -437,6 +438,7 @@ fn commands<'a>(config: &'a Config, source: Option<&Source>) -> Vec<Command<'a>>
             let checked = server.checks.as_deref().unwrap_or_default();
             checks(checked, &servers.key(server.name.as_str()), source, &mut found);
         }
+        hooks(&service.policy.hooks, &path.key("hooks"), &mut found);
     }
     for tracker in config.vrrp.trackers.values() {
         if let TrackerKind::Script { command, .. } = &tracker.kind {
@@ -478,10 +480,13 @@ fn checks<'a>(
     for (index, check) in checks.iter().enumerate() {
         let CheckKind::Exec { command, .. } = &check.kind else { continue };
         let single = owner.key("check");
-        let path = if source.is_some_and(|source| source.has(&single)) {
+        let list = owner.key("checks");
+        let has = |path: &Path| source.is_some_and(|source| source.has(path));
+        let path = if has(&single) {
             single
         } else {
-            owner.key("checks").item(index)
+            let below = ["any", "all"].map(|word| list.key(word)).into_iter().find(has);
+            below.unwrap_or(list).item(index)
         };
         found.extend(one(command, "check command", path.key("exec").key("command")));
     }

@@ -35,6 +35,7 @@ mod suggest;
 mod syntax;
 mod sysctls;
 mod text;
+mod withdraw;
 
 pub use code::{Code, Severity};
 pub use defaults::SERVERS_MAX;
@@ -153,5 +154,8 @@ fn into_config(document: read::Document) -> Option<Config> {
         .map(|draft| Some((draft.name.clone(), draft.instance()?)))
         .collect::<Option<_>>()?;
     let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
-    Some(Config { node, daemon, vrrp: vrrp.into(), instances, services, ipvs: settings })
+    let mut config =
+        Config { node, daemon, vrrp: vrrp.into(), instances, services, ipvs: settings };
+    withdraw::track_services(&mut config);
+    Some(config)
 }

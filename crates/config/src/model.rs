@@ -1,6 +1,7 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
 mod check;
+mod policy;
 mod service;
 mod sync;
 mod vrrp;
@@ -17,6 +18,8 @@ use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::*;
+pub(crate) use self::policy::tracker_name;
+pub use self::policy::{AllDown, InitialHealth, OnFailure, PoolPolicy, Quorum};
 pub use self::service::*;
 pub use self::sync::{ConnectionSync, SyncMode};
 pub use self::vrrp::*;

@@ -6,6 +6,7 @@ mod daemon;
 mod groups;
 mod instances;
 mod ipvs;
+mod policy;
 mod services;
 mod synonyms;
 mod trackers;
@@ -47,13 +48,14 @@ macro_rules! section {
 use section;
 
 /// The sections of the table in the order of the documentation.
-const SECTIONS: [&[Key]; 7] = [
+const SECTIONS: [&[Key]; 8] = [
     daemon::KEYS,
     vrrp::KEYS,
     instances::KEYS,
     trackers::KEYS,
     groups::KEYS,
     services::KEYS,
+    policy::KEYS,
     ipvs::KEYS,
 ];
 

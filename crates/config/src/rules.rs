@@ -3,6 +3,7 @@
 mod checks;
 mod ipvs;
 mod marks;
+mod policy;
 pub(crate) mod pool;
 mod priorities;
 mod services;
@@ -23,5 +24,6 @@ pub(crate) fn check(document: &Document, source: &Source, problems: &mut Problem
     priorities::check(document, source, problems);
     services::check(document, problems);
     checks::check(document, source, problems);
+    policy::check(document, problems);
     ipvs::check(document, source, problems);
 }

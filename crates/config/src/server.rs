@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use holdfast_health::Combine;
 use ipvs_ctl::model::Destination;
 
 use crate::code::Code;
@@ -56,9 +57,7 @@ impl RealServer {
             problems.push(problem.help("choose another name, or remove that one first"));
         }
         let server = match (name, address) {
-            (Some(name), Some(address)) => {
-                Some(Self { name, address, weight, thresholds: None, checks: None })
-            }
+            (Some(name), Some(address)) => Some(Self::bare(name, address, weight)),
             (None, _) | (_, None) => None,
         };
         if let Some(server) = &server {
@@ -74,6 +73,9 @@ impl RealServer {
             if let Some(other) = same.filter(|other| other.name != server.name) {
                 problems.push(pool::duplicate(&service.name, server, &other.name));
             }
+            let sorry = service.sorry_servers.values();
+            let sorry = sorry.clone().find(|sorry| sorry.address == server.address);
+            problems.extend(sorry.map(|sorry| pool::is_sorry(&service.name, server, &sorry.name)));
         }
         match server {
             Some(server) if problems.is_empty() => Ok(server),
@@ -83,6 +85,11 @@ impl RealServer {
 }
 
 impl RealServer {
+    /// A server that has nothing of its own.
+    pub(crate) const fn bare(name: Name, address: SocketAddr, weight: u32) -> Self {
+        Self { name, address, weight, thresholds: None, checks: None, combine: Combine::All }
+    }
+
     /// Every rule of the file that a server which was added at run time breaks in `service` as a reload has made it; none when it
     /// could be added now. `virtual_addresses` are those of `config` ([`Config::virtual_addresses`]), for one computation to serve
     /// many servers. Names and addresses of the service's other servers are not looked at.
@@ -99,6 +106,8 @@ impl RealServer {
         if !service.listens_on(address) && taken {
             problems.push(pool::virtual_address(&service.name, self));
         }
+        let sorry = service.sorry_servers.values().find(|sorry| sorry.address == self.address);
+        problems.extend(sorry.map(|sorry| pool::is_sorry(&service.name, self, &sorry.name)));
         problems.into_iter().map(Problem::bare).collect()
     }
 
@@ -117,7 +126,7 @@ impl RealServer {
             .find(|name| !taken(name))?;
         let weight =
             if weight == 0 { defaults::WEIGHT } else { weight.min(Destination::WEIGHT_MAX) };
-        Some(Self { name, address, weight, thresholds: None, checks: None })
+        Some(Self::bare(name, address, weight))
     }
 }
 

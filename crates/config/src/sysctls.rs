@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ipvs_ctl::model::{Family, Forwarding, Protocol};
 
-use crate::model::{Config, Service};
+use crate::model::{Config, OnFailure, Service};
 
 /// A sysctl that a configuration may declare (`ipvs.sysctls`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -289,14 +289,18 @@ fn of_service(service: &Service, around: &Around<'_>) -> Vec<Need> {
             because(),
             "clients that the kernel remembers are sent to a server that drains",
         ));
-        if is_checked(service) {
-            found.push(need(
-                "expire_nodest_conn",
-                one(),
-                because(),
-                "clients of a server that has failed, and is removed for it, wait for nothing instead of being reset",
-            ));
-        }
+    }
+    if service.policy.on_failure == OnFailure::Remove && is_checked(service) {
+        let because = match service.persistence {
+            Some(_) => format!("service `{name}` has persistence"),
+            None => format!("service `{name}` removes servers that fail"),
+        };
+        found.push(need(
+            "expire_nodest_conn",
+            one(),
+            because,
+            "clients of a server that has failed, and is removed for it, wait for nothing instead of being reset",
+        ));
     }
     if service.scheduler.name() == "mh" {
         let because = || format!("service `{name}` is scheduled by `mh`");
@@ -363,7 +367,11 @@ fn on_one_network(service: &Service, around: &Around<'_>) -> bool {
     around.held.iter().filter(|(net, _)| net.prefix_len() < net.max_prefix_len()).any(|(net, _)| {
         service.listen.iter().any(|listen| {
             listen.covers(net.addr()) || listen.ip().is_some_and(|ip| net.contains(&ip))
-        }) && service.real_servers.values().any(|server| net.contains(&server.address.ip()))
+        }) && service
+            .real_servers
+            .values()
+            .chain(service.sorry_servers.values())
+            .any(|server| net.contains(&server.address.ip()))
     })
 }
 

@@ -92,6 +92,12 @@ pub struct Service {
     pub forward: String,
     /// How many servers take new connections.
     pub up: usize,
+    /// Whether it has its quorum, and what follows.
+    #[serde(default)]
+    pub quorum: Quorum,
+    /// Its sorry servers by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sorry_servers: Vec<SorryServer>,
     /// What the weights of its servers are multiplied by in the kernel: 100 with `slow_start`, otherwise 1.
     #[serde(default = "one")]
     pub weight_scale: u32,
@@ -101,6 +107,42 @@ pub struct Service {
     pub refused: Vec<String>,
     /// Its servers by name.
     pub servers: Vec<Server>,
+}
+
+/// Whether a service has its quorum: enough weight of servers that can serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// `up`, `down`, or `starting` (the first checks have not finished).
+    pub state: String,
+    /// Seconds in this state.
+    pub since_s: u64,
+    /// The weight of its servers that can serve, in units of the configured ones.
+    pub weight: u64,
+    /// The weight that it takes.
+    pub needed: u32,
+    /// It is gained at so much more, and lost below so much less.
+    pub hysteresis: u32,
+    /// What happens without it: `drop`, `sorry`, `fail_open` or `withdraw_vip`.
+    pub all_down: String,
+    /// Who takes new connections now: `normal` (the servers that can serve), `sorry` (the sorry servers) or `fail_open` (all servers).
+    pub regime: String,
+}
+
+/// A server that stands in while its service has no quorum. Nobody checks it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SorryServer {
+    /// Its name, unique among those of its service.
+    pub name: String,
+    /// Its address and port.
+    pub address: String,
+    /// Its configured weight.
+    pub weight: u32,
+    /// Its weight in the kernel now, in units of the service's `weight_scale`; none when it is not in the table.
+    pub effective_weight: Option<u32>,
+    /// Opening and established connections, where the kernel was asked.
+    pub active_connections: Option<u64>,
+    /// Connections in other states, where the kernel was asked.
+    pub inactive_connections: Option<u64>,
 }
 
 /// A real server.
@@ -122,6 +164,9 @@ pub struct Server {
     pub drain_ends_in_s: Option<u64>,
     /// What its checks say: `up`, `down` or `starting`.
     pub health: String,
+    /// Seconds that its checks have said so, whatever the operator wants.
+    #[serde(default)]
+    pub health_since_s: u64,
     /// Its configured weight.
     pub weight: u32,
     /// The operator's share of the configured weight, in percent (`holdfast server weight … 50%`).

@@ -34,8 +34,8 @@ mod vrrp;
 
 pub use api::{
     AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, Faults, IdleTimeouts, Ipvs, Order, Problem, Runs, Server, Service, SetWeight,
-    Status, Why,
+    EventPage, Faults, IdleTimeouts, Ipvs, Order, Problem, Quorum, Runs, Server, Service,
+    SetWeight, SorryServer, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};

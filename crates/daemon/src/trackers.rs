@@ -1,5 +1,5 @@
 //! Trackers: starts the watchers of `vrrp.trackers` and tells what they see. Interfaces and BFD sessions are not among them; the
-//! VRRP thread has those.
+//! VRRP thread has those. Nor are services, of which the director tells.
 //!
 //! A watcher that can't begin when the daemon starts is an error of the start. One that fails later is logged and read as unknown,
 //! which changes nothing of what was known, and it is tried again every second.

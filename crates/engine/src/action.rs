@@ -65,4 +65,6 @@ pub enum Timer {
     Count,
     /// The weight of a server in slow start is to be raised.
     Ramp,
+    /// A server that was kept down because it came and went is to be looked at anew.
+    Hold,
 }

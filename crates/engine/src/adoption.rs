@@ -29,6 +29,9 @@ impl Engine {
         for known in pool.servers.values() {
             found.remove(&known.definition.address);
         }
+        for sorry in pool.service.sorry_servers.values() {
+            found.remove(&sorry.address);
+        }
         for (address, weight) in found {
             let Some(pool) = self.pools.get(service) else { return };
             // What does not fit into the pool is deleted with what others change.
@@ -47,7 +50,7 @@ impl Engine {
     }
 }
 
-/// Whether the kernel gives `server` new connections of `service`.
+/// Whether the kernel gives `server`, which may be a sorry server, new connections of `service`.
 pub(crate) fn serves(service: &Service, server: &RealServer, kernel: &Table) -> bool {
     service.listen.iter().any(|listen| {
         kernel

@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 
-use holdfast_config::{Check, Name};
-use holdfast_health::{
-    Checker, Code, Feedback, Initial, Outcome, Reason, State, Verdict, first_run,
-};
+use holdfast_config::{Check, InitialHealth, Name};
+use holdfast_health::{Checker, Code, Damping, Feedback, Initial, Outcome, Reason, State, Verdict};
 use holdfast_time::Instant;
 
 use crate::action::Action;
@@ -50,6 +48,7 @@ impl Engine {
 
     /// A check's run is over. An outcome for a check that is gone is ignored.
     pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
+        self.clock = now;
         let Some(running) = self.checks.get_mut(&id) else { return };
         running.last = Some(outcome.clone());
         self.step_check(id, now, |checker| {
@@ -58,7 +57,8 @@ impl Engine {
         self.merge_twin(id, now);
     }
 
-    /// Puts the checks of a server, which has none running, into the books, and has its health begin anew.
+    /// Puts the checks of a server, which has none running, into the books, and has its health begin anew: as `adopted` from the kernel,
+    /// or as its service's `initial` says.
     pub(crate) fn start_checks(
         &mut self,
         service: &Name,
@@ -68,12 +68,15 @@ impl Engine {
     ) {
         let Some(pool) = self.pools.get_mut(service) else { return };
         let Some(known) = pool.servers.get_mut(server) else { return };
-        let checks = known.definition.checks.clone().unwrap_or_else(|| pool.service.checks.clone());
-        (known.health, known.reason) = initial_health(checks.is_empty(), adopted);
-        let initial = if adopted { Initial::Adopted } else { Initial::Down };
+        let checks = pool.service.checks_of(&known.definition).0.to_vec();
+        let initial = initial(pool.service.policy.initial, adopted);
+        (known.health, known.reason) = initial_health(checks.is_empty(), initial);
+        known.health_since = now;
+        known.damper.reset();
         let began: Vec<CheckId> = checks
             .into_iter()
-            .map(|check| self.begin_check(service, server, check, initial, now))
+            .enumerate()
+            .map(|(nth, check)| self.begin_check(service, server, (nth, check), initial, now))
             .collect();
         self.assign_checks(service, server, began.clone());
         for id in began {
@@ -81,17 +84,17 @@ impl Engine {
         }
     }
 
-    /// Puts a check of a server into the books; it counts when it has been assigned.
+    /// Puts a check of a server, its `nth`, into the books; it counts when it has been assigned.
     pub(crate) fn begin_check(
         &mut self,
         service: &Name,
         server: &Name,
-        check: Check,
+        (nth, check): (usize, Check),
         initial: Initial,
         now: Instant,
     ) -> CheckId {
         let id = self.next_check.take();
-        let offset = first_run(service.as_str(), server.as_str(), check.policy.interval);
+        let offset = check.policy.first_run(service.as_str(), server.as_str(), nth);
         let checker = Checker::new(check.policy, initial, now, offset);
         let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
         let target = known.and_then(|known| target(&check.kind, &known.definition));
@@ -201,22 +204,40 @@ impl Engine {
 
     /// Puts together what the checks of a server say.
     pub(crate) fn judge(&mut self, service: &Name, server: &Name, now: Instant) {
-        let Some(known) = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server))
-        else {
-            return;
-        };
+        let Some(pool) = self.pools.get_mut(service) else { return };
+        let Some(known) = pool.servers.get_mut(server) else { return };
         let checks: Vec<&RunningCheck> =
             known.checks.iter().filter_map(|id| self.checks.get(id)).collect();
-        let states: Vec<State> = checks.iter().map(|running| running.checker.state()).collect();
-        let (from, to) = (known.health, together(&states));
+        let (_, combine) = pool.service.checks_of(&known.definition);
+        let said = combine.together(checks.iter().map(|running| running.checker.state()));
         // The first check that says the same as all together has said why.
-        if let Some(speaker) = checks.iter().find(|running| running.checker.state() == to) {
-            known.reason.clone_from(&speaker.because);
+        let speaker = checks.iter().find(|running| running.checker.state() == said);
+        let speaker = speaker.map(|running| &running.because);
+        let damping = pool.service.policy.damping.as_ref();
+        let held = known.damper.poll_timeout();
+        let (from, to) = (known.health, known.damper.handle(now, said, damping));
+        match (known.damper.poll_timeout(), damping) {
+            (Some(_), Some(damping)) => known.reason = flapping(damping, said, speaker),
+            (Some(_) | None, _) => {
+                if let Some(because) = speaker {
+                    known.reason.clone_from(because);
+                }
+            }
+        }
+        if held != known.damper.poll_timeout() {
+            let name = || (service.clone(), server.clone());
+            if let Some(before) = held {
+                self.holds.remove(&(before, name()));
+            }
+            if let Some(until) = known.damper.poll_timeout() {
+                self.holds.insert((until, name()));
+            }
         }
         if from == to {
             return;
         }
         known.health = to;
+        known.health_since = now;
         // What is drained or draining stays that, whatever its checks say.
         if known.admin == Admin::Ready {
             known.since = now;
@@ -270,33 +291,40 @@ impl CheckId {
     }
 }
 
-pub(crate) fn initial_health(unchecked: bool, adopted: bool) -> (State, Reason) {
-    match (unchecked, adopted) {
-        (true, _) => (
-            State::Up,
-            Reason { code: Code::INI, sentence: "it has no check, so it counts as up".into() },
-        ),
-        (false, true) => (
-            State::Up,
-            Reason {
-                code: Code::ADOPTED,
-                sentence: "the kernel gave it connections when the daemon started".into(),
-            },
-        ),
-        (false, false) => (
-            State::Starting,
-            Reason { code: Code::INI, sentence: "no check has finished yet".into() },
-        ),
+/// What a server's checks begin with, as its service's `initial` says; `adopted` is whether the kernel gave it connections.
+pub(crate) const fn initial(initial: InitialHealth, adopted: bool) -> Initial {
+    match (initial, adopted) {
+        (InitialHealth::Kernel | InitialHealth::Up, true) => Initial::Adopted,
+        (InitialHealth::Kernel, false) | (InitialHealth::Down, _) => Initial::Down,
+        (InitialHealth::Up, false) => Initial::Up,
     }
 }
 
-/// What several checks say together: down by one that fails, up when all pass.
-fn together(verdicts: &[State]) -> State {
-    if verdicts.contains(&State::Down) {
-        State::Down
-    } else if verdicts.contains(&State::Starting) {
-        State::Starting
-    } else {
-        State::Up
+/// What a server without a finished check counts as.
+pub(crate) fn initial_health(unchecked: bool, initial: Initial) -> (State, Reason) {
+    match (unchecked, initial) {
+        (true, _) => (State::Up, Reason::new(Code::INI, "it has no check, so it counts as up")),
+        (false, Initial::Adopted) => (
+            State::Up,
+            Reason::new(Code::ADOPTED, "the kernel gave it connections when the daemon started"),
+        ),
+        (false, Initial::Up) => (
+            State::Up,
+            Reason::new(Code::INI, "no check has finished yet, and it counts as up until then"),
+        ),
+        (false, Initial::Down | Initial::Failed) => {
+            (State::Starting, Reason::new(Code::INI, "no check has finished yet"))
+        }
     }
+}
+
+/// Why a server is kept down whose checks say `said`, and why.
+fn flapping(damping: &Damping, said: State, because: Option<&Reason>) -> Reason {
+    let Damping { falls, within, hold } = damping;
+    let because = because.map_or_else(String::new, |reason| format!(": {reason}"));
+    let times = if *falls == 1 { "once".to_owned() } else { format!("{falls} times") };
+    let sentence = format!(
+        "it went down {times} within {within:?} and is kept down for {hold:?} after the last time; its checks say {said}{because}"
+    );
+    Reason::new(Code::FLAPPING, sentence)
 }

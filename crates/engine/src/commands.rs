@@ -110,6 +110,7 @@ impl Engine {
         weight: Option<u32>,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.clock = now;
         let pool = self.staying(service)?;
         if let Some(known) = pool.servers.get(&server.name) {
             if known.definition.address != server.address {
@@ -192,6 +193,7 @@ impl Engine {
         server: &Name,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.clock = now;
         self.staying(service)?;
         let known = self.server_mut(service, server)?;
         if known.admin == Admin::Maint {
@@ -202,6 +204,7 @@ impl Engine {
         known.since = now;
         known.standing = Some(Standing { order: order.clone(), since: now });
         known.health = State::Starting;
+        known.health_since = now;
         known.reason = Reason::new(Code::INI, "it is not checked while it is in maintenance");
         self.stop_checks(service, server);
         self.set_ramp(service, server, None);
@@ -224,6 +227,7 @@ impl Engine {
         server: &Name,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.clock = now;
         self.staying(service)?;
         let known = self.server_mut(service, server)?;
         let before = std::mem::replace(&mut known.admin, Admin::Ready);
@@ -325,6 +329,7 @@ impl Engine {
         then_remove: bool,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.clock = now;
         let policy = self.pool_mut(service)?.service.drain;
         let known = self.server_mut(service, server)?;
         let before = known.admin;

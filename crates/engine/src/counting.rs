@@ -69,6 +69,7 @@ impl Engine {
         counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
     ) {
         self.pace.told(now, counts.len());
+        self.clock = now;
         let mut found = BTreeMap::new();
         for pool in self.pools.values() {
             if !pool.keys().all(|key| services.contains(&key)) {

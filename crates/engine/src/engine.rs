@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_config::{Config, ForeignServices, Name, RealServer};
+use holdfast_health::Damper;
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
 
@@ -33,6 +34,9 @@ pub struct Engine {
     pub(crate) timers: BTreeSet<(Instant, CheckId)>,
     /// The next raise of each server in slow start, earliest first.
     pub(crate) ramps: BTreeSet<(Instant, (Name, Name))>,
+    /// When each server that is kept down because it came and went is looked at anew, earliest first. One that is gone or called otherwise
+    /// by then is passed over.
+    pub(crate) holds: BTreeSet<(Instant, (Name, Name))>,
     pub(crate) next_check: CheckId,
     pub(crate) reconcile_interval: Duration,
     pub(crate) reconcile_at: Instant,
@@ -44,7 +48,11 @@ pub struct Engine {
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
     pub(crate) actions: VecDeque<Action>,
     /// What of the kernel's table is to be compared, and comes before the actions.
-    reconcile: Option<Extent>,
+    pub(crate) reconcile: Option<Extent>,
+    /// The services whose weight may be another since it was added up last.
+    pub(crate) unweighed: BTreeSet<Name>,
+    /// The latest time that it was told.
+    pub(crate) clock: Instant,
 }
 
 impl Engine {
@@ -62,6 +70,7 @@ impl Engine {
             targets: BTreeSet::new(),
             timers: BTreeSet::new(),
             ramps: BTreeSet::new(),
+            holds: BTreeSet::new(),
             next_check: CheckId::default(),
             reconcile_interval: config.ipvs.poll,
             reconcile_at: now,
@@ -70,14 +79,17 @@ impl Engine {
             pace: Pace::default(),
             actions: VecDeque::new(),
             reconcile: None,
+            unweighed: BTreeSet::new(),
+            clock: now,
         };
         for (name, service) in &config.services {
-            engine.pools.insert(name.clone(), Pool::new(service.clone()));
+            engine.pools.insert(name.clone(), Pool::new(service.clone(), now));
             for server in service.real_servers.values() {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
             }
             engine.take_in(name, kernel, now);
+            engine.adopt_quorum(name, kernel);
         }
         engine.reconcile_soon();
         engine
@@ -104,7 +116,8 @@ impl Engine {
         let check = self.timers.first().map(|(at, _)| (*at, Timer::Check));
         let count = self.count_at.map(|at| (at, Timer::Count));
         let ramp = self.ramps.first().map(|(at, _)| (*at, Timer::Ramp));
-        [reconcile, check, count, ramp].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let hold = self.holds.first().map(|(at, _)| (*at, Timer::Hold));
+        [reconcile, check, count, ramp, hold].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Whether there is a table to look after.
@@ -117,10 +130,12 @@ impl Engine {
     /// Deadlines of drains are looked at every half second, also when connections are counted at longer intervals and when the kernel
     /// does not answer.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.clock = now;
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.step_check(id, now, |checker| checker.handle_timeout(now));
         }
         self.advance_ramps(now);
+        self.end_holds(now);
         if self.count_at.is_some_and(|at| at <= now) {
             self.count_at = Some(now + COUNT_INTERVAL);
             if self.pace.asks(now) {
@@ -134,12 +149,13 @@ impl Engine {
         }
         if self.reconcile_at <= now && self.looks() {
             self.reconcile_at = now + self.reconcile_interval;
-            self.reconcile_soon();
+            self.reconcile = Some(Extent::Table);
         }
     }
 
     /// The next thing to do; none when all is done.
     pub fn poll_action(&mut self) -> Option<Action> {
+        self.weigh_pools();
         // What the kernel is to know comes first: clients wait for it.
         self.reconcile.take().map(Action::Reconcile).or_else(|| self.actions.pop_front())
     }
@@ -170,7 +186,7 @@ impl Engine {
     ) {
         let Some(pool) = self.pools.get_mut(service) else { return };
         let name = server.name.clone();
-        let (health, reason) = initial_health(false, adopted);
+        let (health, reason) = initial_health(false, pool.initial(adopted));
         pool.servers.insert(
             name.clone(),
             Server {
@@ -181,9 +197,11 @@ impl Engine {
                 share: WHOLE,
                 ramp: None,
                 advice: Advice::default(),
+                damper: Damper::default(),
                 health,
                 reason,
                 since: now,
+                health_since: now,
                 checks: Vec::new(),
             },
         );
@@ -213,13 +231,17 @@ impl Engine {
         self.actions.push_back(Action::Report(report));
     }
 
-    /// Asks for a comparison of the whole table.
+    /// Asks for a comparison of the whole table, of which anything may be wanted other than before.
     pub(crate) fn reconcile_soon(&mut self) {
         self.reconcile = Some(Extent::Table);
+        self.unweighed.extend(self.pools.keys().cloned());
     }
 
     /// Asks for a comparison of `service`, which is wanted other than before and listens where it did.
     pub(crate) fn reconcile_service(&mut self, service: &Name) {
+        if !self.unweighed.contains(service) {
+            self.unweighed.insert(service.clone());
+        }
         match &mut self.reconcile {
             None => self.reconcile = Some(Extent::Services([service.clone()].into())),
             Some(Extent::Services(services)) if services.contains(service) => {}

@@ -14,8 +14,9 @@ impl Engine {
     /// are checked no more. [`Self::has_drained`] tells the end.
     pub fn drain_all(&mut self, now: Instant, timeout: Duration, waits: impl Fn(&Service) -> bool) {
         let mut servers: Vec<(Name, Name)> = Vec::new();
-        for (service, pool) in &self.pools {
+        for (service, pool) in &mut self.pools {
             if waits(pool.service()) {
+                pool.parting = true;
                 let later =
                     pool.servers().values().filter(|server| ends_after(server, now + timeout));
                 servers.extend(

@@ -7,6 +7,8 @@
 //!  the time ────────────┘                          └──► report what happened
 //! ```
 //!
+//! A service is up while it has its quorum ([`QuorumState`]); what happens without it is its `all_down`'s to say ([`Regime`]).
+//!
 //! A server has two states that never overwrite each other: what the operator wants ([`Admin`]) and what its checks say
 //! ([`holdfast_health::State`]). Its weight in the kernel is computed from both and the
 //! other factors, never accumulated ([`Server::presence`]).
@@ -22,11 +24,13 @@ mod engine;
 mod farewell;
 mod order;
 mod pool;
+mod quorum;
 mod ramp;
 mod reconfigure;
 mod report;
 mod server;
 pub mod sync;
+mod tally;
 mod twins;
 pub mod vrrp;
 mod weight;
@@ -39,6 +43,7 @@ pub use drain::Drain;
 pub use engine::Engine;
 pub use order::{Order, Standing};
 pub use pool::{Connections, Pool};
+pub use quorum::{QuorumState, Regime};
 pub use reconfigure::listens_anew;
 pub use report::Report;
 pub use server::{Admin, CheckView, Origin, Presence, Server};

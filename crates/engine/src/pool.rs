@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_config::{Listen, Name, Service};
+use holdfast_config::{Listen, Name, OnFailure, RealServer, Service};
+use holdfast_health::Initial;
+use holdfast_time::Instant;
 use ipvs_ctl::model::{Destination, Entry, Family, Forwarding, ServiceKey};
 
+use crate::checking::initial;
 use crate::drain::Drain;
+use crate::quorum::Regime;
 use crate::server::{Presence, Server};
+use crate::tally::Tally;
 
 /// How many connections the kernel has for a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub struct Pool {
     pub(crate) retiring: Vec<Retiring>,
     /// The configuration has the service no longer: it goes with its last server.
     pub(crate) leaving: bool,
+    /// The daemon stops and has the service's connections end: what its quorum says matters to nobody.
+    pub(crate) parting: bool,
+    /// Whether it has its quorum, and with how much weight.
+    pub(crate) tally: Tally,
 }
 
 /// An address that a service listens on no longer.
@@ -53,8 +62,20 @@ pub(crate) struct Retiring {
 
 impl Pool {
     /// A pool without servers.
-    pub(crate) const fn new(service: Service) -> Self {
-        Self { service, servers: BTreeMap::new(), retiring: Vec::new(), leaving: false }
+    pub(crate) const fn new(service: Service, now: Instant) -> Self {
+        Self {
+            service,
+            servers: BTreeMap::new(),
+            retiring: Vec::new(),
+            leaving: false,
+            parting: false,
+            tally: Tally::new(now),
+        }
+    }
+
+    /// What the checks of a server begin with.
+    pub(crate) const fn initial(&self, adopted: bool) -> Initial {
+        initial(self.service.policy.initial, adopted)
     }
 
     /// Whether the configuration has it no longer: it goes when its servers have drained.
@@ -88,18 +109,32 @@ impl Pool {
 
     /// What the kernel should have of `server`.
     pub fn presence(&self, server: &Server) -> Presence {
-        server.presence(&self.service)
+        server.presence(&self.service, self.regime())
+    }
+
+    /// What the kernel should have of a sorry server.
+    pub fn sorry_presence(&self, sorry: &RealServer) -> Presence {
+        match (self.regime(), self.service.policy.on_failure) {
+            (Regime::Sorry, _) => {
+                let weight = sorry.weight.saturating_mul(self.service.weight_scale());
+                Presence::Weight(weight.min(Destination::WEIGHT_MAX))
+            }
+            (Regime::Normal | Regime::FailOpen, OnFailure::Inhibit) => Presence::Weight(0),
+            (Regime::Normal | Regime::FailOpen, OnFailure::Remove) => Presence::Absent,
+        }
     }
 
     /// The entries that the kernel's table should have, one for each address that the service listens on, and one without weights
     /// for each that it did.
     pub fn entries(&self) -> impl Iterator<Item = (ServiceKey, Entry)> + '_ {
-        let destinations: BTreeMap<SocketAddr, Destination> = self
-            .servers
-            .values()
-            .filter_map(|server| match self.presence(server) {
+        let servers = self.servers.values().map(|one| (&one.definition, self.presence(one)));
+        let sorry = self.service.sorry_servers.values();
+        let sorry = sorry.map(|one| (one, self.sorry_presence(one)));
+        let destinations: BTreeMap<SocketAddr, Destination> = servers
+            .chain(sorry)
+            .filter_map(|(server, presence)| match presence {
                 Presence::Weight(weight) => {
-                    let destination = self.service.destination(&server.definition, weight);
+                    let destination = self.service.destination(server, weight);
                     Some((destination.address, destination))
                 }
                 Presence::Absent => None,

@@ -73,6 +73,7 @@ impl Engine {
         kernel: Option<&Table>,
         now: Instant,
     ) {
+        self.clock = now;
         if old.ipvs.poll != new.ipvs.poll {
             self.reconcile_interval = new.ipvs.poll;
             self.reconcile_at = self.reconcile_at.min(now + new.ipvs.poll);
@@ -136,12 +137,13 @@ impl Engine {
             self.revive_service(service, now);
             return;
         }
-        self.pools.insert(name.clone(), Pool::new(service.clone()));
+        self.pools.insert(name.clone(), Pool::new(service.clone(), now));
         self.report(Report::ServiceAdded { service: name.clone() });
         for server in service.real_servers.values() {
             let adopted = crate::adoption::serves(service, server, before);
             self.enrol(name, server.clone(), Origin::Config, adopted, now);
         }
+        self.adopt_quorum(name, before);
     }
 
     /// Where services drain that an earlier configuration had, or listened on no longer, another one may be by `new`: the address is that

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use holdfast_config::Name;
+use holdfast_config::{Name, Quorum};
 use holdfast_health::{Reason, State, Wish};
 use ipvs_ctl::model::ServiceKey;
 
 use crate::order::Order;
+use crate::quorum::{QuorumState, Regime};
 use crate::weight::WHOLE;
 
 /// Something that an operator wants to read about.
@@ -35,6 +36,21 @@ pub enum Report {
         from: Wish,
         /// What it wants now.
         to: Wish,
+    },
+    /// A service has gained or lost its quorum.
+    Quorum {
+        /// The service.
+        service: Name,
+        /// What it was before.
+        from: QuorumState,
+        /// What it is now.
+        to: QuorumState,
+        /// The weight of its servers that can serve.
+        weight: u64,
+        /// What it takes.
+        quorum: Quorum,
+        /// Who takes new connections from now on.
+        regime: Regime,
     },
     /// A server was added by a command.
     Added {
@@ -165,6 +181,9 @@ impl Report {
             Self::Health { to: State::Down, .. } => "server.down",
             Self::Health { to: State::Starting, .. } => "server.starting",
             Self::Wishes { .. } => "server.wishes",
+            Self::Quorum { to: QuorumState::Up, .. } => "service.up",
+            Self::Quorum { to: QuorumState::Down, .. } => "service.down",
+            Self::Quorum { to: QuorumState::Starting, .. } => "service.starting",
             Self::Added { .. } => "server.added",
             Self::Found { .. } => "server.found",
             Self::Weight { .. } => "server.weight",
@@ -197,7 +216,8 @@ impl Report {
             | Self::Renamed { service, server, .. }
             | Self::Misfit { service, server, .. }
             | Self::Removed { service, server, .. } => (service, Some(server)),
-            Self::ServiceAdded { service }
+            Self::Quorum { service, .. }
+            | Self::ServiceAdded { service }
             | Self::ServiceLeaving { service }
             | Self::ListenRemoved { service, .. }
             | Self::ServiceRemoved { service } => (service, None),
@@ -213,6 +233,7 @@ impl Report {
             | Self::Drained { .. }
             | Self::Renamed { .. }
             | Self::Misfit { .. }
+            | Self::Quorum { .. }
             | Self::ServiceAdded { .. }
             | Self::ServiceLeaving { .. }
             | Self::ListenRemoved { .. }
@@ -236,6 +257,16 @@ impl fmt::Display for Report {
             }
             Self::Wishes { from, to, .. } => {
                 write!(f, "its agent says {} after {}", to.label(), from.label())?
+            }
+            Self::Quorum { from, to, weight, quorum, regime, .. } => {
+                write!(f, "{from} → {to}: weight {weight}, {}", Needed(*quorum))?;
+                f.write_str(match regime {
+                    Regime::Normal => "",
+                    Regime::Sorry => "; the sorry servers take new connections",
+                    Regime::FailOpen => {
+                        "; all servers take new connections, whatever their checks say"
+                    }
+                })?;
             }
             Self::Added { .. } => f.write_str("added")?,
             Self::Found { .. } => f.write_str(
@@ -262,6 +293,19 @@ impl fmt::Display for Report {
             }
         }
         self.order().map_or(Ok(()), |order| write!(f, "{order}"))
+    }
+}
+
+/// What a quorum takes.
+pub(crate) struct Needed(pub(crate) Quorum);
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Quorum { weight, hysteresis, .. } = self.0;
+        match hysteresis {
+            0 => write!(f, "quorum {weight}"),
+            more => write!(f, "quorum {weight} ± {more}"),
+        }
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use holdfast_config::{CheckKind, RealServer, Service};
-use holdfast_health::{Outcome, Reason, State, Wish};
+use holdfast_config::{CheckKind, OnFailure, RealServer, Service};
+use holdfast_health::{Damper, Outcome, Reason, State, Wish};
 use holdfast_time::Instant;
 
 use crate::advice::Advice;
 use crate::checking::CheckId;
 use crate::drain::Drain;
 use crate::order::{Order, Standing};
+use crate::quorum::Regime;
 use crate::ramp::Ramp;
 use crate::weight::{Factors, WHOLE};
 
@@ -28,9 +29,12 @@ pub struct Server {
     pub(crate) ramp: Option<Ramp>,
     /// What its checks say of its weight.
     pub(crate) advice: Advice,
+    /// Whether it comes and goes too often.
+    pub(crate) damper: Damper,
     pub(crate) health: State,
     pub(crate) reason: Reason,
     pub(crate) since: Instant,
+    pub(crate) health_since: Instant,
     pub(crate) checks: Vec<CheckId>,
 }
 
@@ -125,7 +129,7 @@ impl Server {
         &self.advice
     }
 
-    /// What its checks say together: down by one that fails, up when all pass.
+    /// What its checks say together; down while it is kept down because it came and went.
     pub const fn health(&self) -> State {
         self.health
     }
@@ -145,6 +149,11 @@ impl Server {
         now.saturating_since(self.since)
     }
 
+    /// How long [`Self::health`] has said what it says, whatever the operator wants.
+    pub fn health_age(&self, now: Instant) -> Duration {
+        now.saturating_since(self.health_since)
+    }
+
     /// What it is at now, in a word: `up`, `down`, `starting`, `draining`, `drained`, `maint`.
     pub fn state(&self) -> &'static str {
         match (self.admin, self.health) {
@@ -157,40 +166,68 @@ impl Server {
         }
     }
 
-    /// What the kernel's table should have of this server in `service`.
+    /// What the kernel's table should have of this server in `service` under this regime.
     ///
-    /// | operator wants   | checks say     | kernel has                                                         |
-    /// |------------------|----------------|--------------------------------------------------------------------|
-    /// | ready            | up             | the product of its `Factors`                                       |
-    /// | ready            | up, and an agent wants none | weight 0; as of one that is down when the agent says `maint` |
-    /// | ready            | down, starting | weight 0, so that its connections can end and come back; with persistence nothing, because a remembered client would be sent to it still |
-    /// | maint            | nothing        | as of one that is down                                             |
-    /// | drain            | any            | weight 0                                                           |
-    /// | drain, drained   | any            | nothing; under a scheduler that hashes flows weight 0, because a deletion would move the flows of others |
-    pub fn presence(&self, service: &Service) -> Presence {
-        let out = match (self.admin, self.health) {
-            (Admin::Ready, State::Up) if self.advice.wish() == Wish::Maint => {
-                service.persistence.is_some()
-            }
-            (Admin::Ready, State::Up) => false,
-            (Admin::Ready, State::Down | State::Starting) | (Admin::Maint, _) => {
-                service.persistence.is_some()
-            }
-            (Admin::Drain(drain), _) => drain.drained && !service.scheduler.hashes_flows(),
+    /// | operator wants   | checks say     | regime    | kernel has                                                         |
+    /// |------------------|----------------|-----------|--------------------------------------------------------------------|
+    /// | ready            | up             | normal    | the product of its `Factors`                                       |
+    /// | ready            | up, and an agent says `drain` | normal, fail open | weight 0                                       |
+    /// | ready            | up, and an agent says `maint` | normal, fail open | as of one that is down                         |
+    /// | ready            | any            | fail open | the same                                                           |
+    /// | ready            | down, starting | normal    | by the service's `on_failure`: weight 0, so that its connections can end and come back, or nothing |
+    /// | ready            | any            | sorry     | the same                                                           |
+    /// | maint            | nothing        | any       | the same                                                           |
+    /// | drain            | any            | any       | weight 0                                                           |
+    /// | drain, drained   | any            | any       | nothing; under a scheduler that hashes flows weight 0, because a deletion would move the flows of others |
+    pub fn presence(&self, service: &Service, regime: Regime) -> Presence {
+        let serves = self.serves(regime);
+        let out = match self.admin {
+            Admin::Ready if serves || self.is_let_end(regime) => false,
+            Admin::Ready | Admin::Maint => service.policy.on_failure == OnFailure::Remove,
+            Admin::Drain(drain) => drain.drained && !service.scheduler.hashes_flows(),
         };
         if out {
             return Presence::Absent;
         }
-        let factors = Factors {
+        let factors = Factors { serves, ..self.factors() };
+        Presence::Weight(factors.weight(service.weight_scale()))
+    }
+
+    /// Whether it takes new clients under this regime.
+    fn serves(&self, regime: Regime) -> bool {
+        self.admin == Admin::Ready
+            && self.advice.wish() == Wish::Ready
+            && match regime {
+                Regime::Normal => self.health == State::Up,
+                Regime::FailOpen => true,
+                Regime::Sorry => false,
+            }
+    }
+
+    /// Whether its agent has it take no new clients and finish what it has.
+    fn is_let_end(&self, regime: Regime) -> bool {
+        regime != Regime::Sorry && self.health == State::Up && self.advice.wish() == Wish::Drain
+    }
+
+    /// Its weight in a service that is as it should be.
+    fn factors(&self) -> Factors {
+        Factors {
             configured: self.advice.weight(self.definition.weight),
             share: self.share,
-            serves: self.admin == Admin::Ready
-                && self.health == State::Up
-                && self.advice.wish() == Wish::Ready,
+            serves: self.serves(Regime::Normal),
             ramp: self.ramp.map_or(WHOLE, Ramp::percent),
             feedback: self.advice.percent(),
-        };
-        Presence::Weight(factors.weight(service.weight_scale()))
+        }
+    }
+
+    /// What it counts for in the quorum: its whole weight, whatever its slow start has come to, in units of the configuration.
+    pub(crate) fn worth(&self) -> u64 {
+        Factors { ramp: WHOLE, ..self.factors() }.weight(1).into()
+    }
+
+    /// Whether it may come to count when its first checks have finished.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.admin == Admin::Ready && self.health == State::Starting
     }
 
     /// Takes the reason of an order that was given again, if it has one; whether it is another one.

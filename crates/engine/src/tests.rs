@@ -16,6 +16,7 @@ mod addresses;
 mod advice;
 mod operations;
 mod pace;
+mod policy;
 mod reconfigure;
 mod twins;
 

@@ -2,15 +2,21 @@
 //!
 //! It has two halves that touch only where a run ends.
 //!
-//! The clock: a check waits for its place in the grid or it runs, never both, so runs never overlap.
+//! The clock: a check waits for its place or it runs, never both, so runs never overlap.
 //!
 //! ```text
-//!            due ─► Run                       a run that ends puts the next one at its next place in the grid
-//!  ┌─────────┐ ───────────► ┌─────────┐       (first run + n × interval); places that passed meanwhile are not made up for
-//!  │ Waiting │              │ Running │
+//!            due ─► Run                       a run that ends puts the next one n paces after its own place, for the smallest n
+//!  ┌─────────┐ ───────────► ┌─────────┐       that is not over: at one pace the places are a grid, and those that passed
+//!  │ Waiting │              │ Running │       meanwhile are not made up for
 //!  └─────────┘ ◄─────────── └─────────┘
 //!            Finished
 //! ```
+//!
+//! The pace is that of the state which the run leaves behind (HAProxy's `inter`, `fastinter`, `downinter`):
+//!
+//! | Starting, Up(0) | Up(n), Down(n), n > 0 | Down(0) |
+//! |---|---|---|
+//! | `interval` | `fast_interval`, else `interval` | `down_interval`, else `interval` |
 //!
 //! The state, with the ids that the tests carry (`n` counts the outcomes in a row that speak against the state):
 //!
@@ -59,6 +65,8 @@ pub enum Initial {
     Down,
     /// It was found in service: it stays there until its check has failed `fall` times in a row.
     Adopted,
+    /// It is taken for one that can serve until its check has failed `fall` times in a row.
+    Up,
     /// An earlier check has taken it out of service: it stays out until this one has passed `rise` times in a row.
     Failed,
 }
@@ -96,7 +104,7 @@ impl fmt::Display for State {
 pub enum Event {
     /// The run that [`Action::Run`] asked for is over. Without such a run it is ignored.
     Finished(Outcome),
-    /// The policy is another one from now on. State and counts stay; a run that is due later than the new interval from now is
+    /// The policy is another one from now on. State and counts stay; a run that is due later than the new pace from now is
     /// brought forward, and none is put off.
     Reconfigure(Policy),
     /// Something has happened to what is checked: the next run is due now, or as soon as the one that is made has ended. The grid of
@@ -156,6 +164,10 @@ impl Checker {
                 Standing::Up { failures: 0 },
                 Reason::new(Code::ADOPTED, "in service before its first check"),
             ),
+            Initial::Up => (
+                Standing::Up { failures: 0 },
+                Reason::new(Code::INI, "counts as up before its first check"),
+            ),
             Initial::Failed => (
                 Standing::Down { passes: 0 },
                 Reason::new(Code::INI, "out of service before its first check"),
@@ -180,15 +192,15 @@ impl Checker {
             // An outcome of no run of ours says nothing.
             (Phase::Waiting { .. }, Event::Finished(_)) => {}
             (Phase::Running { due, started, deadline }, Event::Finished(outcome)) => {
+                let late = now > deadline + LATE_MARGIN;
+                self.judge(outcome, late.then(|| now.saturating_since(started)));
                 let prompted = std::mem::take(&mut self.prompted);
                 let due = if prompted { now } else { self.next_place(due, now) };
                 self.phase = Phase::Waiting { due };
-                let late = now > deadline + LATE_MARGIN;
-                self.judge(outcome, late.then(|| now.saturating_since(started)));
             }
             (Phase::Waiting { due }, Event::Reconfigure(policy)) => {
                 self.policy = policy;
-                self.phase = Phase::Waiting { due: due.min(now + policy.interval) };
+                self.phase = Phase::Waiting { due: due.min(now + self.pace()) };
             }
             (Phase::Running { .. }, Event::Reconfigure(policy)) => self.policy = policy,
             (Phase::Waiting { due }, Event::Prompt) => {
@@ -200,13 +212,13 @@ impl Checker {
 
     /// Starts the run that is due at `now`, if one is.
     ///
-    /// A wake-up that is late by a whole interval tells of a stall of this host: the run moves to its next place in the grid, so
+    /// A wake-up that is late by a whole pace tells of a stall of this host: the run moves to its next place in the grid, so
     /// that the checks of a host that wakes up don't burst together. Two wake-ups in a row are not moved.
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
             Phase::Waiting { due } if now < due => {}
             Phase::Waiting { due } => {
-                let late = now.saturating_since(due) >= self.policy.interval;
+                let late = now.saturating_since(due) >= self.pace();
                 if late && !self.moved {
                     self.moved = true;
                     self.phase = Phase::Waiting { due: self.next_place(due, now) };
@@ -273,13 +285,23 @@ impl Checker {
         &self.policy
     }
 
-    /// The first place in the grid after `now`, where `due` is one of its places and not after `now`.
+    /// From one place to the next, as the check stands: the table at the head of this module.
+    fn pace(&self) -> Duration {
+        let Policy { interval, fast_interval, down_interval, .. } = self.policy;
+        match self.standing {
+            Standing::Starting | Standing::Up { failures: 0 } => interval,
+            Standing::Down { passes: 0 } => down_interval.unwrap_or(interval),
+            Standing::Up { .. } | Standing::Down { .. } => fast_interval.unwrap_or(interval),
+        }
+    }
+
+    /// The first place after `now`, where `due` is one of the places and not after `now`.
     fn next_place(&self, due: Instant, now: Instant) -> Instant {
-        // An interval of nothing would be a run without end.
-        let interval = self.policy.interval.max(Duration::from_millis(1));
-        let since = now.saturating_since(due).as_nanos() % interval.as_nanos();
+        // A pace of nothing would be a run without end.
+        let pace = self.pace().max(Duration::from_millis(1));
+        let since = now.saturating_since(due).as_nanos() % pace.as_nanos();
         let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
-        now + interval.saturating_sub(since).max(Duration::from_nanos(1))
+        now + pace.saturating_sub(since).max(Duration::from_nanos(1))
     }
 
     /// Lets `outcome` count. `late_after` is how long a run took that ended well after its deadline: a failure among these may be

@@ -1,9 +1,12 @@
 //! The rise and fall of a real server, as a machine that is told the time and the outcomes of checks.
 //!
 //! [`Checker`] is the machine of one check of one server: it says when a run is due and what its outcomes make of the server.
-//! It makes no run itself, reads no clock, and knows nothing of the server's other checks.
+//! It makes no run itself, reads no clock, and knows nothing of the server's other checks. [`Combine`] puts what several checks say
+//! together, and [`Damper`] keeps a server down that comes and goes.
 
 mod checker;
+mod combine;
+mod damper;
 mod feedback;
 mod sentence;
 mod spread;
@@ -14,11 +17,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use checker::{Action, Checker, Event, Initial, LATE_MARGIN, State, Timer};
+pub use combine::Combine;
+pub use damper::{Damper, Damping, FALLS_MAX};
 pub use feedback::{Asked, Feedback, Wish};
 pub use sentence::Sentence;
 pub use spread::{SPREAD_LIMIT, first_run};
 
-/// When a check runs and how many outcomes in a row change the verdict (HAProxy's `inter`, `rise`, `fall`).
+/// When a check runs and how many outcomes in a row change the verdict (HAProxy's `inter`, `fastinter`, `downinter`, `rise`, `fall`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// From the start of one run to the start of the next.
@@ -29,6 +34,26 @@ pub struct Policy {
     pub rise: u32,
     /// So many failures in a row take a server down; at least 1.
     pub fall: u32,
+    /// The same as `interval` while outcomes speak against the state and have not changed it yet; none = `interval`.
+    pub fast_interval: Option<Duration>,
+    /// The same as `interval` while the server is down and nothing speaks against that; none = `interval`.
+    pub down_interval: Option<Duration>,
+    /// Over how long the first runs of many servers are spread; none = the interval, and at most [`SPREAD_LIMIT`].
+    pub spread: Option<Duration>,
+}
+
+impl Policy {
+    /// One that runs at the same pace whatever it finds.
+    pub const fn steady(interval: Duration, timeout: Duration, rise: u32, fall: u32) -> Self {
+        let (fast_interval, down_interval, spread) = (None, None, None);
+        Self { interval, timeout, rise, fall, fast_interval, down_interval, spread }
+    }
+
+    /// How long after the start the check number `nth` of `server` in `service` runs first ([`first_run`]).
+    pub fn first_run(&self, service: &str, server: &str, nth: usize) -> Duration {
+        let span = self.spread.unwrap_or_else(|| self.interval.min(SPREAD_LIMIT));
+        first_run(service, server, nth, span)
+    }
 }
 
 /// Why a check passed or failed: a code for programs and a sentence for people.
@@ -73,6 +98,8 @@ pub enum Code {
     INI,
     /// Taken over from the kernel's table at start, not checked yet.
     ADOPTED,
+    /// It came and went too often, and is kept down for a while ([`Damper`]).
+    FLAPPING,
     /// The run was not possible for a reason of our own (out of descriptors, say): it counts neither way.
     SOCKERR,
 }
@@ -102,7 +129,7 @@ pub enum Verdict {
 
 impl Code {
     /// Every code, in the order of the declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::L4OK,
         Self::L4TOUT,
         Self::L4CON,
@@ -118,6 +145,7 @@ impl Code {
         Self::PROCTOUT,
         Self::INI,
         Self::ADOPTED,
+        Self::FLAPPING,
         Self::SOCKERR,
     ];
 
@@ -139,6 +167,7 @@ impl Code {
             Self::PROCTOUT => "PROCTOUT",
             Self::INI => "INI",
             Self::ADOPTED => "ADOPTED",
+            Self::FLAPPING => "FLAPPING",
             Self::SOCKERR => "SOCKERR",
         }
     }

@@ -28,12 +28,18 @@ fn initial() -> impl Strategy<Value = Initial> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     (1_u64..5_000, 1_u64..5_000, 1_u32..6, 1_u32..6).prop_map(|(interval, timeout, rise, fall)| {
-        Policy {
-            interval: Duration::from_millis(interval),
-            timeout: Duration::from_millis(timeout.min(interval)),
-            rise,
-            fall,
-        }
+        let timeout = Duration::from_millis(timeout.min(interval));
+        Policy::steady(Duration::from_millis(interval), timeout, rise, fall)
+    })
+}
+
+/// The same with paces of their own for a server that changes and one that is down.
+fn paced() -> impl Strategy<Value = Policy> {
+    let pace = || prop::option::of((1_u64..5_000).prop_map(Duration::from_millis));
+    (policy(), pace(), pace()).prop_map(|(policy, fast_interval, down_interval)| Policy {
+        fast_interval,
+        down_interval,
+        ..policy
     })
 }
 
@@ -89,7 +95,7 @@ proptest! {
         service in "[a-z]{1,6}",
         steps in prop::collection::vec((0_u64..20_000, 0_u64..20_000, verdict()), 1..60),
     ) {
-        let offset = first_run(&service, "s", policy.interval);
+        let offset = first_run(&service, "s", 0, policy.interval);
         let mut checker = Checker::new(policy, Initial::Adopted, Instant::ZERO, offset);
         let mut now = Instant::ZERO;
         let mut moved = false;
@@ -120,6 +126,40 @@ proptest! {
                     moved = true;
                 }
             }
+        }
+    }
+
+    /// Each wait ends a whole number of paces after the place before it, and the pace is that of what the outcomes have made of the
+    /// server: the table of the documentation.
+    #[test]
+    fn the_pace_is_that_of_the_state(
+        policy in paced(),
+        initial in initial(),
+        steps in prop::collection::vec((0_u64..9_000, verdict()), 1..60),
+    ) {
+        let mut checker = Checker::new(policy, initial, Instant::ZERO, Duration::ZERO);
+        let mut history = vec![];
+        for (took, verdict) in steps {
+            let (due, _) = checker.poll_timeout().unwrap();
+            checker.handle_timeout(due);
+            let now = due + Duration::from_millis(took);
+            // What comes late may be void; the model knows nothing of that.
+            let now = now.min(due + policy.timeout);
+            checker.handle(now, Event::Finished(outcome(verdict)));
+            history.push(verdict);
+            let up = model(&policy, initial, &history);
+            let started = history.iter().any(|verdict| *verdict != Verdict::Inconclusive);
+            let against = checker.against().0;
+            let pace = match (up, against) {
+                (false, _) if !started && initial == Initial::Down => policy.interval,
+                (true, 0) => policy.interval,
+                (false, 0) => policy.down_interval.unwrap_or(policy.interval),
+                (_, 1..) => policy.fast_interval.unwrap_or(policy.interval),
+            };
+            let (next, _) = checker.poll_timeout().unwrap();
+            prop_assert!(next > now && next.saturating_since(now) <= pace);
+            let apart = next.saturating_since(due).as_nanos();
+            prop_assert_eq!(apart % pace.as_nanos(), 0, "{:?} after {:?} at {:?}", next, due, pace);
         }
     }
 }

@@ -14,7 +14,7 @@ use Verdict::{Fail, Inconclusive, Pass};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(1);
-const POLICY: Policy = Policy { interval: INTERVAL, timeout: TIMEOUT, rise: 2, fall: 3 };
+const POLICY: Policy = Policy::steady(INTERVAL, TIMEOUT, 2, 3);
 
 fn at(millis: u64) -> Instant {
     Instant::from_start(Duration::from_millis(millis))
@@ -269,6 +269,44 @@ fn a_new_policy_keeps_the_state_and_starves_no_run() {
     checker.handle(at(3960), Event::Finished(outcome(Fail)));
     assert_eq!(checker.state(), State::Down);
     assert_eq!(checker.poll_timeout(), Some((at(5950), Timer::Run)));
+}
+
+/// The table of paces at the head of `checker.rs`.
+#[test]
+fn the_pace_follows_the_state() {
+    let policy = Policy {
+        fast_interval: Some(Duration::from_millis(500)),
+        down_interval: Some(Duration::from_secs(10)),
+        ..POLICY
+    };
+    let mut checker = Checker::new(policy, Initial::Up, at(0), Duration::ZERO);
+    assert_eq!((checker.reason().code, checker.is_up()), (Code::INI, true));
+    for (verdict, next) in [
+        (Pass, 2000),
+        (Fail, 2500),
+        (Inconclusive, 3000),
+        (Fail, 3500),
+        (Fail, 13_500),
+        (Fail, 23_500),
+        (Pass, 24_000),
+        (Inconclusive, 24_500),
+        (Pass, 26_500),
+    ] {
+        turn(&mut checker, verdict);
+        assert_eq!(checker.poll_timeout(), Some((at(next), Timer::Run)), "after {verdict:?}");
+    }
+    assert!(checker.is_up());
+}
+
+#[test]
+fn a_wake_up_that_is_late_by_a_fast_pace_is_moved_by_less_than_one() {
+    let policy = Policy { fast_interval: Some(Duration::from_millis(100)), ..POLICY };
+    let mut checker = Checker::new(policy, Initial::Adopted, at(0), Duration::ZERO);
+    turn(&mut checker, Fail);
+    checker.handle_timeout(at(250));
+    assert_eq!(checker.poll_timeout(), Some((at(300), Timer::Run)));
+    checker.handle_timeout(at(450));
+    assert_eq!(actions(&mut checker).len(), 1, "not moved twice in a row");
 }
 
 #[test]

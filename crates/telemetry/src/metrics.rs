@@ -258,10 +258,14 @@ impl EncodeMetric for Late {
 fn pools(registry: &mut Registry, services: &[Service]) {
     let (serving, refused) = (Numbers::default(), Numbers::default());
     let (up, weights) = (Numbers::default(), Numbers::default());
+    let (quorum, weight, needed) = (Numbers::default(), Numbers::default(), Numbers::default());
     for service in services {
         let labels = ServiceLabels { service: service.name.clone() };
         serving.get_or_create(&labels).set(signed(service.up as u64));
         refused.get_or_create(&labels).set((!service.refused.is_empty()).into());
+        quorum.get_or_create(&labels).set((service.quorum.state == "up").into());
+        weight.get_or_create(&labels).set(signed(service.quorum.weight));
+        needed.get_or_create(&labels).set(service.quorum.needed.into());
         for Server { name, health, effective_weight, .. } in &service.servers {
             let labels = ServerLabels { service: service.name.clone(), server: name.clone() };
             up.get_or_create(&labels).set((health == "up").into());
@@ -269,6 +273,9 @@ fn pools(registry: &mut Registry, services: &[Service]) {
         }
     }
     registry.register("service_servers_up", "Servers that take new connections", serving);
+    registry.register("service_quorum_up", "1 while the service has its quorum", quorum);
+    registry.register("service_weight", "The weight of the servers that can serve", weight);
+    registry.register("service_quorum_weight", "The weight that the quorum takes", needed);
     registry.register("service_refused", "1 when the kernel refuses something of it", refused);
     registry.register("server_up", "1 when every check of the server passes", up);
     registry.register("server_weight", "The server's weight in the kernel", weights);

@@ -42,7 +42,7 @@ async fn expect_route(watcher: &mut RouteWatcher, reading: Reading, part: &str) 
 
 fn policy() -> Policy {
     let (interval, timeout) = (Duration::from_millis(100), Duration::from_millis(90));
-    Policy { interval, timeout, rise: 2, fall: 3 }
+    Policy::steady(interval, timeout, 2, 3)
 }
 
 fn neighbour(virtual_addresses: &[std::net::IpAddr]) -> Way {
@@ -227,12 +227,8 @@ fn a_script_decides_by_its_first_outcome_and_then_by_rise_and_fall() -> Result<(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let policy = Policy {
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            rise: 2,
-            fall: 2,
-        };
+        let second = Duration::from_secs(1);
+        let policy = Policy::steady(second, second, 2, 2);
         let mut watcher = TrialWatcher::new(Trial::Script(exec), policy);
         expect(&mut watcher, Reading::Up).await;
         std::fs::write(&flag, "").expect("a file");

@@ -2,7 +2,7 @@
 
 use super::shown::Shown;
 use super::{Found, Impact, Pair, Sign, Subject, servers};
-use crate::model::{Listen, RealServer, Service};
+use crate::model::{Listen, PoolPolicy, RealServer, Service};
 
 pub(super) fn compare(pair: Pair<'_, Service>, found: &mut Found) {
     match pair {
@@ -33,9 +33,11 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         forwarding,
         thresholds,
         checks,
+        policy,
         drain,
         slow_start,
         real_servers: _,
+        sorry_servers,
     } = old;
     // What is marked for a service decides of new connections alone.
     let stays = |one: &Listen| new.listen.iter().any(|other| other.key() == one.key());
@@ -63,7 +65,24 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         .put("drain.timeout", &drain.timeout, &new.drain.timeout, Impact::None)
         .put("drain.idle", &drain.idle, &new.drain.idle, Impact::None)
         .put("slow_start", slow_start, &new.slow_start, Impact::NewConnections)
-        .list("checks", checks, &new.checks, Impact::None);
+        .list("checks", checks, &new.checks, Impact::None)
+        .put("sorry_servers", sorry_servers, &new.sorry_servers, Impact::NewConnections);
+    compare_policies(old, policy, new, found);
+}
+
+fn compare_policies(service: &Service, old: &PoolPolicy, new: &Service, found: &mut Found) {
+    let PoolPolicy { combine, initial, damping, on_failure, quorum, all_down, hooks } = old;
+    let policy = &new.policy;
+    found
+        .of(subject(service))
+        .put("checks", combine, &policy.combine, Impact::NewConnections)
+        .put("initial", initial, &policy.initial, Impact::None)
+        .put("flap_damping", damping, &policy.damping, Impact::None)
+        .put("on_failure", on_failure, &policy.on_failure, Impact::NewConnections)
+        .put("quorum", &quorum.weight, &policy.quorum.weight, Impact::NewConnections)
+        .put("hysteresis", &quorum.hysteresis, &policy.quorum.hysteresis, Impact::NewConnections)
+        .put("all_down", all_down, &policy.all_down, Impact::NewConnections)
+        .list("hooks", hooks, &policy.hooks, Impact::None);
 }
 
 fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Found) {
@@ -79,14 +98,21 @@ fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Fo
         }
         Pair::Changed(old, new) => {
             // The address is the same: it is what the two were paired by.
-            let RealServer { name, address: _, weight, thresholds, checks } = old;
+            let RealServer { name, address: _, weight, thresholds, checks, combine } = old;
             let mut settings = found.of(server_subject(service, new));
             settings
                 .put("name", name, &new.name, Impact::None)
                 .put("weight", weight, &new.weight, Impact::NewConnections)
                 .put("thresholds", thresholds, &new.thresholds, Impact::NewConnections);
             match (checks, &new.checks) {
-                (Some(old), Some(new)) => drop(settings.list("checks", old, new, Impact::None)),
+                (Some(old), Some(own)) => {
+                    settings.list("checks", old, own, Impact::None).put(
+                        "checks",
+                        combine,
+                        &new.combine,
+                        Impact::NewConnections,
+                    );
+                }
                 (None, None) => {}
                 (Some(_), None) => settings.changed("checks", "the service's".into(), Impact::None),
                 (None, Some(new)) => {

@@ -6,15 +6,16 @@ use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_health::Policy;
+use holdfast_health::{Combine, Damping, Policy};
 use ipnet::IpNet;
 use ipvs_ctl::model::{Forwarding, Persistence, Scheduler, ServiceFlags, Timeouts, Tunnel};
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
-    Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention, ForeignServices,
-    Hook, Listen, Missing, Name, OnStop, Password, Peer, PersistenceEngine, ReachBy, Route, Rule,
-    SyncMode, Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
+    AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
+    ForeignServices, Hook, InitialHealth, Listen, Missing, Name, OnFailure, OnStop, Password, Peer,
+    PersistenceEngine, ReachBy, RealServer, Route, Rule, SyncMode, Thresholds, Track, TrackerKind,
+    Unicast, VirtualAddress, VirtualMac,
 };
 
 use crate::sysctls::Sysctl;
@@ -98,6 +99,34 @@ impl Shown for BTreeMap<Sysctl, String> {
         }
         let each = self.iter().map(|(sysctl, value)| format!("{} {value}", sysctl.name));
         each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+macro_rules! by_word {
+    ($($kind:ty),* $(,)?) => {
+        $(impl Shown for $kind {
+            fn shown(&self) -> String {
+                self.word().to_owned()
+            }
+        })*
+    };
+}
+
+by_word!(AllDown, Combine, InitialHealth, OnFailure);
+
+impl Shown for Damping {
+    fn shown(&self) -> String {
+        let Self { falls, within, hold } = self;
+        format!("{falls} within {within:?} for {hold:?}")
+    }
+}
+
+/// Sorry servers.
+impl Shown for BTreeMap<Name, RealServer> {
+    fn shown(&self) -> String {
+        let each = self.values();
+        let each = each.map(|one| format!("{} {} weight {}", one.name, one.address, one.weight));
+        format!("[{}]", each.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -188,8 +217,15 @@ impl Shown for Forwarding {
 
 impl Shown for Policy {
     fn shown(&self) -> String {
-        let Self { interval, timeout, rise, fall } = self;
-        format!("every {interval:?}, timeout {timeout:?}, rise {rise}, fall {fall}")
+        let Self { interval, timeout, rise, fall, fast_interval, down_interval, spread } = self;
+        let mut text = format!("every {interval:?}, timeout {timeout:?}, rise {rise}, fall {fall}");
+        for (word, value) in [("fast", fast_interval), ("down", down_interval), ("spread", spread)]
+        {
+            if let Some(value) = value {
+                text.push_str(&format!(", {word} {value:?}"));
+            }
+        }
+        text
     }
 }
 
@@ -309,6 +345,7 @@ impl Shown for TrackerKind {
                 format!("route {to}{on}")
             }
             Self::Bfd(session) => session.shown(),
+            Self::Service(service) => format!("service {service}"),
         }
     }
 }

@@ -184,3 +184,51 @@ fn other_packets_of_the_same_mark_are_no_other_service() {
     assert_eq!(impact(ports, "{fwmark: 7, match: tcp 192.0.2.10:80}"), [Impact::NewConnections]);
     assert_eq!(impact(ports, "fwmark 8"), [Impact::Connections]);
 }
+
+#[test]
+fn what_becomes_of_failing_servers_is_compared_key_by_key() {
+    let added =
+        |keys: &str| lines("    scheduler: wlc\n", &format!("    scheduler: wlc\n    {keys}\n"));
+    for (keys, expected) in [
+        ("quorum: 2", "Change service web quorum: 1 → 2 (new connections only)"),
+        (
+            "all_down: fail_open",
+            "Change service web all_down: drop → fail_open (new connections only)",
+        ),
+        (
+            "on_failure: remove",
+            "Change service web on_failure: inhibit → remove (new connections only)",
+        ),
+        ("initial: up", "Change service web initial: kernel → up (none)"),
+        (
+            "flap_damping: {}",
+            "Change service web flap_damping: none → 3 within 300s for 120s (none)",
+        ),
+        ("hooks: [{command: [/bin/true]}]", "Change service web hooks: +(/bin/true) (none)"),
+    ] {
+        assert_eq!(added(keys), [expected], "{keys}");
+    }
+    assert_eq!(
+        added("sorry_servers: {sorry: 10.0.0.9:80}"),
+        [
+            "Change service web sorry_servers: [] → [sorry 10.0.0.9:80 weight 1] (new connections only)",
+            "Change service web all_down: drop → sorry (new connections only)",
+        ]
+    );
+    assert_eq!(
+        lines(
+            "check: {tcp: {}, interval: 2s, timeout: 1s}",
+            "checks: {any: [{tcp: {}, interval: 2s, timeout: 1s}]}"
+        ),
+        ["Change service web checks: all → any (new connections only)"]
+    );
+    // What it comes to for VRRP is told as well.
+    assert_eq!(
+        added("all_down: withdraw_vip"),
+        [
+            "Add tracker web: service web (none)",
+            "Change vrrp edge track: +(web) (VRRP transition)",
+            "Change service web all_down: drop → withdraw_vip (new connections only)",
+        ]
+    );
+}

@@ -11,7 +11,9 @@ use ipvs_ctl::model::{
     VirtualService,
 };
 
-use super::{Check, Name};
+use holdfast_health::Combine;
+
+use super::{Check, Name, PoolPolicy};
 
 /// A service: one pool of real servers behind one or more listening addresses (`services.NAME`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +37,18 @@ pub struct Service {
     pub forwarding: Forwarding,
     /// The limits of connections of every server that has none of its own.
     pub thresholds: Thresholds,
-    /// The checks of every server that has none of its own; all must pass. Empty = servers are always up.
+    /// The checks of every server that has none of its own. Empty = servers are always up.
     pub checks: Vec<Check>,
+    /// How servers are judged, alone and together.
+    pub policy: PoolPolicy,
     /// How its servers drain (`services.NAME.drain`).
     pub drain: DrainPolicy,
     /// How long the weight of a server that came up takes to rise to its whole (`services.NAME.slow_start`); none = at once.
     pub slow_start: Option<Duration>,
     /// Its servers by name.
     pub real_servers: BTreeMap<Name, RealServer>,
+    /// The servers that stand in without the quorum, by name (`services.NAME.sorry_servers`). Nobody checks them.
+    pub sorry_servers: BTreeMap<Name, RealServer>,
 }
 
 /// What the drain of a server waits for.
@@ -73,7 +79,9 @@ impl Service {
             slow_start: self.slow_start,
             drain: self.drain,
             checks: self.checks.clone(),
+            policy: self.policy.clone(),
             real_servers: BTreeMap::new(),
+            sorry_servers: self.sorry_servers.clone(),
         }
     }
 
@@ -127,7 +135,16 @@ impl Service {
     /// synchronises connections: the kernel has them exclude each other (`ip_vs_add_dest`, `start_sync_thread`).
     pub fn mixed_family_server(&self) -> Option<&RealServer> {
         let family = self.listen.first()?.family();
-        self.real_servers.values().find(|server| Family::of(server.address.ip()) != family)
+        let mut servers = self.real_servers.values().chain(self.sorry_servers.values());
+        servers.find(|server| Family::of(server.address.ip()) != family)
+    }
+
+    /// The checks of `server`, and how they are put together: its own, or the service's.
+    pub fn checks_of<'a>(&'a self, server: &'a RealServer) -> (&'a [Check], Combine) {
+        match &server.checks {
+            Some(own) => (own, server.combine),
+            None => (&self.checks, self.policy.combine),
+        }
     }
 }
 
@@ -313,4 +330,6 @@ pub struct RealServer {
     pub thresholds: Option<Thresholds>,
     /// Its own checks; none = the service's.
     pub checks: Option<Vec<Check>>,
+    /// How its own checks are put together.
+    pub combine: Combine,
 }

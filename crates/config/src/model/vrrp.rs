@@ -359,6 +359,8 @@ pub enum TrackerKind {
     },
     /// A BFD session is up (`bfd: {peer: 192.0.2.2}`).
     Bfd(BfdSession),
+    /// A service has its quorum (`service: web`).
+    Service(Name),
 }
 
 /// How an address is asked whether it is there.
@@ -442,7 +444,8 @@ pub struct InterfaceSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hook {
-    /// The program's absolute path and its arguments; `INSTANCE NAME STATE PRIORITY` is appended, as keepalived's `notify` has it.
+    /// The program's absolute path and its arguments; `INSTANCE NAME STATE PRIORITY` is appended, as keepalived's `notify` has it, or
+    /// `GROUP NAME STATE 0` or `SERVICE NAME UP|DOWN 0`.
     pub command: Vec<String>,
     /// When it runs (`on`); all changes of state by default.
     pub on: BTreeSet<HookEvent>,
@@ -466,4 +469,8 @@ pub enum HookEvent {
     Priority,
     /// Active, it heard one of lower priority: MASTER_RX_LOWER_PRI.
     LowerPriority,
+    /// A service has gained its quorum: keepalived's `quorum_up`.
+    Up,
+    /// A service has lost its quorum: `quorum_down`.
+    Down,
 }

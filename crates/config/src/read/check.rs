@@ -8,7 +8,7 @@ mod network;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_health::Policy;
+use holdfast_health::{Combine, Policy};
 
 use crate::code::Code;
 use crate::defaults;
@@ -41,18 +41,23 @@ const KINDS: [&str; 17] = [
     "bfd",
 ];
 
-/// The checks of a service or server; none when it says nothing of them.
+/// The checks of a service or server, and how they are put together; none when it says nothing of them.
 pub(super) fn checks<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     script_timeout: Duration,
-) -> Option<Vec<Check>> {
+) -> Option<(Vec<Check>, Combine)> {
     match (fields.get("check"), fields.get("checks")) {
         (None, None) => None,
-        (Some(one), None) => Some(check(reader, &one, script_timeout).into_iter().collect()),
+        (Some(one), None) => {
+            let check = check(reader, &one, script_timeout);
+            Some((check.into_iter().collect(), Combine::All))
+        }
         (None, Some(list)) => {
+            let (list, combine) = combined(reader, list)?;
             let items = reader.list(&list, defaults::CHECKS_MAX)?;
-            Some(items.iter().filter_map(|item| check(reader, item, script_timeout)).collect())
+            let checks = items.iter().filter_map(|item| check(reader, item, script_timeout));
+            Some((checks.collect(), combine))
         }
         (Some(one), Some(list)) => {
             let problem = Problem::new(
@@ -63,6 +68,30 @@ pub(super) fn checks<'a>(
             .also(Spot::Key(one.path), "")
             .help("put all of them into `checks`");
             reader.problems.push(problem);
+            None
+        }
+    }
+}
+
+/// The list of `checks`, which may be below `all` or `any`.
+fn combined<'a>(reader: &mut Reader<'a>, checks: Cursor<'a>) -> Option<(Cursor<'a>, Combine)> {
+    if !matches!(checks.node, Node::Mapping(_)) {
+        return Some((checks, Combine::All));
+    }
+    let fields = reader.fields(&checks, "services.NAME.checks")?;
+    match (fields.get("all"), fields.get("any")) {
+        (Some(all), None) => Some((all, Combine::All)),
+        (None, Some(any)) => Some((any, Combine::Any)),
+        (Some(all), Some(any)) => {
+            let problem = Problem::new(Code::Conflict, "checks are put together in one way")
+                .at(Spot::Key(any.path), "this is the second")
+                .also(Spot::Key(all.path), "")
+                .help("`all`: every check must pass; `any`: one that passes suffices");
+            reader.problems.push(problem);
+            None
+        }
+        (None, None) => {
+            reader.missing(&fields.path, "any", "`checks: {any: [{tcp: {}}, {http: {}}]}`");
             None
         }
     }
@@ -102,7 +131,7 @@ fn check<'a>(
             let problem = Problem::new(Code::Conflict, "a check tries one thing")
                 .at(Spot::Key(second.path.clone()), "this is the second")
                 .also(Spot::Key(first.path.clone()), "")
-                .help("make two checks: `checks: [{tcp: {}}, {http: {}}]`; all must pass");
+                .help("make two checks: `checks: [{tcp: {}}, {http: {}}]`, or under `any` where one suffices");
             reader.problems.push(problem);
             None
         }
@@ -110,7 +139,7 @@ fn check<'a>(
     Some(Check { kind: kind?, policy })
 }
 
-/// The keys `interval`, `timeout`, `rise` and `fall`; `default` holds where they are silent, its timeout for at most half of
+/// The keys `interval`, `fast_interval`, `down_interval`, `spread`, `timeout`, `rise` and `fall`; `default` holds where they are silent, its timeout for at most half of
 /// the interval.
 pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: Policy) -> Policy {
     let interval =
@@ -137,6 +166,7 @@ pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: 
         }
         reader.problems.push(problem);
     }
+    let (fast_interval, down_interval, spread) = paces(reader, fields, interval);
     let mut count = |key: &str, default: u32| {
         let read = fields
             .get(key)
@@ -148,7 +178,40 @@ pub(super) fn policy<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, default: 
         timeout: timeout.unwrap_or_else(|| default.timeout.min(interval / 2)),
         rise: count("rise", default.rise),
         fall: count("fall", default.fall),
+        fast_interval,
+        down_interval,
+        spread,
     }
+}
+
+/// The intervals of a server that changes and of one that is down, and how long the first runs are spread.
+fn paces<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    interval: Duration,
+) -> (Option<Duration>, Option<Duration>, Option<Duration>) {
+    let mut read = |key: &str, range| {
+        let cursor = fields.get(key)?;
+        reader.duration(&cursor, range)
+    };
+    let (fast, down) =
+        (read("fast_interval", defaults::PERIOD), read("down_interval", defaults::PERIOD));
+    let spread = read("spread", defaults::SPREAD);
+    if let Some(fast) = fast.filter(|fast| *fast >= interval) {
+        let message = format!(
+            "a `fast_interval` of {} is not shorter than the `interval` of {}",
+            text::short(fast),
+            text::short(interval)
+        );
+        let mut problem = Problem::new(Code::FastInterval, message)
+            .at(Spot::Value(fields.path.key("fast_interval")), "")
+            .help(format!("choose less than {}, or remove it", text::short(interval)));
+        if fields.get("interval").is_some() {
+            problem = problem.also(Spot::Value(fields.path.key("interval")), "");
+        }
+        reader.problems.push(problem);
+    }
+    (fast, down, spread)
 }
 
 /// A check of `kind`, over the network.

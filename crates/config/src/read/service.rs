@@ -2,6 +2,7 @@
 
 mod affinity;
 mod listen;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,8 +43,14 @@ pub(super) fn service<'a>(
     let (persistence, persistence_engine) = persistence.unzip();
     let one_packet = fields.get("one_packet").and_then(|cursor| reader.boolean(&cursor));
     let thresholds = affinity::thresholds(reader, &fields).unwrap_or_default();
-    let checks = check::checks(reader, &fields, script_timeout).unwrap_or_default();
+    let (checks, combine) = check::checks(reader, &fields, script_timeout).unwrap_or_default();
     let (drain, slow_start) = (pace::drain(reader, &fields), pace::slow_start(reader, &fields));
+    // The kernel remembers clients for a persistent service, and `dh` has places for servers of weight 0 as well.
+    let forgets = persistence.is_some()
+        || scheduler.as_ref().is_some_and(|scheduler| scheduler.name() == "dh");
+    let sorry = fields.get("sorry_servers").is_some();
+    let around = policy::Around { combine, forgets, sorry, script_timeout };
+    let policy = policy::policy(reader, &fields, around);
     let mut service = Service {
         name,
         listen,
@@ -55,12 +62,15 @@ pub(super) fn service<'a>(
         forwarding: forwarding.unwrap_or(Forwarding::Nat),
         thresholds,
         checks,
+        policy,
         drain,
         slow_start,
         real_servers: BTreeMap::new(),
+        sorry_servers: BTreeMap::new(),
     };
     // Under an unknown method nothing can be said of the servers' ports.
     let port = forwarding.and_then(|_| service.implied_port());
+    service.sorry_servers = policy::sorry_servers(reader, &fields, port);
     if let Some(cursor) = fields.get("real_servers") {
         for (name, cursor) in reader.named(&cursor, "a real server", defaults::SERVERS_MAX) {
             let server = real_server(reader, name.clone(), &cursor, port, script_timeout);
@@ -282,13 +292,12 @@ fn real_server<'a>(
     let address = address?;
     let text = reader.text(&address)?;
     match text::endpoint(text, port) {
-        Ok(found) => Some(RealServer {
-            name,
-            address: found,
-            weight: weight.unwrap_or(defaults::WEIGHT),
-            thresholds,
-            checks,
-        }),
+        Ok(found) => {
+            let (checks, combine) = checks.unzip();
+            let combine = combine.unwrap_or_default();
+            let weight = weight.unwrap_or(defaults::WEIGHT);
+            Some(RealServer { name, address: found, weight, thresholds, checks, combine })
+        }
         Err(fault) => {
             reader.fault(&address.path, fault);
             None

@@ -33,6 +33,10 @@ pub(super) const GROUP_EVENTS: &[(&str, HookEvent)] = &[
     ("stop", HookEvent::Stop),
 ];
 
+/// When a service's hook may run.
+pub(super) const SERVICE_EVENTS: &[(&str, HookEvent)] =
+    &[("up", HookEvent::Up), ("down", HookEvent::Down)];
+
 /// `track`: names of trackers, or mappings.
 pub(super) fn tracks<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Items<Track> {
     let items = reader.one_or_list(cursor, defaults::TRACK_MAX);
@@ -111,7 +115,11 @@ fn hook<'a>(
         fields.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
     let on = match fields.get("on") {
         Some(cursor) => events(reader, &cursor, words),
-        None => [HookEvent::Active, HookEvent::Backup, HookEvent::Fault, HookEvent::Stop].into(),
+        // Every change of state.
+        None => {
+            let minor = [HookEvent::Priority, HookEvent::LowerPriority];
+            words.iter().map(|(_, event)| *event).filter(|event| !minor.contains(event)).collect()
+        }
     };
     let command = check::command(reader, &fields)?;
     Some(Hook { command, on, timeout: written.unwrap_or(timeout) })

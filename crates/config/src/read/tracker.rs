@@ -13,12 +13,12 @@ use crate::reader::{Cursor, Fields, Reader};
 use crate::text::Fault;
 
 use super::instance::{destination, host, interface};
-use super::{absolute, check};
+use super::{absolute, check, track};
 
 const PATTERN: &str = "vrrp.trackers.NAME";
 
 /// The kinds, and whether they have `interval`, `timeout`, `rise` and `fall` beside them.
-const KINDS: [(&str, bool); 7] = [
+const KINDS: [(&str, bool); 8] = [
     ("interface", false),
     ("script", true),
     ("file", false),
@@ -26,6 +26,7 @@ const KINDS: [(&str, bool); 7] = [
     ("reach", true),
     ("route", false),
     ("bfd", false),
+    ("service", false),
 ];
 
 /// One tracker; none where it can't be read.
@@ -49,7 +50,7 @@ pub(super) fn tracker<'a>(
             let message = format!("tracker `{name}` says not what is watched");
             let problem = Problem::new(Code::MissingKey, message)
                 .at(Spot::Key(fields.path.clone()), "")
-                .help("add one of `interface: eth1`, `script: {command: [/path/to/program]}`, `file: {path: /run/file}`, `process: {name: haproxy}`, `reach: {address: 192.0.2.1}`, `route: {to: default}` and `bfd: {peer: 192.0.2.2}`");
+                .help("add one of `interface: eth1`, `script: {command: [/path/to/program]}`, `file: {path: /run/file}`, `process: {name: haproxy}`, `reach: {address: 192.0.2.1}`, `route: {to: default}`, `bfd: {peer: 192.0.2.2}` and `service: web`");
             reader.problems.push(problem);
             return None;
         }
@@ -76,6 +77,7 @@ pub(super) fn tracker<'a>(
             reach(reader, &cursor, policy)
         }
         "route" => route(reader, &cursor),
+        "service" => track::name(reader, &cursor).map(TrackerKind::Service),
         _ => bfd(reader, &cursor).map(TrackerKind::Bfd),
     };
     Some(Tracker { name, kind: kind? })

@@ -52,6 +52,12 @@ section! {
         source "keepalived: `TCP_CHECK`, `HTTP_GET`, `MISC_CHECK`";
     "services.NAME.check.interval" "duration", default "`2s`", range "10ms to 1h", "From the start of one run to the start of the next.",
         source "keepalived: `delay_loop`; HAProxy: `inter`";
+    "services.NAME.check.fast_interval" "duration", default "the interval", range "10ms up to the interval",
+        "The same while outcomes speak against the server's state and are too few to change it yet.", source "HAProxy: `fastinter`";
+    "services.NAME.check.down_interval" "duration", default "the interval", range "10ms to 1h",
+        "The same while the server is down and nothing speaks against that.", source "HAProxy: `downinter`";
+    "services.NAME.check.spread" "duration", default "the interval, at most `5s`", range "0s to 1h",
+        "The first runs of a service's checks are spread over so long after the start, each server at its own place.", source "keepalived: `warmup`; HAProxy: `spread-checks`";
     "services.NAME.check.timeout" "duration", default "`1s` (exec: `daemon.scripts.timeout`), at most half of the interval", range "1ms up to the interval",
         "A run that takes longer has failed.", source "keepalived: `connect_timeout`; HAProxy: `timeout check`";
     "services.NAME.check.rise" "integer", default "2", range "1 to 255", "So many passes in a row bring a server up.", source "HAProxy: `rise`";

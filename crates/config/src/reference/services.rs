@@ -75,7 +75,8 @@ section! {
          adopts it at its start, nor when it is taken back while it still drains. The weights of the service are 100 times the \
          configured ones in the kernel. Under `wrr wlc sed nq lblc lblcr twos`.",
         source "HAProxy: `slowstart`; AWS: `slow_start.duration_seconds`";
-    "services.NAME.checks" "list", default "none", range "at most 16", "Several checks, each as under `check`; all must pass. Excludes `check`.", source "";
+    "services.NAME.checks" "list or mapping", default "none", range "at most 16, or `all` or `any` with such a list",
+        "Several checks, each as under `check`; all must pass, but for those under `any`. Excludes `check`.", source "";
     "services.NAME.real_servers" "mapping by name", default "none", range "at most 10000", "The servers. A pool may be empty: `holdfast server add` fills it at run time.",
         source "keepalived: `real_server`";
     "services.NAME.real_servers.NAME" "address:port or mapping", default "", range "", "One server; the short form is its address.", source "";
@@ -89,7 +90,7 @@ section! {
     "services.NAME.real_servers.NAME.lower_threshold" "integer", default "the service's, with its `upper_threshold`", range "0 to `upper_threshold`",
         "As at the service.", source "IPVS_DEST_ATTR_L_THRESH; ipvsadm: `-y`";
     "services.NAME.real_servers.NAME.check" "mapping", default "the service's", range "", "Its own check instead of the service's.", source "";
-    "services.NAME.real_servers.NAME.checks" "list", default "the service's", range "at most 16", "Its own checks instead of the service's; an empty list: none.", source "";
+    "services.NAME.real_servers.NAME.checks" "list or mapping", default "the service's", range "as at the service", "Its own checks instead of the service's; an empty list: none.", source "";
     "ipvs" "mapping", default "all defaults", range "", "How the kernel's table is treated.", source "";
     "ipvs.on_stop" "word", default "`keep`", range "`keep`, `drain`, `remove`",
         "What becomes of our services, and of the marks for them, when the daemon stops. `keep`: they stay and forward. `drain`: once VRRP has left, \

@@ -5,7 +5,7 @@ use super::{Key, section};
 section! {
     "vrrp.trackers" "mapping by name", default "none", range "at most 1000",
         "What is watched. A tracker does something where it is named under `track` of an instance or group.", source "keepalived: `vrrp_script` and others";
-    "vrrp.trackers.NAME" "mapping", default "", range "one of `interface`, `script`, `file`, `process`, `reach`, `route`, `bfd`", "One thing that is watched.", source "";
+    "vrrp.trackers.NAME" "mapping", default "", range "one of `interface`, `script`, `file`, `process`, `reach`, `route`, `bfd`, `service`", "One thing that is watched.", source "";
     "vrrp.trackers.NAME.interface" "text", default "", range "1 to 15 characters",
         "Up while this interface is, with the delays of `vrrp.interfaces`.", source "keepalived: `track_interface`";
     "vrrp.trackers.NAME.script" "mapping", default "", range "",
@@ -56,4 +56,7 @@ section! {
         "A run that takes longer has failed.", source "keepalived: `timeout`";
     "vrrp.trackers.NAME.rise" "integer", default "1", range "1 to 255", "So many passes in a row bring it up.", source "keepalived: `rise`";
     "vrrp.trackers.NAME.fall" "integer", default "script: 1, reach: 3", range "1 to 255", "So many failures in a row take it down.", source "keepalived: `fall`";
+    "vrrp.trackers.NAME.service" "text", default "", range "a name under `services`",
+        "Up while the service has its quorum (`services.NAME.quorum`): a director that has lost its way to the servers gives the addresses to \
+         one that has not.", source "";
 }

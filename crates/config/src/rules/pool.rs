@@ -49,6 +49,16 @@ pub(crate) fn service_path(name: &Name) -> Path {
     Path::of(&["services", name.as_str()])
 }
 
+/// Where a real server, or one of the sorry servers, stands in the file.
+fn path_of(service: &Service, server: &RealServer) -> Path {
+    match service.sorry_servers.get(&server.name) {
+        Some(sorry) if sorry == server => {
+            service_path(&service.name).key("sorry_servers").key(server.name.as_str())
+        }
+        Some(_) | None => server_path(&service.name, &server.name),
+    }
+}
+
 /// Where a real server stands in the file.
 pub(super) fn server_path(service: &Name, server: &Name) -> Path {
     service_path(service).key("real_servers").key(server.as_str())
@@ -56,7 +66,7 @@ pub(super) fn server_path(service: &Name, server: &Name) -> Path {
 
 /// What is wrong with `server` in `service`, its neighbours left aside.
 pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
-    let at = || Spot::Value(server_path(&service.name, &server.name).key("address"));
+    let at = || Spot::Value(path_of(service, server).key("address"));
     let of_service = |key: &str| Spot::Value(service_path(&service.name).key(key));
     let mut problems = vec![];
     if let Some(fault) = text::unusable_server(server.address.ip()) {
@@ -88,7 +98,7 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
             server.name, service.name
         );
         let problem = Problem::new(Code::OutOfRange, message)
-            .at(Spot::Value(server_path(&service.name, &server.name).key("weight")), "")
+            .at(Spot::Value(path_of(service, server).key("weight")), "")
             .also(
                 Spot::Key(service_path(&service.name).key("slow_start")),
                 "the kernel gets a hundred times the weight, so that it can rise in steps",
@@ -134,10 +144,7 @@ fn direct_port(service: &Service, server: &RealServer, listen: &Listen) -> Probl
     );
     let path = service_path(&service.name);
     Problem::new(Code::DirectPort, message)
-        .at(
-            Spot::Value(server_path(&service.name, &server.name).key("address")),
-            format!("port {theirs} here"),
-        )
+        .at(Spot::Value(path_of(service, server).key("address")), format!("port {theirs} here"))
         .also(Spot::Value(path.key("listen")), format!("{has} here"))
         .also(Spot::Value(path.key("forward")), "packets keep their destination port")
         .help(help)
@@ -157,7 +164,7 @@ fn kept_port(service: &Service, server: &RealServer) -> Option<Problem> {
     );
     let path = service_path(&service.name);
     let problem = Problem::new(Code::KeptPort, message)
-        .at(Spot::Value(server_path(&service.name, &server.name).key("address")), "")
+        .at(Spot::Value(path_of(service, server).key("address")), "")
         .also(Spot::Value(path.key("listen")), "it has no port of its own")
         .also(Spot::Value(path.key("persistence")), "")
         .help(format!("write `{}`, without a port", server.address.ip()));
@@ -166,9 +173,10 @@ fn kept_port(service: &Service, server: &RealServer) -> Option<Problem> {
 
 /// A check goes to a port.
 fn check_without_port(service: &Service, server: &RealServer) -> Option<Problem> {
-    let (checks, path) = match &server.checks {
-        Some(checks) => (checks, server_path(&service.name, &server.name)),
-        None => (&service.checks, service_path(&service.name)),
+    let (checks, _) = service.checks_of(server);
+    let path = match &server.checks {
+        Some(_) => server_path(&service.name, &server.name),
+        None => service_path(&service.name),
     };
     let check = checks.iter().find(|check| check.kind.needs_port())?;
     if server.address.port() != 0 {
@@ -224,4 +232,16 @@ pub(crate) fn duplicate(service: &Name, server: &RealServer, first: &Name) -> Pr
             format!("`{first}` has it already"),
         )
         .help("remove or correct one; a double share is `weight: 2`")
+}
+
+/// The report of a server that is a sorry server of its service as well.
+pub(crate) fn is_sorry(service: &Name, server: &RealServer, sorry: &Name) -> Problem {
+    let message = format!(
+        "real server `{}` and sorry server `{sorry}` of service `{service}` are both {}",
+        server.name, server.address
+    );
+    Problem::new(Code::SorryIsReal, message)
+        .at(Spot::Value(server_path(service, &server.name).key("address")), "")
+        .also(Spot::Key(service_path(service).key("sorry_servers").key(sorry.as_str())), "")
+        .help("give the sorry server an address or port of its own")
 }

@@ -197,6 +197,9 @@ fn servers(
     };
     let sound = one(|a, b| a.family() != b.family())
         && (service.implied_port().is_some() || !pool::keeps_port(service.forwarding));
+    for server in service.sorry_servers.values() {
+        problems.extend(other_s_address(service, server, held, listens, marked));
+    }
     for server in service.real_servers.values() {
         if let Some(first) = seen.insert(server.address, &server.name) {
             problems.push(pool::duplicate(&service.name, server, first));
@@ -207,19 +210,29 @@ fn servers(
             }
         }
         problems.extend(foreign_source(service, server));
-        let address = server.address.ip();
-        let virtual_address = listens.contains_key(&address)
-            || held.is_some_and(|held| held.contains(&address))
-            || marked.iter().any(|listen| listen.covers(address));
-        if virtual_address && !service.listens_on(address) {
-            problems.push(pool::virtual_address(&service.name, server));
-        }
+        problems.extend(other_s_address(service, server, held, listens, marked));
     }
+}
+
+/// A server with a virtual address that is not its own service's.
+fn other_s_address(
+    service: &Service,
+    server: &RealServer,
+    held: Option<&BTreeSet<IpAddr>>,
+    listens: &BTreeMap<IpAddr, &Name>,
+    marked: &[&Listen],
+) -> Option<Problem> {
+    let address = server.address.ip();
+    let virtual_address = listens.contains_key(&address)
+        || held.is_some_and(|held| held.contains(&address))
+        || marked.iter().any(|listen| listen.covers(address));
+    let found = virtual_address && !service.listens_on(address);
+    found.then(|| pool::virtual_address(&service.name, server))
 }
 
 /// A check that goes to the server from an address of the other family.
 fn foreign_source(service: &Service, server: &RealServer) -> Option<Problem> {
-    let checks = server.checks.as_ref().unwrap_or(&service.checks);
+    let (checks, _) = service.checks_of(server);
     let (kind, source) = checks.iter().find_map(|check| {
         let CheckKind::Network(network) = &check.kind else { return None };
         let source = network.way.source.filter(|source| {

@@ -535,6 +535,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str, &'stati
         super::attributes::CASES,
         super::checks::CASES,
         super::ipvs::CASES,
+        super::policy::CASES,
     ]
     .into_iter()
     .flatten();

@@ -5,6 +5,7 @@ mod attributes;
 mod cases;
 mod checks;
 mod ipvs;
+mod policy;
 mod tracking;
 mod vrrp;
 

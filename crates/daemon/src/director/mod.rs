@@ -15,6 +15,7 @@ mod drift;
 mod kernel;
 mod places;
 mod prompts;
+mod quorum;
 mod reconfigure;
 mod refusals;
 mod released;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use holdfast_config::{Config, ForeignServices, Instance, Listen, Match, Name, OnStop, Service};
 use holdfast_control::Status;
-use holdfast_engine::{Action, CheckId, Engine, Pool, Report};
+use holdfast_engine::{Action, CheckId, Engine, Pool, QuorumState, Report};
 use holdfast_net::now;
 use holdfast_probe::Found;
 use holdfast_time::Instant;
@@ -146,6 +147,7 @@ impl Director {
         mut stop: oneshot::Receiver<oneshot::Sender<Duration>>,
         hurry: oneshot::Receiver<()>,
     ) -> Result<(), KernelGone> {
+        self.tell_trackers();
         let asked = loop {
             self.carry_out();
             tokio::select! {
@@ -285,6 +287,9 @@ impl Director {
                     log(&report);
                     self.hooks.events().tell(news(&report));
                     services_gone |= matches!(report, Report::ServiceRemoved { .. });
+                    if let Report::Quorum { service, to, .. } = &report {
+                        self.tell_quorum(service, *to, report.to_string());
+                    }
                 }
             }
         }
@@ -446,6 +451,12 @@ fn log(report: &Report) {
         Report::Wishes { from, to, .. } => {
             let (from, to) = (from.label(), to.label());
             tracing::info!(%service, server, from, to, "a real server's agent wants something else for it");
+        }
+        Report::Quorum { to: QuorumState::Down, weight, .. } => {
+            tracing::warn!(%service, weight, what = %report, "a service has lost its quorum");
+        }
+        Report::Quorum { weight, .. } => {
+            tracing::info!(%service, weight, what = %report, "a service has its quorum");
         }
         Report::Added { .. } => {
             tracing::info!(%service, server, who, "a real server was added");

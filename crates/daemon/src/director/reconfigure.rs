@@ -42,6 +42,9 @@ impl Director {
         self.besides.want(Wanted::of(&config));
         self.config = config;
         self.tell_upkeep();
+        // Trackers that are new have read nothing yet.
+        self.perform();
+        self.tell_trackers();
         changes
     }
 

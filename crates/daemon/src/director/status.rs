@@ -1,13 +1,14 @@
 //! The state of everything, for the control API.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use holdfast_config::ForeignServices;
+use holdfast_config::{ForeignServices, RealServer};
 use holdfast_control::{
-    Advice, Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Runs, Server, Service,
-    Status, Sysctls, Timing,
+    Advice, Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Quorum, Runs, Server,
+    Service, SorryServer, Status, Sysctls, Timing,
 };
-use holdfast_engine::{Admin, CheckView, Drain, Pool, Presence, Standing};
+use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_time::Instant;
 use ipvs_ctl::model::{Forwarding, Scheduler, ServiceFlags, Timeouts};
@@ -104,6 +105,12 @@ impl Director {
             scheduler: format!("{}{}", service.scheduler, flags(&service.scheduler, service.flags)),
             forward: forwarding(service.forwarding).to_owned(),
             weight_scale: service.weight_scale(),
+            quorum: quorum(pool),
+            sorry_servers: service
+                .sorry_servers
+                .values()
+                .map(|sorry| self.sorry_server(pool, sorry))
+                .collect(),
             up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
             refused: self.refused_of(service),
             servers: pool
@@ -112,6 +119,28 @@ impl Director {
                 .map(|server| self.server_status(pool, server))
                 .collect(),
         }
+    }
+
+    fn sorry_server(&self, pool: &Pool, sorry: &RealServer) -> SorryServer {
+        let connections = self.connections_at(pool, sorry.address);
+        SorryServer {
+            name: sorry.name.to_string(),
+            address: sorry.address.to_string(),
+            weight: sorry.weight,
+            effective_weight: match pool.sorry_presence(sorry) {
+                Presence::Weight(weight) => Some(weight),
+                Presence::Absent => None,
+            },
+            active_connections: connections.map(|c| c.active),
+            inactive_connections: connections.map(|c| c.inactive),
+        }
+    }
+
+    /// The connections of a server over all addresses that the service listens on; none where there is no kernel to ask.
+    fn connections_at(&self, pool: &Pool, address: SocketAddr) -> Option<Connections> {
+        let kernel = self.kernel.as_ref()?;
+        let each = pool.keys().map(|key| kernel.connections(key, address));
+        Some(each.fold(Connections::default(), Connections::plus))
     }
 
     /// What the kernel refuses of `service`, its marks among it.
@@ -128,11 +157,7 @@ impl Director {
     pub(super) fn server_status(&self, pool: &Pool, server: &holdfast_engine::Server) -> Server {
         let now = holdfast_net::now();
         let definition = server.definition();
-        let connections = self.kernel.as_ref().map(|kernel| {
-            pool.keys().fold(holdfast_engine::Connections::default(), |sum, key| {
-                sum.plus(kernel.connections(key, definition.address))
-            })
-        });
+        let connections = self.connections_at(pool, definition.address);
         Server {
             name: definition.name.to_string(),
             address: definition.address.to_string(),
@@ -146,6 +171,7 @@ impl Director {
                 Admin::Ready | Admin::Drain(_) | Admin::Maint => None,
             },
             health: server.health().to_string(),
+            health_since_s: server.health_age(now).as_secs(),
             weight: definition.weight,
             share_percent: server.share(),
             ramp_percent: server.ramp_percent(),
@@ -171,6 +197,20 @@ fn advice(server: &holdfast_engine::Server) -> Option<Advice> {
         percent: advice.percent(),
         wish: advice.wish().label().to_owned(),
     })
+}
+
+/// Whether the service has its quorum.
+fn quorum(pool: &Pool) -> Quorum {
+    let policy = &pool.service().policy;
+    Quorum {
+        state: pool.quorum().to_string(),
+        since_s: pool.quorum_age(holdfast_net::now()).as_secs(),
+        weight: pool.weight(),
+        needed: policy.quorum.weight,
+        hysteresis: policy.quorum.hysteresis,
+        all_down: policy.all_down.word().to_owned(),
+        regime: pool.regime().label().to_owned(),
+    }
 }
 
 const fn admin(admin: Admin) -> &'static str {

@@ -87,7 +87,12 @@ impl Lane {
 /// Notices of one class are about the same, so that a later one makes an earlier one worthless.
 const fn class(event: HookEvent) -> u8 {
     match event {
-        HookEvent::Active | HookEvent::Backup | HookEvent::Fault | HookEvent::Stop => 0,
+        HookEvent::Active
+        | HookEvent::Backup
+        | HookEvent::Fault
+        | HookEvent::Stop
+        | HookEvent::Up
+        | HookEvent::Down => 0,
         HookEvent::Priority => 1,
         HookEvent::LowerPriority => 2,
     }

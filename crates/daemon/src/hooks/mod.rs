@@ -1,10 +1,11 @@
-//! Hooks: commands that run when an instance or a sync group changes.
+//! Hooks: commands that run when an instance or a sync group changes, or a service gains or loses its quorum.
 //!
 //! ```text
-//!  VRRP thread ──try_send──► [bounded] ──► Runner ──► a lane for each instance and group, one notice at a time, in order
+//!  VRRP thread ─┐
+//!  director ────┴try_send──► [bounded] ──► Runner ──► a lane for each instance, group and service, one notice at a time, in order
 //!                                             └──► a task for each notice: its commands one after the other
 //! ```
-//! The VRRP thread never waits for any of this. Lanes are independent: a hook that hangs holds up its own instance's hooks only,
+//! Neither ever waits for any of this. Lanes are independent: a hook that hangs holds up its own instance's hooks only,
 //! for as long as its timeout says.
 
 mod lane;
@@ -171,7 +172,16 @@ fn lanes(config: &Config) -> HashMap<Subject, Lane> {
         let lane = Lane::new(commands(&[&group.hooks]), Facts::of_group(config, group));
         (Subject::Group(group.name.clone()), lane)
     });
-    instances.chain(groups).filter(|(_, lane)| !lane.orders.commands.is_empty()).collect()
+    let services = config.services.values().map(|service| {
+        let lane =
+            Lane::new(commands(&[&service.policy.hooks]), Facts::of_service(config, service));
+        (Subject::Service(service.name.clone()), lane)
+    });
+    instances
+        .chain(groups)
+        .chain(services)
+        .filter(|(_, lane)| !lane.orders.commands.is_empty())
+        .collect()
 }
 
 /// Runs the hooks.
@@ -262,7 +272,9 @@ impl Runner {
     }
 
     fn take(&mut self, notice: Notice) {
-        self.events.tell(notice.news());
+        if let Some(news) = notice.news() {
+            self.events.tell(news);
+        }
         let Some(lane) = self.lanes.get_mut(&notice.subject) else { return };
         if !lane.wants(notice.event) {
             return;

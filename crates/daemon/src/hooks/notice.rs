@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use holdfast_config::{Config, Group, HookEvent, Instance, Name};
+use holdfast_config::{Config, Group, HookEvent, Instance, Name, Service};
 use serde::Serialize;
 
 use crate::events::News;
@@ -31,12 +31,14 @@ pub(crate) enum Subject {
     Instance(Name),
     /// A sync group as a whole.
     Group(Name),
+    /// A service.
+    Service(Name),
 }
 
 impl Subject {
     pub(super) const fn name(&self) -> &Name {
         match self {
-            Self::Instance(name) | Self::Group(name) => name,
+            Self::Instance(name) | Self::Group(name) | Self::Service(name) => name,
         }
     }
 
@@ -44,6 +46,7 @@ impl Subject {
         match self {
             Self::Instance(_) => "instance",
             Self::Group(_) => "group",
+            Self::Service(_) => "service",
         }
     }
 }
@@ -60,11 +63,15 @@ pub(crate) enum NoticeState {
     Fault,
     /// The daemon stops.
     Stop,
+    /// A service has its quorum.
+    Up,
+    /// A service has lost its quorum.
+    Down,
 }
 
 impl Notice {
-    /// The same for the stream of events: `vrrp.active`, or `group.active`.
-    pub(super) fn news(&self) -> News {
+    /// The same for the stream of events: `vrrp.active`, or `group.active`. What a service becomes is told there by the director.
+    pub(super) fn news(&self) -> Option<News> {
         let event = match self.event {
             HookEvent::Active => "active",
             HookEvent::Backup => "backup",
@@ -72,22 +79,26 @@ impl Notice {
             HookEvent::Stop => "stop",
             HookEvent::Priority => "priority",
             HookEvent::LowerPriority => "lower_priority",
+            HookEvent::Up => "up",
+            HookEvent::Down => "down",
         };
         let (of, text) = match self.subject {
             Subject::Instance(_) => {
                 ("vrrp", format!("priority {}: {}", self.priority, self.reason))
             }
             Subject::Group(_) => ("group", self.reason.clone()),
+            Subject::Service(_) => return None,
         };
         let subject = self.subject.name().to_string();
-        News { kind: format!("{of}.{event}"), subject, text, who: None, reason: None }
+        Some(News { kind: format!("{of}.{event}"), subject, text, who: None, reason: None })
     }
 
-    /// What is appended to a hook's command: `INSTANCE edge MASTER 150`, as keepalived's `notify` has it.
+    /// What is appended to a hook's command: `INSTANCE edge MASTER 150`, as keepalived's `notify` has it; `SERVICE web DOWN 0`.
     pub(super) fn arguments(&self) -> [String; 4] {
         let (kind, priority) = match self.subject {
             Subject::Instance(_) => ("INSTANCE", self.priority),
             Subject::Group(_) => ("GROUP", 0),
+            Subject::Service(_) => ("SERVICE", 0),
         };
         let state = match (self.event, self.state) {
             (HookEvent::Active, _) => "MASTER",
@@ -97,6 +108,8 @@ impl Notice {
             (HookEvent::Priority, NoticeState::Active) => "MASTER_PRIORITY",
             (HookEvent::Priority, _) => "BACKUP_PRIORITY",
             (HookEvent::LowerPriority, _) => "MASTER_RX_LOWER_PRI",
+            (HookEvent::Up, _) => "UP",
+            (HookEvent::Down, _) => "DOWN",
         };
         [kind, self.subject.name().as_str(), state, &priority.to_string()].map(str::to_owned)
     }
@@ -157,6 +170,8 @@ pub(super) struct Facts {
     pub(super) excluded: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instances: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) listen: Option<Vec<String>>,
 }
 
 impl Facts {
@@ -175,7 +190,13 @@ impl Facts {
             addresses: text(&instance.addresses),
             excluded: text(&instance.excluded),
             instances: None,
+            listen: None,
         }
+    }
+
+    pub(super) fn of_service(config: &Config, service: &Service) -> Self {
+        let listen = service.listen.iter().map(ToString::to_string).collect();
+        Self { node: config.node.clone(), listen: Some(listen), ..Self::default() }
     }
 
     pub(super) fn of_group(config: &Config, group: &Group) -> Self {
@@ -224,6 +245,10 @@ mod tests {
             NoticeState::Active,
         );
         assert_eq!(pair.arguments().join(" "), "GROUP pair MASTER 0");
+        let web = || Subject::Service(Name::try_from("web".to_owned()).unwrap());
+        let down = notice(web(), HookEvent::Down, NoticeState::Down);
+        assert_eq!(down.arguments().join(" "), "SERVICE web DOWN 0");
+        assert_eq!(down.news(), None, "the director tells it");
     }
 
     #[test]
@@ -236,7 +261,7 @@ mod tests {
             family: Some("ipv4"),
             addresses: Some(vec!["192.0.2.10/24".to_owned()]),
             excluded: Some(Vec::new()),
-            instances: None,
+            ..Facts::default()
         };
         let json = notice(subject, HookEvent::Active, NoticeState::Active).json(&facts);
         let expected = concat!(

@@ -209,6 +209,7 @@ const fn kind(kind: &TrackerKind) -> &'static str {
         TrackerKind::Reach { .. } => "reach",
         TrackerKind::Route { .. } => "route",
         TrackerKind::Bfd(_) => "bfd",
+        TrackerKind::Service(_) => "service",
         _ => "other",
     }
 }

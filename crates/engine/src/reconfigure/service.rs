@@ -34,6 +34,9 @@ impl Engine {
         if old.checks != new.checks {
             self.renew_service_checks(&new.name, now);
         }
+        if old.policy != new.policy {
+            self.judge_all(&new.name, now);
+        }
     }
 
     /// Takes a service back that was leaving: what the configuration names of it serves again, the rest goes on to drain.
@@ -172,6 +175,9 @@ impl Engine {
         if let Some(pool) = self.pools.get_mut(service) {
             pool.service.real_servers.insert(name.clone(), server.definition.clone());
             let ramp = server.ramp;
+            if let Some(until) = server.damper.poll_timeout() {
+                self.holds.insert((until, (service.clone(), name.clone())));
+            }
             pool.servers.insert(name.clone(), server);
             self.list_ramp(service, &name, ramp, true);
         }
@@ -211,6 +217,9 @@ impl Engine {
         self.insert(service, &before, known);
         let (service, server) = (service.clone(), new.name.clone());
         self.renew_checks(&service, &server, now);
+        if old.is_none_or(|old| old.combine != new.combine) {
+            self.judge_checked(&service, &server, now);
+        }
         let order = || Order::own("in the configuration");
         if returns {
             let (service, server, order) = (service.clone(), server.clone(), order());
@@ -239,18 +248,18 @@ impl Engine {
         // One in maintenance gets its checks when it is taken back.
         let known = pool.servers.get(server).filter(|known| known.admin != Admin::Maint);
         let Some(known) = known else { return };
-        let wanted = known.definition.checks.as_ref().unwrap_or(&pool.service.checks);
+        let (wanted, _) = pool.service.checks_of(&known.definition);
         let has = |id: &CheckId| self.checks.get(id).map(|running| &running.check);
         if known.checks.len() == wanted.len()
             && known.checks.iter().zip(wanted).all(|(id, check)| has(id) == Some(check))
         {
             return;
         }
-        let (wanted, health) = (wanted.clone(), known.health);
+        let (wanted, health) = (wanted.to_vec(), known.health);
         let mut free = known.checks.clone();
         let mut ids = Vec::new();
         let mut began = Vec::new();
-        for check in wanted {
+        for (nth, check) in wanted.into_iter().enumerate() {
             let same = |id: &CheckId| has_kind(self, *id, &check);
             let known = free.iter().position(same).map(|at| free.swap_remove(at));
             // What others run on as it is, this server can't have at another pace.
@@ -260,7 +269,7 @@ impl Engine {
                 self.repace(id, check, now);
                 ids.push(id);
             } else {
-                let id = self.begin_check(service, server, check, initial(health), now);
+                let id = self.begin_check(service, server, (nth, check), initial(health), now);
                 ids.push(id);
                 began.push(id);
             }
@@ -274,7 +283,7 @@ impl Engine {
         self.judge(service, server, now);
         let known = self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(server));
         if let Some(known) = known.filter(|_| unchecked) {
-            (_, known.reason) = initial_health(true, false);
+            (_, known.reason) = initial_health(true, Initial::Down);
         }
     }
 

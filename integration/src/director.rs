@@ -306,6 +306,9 @@ fn arguments(
         node.name().into(),
         "--socket".into(),
         socket.into(),
+        // What is kept is this test's and this node's alone.
+        "--state".into(),
+        node.folder().join("state").into(),
     ];
     argv.extend_from_slice(more);
     argv

@@ -172,14 +172,14 @@ fn what_a_running_daemon_cannot_change_is_refused_whole_and_by_name() -> Result<
     let (lab, _webs) = lab()?;
     let director = ready(&lab)?;
     let table = saved_table(lab.lb1())?;
-    let both_changes = config(&format!("web1: {WEB1}"), "daemon: {state: /var/lib/other}\n");
+    let both_changes = config(&format!("web1: {WEB1}"), "daemon: {control: {group: root}}\n");
     director.node().write("holdfast.yaml", &both_changes)?;
     let planned = director.cli(&["plan"])?;
     ensure!(planned.contains("impact: restart needed"), "{planned}");
     ensure!(planned.contains("a reload would be refused"), "{planned}");
     let (code, _, err) = director.try_cli(&["reload"])?;
     ensure!(
-        code == 1 && err.contains("restart needed, nothing was changed: daemon state"),
+        code == 1 && err.contains("restart needed, nothing was changed: daemon control.group"),
         "{err}"
     );
     assert_eq!(saved_table(lab.lb1())?, table);

@@ -58,6 +58,10 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Has the daemon read its configuration again and apply what differs; refused whole when it is invalid (exit code 78).
     Reload,
+    /// What commands have changed against the configuration's file, by whom, why and when.
+    Diff(Diff),
+    /// Prints a configuration that includes what commands have changed.
+    Export,
     /// Real servers: add, drain, maintain, take back, weigh, remove, list.
     #[command(subcommand)]
     Server(Server),
@@ -120,6 +124,13 @@ pub(crate) struct Plan {
     pub(crate) exit_code: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// Exits with 4 when there is a change.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Server {
     /// Adds a real server to a service; it takes traffic after its first passed check.
@@ -134,6 +145,11 @@ pub(crate) enum Server {
         /// Its weight [default: 1; a server that is there already keeps its own].
         #[arg(long)]
         weight: Option<u32>,
+        /// A lease: without another `add` within so long it drains and is removed; 1s to 168h.
+        #[arg(long, value_parser = duration, value_name = "DURATION")]
+        ttl: Option<Duration>,
+        #[command(flatten)]
+        why: Why,
         /// Waits until it is up, so long at most; exits with 3 when it is not up by then.
         #[arg(long, value_parser = duration, value_name = "DURATION")]
         wait: Option<Duration>,
@@ -159,7 +175,7 @@ pub(crate) enum Server {
         #[command(flatten)]
         why: Why,
     },
-    /// Gives a server another weight, until the daemon starts again.
+    /// Gives a server another weight.
     Weight {
         /// The service, or `SERVICE/SERVER`.
         service: String,
@@ -213,6 +229,9 @@ pub(crate) struct Why {
     /// Why: kept with the server, and shown.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Forgets it when the daemon ends; otherwise it is kept over restarts.
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
 }
 
 #[derive(Debug, Subcommand)]

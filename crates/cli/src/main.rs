@@ -10,8 +10,10 @@ mod ipvs;
 mod output;
 mod reload;
 mod render;
+mod runtime;
 mod server;
 mod table;
+mod times;
 mod vrrp;
 
 use std::env;
@@ -65,6 +67,8 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),
         Command::Plan(plan) => block_on(reload::plan(&client, &plan, arguments.output)),
         Command::Reload => block_on(reload::reload(&client, arguments.output)),
+        Command::Diff(diff) => block_on(runtime::diff(&client, &diff)),
+        Command::Export => block_on(runtime::export(&client)),
         Command::Server(verb) => block_on(server::run(&client, verb)),
         Command::Vrrp(verb) => block_on(vrrp::run(&client, verb)),
     }

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, ConnectionSync, Faults, Group, Instance, Ipvs, Quorum, RoleChange, Server,
-    Service, Status, SyncedConnections, Sysctls, Tracker,
+    BfdSession, Change, ConnectionSync, Discovery, Faults, Group, Instance, Ipvs, Quorum,
+    RoleChange, Server, Service, Status, SyncedConnections, Sysctls, Tracker,
 };
 
 use crate::table::Table;
+use crate::times::{age, utc};
 
 /// What went wrong in the daemon itself, a line for each kind; nothing where nothing did.
 fn faults(faults: &Faults) -> String {
@@ -45,6 +46,24 @@ pub(crate) fn status(status: &Status) -> String {
             configuration.generation,
             refused.error.as_deref().unwrap_or("see the log")
         );
+    }
+    if let Some(instead) = &configuration.last_good {
+        let _ = writeln!(
+            text,
+            "! the configuration's file is not usable, and the last good one of {} is used: {}",
+            utc(instead.of),
+            instead.error
+        );
+    }
+    match daemon.runtime_changes {
+        0 => {}
+        1 => text.push_str("1 run-time change against the file: `holdfast diff`\n"),
+        number => {
+            let _ = writeln!(text, "{number} run-time changes against the file: `holdfast diff`");
+        }
+    }
+    if let Some(problem) = &daemon.journal_problem {
+        let _ = writeln!(text, "! run-time changes: {problem}");
     }
     if !status.vrrp.is_empty() {
         text.push('\n');
@@ -372,7 +391,16 @@ pub(crate) fn service(service: &Service) -> String {
         without_quorum(&service.quorum),
         if service.refused.is_empty() { "" } else { "  REFUSED BY THE KERNEL" },
         servers(service)
-    )
+    ) + &service.discovery.as_ref().map_or_else(String::new, discovery)
+}
+
+/// What is wrong with the files that name servers; nothing where all is well.
+fn discovery(discovery: &Discovery) -> String {
+    let mut text = String::new();
+    for problem in &discovery.problems {
+        let _ = writeln!(text, "! {}: {problem}", discovery.directory);
+    }
+    text
 }
 
 /// That a service has lost its quorum, since when, and what follows; nothing where all is well.
@@ -445,6 +473,19 @@ fn servers(service: &Service) -> String {
 /// Where it comes from, and who wants it out of service, why, and until when: `config · drain by alice "kernel upgrade", 4m10s left`.
 fn origin(server: &Server) -> String {
     let mut text = server.origin.clone();
+    if let Some(left) = server.lease_ends_in_s {
+        let _ = write!(text, ", ends in {}", age(left));
+    }
+    let added = server.changes.iter().find(|change| change.kind == "added");
+    if let Some(who) = added.and_then(|added| added.who.as_ref()) {
+        let _ = write!(text, " by {who}");
+    }
+    if let Some(at) = added.map(|added| added.at) {
+        let _ = write!(text, " {}", utc(at));
+    }
+    if server.changes.iter().any(|change| change.ephemeral) {
+        text.push_str(" (ephemeral)");
+    }
     let Some(order) = &server.order else { return text };
     let _ = write!(text, " · {}", server.admin);
     if let Some(who) = &order.who {
@@ -495,17 +536,6 @@ pub(crate) fn change(change: &Change) -> String {
         let _ = writeln!(text, "note: {note}");
     }
     text
-}
-
-/// Seconds in the two largest units: `41s`, `2m10s`, `3d02h`.
-fn age(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match (minutes, hours, days) {
-        (0, ..) => format!("{seconds}s"),
-        (_, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
-        (_, _, 0) => format!("{hours}h{:02}m", minutes % 60),
-        _ => format!("{days}d{:02}h", hours % 24),
-    }
 }
 
 #[cfg(test)]

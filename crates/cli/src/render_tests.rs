@@ -26,6 +26,9 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
         reason: CheckReason { code: code.into(), sentence: why.into() },
         checks: vec![],
         origin: "config".into(),
+        changes: vec![],
+        lease_ms: None,
+        lease_ends_in_s: None,
     }
 }
 
@@ -79,6 +82,7 @@ fn a_service_with_a_server_of_each_state() -> Service {
         sorry_servers: vec![],
         weight_scale: 1,
         refused: vec![],
+        discovery: None,
         servers: vec![
             server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
             server("web2", "draining", Some(0), "L4OK", "connect to 10.0.0.12:80: connected"),
@@ -90,6 +94,8 @@ fn a_service_with_a_server_of_each_state() -> Service {
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
+            runtime_changes: 0,
+            journal_problem: None,
             node: "lb1".into(),
             version: "0.1.0".into(),
             config: "/etc/holdfast/holdfast.yaml".into(),

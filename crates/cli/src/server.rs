@@ -17,8 +17,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, Failure> {
     match verb {
-        args::Server::Add { service, address, name, weight, wait } => {
-            let change = client.add_server(&service, &AddServer { address, name, weight }).await?;
+        args::Server::Add { service, address, name, weight, ttl, why, wait } => {
+            let args::Why { reason, ephemeral } = why;
+            let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            let server = AddServer { address, name, weight, ttl_ms, reason, ephemeral };
+            let change = client.add_server(&service, &server).await?;
             settled(client, change, wait, "up", |now| now.is_some_and(|it| it.state == "up")).await
         }
         args::Server::Drain { server, drain } => {
@@ -29,19 +32,19 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
         }
         args::Server::Ready { server, why } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.ready_server(service, name, &Why { reason: why.reason }).await?;
+            let change = client.ready_server(service, name, &spoken(why)).await?;
             to_answer(&change, render::change)
         }
         args::Server::Maint { server, why } => {
             let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.maintain_server(service, name, &Why { reason: why.reason }).await?;
+            let change = client.maintain_server(service, name, &spoken(why)).await?;
             to_answer(&change, render::change)
         }
         args::Server::Weight { service, mut rest, why } => {
             let word = rest.pop().unwrap_or_default();
             let server = args::ServerName::new(service, rest.pop());
             let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let weight = weight(&word, why.reason).map_err(Failure::Usage)?;
+            let weight = weight(&word, why).map_err(Failure::Usage)?;
             let change = client.weigh_server(service, name, &weight).await?;
             to_answer(&change, render::change)
         }
@@ -64,18 +67,28 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
 
 fn request(options: &args::DrainOptions) -> Drain {
     let milliseconds = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    Drain { timeout_ms: options.timeout.map(milliseconds), reason: options.why.reason.clone() }
+    let args::Why { reason, ephemeral } = &options.why;
+    let (reason, ephemeral) = (reason.clone(), *ephemeral);
+    Drain { timeout_ms: options.timeout.map(milliseconds), reason, ephemeral }
+}
+
+fn spoken(args::Why { reason, ephemeral }: args::Why) -> Why {
+    Why { reason, ephemeral }
 }
 
 /// `5`, or a share as `50%`.
-fn weight(word: &str, reason: Option<String>) -> Result<SetWeight, String> {
+fn weight(word: &str, why: args::Why) -> Result<SetWeight, String> {
     let wrong = |_not_a_number| format!("{word:?} is no weight: say a number, or a share as `50%`");
+    let args::Why { reason, ephemeral } = why;
     match word.strip_suffix('%') {
         Some(percent) => {
             let percent = Some(percent.parse().map_err(wrong)?);
-            Ok(SetWeight { weight: None, percent, reason })
+            Ok(SetWeight { weight: None, percent, reason, ephemeral })
         }
-        None => Ok(SetWeight { weight: Some(word.parse().map_err(wrong)?), percent: None, reason }),
+        None => {
+            let weight = Some(word.parse().map_err(wrong)?);
+            Ok(SetWeight { weight, percent: None, reason, ephemeral })
+        }
     }
 }
 

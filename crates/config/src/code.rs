@@ -81,6 +81,9 @@ codes! {
     NotAMapping "HF0005" Error "the configuration is not a mapping",
         why "At its top a configuration has keys such as `vrrp:` and `services:`.",
         fix "Begin lines with `key:`; a leading `-` makes a list.";
+    BadInclude "HF0006" Error "an `include` that can't be followed",
+        why "What belongs to the configuration has to be plain from its first file: patterns stand in the last part of a path alone, and included files include nothing.",
+        fix "Name the files, or a folder with a pattern such as `conf.d/*.yaml`, in the first file.";
     Syntax "HF0101" Error "not YAML",
         why "The text can't be read as YAML, so nothing after this place is known.",
         fix "Look at the marked line and the one above it: a missing colon, quote or bracket, or wrong indentation.";
@@ -487,6 +490,12 @@ codes! {
     NoCheckFolder "HF0752" Warning "a file check whose folder is not there",
         why "Until the folder is there, its files count as not there.",
         fix "Make the folder, or ignore the warning where another program makes it later.";
+    NoSecret "HF0713" Error "a secret that can't be read",
+        why "Without the password the instance would send advertisements that the other nodes discard, and discard theirs.",
+        fix "Make the file, with the password in its first line, readable by the daemon alone; credentials are named by `LoadCredential=` of the unit.";
+    CredentialElsewhere "HF0714" Warning "a credential that can't be seen from here",
+        why "Credentials are given to the daemon by the service manager, in a folder of its own. Whoever checks a configuration has none.",
+        fix "Nothing, where the unit has `LoadCredential=` for it: the daemon looks at its start, and refuses to start without it.";
 }
 
 impl Code {

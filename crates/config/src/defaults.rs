@@ -89,6 +89,15 @@ pub(crate) const LISTEN_MAX: usize = 256;
 pub(crate) const MATCH_MAX: usize = 256;
 /// The same for all services.
 pub(crate) const MATCHES_MAX: usize = 4096;
+/// Files that are written one after the other are one reading; a second is no time for who has added a machine.
+pub(crate) const DEBOUNCE: Duration = Duration::from_secs(1);
+/// The range of that.
+pub(crate) const DEBOUNCE_RANGE: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(60));
+/// Who takes more than half of a pool away at once has more likely broken a file than a data centre.
+pub(crate) const MAX_REMOVAL: u32 = 50;
+/// Patterns of `include`.
+pub(crate) const INCLUDES_MAX: usize = 16;
 /// Real servers of one service, at most: the kernel walks them for every new connection.
 pub const SERVERS_MAX: usize = 10_000;
 /// Sorry servers of one service: they only say that there is nothing.

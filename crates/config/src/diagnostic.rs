@@ -8,7 +8,7 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use crate::code::{Code, Severity};
 use crate::path::Path;
-use crate::source::{Source, Span};
+use crate::source::{Shift, Source, Span};
 
 /// A marked place of the text and what to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Label {
     pub span: Span,
     /// What is there; may be empty.
     pub text: String,
+    /// The file, where it is another than the diagnostic's.
+    pub file: Option<String>,
 }
 
 /// One problem of a configuration.
@@ -52,6 +54,8 @@ impl Serialize for Diagnostic {
             line: usize,
             column: usize,
             text: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            file: Option<&'a str>,
         }
         let places: Vec<_> = self
             .primary
@@ -61,6 +65,7 @@ impl Serialize for Diagnostic {
                 line: label.span.line,
                 column: label.span.column,
                 text: &label.text,
+                file: label.file.as_deref(),
             })
             .collect();
         let mut object = serializer.serialize_struct("Diagnostic", 9)?;
@@ -139,6 +144,17 @@ impl Problem {
         self
     }
 
+    /// With its places in a text that has so much before it.
+    pub(crate) fn moved(mut self, by: Shift) -> Self {
+        let spots = self.primary.iter_mut().chain(&mut self.secondary);
+        for (spot, _) in spots {
+            if let Spot::Span(span) = spot {
+                *span = span.moved(by);
+            }
+        }
+        self
+    }
+
     /// Without a text to point into.
     pub(crate) fn bare(self) -> Diagnostic {
         Diagnostic {
@@ -155,14 +171,18 @@ impl Problem {
 
     /// With its places in `source`.
     pub(crate) fn locate(self, source: &Source) -> Diagnostic {
-        let label = |(spot, text): &(Spot, String)| {
-            spot.span(source).map(|span| Label { span, text: text.clone() })
+        let place = |(spot, _): &(Spot, String)| spot.span(source).map(|span| source.local(span));
+        let file = self.primary.as_ref().and_then(place).map_or(source.file(), |(file, _)| file);
+        let label = |one: &(Spot, String)| {
+            let (of, span) = place(one)?;
+            let elsewhere = (of != file).then(|| of.to_owned());
+            Some(Label { span, text: one.1.clone(), file: elsewhere })
         };
         let primary = self.primary.as_ref().and_then(label);
         let secondary = self.secondary.iter().filter_map(label).collect();
         let path = self.primary.as_ref().and_then(|(spot, _)| spot.path()).map(Path::to_string);
         Diagnostic {
-            file: Some(source.file().to_owned()),
+            file: Some(file.to_owned()),
             path: path.filter(|path| !path.is_empty()),
             primary,
             secondary,
@@ -211,6 +231,12 @@ impl Problems {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Takes in what was found in a text that has so much before it now.
+    pub(crate) fn absorb(&mut self, other: Self, by: Shift) {
+        self.extend(other.list.into_iter().map(|problem| problem.moved(by)));
+        self.left_out += other.left_out;
     }
 
     pub(crate) fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {

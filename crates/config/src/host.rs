@@ -2,6 +2,7 @@
 //! collect.
 
 mod files;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,12 +12,13 @@ use vrrp::Priority;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
-use crate::model::{Check, CheckKind, Config, Hook, Instance, Service, TrackerKind};
+use crate::model::{Check, CheckKind, Config, Hook, Instance, SecretFrom, Service, TrackerKind};
 use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
 
 pub use self::files::CheckFile;
+pub use self::secrets::Secret;
 
 /// What has to be known about the host to check a configuration, besides its interfaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Questions {
     pub firewall: bool,
     /// What checks read.
     pub check_files: BTreeSet<CheckFile>,
+    /// Secrets to read.
+    pub secrets: BTreeSet<SecretFrom>,
 }
 
 /// A network interface of the host.
@@ -76,6 +80,8 @@ pub struct Facts {
     pub firewall: Option<bool>,
     /// What is wrong with the asked files of checks, as a sentence that names them; none = nothing.
     pub check_files: BTreeMap<CheckFile, String>,
+    /// The asked secrets.
+    pub secrets: BTreeMap<SecretFrom, Secret>,
 }
 
 /// What has to be looked up for `config`.
@@ -91,6 +97,7 @@ pub fn questions(config: &Config) -> Questions {
         firewall: config.instances.values().any(|instance| !instance.accept)
             || config.marks().next().is_some(),
         check_files: files::questions(config),
+        secrets: secrets::places(config),
     }
 }
 
@@ -107,6 +114,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     tracked(config, facts, &mut problems);
     firewall(config, source, facts, &mut problems);
     files::check(config, source, facts, &mut problems);
+    secrets::check(config, source, facts, &mut problems);
     let commands = commands(config, Some(source));
     accounts(config, source, facts, commands.first(), &mut problems);
     for command in &commands {

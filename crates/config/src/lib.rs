@@ -17,7 +17,9 @@ mod code;
 mod defaults;
 mod diagnostic;
 pub mod diff;
+mod export;
 pub mod host;
+mod include;
 mod model;
 mod path;
 mod pattern;
@@ -34,12 +36,15 @@ mod source;
 mod suggest;
 mod syntax;
 mod sysctls;
+mod targets;
 mod text;
 mod withdraw;
 
 pub use code::{Code, Severity};
 pub use defaults::SERVERS_MAX;
 pub use diagnostic::{Diagnostic, Label};
+pub use export::{Edit, EditKind, export};
+pub use include::{FilePattern, includes, state_directory};
 pub use model::*;
 pub use pattern::Pattern;
 pub use reference::{Key, UnknownTopic, explain, keys};
@@ -47,6 +52,7 @@ pub use render::{render, summary};
 pub use source::{Source, Span};
 pub use syntax::MAX_BYTES;
 pub use sysctls::{Aim, Sysctl, WantedSysctl};
+pub use targets::{Target, parse_targets};
 pub use text::parse_duration;
 
 use diagnostic::Problems;
@@ -97,42 +103,31 @@ impl Outcome {
     }
 }
 
-/// Reads a configuration. `file` is the name that diagnostics show; `text` is the file's bytes as they are, UTF-8 or not.
+/// Reads a configuration. `file` is the name that diagnostics show; `text` is the file's bytes as they are, UTF-8 or not. What it
+/// includes is left out: [`parse_files`] takes that.
 pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> Outcome {
-    let (mut source, decoded) = syntax::decode(file, text.as_ref());
+    parse_files(&[(file, text)], environment)
+}
+
+/// Reads a configuration of several files: the first, and those that it includes ([`includes`]), each with the name that diagnostics show.
+pub fn parse_files<T: AsRef<[u8]>>(files: &[(&str, T)], environment: &Environment) -> Outcome {
     let mut problems = Problems::default();
-    let document = match decoded {
-        Ok(text) => read_document(text, &mut source, &mut problems, environment),
-        Err(problem) => {
-            source.hide_lines();
-            problems.push(problem);
-            None
-        }
-    };
+    let (source, root) = include::read(files, &mut problems);
+    let document = root.and_then(|root| read_document(&root, &source, &mut problems, environment));
     let diagnostics = problems.locate(&source);
     let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let config = document.filter(|_| !refused).and_then(into_config);
     Outcome { config, diagnostics, source }
 }
 
-fn read_document(
-    text: &str,
-    source: &mut Source,
+fn read_document<'a>(
+    root: &'a raw::Node<'a>,
+    source: &'a Source,
     problems: &mut Problems,
     environment: &Environment,
 ) -> Option<read::Document> {
-    if text.trim().is_empty() {
-        problems.push(read::empty());
-        return None;
-    }
-    let root =
-        syntax::scan(source, problems).then(|| positions::index(text, source, problems)).flatten();
-    let Some(root) = root else {
-        source.hide_lines();
-        return None;
-    };
     let mut reader = Reader::new(source, std::mem::take(problems));
-    let document = read::document(&mut reader, &root, &environment.node);
+    let document = read::document(&mut reader, root, &environment.node);
     *problems = reader.problems;
     if let Some(document) = &document {
         rules::check(document, source, problems);

@@ -137,8 +137,20 @@ pub struct Daemon {
     pub script_user: String,
     /// Where what outlives the daemon is kept (`daemon.state`).
     pub state: PathBuf,
+    /// What a start with an invalid configuration does when there is a last good one (`daemon.on_bad_config`).
+    pub on_bad_config: OnBadConfig,
     /// The timeout of a script that has none of its own (`daemon.scripts.timeout`).
     pub script_timeout: Duration,
+}
+
+/// What a start with an invalid configuration does when there is a last good one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadConfig {
+    /// It is refused, as it is without a last good one.
+    #[default]
+    Refuse,
+    /// The daemon works with the last good one, and says so wherever it can.
+    LastGood,
 }
 
 /// The key `ipvs`.

@@ -286,14 +286,15 @@ impl<'a, 's> Indexer<'a, 's> {
 
     /// Whether the value at `step` of the innermost collection is never shown.
     fn is_secret(&mut self, step: Option<&Step<'a>>) -> bool {
-        if self.stack.last().is_some_and(|frame| frame.secret) {
-            return true;
+        let within = self.stack.last().is_some_and(|frame| frame.secret);
+        let Some(Step::Key(name)) = step else { return within };
+        if within {
+            return !secret::names_a_place(name);
         }
-        let Some(Step::Key(name)) = step else { return false };
         if let Some(secret) = self.judged.get(name) {
             return *secret;
         }
-        let secret = secret::is_secret_key(name);
+        let secret = secret::is_secret_key(name) && !secret::names_a_place(name);
         self.judged.insert(name.clone(), secret);
         secret
     }

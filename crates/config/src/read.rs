@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::code::Code;
-use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
 use crate::model::{Daemon, Name};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::{self, Fault};
+use crate::{defaults, include};
 
 pub(crate) use instance::{Draft as InstanceDraft, View};
 pub(crate) use ipvs::{Draft as IpvsDraft, SyncDraft};
@@ -62,6 +62,9 @@ pub(crate) fn document<'a>(
         }
     }
     let top = reader.fields(&cursor, "")?;
+    if let Some(cursor) = top.get("include") {
+        include::check(reader, &cursor);
+    }
     let node = top.get("node").map_or_else(|| Some(node.to_owned()), |at| node_name(reader, &at));
     let node = node.unwrap_or_default();
     let daemon = section(reader, &top, "daemon");

@@ -75,27 +75,32 @@ fn frame<'a>(
         Some(snippet) => group.element(snippet),
         None => {
             let span = one.1.span;
-            group.element(Origin::path(source.file()).line(span.line).char_column(span.column))
+            let (file, _) = source.part_at(span.start);
+            group.element(Origin::path(file).line(span.line).char_column(span.column))
         }
     })
 }
 
-/// The lines from the first label to the last; none when they are too much text.
+/// The lines from the first label to the last; none when they are too much text, or of several files.
 fn snippet<'a>(
     source: &'a Source,
     labels: &[(AnnotationKind, &'a Label)],
 ) -> Option<Snippet<'a, Annotation<'a>>> {
+    let (file, before) = source.part_at(labels.first()?.1.span.start);
+    if labels.iter().any(|(_, label)| source.part_at(label.span.start).1 != before) {
+        return None;
+    }
     let lines = labels.iter().map(|(_, label)| label.span.line);
     let first = lines.clone().min()?;
-    let last = lines.max()?;
-    let start = source.line_start(first);
+    let last = lines.max()? + before.lines;
+    let start = source.line_start(first + before.lines);
     let end = source.line_start(last) + source.line(last).len();
     let text = source.shown(start, end).filter(|text| text.len() <= WINDOW_MAX)?;
     let annotations = labels.iter().map(|(kind, label)| {
         let annotation = kind.span(label.span.start - start..label.span.end - start);
         if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
     });
-    let snippet = Snippet::source(text).line_start(first).path(source.file());
+    let snippet = Snippet::source(text).line_start(first).path(file);
     Some(snippet.annotations(annotations))
 }
 

@@ -18,6 +18,11 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
     lower.contains("pass") && lower != "passive" || suggest::nearest(&lower, KEYS).is_some()
 }
 
+/// Whether the value of `key` is only where a secret is: a path, or a credential's name.
+pub(crate) fn names_a_place(key: &str) -> bool {
+    key.ends_with("_file") || key.ends_with("_credential")
+}
+
 /// The ranges that are covered in a text that could not be read to its end.
 pub(crate) fn lines(text: &str) -> Vec<Range<usize>> {
     let mut ranges = vec![];

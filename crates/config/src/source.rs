@@ -1,5 +1,8 @@
 //! The configuration's text with the place of every key and value in it.
 //!
+//! With `include` it has several files. Their texts stand one behind the other, and everything here counts over all of them; only
+//! [`Source::local`] knows where each begins, for what people read.
+//!
 //! A path that the text does not have is found at its nearest ancestor that it has, so that a rule may name
 //! `services.web.real_servers.web1.address` whether the file says `web1: 10.0.0.11:80` or `web1: {address: …}`.
 
@@ -13,7 +16,7 @@ use crate::path::Path;
 use crate::{positions, secret};
 
 /// A range of the text, never across lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// The first byte.
     pub start: usize,
@@ -23,6 +26,28 @@ pub struct Span {
     pub line: usize,
     /// The column of `start` in characters, counted from 1.
     pub column: usize,
+}
+
+impl Span {
+    /// The same place in a text that has so much before it.
+    pub(crate) const fn moved(self, by: Shift) -> Self {
+        let Self { start, end, line, column } = self;
+        Self { start: start + by.bytes, end: end + by.bytes, line: line + by.lines, column }
+    }
+}
+
+/// What stands before a file's text in that of all files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shift {
+    pub(crate) bytes: usize,
+    pub(crate) lines: usize,
+}
+
+/// A file of the configuration.
+#[derive(Clone, Debug)]
+struct Part {
+    file: String,
+    before: Shift,
 }
 
 /// How a scalar is written.
@@ -45,10 +70,18 @@ pub(crate) struct Place {
     pub(crate) scalar: Option<(String, Style)>,
 }
 
-/// A file's name, its text, and the place of every path.
+impl Place {
+    fn moved(self, by: Shift) -> Self {
+        let Self { key, value, scalar } = self;
+        Self { key: key.map(|key| key.moved(by)), value: value.moved(by), scalar }
+    }
+}
+
+/// The files' names, their text, and the place of every path.
 #[derive(Clone)]
 pub struct Source {
-    file: String,
+    /// At least one.
+    parts: Vec<Part>,
     text: String,
     /// The byte at which each line begins.
     lines: Vec<usize>,
@@ -68,7 +101,7 @@ pub struct Source {
 impl fmt::Debug for Source {
     /// Without the text: it may have a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Source").field("file", &self.file()).finish_non_exhaustive()
     }
 }
 
@@ -91,7 +124,82 @@ impl Source {
         let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at);
         let marks = if ascii { vec![] } else { marks.collect() };
         let (places, deferred) = (BTreeMap::new(), OnceLock::from(BTreeMap::new()));
-        Self { file: file.to_owned(), text, lines, ascii, marks, places, deferred, secrets: vec![] }
+        let parts = vec![Part { file: file.to_owned(), before: Shift::default() }];
+        Self { parts, text, lines, ascii, marks, places, deferred, secrets: vec![] }
+    }
+
+    /// All files as one text, the first the one that includes the others. Of a path that several have the first place counts.
+    pub(crate) fn join(files: Vec<Self>) -> Self {
+        let (mut text, mut parts) = (String::new(), Vec::new());
+        let (mut places, mut secrets) = (BTreeMap::new(), Vec::new());
+        let mut next = Shift::default();
+        for file in files {
+            let before = next;
+            next = file.end(before);
+            text.push_str(&file.text);
+            if !file.text.ends_with('\n') {
+                text.push('\n');
+            }
+            for (path, place) in file.places {
+                places.entry(path).or_insert_with(|| place.moved(before));
+            }
+            let hidden = file.secrets.into_iter();
+            secrets.extend(hidden.map(|at| at.start + before.bytes..at.end + before.bytes));
+            parts.extend(file.parts.into_iter().map(|part| Part { before, ..part }));
+        }
+        let mut joined = Self::new("", text);
+        (joined.parts, joined.secrets) = (parts, secrets);
+        joined.set_places(places);
+        joined
+    }
+
+    /// What stands before a text that follows this one, which has `before` before it: [`Self::join`] ends every file with a line's end.
+    pub(crate) fn end(&self, before: Shift) -> Shift {
+        let missing = usize::from(!self.text.ends_with('\n'));
+        Shift {
+            bytes: before.bytes + self.text.len() + missing,
+            lines: before.lines + self.lines.len() - 1 + missing,
+        }
+    }
+
+    /// What stands before each file.
+    pub(crate) fn shifts(&self) -> impl Iterator<Item = Shift> + '_ {
+        self.parts.iter().map(|part| part.before)
+    }
+
+    /// The files with their texts, the first the one that includes the others. A text may have a password in it.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let ends = self.parts.iter().skip(1).map(|part| part.before.bytes);
+        let ends = ends.chain(std::iter::once(self.text.len()));
+        self.parts.iter().zip(ends).map(|(part, end)| {
+            (part.file.as_str(), self.text.get(part.before.bytes..end).unwrap_or_default())
+        })
+    }
+
+    /// The file of a place, and what stands before it.
+    pub(crate) fn part_at(&self, byte: usize) -> (&str, Shift) {
+        let part = self.parts.iter().rev().find(|part| part.before.bytes <= byte);
+        part.map_or(("", Shift::default()), |part| (part.file.as_str(), part.before))
+    }
+
+    /// A place as people count: with the line of its file. Its bytes stay those of the whole text.
+    pub(crate) fn local(&self, span: Span) -> (&str, Span) {
+        let (file, before) = self.part_at(span.start);
+        (file, Span { line: span.line - before.lines.min(span.line), ..span })
+    }
+
+    /// The places below [`positions::DEFERRED`] of all files.
+    fn find_deferred(&self) -> BTreeMap<Path, Place> {
+        if let [_one] = self.parts.as_slice() {
+            return positions::deferred(self);
+        }
+        let mut places = BTreeMap::new();
+        for ((file, text), by) in self.files().zip(self.shifts()) {
+            for (path, place) in positions::deferred(&Self::new(file, text.to_owned())) {
+                places.entry(path).or_insert_with(|| place.moved(by));
+            }
+        }
+        places
     }
 
     /// The byte at which character `index` of the text begins; the text's end when it has fewer.
@@ -119,12 +227,12 @@ impl Source {
         whole * STRIDE + rest
     }
 
-    /// The file's name as it was given.
+    /// The first file's name as it was given.
     pub fn file(&self) -> &str {
-        &self.file
+        self.parts.first().map_or("", |part| part.file.as_str())
     }
 
-    /// The text, without a byte order mark. It may have a password in it.
+    /// The text of all files, without byte order marks. It may have a password in it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -154,7 +262,7 @@ impl Source {
     /// The place of exactly this path.
     pub(crate) fn place(&self, path: &Path) -> Option<&Place> {
         if path.first_key() == Some(positions::DEFERRED) {
-            self.deferred.get_or_init(|| positions::deferred(self)).get(path)
+            self.deferred.get_or_init(|| self.find_deferred()).get(path)
         } else {
             self.places.get(path)
         }

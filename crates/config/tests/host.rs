@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_config::host::{CheckFile, Facts, Interface, Program, check, questions};
-use holdfast_config::{Code, Environment, Outcome, parse, render};
+use holdfast_config::host::{CheckFile, Facts, Interface, Program, Secret, check, questions};
+use holdfast_config::{Code, Diagnostic, Environment, Outcome, SecretFrom, parse, render};
 
 const TEXT: &str = "\
 node: lb1
@@ -58,6 +58,7 @@ fn sound() -> Facts {
         .into(),
         firewall: None,
         check_files: Default::default(),
+        secrets: [].into(),
     }
 }
 
@@ -137,6 +138,7 @@ fn everything_missing_is_reported_at_once() {
         .into(),
         firewall: None,
         check_files: Default::default(),
+        secrets: [].into(),
     };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -156,6 +158,7 @@ fn everything_missing_is_reported_at_once() {
     // These have a test of their own, below.
     codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
     codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
+    codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
 }
@@ -306,4 +309,45 @@ fn files_of_checks_are_asked_for_and_what_is_wrong_with_them_is_said_where_they_
         );
     }
     assert_eq!(said.len(), 5, "{said:?}");
+}
+
+#[test]
+fn secrets_outside_of_the_text_are_put_in_and_what_is_wrong_with_them_never_shows_them() {
+    let text = "vrrp:
+  instances:
+    a: {interface: eth0, vrid: 1, version: 2, authentication: {password_file: /etc/a}, addresses: [192.0.2.10/24]}
+    b: {interface: eth0, vrid: 2, version: 2, authentication: {password_credential: b}, addresses: [192.0.2.11/24]}
+";
+    let secrets = |a: Secret, b: Secret| {
+        let (file, credential) =
+            (SecretFrom::File("/etc/a".into()), SecretFrom::Credential("b".into()));
+        Facts { secrets: [(file, a), (credential, b)].into(), ..sound() }
+    };
+    let read = |text: &str| Secret::Read(text.to_owned());
+    let outcome = parse("holdfast.yaml", text, &Environment::new("lb1"));
+    let mut config = outcome.config.clone().unwrap();
+    assert_eq!(questions(&config).secrets.len(), 2);
+    assert!(config.missing_secret().unwrap().contains("instance `a`"));
+    let facts = secrets(read("hunter2"), read("hunter3"));
+    assert_eq!(codes(&check(&config, &outcome.source, &facts)), Vec::<&str>::new());
+    config.fill_secrets(&facts);
+    let password = |name: &str| {
+        let instance = config.instances.values().find(|instance| instance.name.as_str() == name);
+        instance.unwrap().password.as_ref().unwrap().bytes()
+    };
+    assert_eq!((password("a"), password("b")), (*b"hunter2\0", *b"hunter3\0"));
+    assert_eq!(config.missing_secret(), None);
+    let config = outcome.config.unwrap();
+    let facts = secrets(read("hunter2hunter2"), Secret::Unreadable("no such file".to_owned()));
+    let found = check(&config, &outcome.source, &facts);
+    assert_eq!(codes(&found), ["HF0713", "HF0713"]);
+    let report = render(&outcome.source, &found, false);
+    assert!(report.contains("14 bytes") && report.contains("no such file"), "{report}");
+    assert!(!report.contains("hunter2"), "{report}");
+    let found = check(&config, &outcome.source, &secrets(read("hunter2"), Secret::Elsewhere));
+    assert_eq!(codes(&found), ["HF0714"]);
+}
+
+fn codes(found: &[Diagnostic]) -> Vec<&'static str> {
+    found.iter().map(|one| one.code.as_str()).filter(|code| *code >= "HF0713").collect()
 }

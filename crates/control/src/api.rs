@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::reload::Configuration;
+use crate::runtime::{Discovery, RuntimeChange};
 use crate::sync::{ConnectionSync, Sysctls};
 use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
 
@@ -61,6 +62,12 @@ pub struct DaemonInfo {
     /// The configuration that it runs with.
     #[serde(default)]
     pub configuration: Configuration,
+    /// How many things commands have changed against the file (`holdfast diff`).
+    #[serde(default)]
+    pub runtime_changes: usize,
+    /// Why run-time changes can't be kept, or what became of those of an earlier daemon; none when all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_problem: Option<String>,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
     /// What went wrong in the daemon itself.
@@ -105,6 +112,9 @@ pub struct Service {
     /// refused is not in the kernel's table, and the other services go on.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// The files that name servers, where the service has `discover`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<Discovery>,
     /// Its servers by name.
     pub servers: Vec<Server>,
 }
@@ -190,10 +200,19 @@ pub struct Server {
     pub reason: CheckReason,
     /// Its checks.
     pub checks: Vec<Check>,
-    /// `config`, `runtime` or `kernel`: where the server comes from. What is `runtime` was added by a command and does not outlive
-    /// the daemon. What is `kernel` was in the kernel's table when the daemon started and is not in its file: it drains, and is
+    /// `config`, `runtime`, `lease`, `discovered` or `kernel`: where the server comes from. What is `runtime` was added by a command, what
+    /// is `lease` for a time. What is `discovered` is in a file of the service's directory. What is `kernel` was in the kernel's table when the daemon started and is not in its file: it drains, and is
     /// removed when it has drained.
     pub origin: String,
+    /// What commands have changed of it, against the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RuntimeChange>,
+    /// How long its lease is, where it has one, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// Seconds until its lease ends, unless it registers again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ends_in_s: Option<u64>,
 }
 
 /// What the checks of a real server say of its weight: an agent, a command's exit status, a file.
@@ -345,6 +364,16 @@ pub struct AddServer {
     /// Its weight; without one a new server has 1, and one that is there already keeps its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// A lease of so many milliseconds, 1,000 to 604,800,000: without another such request it drains and is removed then. Without a lease
+    /// it is there for good, also where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// As [`Why::reason`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// As [`Why::ephemeral`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ephemeral: bool,
 }
 
 /// Who gave a command that holds, and why.
@@ -356,6 +385,10 @@ pub struct Order {
     pub reason: Option<String>,
     /// Seconds that it has held.
     pub since_s: u64,
+}
+
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn one() -> u32 {
@@ -373,6 +406,9 @@ pub struct Why {
     /// In the operator's words: at most 200 characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it ends with the daemon. Otherwise it is kept over restarts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ephemeral: bool,
 }
 
 /// Another weight: the body of `weight`. Exactly one of `weight` and `percent`.
@@ -388,6 +424,9 @@ pub struct SetWeight {
     /// As [`Why::reason`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// As [`Why::ephemeral`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ephemeral: bool,
 }
 
 /// How to drain: the body of `drain` and of `DELETE`.
@@ -400,6 +439,9 @@ pub struct Drain {
     /// As [`Why::reason`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// As [`Why::ephemeral`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ephemeral: bool,
 }
 
 /// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false;

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 
 use crate::api::{AddServer, Change, Drain, EventPage, Problem, Service, SetWeight, Status, Why};
 use crate::reload::{Plan, Reloaded};
+use crate::runtime::{Exported, RuntimeChanges};
 use crate::trial::CheckRun;
 use crate::vrrp::{Instance, Release, RoleChange};
 
@@ -106,6 +107,22 @@ impl Client {
     /// As [`Self::plan`], and when a change needs a restart. Nothing was changed then.
     pub async fn reload(&self) -> Result<Reloaded, RequestError> {
         self.exchange(Method::POST, "/v1/reload".into(), Vec::new(), RELOAD_TIMEOUT).await
+    }
+
+    /// What commands have changed against the configuration's file.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn changes(&self) -> Result<RuntimeChanges, RequestError> {
+        self.ask(Method::GET, "/v1/changes".into(), None::<&()>).await
+    }
+
+    /// A configuration that includes what commands have changed.
+    ///
+    /// # Errors
+    /// As [`Self::status`], and when the daemon could not keep the text of its configuration.
+    pub async fn export(&self) -> Result<Exported, RequestError> {
+        self.exchange(Method::GET, "/v1/export".into(), Vec::new(), RELOAD_TIMEOUT).await
     }
 
     /// What happened after the event of number `since`; where nothing has, waits for something, `wait` at most.

@@ -7,6 +7,8 @@
 //! GET    /v1/plan                                     Plan: the daemon's file against what runs
 //! POST   /v1/plan                                     a configuration's text → Plan
 //! POST   /v1/reload                                   → Reloaded; 422 with diagnostics when the file is invalid
+//! GET    /v1/changes                                  RuntimeChanges: what commands have changed against the file
+//! GET    /v1/export                                   Exported: a configuration that includes them
 //! GET    /v1/vrrp                                     [Instance]
 //! POST   /v1/vrrp/NAME/release                        Release → RoleChange; NAME is an instance or a sync group
 //! POST   /v1/vrrp/NAME/resume                         → RoleChange
@@ -28,6 +30,7 @@ mod api;
 mod chain;
 mod client;
 pub mod reload;
+mod runtime;
 mod sync;
 mod trial;
 mod vrrp;
@@ -39,6 +42,7 @@ pub use api::{
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};
+pub use runtime::{Discovery, Exported, RuntimeChange, RuntimeChanges};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
 pub use trial::{CheckRun, Trial, TrialStep};
 pub use vrrp::{

@@ -16,9 +16,21 @@ pub struct Configuration {
     pub reloads_applied: u64,
     /// How many reloads were refused.
     pub reloads_refused: u64,
+    /// That it is not the file's: the file was not usable when the daemon started, and the last good one is used (`daemon.on_bad_config`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<LastGoodInUse>,
     /// What became of the last reload; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<LastReload>,
+}
+
+/// The last good configuration, in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastGoodInUse {
+    /// When it was taken, in seconds since 1970 (UTC).
+    pub of: u64,
+    /// What is wrong with the file, in one line.
+    pub error: String,
 }
 
 /// What became of the last reload.

@@ -1,23 +1,102 @@
-//! The configuration at start: read, checked on this host, and refused whole when it is wrong.
+//! The configuration at start: read, checked on this host, and refused whole when it is wrong, or, where the last good one says so,
+//! replaced by that.
 
-use holdfast_config::Config;
+use std::path::PathBuf;
+
+use holdfast_config::{Config, OnBadConfig, Outcome, state_directory};
+use holdfast_control::chain;
+use holdfast_control::reload::LastGoodInUse;
 
 use crate::failure::Failure;
 use crate::options::Options;
+use crate::state::last_good::LastGood;
 
-/// The configuration and its fingerprint, its warnings logged.
+/// What the daemon starts with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// Its text, to be kept as the last good one.
+    pub(crate) good: LastGood,
+    /// Why it is not the file's, where it is not.
+    pub(crate) instead: Option<LastGoodInUse>,
+}
+
+/// The configuration, its warnings logged.
 ///
 /// # Errors
-/// The file can't be read (exit 1), or something is wrong with it (exit 78, with every problem).
-pub(crate) fn load(options: &Options) -> Result<(Config, String), Failure> {
-    let outcome = holdfast_host::check(&options.config, options.node.as_deref(), false)
-        .map_err(|error| Failure::new("start", error))?;
-    let report = outcome.render(false);
-    let fingerprint = outcome.source.fingerprint();
-    let warnings = outcome.diagnostics.clone();
-    let Some(config) = outcome.config else { return Err(Failure::Configuration(report)) };
-    for warning in warnings {
-        tracing::warn!(code = %warning.code, path = warning.path, "{}", warning.message);
+/// The file can't be read (exit 1), or something is wrong with it (exit 78, with every problem), and there is no last good one that says
+/// `daemon.on_bad_config: last_good`.
+pub(crate) fn load(options: &Options) -> Result<Start, Failure> {
+    let found = holdfast_host::check(&options.config, options.node.as_deref(), false)
+        .map_err(|error| Failure::new("start", error));
+    let failure = match found.and_then(usable) {
+        Ok((config, outcome)) => {
+            for warning in &outcome.diagnostics {
+                tracing::warn!(code = %warning.code, path = warning.path, "{}", warning.message);
+            }
+            let good = LastGood::of(&outcome.source);
+            return Ok(Start { config: fitted(config, options), good, instead: None });
+        }
+        Err(failure) => failure,
+    };
+    let Some((good, config)) = last_good(options) else { return Err(failure) };
+    let why = failure.to_string();
+    tracing::error!(
+        at = good.at,
+        "the configuration is not usable: the daemon works with the last good one (`daemon.on_bad_config`)"
+    );
+    tracing::error!("what is wrong with the configuration:\n{why}");
+    let instead = Some(LastGoodInUse { of: good.at, error: first_line(&why) });
+    Ok(Start { config: fitted(config, options), good, instead })
+}
+
+/// The configuration, when nothing is wrong with it.
+fn usable(mut outcome: Outcome) -> Result<(Config, Outcome), Failure> {
+    let Some(config) = outcome.config.take() else {
+        return Err(Failure::Configuration(outcome.render(false)));
+    };
+    match config.missing_secret() {
+        Some(missing) => Err(Failure::Host(missing)),
+        None => Ok((config, outcome)),
     }
-    Ok((config, fingerprint))
+}
+
+/// With what the command line says in its place.
+fn fitted(mut config: Config, options: &Options) -> Config {
+    if let Some(socket) = &options.socket {
+        config.daemon.control_socket.clone_from(socket);
+    }
+    if let Some(state) = &options.state {
+        config.daemon.state.clone_from(state);
+    }
+    config
+}
+
+/// The last good configuration, where there is one that is good on this host now and wants to be used.
+fn last_good(options: &Options) -> Option<(LastGood, Config)> {
+    let folder = options.state.clone().unwrap_or_else(|| state_of(options));
+    let good = LastGood::read(&folder)
+        .inspect_err(|error| tracing::error!(%error, "the last good configuration can't be read"))
+        .ok()
+        .flatten()?;
+    let outcome = holdfast_host::check_files(&good.files(), options.node.as_deref(), false)
+        .inspect_err(|error| {
+            let why = chain(error);
+            tracing::error!(why, "the last good configuration can't be checked");
+        })
+        .ok()?;
+    let (config, _) = usable(outcome).ok()?;
+    (config.daemon.on_bad_config == OnBadConfig::LastGood).then_some((good, config))
+}
+
+/// The state directory, as far as a configuration that is not usable says.
+fn state_of(options: &Options) -> PathBuf {
+    let text = std::fs::read(&options.config).unwrap_or_default();
+    state_directory(&text)
+}
+
+/// What a status has room for.
+fn first_line(text: &str) -> String {
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
 }

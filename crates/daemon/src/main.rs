@@ -4,6 +4,7 @@ mod api;
 mod capabilities;
 mod chatter;
 mod director;
+mod discovery;
 mod events;
 mod failure;
 mod hooks;
@@ -13,6 +14,7 @@ mod panics;
 mod rate;
 mod reload;
 mod signals;
+mod state;
 mod supervisor;
 mod trackers;
 mod upkeep;
@@ -35,12 +37,16 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use crate::api::socket::ControlSocket;
-use crate::director::{Director, Kernel, KernelGone, Released};
+use crate::director::{Beside, Director, Kernel, KernelGone, Released, Runtime};
+use crate::discovery::Discoveries;
 use crate::failure::Failure;
 use crate::hooks::{HookSender, Hooks};
+use crate::host::Start;
 use crate::options::Options;
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
+use crate::state::discovered::Keeper;
+use crate::state::journal::Journal;
 use crate::supervisor::{Estate, Lifeline};
 use crate::trackers::Watchers;
 use crate::upkeep::{Board, Upkeep, UpkeepHandle};
@@ -73,33 +79,27 @@ fn start(options: &Options) -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o077));
     let _log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
         .map_err(|error| Failure::new("start the log", error))?;
-    let (mut config, fingerprint) = host::load(options)?;
+    let start = host::load(options)?;
     if options.supervision.only_try {
         return Ok(());
     }
     if let (restarts @ 1.., last_end) = options.supervision.history() {
         tracing::warn!(restarts, last_end, "this worker takes the place of one that died");
     }
-    if let Some(socket) = &options.socket {
-        config.daemon.control_socket.clone_from(socket);
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::new("start the runtime", error))?;
-    let result = runtime.block_on(work(Arc::new(config), &fingerprint, options, lifeline));
+    let result = runtime.block_on(work(start, options, lifeline));
     // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
     result
 }
 
-async fn work(
-    config: Arc<Config>,
-    fingerprint: &str,
-    options: &Options,
-    lifeline: Option<Lifeline>,
-) -> Result<(), Failure> {
+async fn work(start: Start, options: &Options, lifeline: Option<Lifeline>) -> Result<(), Failure> {
+    let Start { config, good, instead } = start;
+    let config = Arc::new(config);
     capabilities::require().map_err(|error| Failure::new("start", error))?;
     let (_socket, listener) =
         ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
@@ -112,6 +112,7 @@ async fn work(
     let names = released.names().clone();
     let released = Arc::new(Mutex::new(released));
     let kept = Arc::clone(&released);
+    let beside = open_beside(&config)?;
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
@@ -124,7 +125,7 @@ async fn work(
     let (requests, receiver) = mpsc::channel(api::REQUESTS_MAX);
     let (orders, taken) = mpsc::channel(reload::RELOADS_MAX);
     let node = config.node.clone();
-    let loaded = Loaded::first(fingerprint);
+    let loaded = Loaded::first(&good.fingerprint, instead);
     let has_kernel = kernel.is_some();
     let events = tell_hooks.events().clone();
     let director = Director::new(
@@ -135,12 +136,17 @@ async fn work(
         (vrrp.remote(), board),
         released,
         tell_hooks,
+        beside,
     );
     let api = api::control(requests.clone(), orders.clone(), events.clone());
     tokio::spawn(api::server::serve(listener, api));
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);
-    let parts = Parts { http, trackers, hooks, events };
+    let discoveries = Discoveries::start(&config, requests.clone());
+    let parts = Parts { http, trackers, hooks, events, discoveries };
+    let state = config.daemon.state.clone();
+    // Nothing waits for it; a panic there has been logged.
+    drop(tokio::task::spawn_blocking(move || good.keep(&state)));
     let remote = vrrp.remote();
     let reloader = Reloader::new(source, config, loaded, requests, has_kernel, remote, kept, parts);
     let reloads = reloader.start(taken);
@@ -186,6 +192,16 @@ async fn wait_for_end(
         () = upkeep.gone() => Some("the upkeep thread ended by a fault of the daemon".to_owned()),
         ended = work => Some(ended_early(ended)),
     }
+}
+
+/// What an earlier daemon has left of commands and of discovery.
+fn open_beside(config: &Config) -> Result<Beside, Failure> {
+    let state = &config.daemon.state;
+    let (journal, kept) =
+        Journal::open(state).map_err(|error| Failure::new("start the journal's thread", error))?;
+    let (keeper, discovered) = Keeper::open(state, config);
+    let runtime = Runtime::new(journal, kept, config, &discovered);
+    Ok(Beside { runtime, discovered, keeper })
 }
 
 /// VRRP, and before it the upkeep of what its services need: an Active forwards with the sysctls.

@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// The control socket, in place of the configuration's.
     #[arg(long)]
     pub(crate) socket: Option<PathBuf>,
+    /// The state directory, in place of the configuration's: a broken configuration can't say where the last good one is.
+    #[arg(long)]
+    pub(crate) state: Option<PathBuf>,
     /// How lines of the log look.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,

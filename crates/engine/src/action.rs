@@ -67,4 +67,6 @@ pub enum Timer {
     Ramp,
     /// A server that was kept down because it came and went is to be looked at anew.
     Hold,
+    /// The lease of a server ends.
+    Lease,
 }

@@ -132,12 +132,24 @@ impl Engine {
         if pool.servers.len() >= SERVERS_MAX {
             return Err(CommandError::TooMany(service.clone()));
         }
+        self.add(now, service, server, Origin::Runtime, order);
+        Ok(Change { changed: true })
+    }
+
+    /// Puts a server that is new into the pool of `service`.
+    pub(crate) fn add(
+        &mut self,
+        now: Instant,
+        service: &Name,
+        server: RealServer,
+        origin: Origin,
+        order: Order,
+    ) {
         let name = server.name.clone();
-        self.admit(service, server, Origin::Runtime, false, now);
+        self.admit(service, server, origin, false, now);
         self.begin_ramp(service, &name, now);
         self.report(Report::Added { service: service.clone(), server: name, order });
         self.reconcile_service(service);
-        Ok(Change { changed: true })
     }
 
     /// Adds a server that is there already.

@@ -14,8 +14,11 @@ use crate::adoption::serves;
 use crate::advice::Advice;
 use crate::checking::{CheckId, RunningCheck, initial_health};
 use crate::counting::{COUNT_INTERVAL, Pace};
+use crate::discovery::Findings;
+use crate::lease::Leases;
 use crate::order::Order;
 use crate::pool::Pool;
+use crate::remember::Remembered;
 use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
 use crate::weight::WHOLE;
@@ -37,6 +40,10 @@ pub struct Engine {
     /// When each server that is kept down because it came and went is looked at anew, earliest first. One that is gone or called otherwise
     /// by then is passed over.
     pub(crate) holds: BTreeSet<(Instant, (Name, Name))>,
+    /// The servers that are there for a time.
+    pub(crate) leases: Leases,
+    /// What files name, by service.
+    pub(crate) discovered: BTreeMap<Name, Findings>,
     pub(crate) next_check: CheckId,
     pub(crate) reconcile_interval: Duration,
     pub(crate) reconcile_at: Instant,
@@ -64,6 +71,16 @@ impl Engine {
     /// A destination of our services that `config` does not name ([`Origin::Kernel`]) drains and is then removed: what an earlier
     /// daemon was told to add goes on with what it has. Those that come later are others' changes.
     pub fn new(config: &Config, kernel: &Table, now: Instant) -> Self {
+        Self::remembering(config, &Remembered::default(), kernel, now)
+    }
+
+    /// The same with servers that are in no file, but are remembered: they are adopted as those of the file are.
+    pub fn remembering(
+        config: &Config,
+        remembered: &Remembered,
+        kernel: &Table,
+        now: Instant,
+    ) -> Self {
         let mut engine = Self {
             pools: BTreeMap::new(),
             checks: BTreeMap::new(),
@@ -71,6 +88,8 @@ impl Engine {
             timers: BTreeSet::new(),
             ramps: BTreeSet::new(),
             holds: BTreeSet::new(),
+            leases: Leases::default(),
+            discovered: BTreeMap::new(),
             next_check: CheckId::default(),
             reconcile_interval: config.ipvs.poll,
             reconcile_at: now,
@@ -88,6 +107,7 @@ impl Engine {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
             }
+            engine.recall(name, remembered, kernel, now);
             engine.take_in(name, kernel, now);
             engine.adopt_quorum(name, kernel);
         }
@@ -117,7 +137,8 @@ impl Engine {
         let count = self.count_at.map(|at| (at, Timer::Count));
         let ramp = self.ramps.first().map(|(at, _)| (*at, Timer::Ramp));
         let hold = self.holds.first().map(|(at, _)| (*at, Timer::Hold));
-        [reconcile, check, count, ramp, hold].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let lease = self.leases.next().map(|at| (at, Timer::Lease));
+        [reconcile, check, count, ramp, hold, lease].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Whether there is a table to look after.
@@ -136,6 +157,7 @@ impl Engine {
         }
         self.advance_ramps(now);
         self.end_holds(now);
+        self.end_leases(now);
         if self.count_at.is_some_and(|at| at <= now) {
             self.count_at = Some(now + COUNT_INTERVAL);
             if self.pace.asks(now) {

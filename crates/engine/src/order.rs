@@ -22,10 +22,18 @@ pub struct Standing {
     pub since: Instant,
 }
 
+/// Who gives the daemon's own orders.
+const OWN: &str = "holdfastd";
+
 impl Order {
     /// One that the daemon gives itself.
     pub(crate) fn own(reason: &str) -> Self {
-        Self { who: Some("holdfastd".to_owned()), reason: Some(reason.to_owned()) }
+        Self { who: Some(OWN.to_owned()), reason: Some(reason.to_owned()) }
+    }
+
+    /// Whether it is one that the daemon gave itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.who.as_deref() == Some(OWN)
     }
 }
 

@@ -94,8 +94,16 @@ impl Engine {
         }
         for pair in &pairs {
             match pair {
-                Pair::Removed(_) => {}
-                Pair::Changed(old, new) => self.change_service(old, new, &taken, now),
+                Pair::Removed(service) => drop(self.discovered.remove(&service.name)),
+                Pair::Changed(old, new) => {
+                    let directory = |service: &Service| {
+                        service.discover.as_ref().map(|one| one.directory.clone())
+                    };
+                    if directory(old).is_some() && directory(old) != directory(new) {
+                        self.stop_discovery(now, &new.name);
+                    }
+                    self.change_service(old, new, &taken, now);
+                }
                 Pair::Added(service) => self.add_service(service, &before, now),
             }
         }
@@ -205,8 +213,11 @@ impl Engine {
         let mut found = Vec::new();
         let mut addresses = None;
         for (service, pool) in self.pools.iter().filter(|(_, pool)| !pool.leaving) {
-            let added =
-                |known: &Server| known.origin == Origin::Runtime && known.admin == Admin::Ready;
+            let added = |known: &Server| {
+                let beside =
+                    matches!(known.origin, Origin::Runtime | Origin::Lease | Origin::Discovered);
+                beside && known.admin == Admin::Ready
+            };
             for (server, known) in pool.servers.iter().filter(|(_, known)| added(known)) {
                 let addresses = addresses.get_or_insert_with(|| config.virtual_addresses());
                 if let Some(rule) =

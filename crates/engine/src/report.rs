@@ -138,6 +138,13 @@ pub enum Report {
         /// The rule that it breaks.
         reason: String,
     },
+    /// The lease of a server has ended: it drains and is removed.
+    LeaseEnded {
+        /// The service.
+        service: Name,
+        /// The server.
+        server: Name,
+    },
     /// The configuration has a service that it had not.
     ServiceAdded {
         /// The service.
@@ -193,6 +200,7 @@ impl Report {
             Self::Ready { .. } => "server.ready",
             Self::Renamed { .. } => "server.renamed",
             Self::Misfit { .. } => "server.misfit",
+            Self::LeaseEnded { .. } => "server.lease_ended",
             Self::Removed { .. } => "server.removed",
             Self::ServiceAdded { .. } => "service.added",
             Self::ServiceLeaving { .. } => "service.leaving",
@@ -215,6 +223,7 @@ impl Report {
             | Self::Ready { service, server, .. }
             | Self::Renamed { service, server, .. }
             | Self::Misfit { service, server, .. }
+            | Self::LeaseEnded { service, server }
             | Self::Removed { service, server, .. } => (service, Some(server)),
             Self::Quorum { service, .. }
             | Self::ServiceAdded { service }
@@ -234,6 +243,7 @@ impl Report {
             | Self::Renamed { .. }
             | Self::Misfit { .. }
             | Self::Quorum { .. }
+            | Self::LeaseEnded { .. }
             | Self::ServiceAdded { .. }
             | Self::ServiceLeaving { .. }
             | Self::ListenRemoved { .. }
@@ -286,6 +296,9 @@ impl fmt::Display for Report {
             Self::Removed { .. } | Self::ServiceRemoved { .. } => f.write_str("removed")?,
             Self::Renamed { from, .. } => write!(f, "was called {from} before")?,
             Self::Misfit { reason, .. } => write!(f, "drains, then is removed: {reason}")?,
+            Self::LeaseEnded { .. } => {
+                f.write_str("its lease has ended: drains, then is removed")?
+            }
             Self::ServiceAdded { .. } => f.write_str("added")?,
             Self::ServiceLeaving { .. } => f.write_str("drains, then is removed")?,
             Self::ListenRemoved { listen, left, .. } => {

@@ -43,8 +43,12 @@ pub struct Server {
 pub enum Origin {
     /// The configuration's file.
     Config,
-    /// A command: it does not outlive the daemon.
+    /// A command.
     Runtime,
+    /// A command, for a time: it drains when it is not registered again.
+    Lease,
+    /// A file that its service is told to look at (`discover`).
+    Discovered,
     /// The kernel's table, in which the daemon found it at its start: a server of an earlier configuration, or of a command that an
     /// earlier daemon was given. It drains and is removed, so that its connections are not cut.
     Kernel,
@@ -55,6 +59,8 @@ impl fmt::Display for Origin {
         f.write_str(match self {
             Self::Config => "config",
             Self::Runtime => "runtime",
+            Self::Lease => "lease",
+            Self::Discovered => "discovered",
             Self::Kernel => "kernel",
         })
     }

@@ -14,7 +14,9 @@ use super::*;
 
 mod addresses;
 mod advice;
+mod discovery;
 mod operations;
+mod overlay;
 mod pace;
 mod policy;
 mod reconfigure;

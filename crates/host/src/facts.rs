@@ -11,6 +11,8 @@ use holdfast_probe::{files, trust};
 use nix::errno::Errno;
 use nix::unistd::{Group, User, geteuid};
 
+use crate::secret;
+
 /// Why the host did not tell.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +59,9 @@ pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
     facts.firewall = questions.firewall.then(has_nft);
     for file in &questions.check_files {
         facts.check_files.extend(fault(file).map(|why| (file.clone(), why)));
+    }
+    for place in &questions.secrets {
+        facts.secrets.insert(place.clone(), secret::read(place));
     }
     Ok(facts)
 }

@@ -4,15 +4,17 @@
 //! and answers the questions that only the host can answer.
 
 mod facts;
+mod files;
+mod secret;
 mod trial;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use holdfast_config::{Environment, MAX_BYTES, Outcome, Severity, host, parse};
+use holdfast_config::{Environment, Outcome, Severity, host, parse_files};
 
 pub use facts::{FactsError, facts};
+pub use files::{Files, read, with_includes};
 pub use trial::{told, trial};
 
 /// Why a configuration could not be looked at.
@@ -28,57 +30,45 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
+    /// A pattern of `include` stands for too many files.
+    #[error("the configuration includes more than {0} files: correct the patterns of `include`")]
+    TooManyFiles(usize),
     /// The host does not tell what was asked.
     #[error("look at this host (`--offline` leaves that out)")]
     Host(#[from] FactsError),
 }
 
-/// Reads and checks the configuration in `path`; `-` is standard input. `node` is the name to use where the file has none, by
+/// Reads and checks the configuration in `path`, with what it includes; `-` is standard input. `node` is the name to use where the file has none, by
 /// default the short host name. Unless `offline`, a valid configuration is also checked against this host.
 ///
 /// # Errors
-/// The file can't be read, or the host can't be asked. What is wrong with the configuration is in the outcome.
+/// A file can't be read, or the host can't be asked. What is wrong with the configuration is in the outcome.
 pub fn check(path: &Path, node: Option<&str>, offline: bool) -> Result<Outcome, ReadError> {
-    let text = read(path).map_err(|source| ReadError::File { path: path.to_owned(), source })?;
-    check_text(&path.display().to_string(), &text, node, offline)
+    check_files(&read(path)?, node, offline)
 }
 
-/// The same of a text that was read already; `file` is the name that diagnostics show.
+/// The same of files that were read already.
 ///
 /// # Errors
 /// The host can't be asked.
-pub fn check_text(
-    file: &str,
-    text: &[u8],
+pub fn check_files(
+    files: &[(String, Vec<u8>)],
     node: Option<&str>,
     offline: bool,
 ) -> Result<Outcome, ReadError> {
     let node = node.map_or_else(facts::short_host_name, ToOwned::to_owned);
-    let mut outcome = parse(file, text, &Environment::new(node));
-    if let Some(config) = outcome.config.as_ref().filter(|_| !offline) {
+    let files: Vec<(&str, &[u8])> =
+        files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
+    let mut outcome = parse_files(&files, &Environment::new(node));
+    if let Some(config) = outcome.config.as_mut().filter(|_| !offline) {
         let facts = facts(&host::questions(config))?;
         let found = host::check(config, &outcome.source, &facts);
+        config.fill_secrets(&facts);
         let refused = found.iter().any(|found| found.severity == Severity::Error);
         outcome.diagnostics.extend(found);
         outcome.config = outcome.config.filter(|_| !refused);
     }
     Ok(outcome)
-}
-
-/// The file's bytes, one more at most than a configuration may have: the parser says what is wrong with that.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut text = Vec::new();
-    if path == Path::new("-") {
-        io::stdin().take(limit).read_to_end(&mut text)?;
-    } else {
-        let file = File::open(path)?;
-        // What is no file has no length; a file's may change yet.
-        let length = file.metadata()?.len().min(limit);
-        text.reserve(usize::try_from(length).unwrap_or_default().saturating_add(1));
-        file.take(limit).read_to_end(&mut text)?;
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

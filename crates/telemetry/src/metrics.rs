@@ -157,6 +157,11 @@ fn configuration(registry: &mut Registry, configuration: &Configuration) {
         "0 while the file that was read last was refused and an older configuration runs",
         number(u64::from(last.is_none_or(|last| last.applied))),
     );
+    registry.register(
+        "config_last_good_in_use",
+        "1 while the last good configuration is used, because the file was not usable at the start",
+        number(u64::from(configuration.last_good.is_some())),
+    );
     let total = Totals::default();
     for (result, count) in
         [("applied", configuration.reloads_applied), ("refused", configuration.reloads_refused)]
@@ -381,7 +386,10 @@ mod tests {
             config: "c".into(),
             uptime_s: 5,
             faults: holdfast_control::Faults { panics: 2, restarts: 1, last_end: None },
+            runtime_changes: 0,
+            journal_problem: None,
             configuration: Configuration {
+                last_good: None,
                 generation: 3,
                 fingerprint: "00000000000000ff".into(),
                 loaded_at: 1_800_000_000,

@@ -20,6 +20,7 @@ mod process;
 mod reach;
 mod repeat;
 mod route;
+mod targets;
 
 pub use file::{FILE_LIMIT, FileError, FileWatcher};
 pub use folders::Folders;
@@ -28,6 +29,7 @@ pub use process::{ProcessError, ProcessWatcher, Source};
 pub use reach::{Reach, Way};
 pub use repeat::{Trial, TrialWatcher};
 pub use route::{RouteError, RouteWatcher};
+pub use targets::{TARGET_FILE_BYTES_MAX, TARGET_FILES_MAX, TargetFiles, TargetsWatcher};
 
 /// What a watcher sees, and the words for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

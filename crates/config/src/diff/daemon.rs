@@ -4,7 +4,15 @@ use super::{Found, Impact, Subject};
 use crate::model::{Daemon, ForeignServices, Ipvs};
 
 pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
-    let Daemon { control_socket, control_group, http, script_user, state, script_timeout } = old;
+    let Daemon {
+        control_socket,
+        control_group,
+        http,
+        script_user,
+        state,
+        script_timeout,
+        on_bad_config,
+    } = old;
     found
         .of(Subject::Daemon)
         .put("control.socket", control_socket, &new.control_socket, Impact::Restart)
@@ -12,6 +20,7 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
         .put("http.listen", http, &new.http, Impact::None)
         .put("scripts.user", script_user, &new.script_user, Impact::None)
         .put("state", state, &new.state, Impact::Restart)
+        .put("on_bad_config", on_bad_config, &new.on_bad_config, Impact::None)
         .put("scripts.timeout", script_timeout, &new.script_timeout, Impact::None);
 }
 

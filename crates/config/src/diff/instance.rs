@@ -46,6 +46,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         version,
         checksum,
         password,
+        password_from,
         preempt,
         preempt_delay,
         wait_for_sync,
@@ -77,6 +78,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         .put("version", version, &new.version, Impact::Transition)
         .put("checksum", checksum, &new.checksum, Impact::PeerMustMatch)
         .put("authentication.password", password, &new.password, Impact::PeerMustMatch)
+        .put("authentication", password_from, &new.password_from, Impact::None)
         .put("preempt", preempt, &new.preempt, Impact::Transition)
         .put("preempt_delay", preempt_delay, &new.preempt_delay, Impact::None)
         .put("preempt.wait_for_sync", wait_for_sync, &new.wait_for_sync, Impact::None)

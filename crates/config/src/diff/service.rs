@@ -36,6 +36,7 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         policy,
         drain,
         slow_start,
+        discover,
         real_servers: _,
         sorry_servers,
     } = old;
@@ -46,6 +47,12 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         (false, _) => Impact::Connections,
         (true, false) => Impact::NewConnections,
         (true, true) => Impact::None,
+    };
+    // Servers of a directory that is asked no longer drain.
+    let directory = |service: &Service| service.discover.as_ref().map(|one| one.directory.clone());
+    let moved = match directory(old) == directory(new) {
+        true => Impact::None,
+        false => Impact::Connections,
     };
     found
         .of(subject(new))
@@ -65,6 +72,7 @@ fn settings(old: &Service, new: &Service, found: &mut Found) {
         .put("drain.timeout", &drain.timeout, &new.drain.timeout, Impact::None)
         .put("drain.idle", &drain.idle, &new.drain.idle, Impact::None)
         .put("slow_start", slow_start, &new.slow_start, Impact::NewConnections)
+        .put("discover", discover, &new.discover, moved)
         .list("checks", checks, &new.checks, Impact::None)
         .put("sorry_servers", sorry_servers, &new.sorry_servers, Impact::NewConnections);
     compare_policies(old, policy, new, found);

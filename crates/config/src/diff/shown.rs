@@ -13,8 +13,9 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
     AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
-    ForeignServices, Hook, InitialHealth, Listen, Missing, Name, OnFailure, OnStop, Password, Peer,
-    PersistenceEngine, ReachBy, RealServer, Route, Rule, SyncMode, Thresholds, Track, TrackerKind,
+    Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, OnBadConfig, OnFailure,
+    OnStop, Password, Peer, PersistenceEngine, ReachBy, RealServer, Route, Rule, SecretFrom,
+    SyncMode, Thresholds, Track, TrackerKind,
     Unicast, VirtualAddress, VirtualMac,
 };
 
@@ -37,6 +38,7 @@ macro_rules! as_displayed {
 }
 
 as_displayed!(
+    SecretFrom,
     String,
     u8,
     u32,
@@ -64,6 +66,24 @@ impl<T: Shown> Shown for Option<T> {
 impl Shown for Duration {
     fn shown(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+impl Shown for OnBadConfig {
+    fn shown(&self) -> String {
+        match self {
+            Self::Refuse => "refuse",
+            Self::LastGood => "last_good",
+        }
+        .to_owned()
+    }
+}
+
+impl Shown for Discovery {
+    fn shown(&self) -> String {
+        let Self { directory, debounce, max_removal, allow_empty } = self;
+        let empty = if *allow_empty { ", also to none" } else { "" };
+        format!("{} debounce {debounce:?} max_removal {max_removal}%{empty}", directory.display())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipvs_ctl::model::{
@@ -45,10 +46,26 @@ pub struct Service {
     pub drain: DrainPolicy,
     /// How long the weight of a server that came up takes to rise to its whole (`services.NAME.slow_start`); none = at once.
     pub slow_start: Option<Duration>,
+    /// Where files name more servers (`services.NAME.discover`).
+    pub discover: Option<Discovery>,
     /// Its servers by name.
     pub real_servers: BTreeMap<Name, RealServer>,
     /// The servers that stand in without the quorum, by name (`services.NAME.sorry_servers`). Nobody checks them.
     pub sorry_servers: BTreeMap<Name, RealServer>,
+}
+
+/// A directory of files that name servers (`services.NAME.discover`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discovery {
+    /// The directory: its files that end in `.yaml`, `.yml` and `.json` count.
+    pub directory: PathBuf,
+    /// The files are read when nothing has happened to them for so long.
+    pub debounce: Duration,
+    /// A reading that takes away more than so many percent of the servers at once is not believed, 1 to 100.
+    pub max_removal: u32,
+    /// Whether a reading without any server is believed.
+    pub allow_empty: bool,
 }
 
 /// What the drain of a server waits for.
@@ -78,6 +95,7 @@ impl Service {
             thresholds: self.thresholds,
             slow_start: self.slow_start,
             drain: self.drain,
+            discover: self.discover.clone(),
             checks: self.checks.clone(),
             policy: self.policy.clone(),
             real_servers: BTreeMap::new(),

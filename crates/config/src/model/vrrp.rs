@@ -50,8 +50,10 @@ pub struct Instance {
     pub version: Version,
     /// The form of the checksum for sending (`checksum`).
     pub checksum: Checksum,
-    /// Version 2's password (`authentication.password`).
+    /// Version 2's password (`authentication.password`), or what was found where [`Self::password_from`] says.
     pub password: Option<Password>,
+    /// Where the password is, when it is not in the configuration (`authentication.password_file`, `password_credential`).
+    pub password_from: Option<SecretFrom>,
     /// Preempt_Mode: a higher priority takes over from a working Active.
     pub preempt: bool,
     /// How long a lower-ranking Active is left alone before it is preempted (`preempt_delay`); zero = not.
@@ -163,7 +165,34 @@ pub enum Checksum {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password([u8; 8]);
 
+/// Where a secret is that is not in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretFrom {
+    /// The first line of this file.
+    File(PathBuf),
+    /// That of a credential of the service manager: a file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+impl fmt::Display for SecretFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Credential(name) => write!(f, "the credential `{name}`"),
+        }
+    }
+}
+
 impl Password {
+    /// Why `text` is no password, without it.
+    pub(crate) fn fault(text: &str) -> String {
+        match text.len() {
+            0 => "the password is empty".to_owned(),
+            1..=8 => "the password has a NUL byte".to_owned(),
+            bytes => format!("the password has {bytes} bytes; version 2 has room for 8"),
+        }
+    }
+
     /// The password of `text`; none unless it has 1 to 8 bytes, none of them zero.
     pub fn new(text: &str) -> Option<Self> {
         let mut bytes = [0; 8];

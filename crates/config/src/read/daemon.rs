@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::Daemon;
+use crate::model::{Daemon, OnBadConfig};
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::{self, Fault};
 
@@ -22,6 +22,8 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
     let http = fields.get("http").and_then(|cursor| http(reader, &cursor));
     let state = fields.get("state").and_then(|cursor| super::absolute(reader, &cursor));
     let user = scripts.get("user").and_then(|cursor| account(reader, &cursor));
+    let words = [("refuse", OnBadConfig::Refuse), ("last_good", OnBadConfig::LastGood)];
+    let on_bad_config = fields.get("on_bad_config").and_then(|cursor| reader.word(&cursor, &words));
     let timeout =
         scripts.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
     Daemon {
@@ -30,6 +32,7 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
         http,
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
         state: state.map_or_else(|| PathBuf::from(defaults::STATE), PathBuf::from),
+        on_bad_config: on_bad_config.unwrap_or_default(),
         script_timeout: timeout.unwrap_or(defaults::SCRIPT_TIMEOUT),
     }
 }

@@ -2,6 +2,7 @@
 //! them and a mistake that only shows on the other node is found before it has to take over.
 
 mod address;
+mod password;
 mod peer;
 mod route;
 
@@ -17,8 +18,8 @@ use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::Spot;
 use crate::model::{
-    Announce, Checksum, Hook, Instance, Name, Password, Route, Rule, Track, Unicast,
-    VirtualAddress, VirtualMac,
+    Announce, Checksum, Hook, Instance, Name, Route, Rule, Track, Unicast, VirtualAddress,
+    VirtualMac,
 };
 use crate::path::Path;
 use crate::raw::Node;
@@ -28,6 +29,7 @@ use crate::text::{self, Fault};
 
 use super::{bad_interface, track};
 
+use password::PasswordDraft;
 pub(crate) use peer::Draft as UnicastDraft;
 pub(super) use peer::address as host;
 pub(super) use route::destination;
@@ -50,7 +52,7 @@ pub(crate) struct Draft {
     pub(crate) down_adverts: NonZeroU8,
     pub(crate) version: Version,
     pub(crate) checksum: Checksum,
-    pub(crate) password: Option<Password>,
+    pub(crate) password: Option<PasswordDraft>,
     pub(crate) preempt: bool,
     pub(crate) preempt_delay: Duration,
     pub(crate) wait_for_sync: Option<Duration>,
@@ -135,6 +137,7 @@ impl Draft {
 
     /// The instance, when it was read whole.
     pub(crate) fn instance(self) -> Option<Instance> {
+        let (password, password_from) = PasswordDraft::parts(self.password.as_ref());
         Some(Instance {
             family: self.family()?,
             virtual_mac: self.virtual_mac_name().map(|name| VirtualMac { name }),
@@ -146,7 +149,8 @@ impl Draft {
             down_adverts: self.down_adverts,
             version: self.version,
             checksum: self.checksum,
-            password: self.password,
+            password,
+            password_from,
             preempt: self.preempt,
             preempt_delay: self.preempt_delay,
             wait_for_sync: self.wait_for_sync,
@@ -303,7 +307,7 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         down_adverts: down_adverts(reader, layers),
         version,
         checksum: checksum(reader, layers),
-        password: password(reader, layers),
+        password: password::password(reader, layers),
         preempt,
         preempt_delay: preempt_delay(reader, layers),
         wait_for_sync,
@@ -417,29 +421,6 @@ fn preempt_delay<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Durati
         .get("preempt_delay")
         .and_then(|cursor| reader.duration(&cursor, range))
         .unwrap_or_default()
-}
-
-/// Version 2's password. No message has it, whatever is wrong.
-fn password<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Option<Password> {
-    let cursor = layers.get("authentication")?;
-    let fields = reader.fields(&cursor, "vrrp.instances.NAME.authentication")?;
-    let Some(cursor) = fields.get("password") else {
-        reader.missing(&fields.path, "password", "`authentication: {password: \"…\"}`");
-        return None;
-    };
-    let text = reader.text(&cursor)?;
-    let password = Password::new(text);
-    if password.is_none() {
-        let message = match text.len() {
-            0 => "the password is empty".to_owned(),
-            1..=8 => "the password has a NUL byte".to_owned(),
-            bytes => format!("the password has {bytes} bytes; version 2 has room for 8"),
-        };
-        let fault = Fault::new(Code::BadPassword, message)
-            .help("choose one of 1 to 8 bytes; keepalived uses the first 8 of a longer one");
-        reader.fault(&cursor.path, fault);
-    }
-    password
 }
 
 fn virtual_mac<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<VirtualMacDraft> {

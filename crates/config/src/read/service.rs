@@ -1,6 +1,7 @@
 //! The key `services.NAME` and the real servers in it.
 
 mod affinity;
+mod discover;
 mod listen;
 mod policy;
 
@@ -51,6 +52,7 @@ pub(super) fn service<'a>(
     let sorry = fields.get("sorry_servers").is_some();
     let around = policy::Around { combine, forgets, sorry, script_timeout };
     let policy = policy::policy(reader, &fields, around);
+    let discover = fields.get("discover").and_then(|cursor| discover::discover(reader, &cursor));
     let mut service = Service {
         name,
         listen,
@@ -65,6 +67,7 @@ pub(super) fn service<'a>(
         policy,
         drain,
         slow_start,
+        discover,
         real_servers: BTreeMap::new(),
         sorry_servers: BTreeMap::new(),
     };

@@ -49,9 +49,14 @@ section! {
         source "RFC 9568 §5.2.8; keepalived: `v3_checksum_as_v2`";
     "vrrp.instances.NAME.authentication" "mapping", default "none", range "version 2 only", "A password in clear text, for peers that have one.",
         source "RFC 2338 §5.3.6; keepalived: `authentication`";
-    "vrrp.instances.NAME.authentication.password" "text", default "required in `authentication`", range "1 to 8 bytes",
+    "vrrp.instances.NAME.authentication.password" "text", default "required in `authentication` without the two below", range "1 to 8 bytes",
         "The same on every node. It is sent in clear and keeps no attacker out, only a wrong neighbour. It is never shown.",
         source "keepalived: `auth_type PASS`, `auth_pass`";
+    "vrrp.instances.NAME.authentication.password_file" "path", default "`password`", range "absolute",
+        "The file whose first line is the password. It is read at the start and at each reload.", source "";
+    "vrrp.instances.NAME.authentication.password_credential" "text", default "`password`", range "the name of a credential",
+        "The credential of the service manager whose first line is the password (`LoadCredential=` of the unit).",
+        source "systemd: `$CREDENTIALS_DIRECTORY`";
     "vrrp.instances.NAME.preempt_delay" "duration", default "`0s`", range "0s to 1000s",
         "How long a working active node of lower priority is left alone from when it is first heard. A dead one is not waited for.",
         source "keepalived: `preempt_delay`";

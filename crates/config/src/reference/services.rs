@@ -75,6 +75,17 @@ section! {
          adopts it at its start, nor when it is taken back while it still drains. The weights of the service are 100 times the \
          configured ones in the kernel. Under `wrr wlc sed nq lblc lblcr twos`.",
         source "HAProxy: `slowstart`; AWS: `slow_start.duration_seconds`";
+    "services.NAME.discover" "mapping", default "off", range "", "More servers, which files in a directory name as Prometheus' `file_sd` does.",
+        source "Prometheus: `file_sd_configs`";
+    "services.NAME.discover.directory" "path", default "required in `discover`", range "absolute",
+        "The directory. Its files that end in `.yaml`, `.yml` or `.json` each have a list of `{targets: [ADDRESS:PORT, …], labels: {…}}`; of \
+         the labels `weight`, `name` and `drain` count.", source "Prometheus: `files`";
+    "services.NAME.discover.debounce" "duration", default "`1s`", range "10ms to 60s",
+        "The files are read when nothing has happened to them for so long, after ten times as long at the latest.", source "";
+    "services.NAME.discover.max_removal" "integer", default "50", range "1 to 100, in percent",
+        "A reading that takes away more than this share of the servers at once is not believed: all that were known stay.", source "";
+    "services.NAME.discover.allow_empty" "true or false", default "`false`", range "",
+        "Whether a reading without any server is believed, whatever `max_removal` is.", source "";
     "services.NAME.checks" "list or mapping", default "none", range "at most 16, or `all` or `any` with such a list",
         "Several checks, each as under `check`; all must pass, but for those under `any`. Excludes `check`.", source "";
     "services.NAME.real_servers" "mapping by name", default "none", range "at most 10000", "The servers. A pool may be empty: `holdfast server add` fills it at run time.",

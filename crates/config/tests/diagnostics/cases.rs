@@ -17,6 +17,11 @@ const FILES: &[(&str, &str, &[u8])] = &[
 /// YAML that is refused or misread elsewhere.
 const YAML: &[Case] = &[
     (
+        "HF0006",
+        "a pattern for folders",
+        "include: [conf.d/*.yaml, '*/more.yaml', dir/]\nservices: {}\n",
+    ),
+    (
         "HF0101",
         "missing bracket",
         "services:\n  web:\n    listen: [tcp 192.0.2.10:80\n    forward: nat\n",

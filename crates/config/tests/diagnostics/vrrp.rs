@@ -35,6 +35,17 @@ pub(crate) const CASES: &[Case] = &[
     ("HF0413", "virtual address", edge!("unicast: {peers: [{address: 192.0.2.10}]}")),
     ("HF0414", "twice", edge!("unicast: {peers: [192.0.2.2, {address: 192.0.2.2, ttl: 254}]}")),
     ("HF0415", "both", edge!("unicast: {peers: [192.0.2.2]}", "multicast_group: 224.0.0.99")),
+    (
+        "HF0204",
+        "two passwords",
+        edge!("version: 2\n      authentication: {password: secret, password_file: /etc/secret}"),
+    ),
+    (
+        "HF0205",
+        "no credential",
+        edge!("version: 2\n      authentication: {password_credential: a/b}"),
+    ),
+    ("HF0416", "version 3 and a file", edge!("authentication: {password_file: /etc/secret}")),
     ("HF0416", "version 3", edge!("authentication: {password: secret}")),
     ("HF0417", "never", edge!("preempt: false", "preempt_delay: 30s")),
     ("HF0418", "owner", edge!("priority: 255", "accept: false")),

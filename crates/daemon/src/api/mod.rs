@@ -16,12 +16,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use holdfast_config::MAX_BYTES;
 use holdfast_config::diff::Change as Difference;
+use holdfast_config::{MAX_BYTES, Name};
 use holdfast_control::reload::{self, Plan, Reloaded};
 use holdfast_control::{
-    AddServer, Change, CheckRun, Drain, EventPage, Instance, Problem, Release, RoleChange, Service,
-    SetWeight, Status, Why,
+    AddServer, Change, CheckRun, Drain, EventPage, Exported, Instance, Problem, Release,
+    RoleChange, RuntimeChanges, Service, SetWeight, Status, Why,
 };
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +31,7 @@ use self::problem::Refusal;
 pub(crate) use self::problem::{
     bad_request, conflict, no_service, not_found, refused, unavailable,
 };
-use crate::director::{Look, Next};
+use crate::director::{Look, Next, Reading};
 use crate::events::Events;
 use crate::reload::{Order, Orders};
 
@@ -49,6 +49,10 @@ pub(crate) enum Request {
     },
     /// The checks of a server once, which counts for nothing.
     CheckRun { service: String, server: String, answer: oneshot::Sender<Result<CheckRun, Problem>> },
+    /// What commands have changed.
+    Changes(oneshot::Sender<RuntimeChanges>),
+    /// What the files of a service's directory say.
+    Discovered { service: Name, reading: Reading },
     /// The kernel's table as it is; unanswered without IPVS.
     Look(oneshot::Sender<Look>),
     /// What differences of configurations mean to what runs.
@@ -94,11 +98,13 @@ pub(crate) fn control(requests: Requests, orders: Orders, events: Events) -> Rou
     let reloads = Router::new()
         .route("/v1/plan", plan.layer(DefaultBodyLimit::max(MAX_BYTES)))
         .route("/v1/reload", post(reload))
+        .route("/v1/export", get(export))
         .with_state(orders);
     Router::new()
         .merge(reloads)
         .merge(Router::new().route("/v1/events", get(happened)).with_state(events))
         .route("/v1/status", get(status))
+        .route("/v1/changes", get(changes))
         .route("/v1/vrrp", get(vrrp))
         .route("/v1/vrrp/{name}/release", post(release))
         .route("/v1/vrrp/{name}/resume", post(resume))
@@ -156,6 +162,18 @@ async fn reload(State(orders): State<Orders>) -> Result<Json<Reloaded>, Refusal>
     let (answer, reloaded) = oneshot::channel();
     orders.send(Order::Reload(Some(answer))).await.map_err(stopping)?;
     reloaded.await.map_err(stopping)?.map(Json).map_err(Refusal)
+}
+
+async fn export(State(orders): State<Orders>) -> Result<Json<Exported>, Refusal> {
+    let (answer, exported) = oneshot::channel();
+    orders.send(Order::Export(answer)).await.map_err(stopping)?;
+    exported.await.map_err(stopping)?.map(Json).map_err(Refusal)
+}
+
+async fn changes(State(requests): State<Requests>) -> Result<Json<RuntimeChanges>, Refusal> {
+    let (answer, changes) = oneshot::channel();
+    requests.send(Request::Changes(answer)).await.map_err(stopping)?;
+    changes.await.map(Json).map_err(stopping)
 }
 
 /// What may be read over TCP: nothing that changes anything.
@@ -314,6 +332,13 @@ async fn metrics(State(requests): State<Requests>) -> Result<Response, Refusal> 
 /// Ready: the director answers and the kernel's table could be made what it should be.
 async fn readyz(State(requests): State<Requests>) -> Result<Response, Refusal> {
     let status = ask_status(&requests).await?;
+    if let Some(instead) = &status.daemon.configuration.last_good {
+        let text = format!(
+            "the configuration's file is not usable, and the last good one is used: {}\n",
+            instead.error
+        );
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, text).into_response());
+    }
     Ok(match status.ipvs {
         Some(ipvs) if ipvs.in_sync_s_ago.is_none() || !ipvs.errors.is_empty() => {
             let text = match ipvs.errors.is_empty() {

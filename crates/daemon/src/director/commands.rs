@@ -4,77 +4,157 @@ use std::time::Duration;
 
 use holdfast_config::{Name, RealServer};
 use holdfast_control::{self as control, AddServer, Change, Problem, SetWeight};
+use holdfast_engine::overlay::{Facets, Key};
 use holdfast_engine::{
-    Admin, CommandError, Drain, Order, Origin, Pool, Presence, Server, WeightChange,
+    self as engine, Admin, CommandError, Drain, Order, Origin, Pool, Presence, Server, WeightChange,
 };
 
 use super::Director;
+use super::runtime::{Answer, Done, LEASE_RANGE};
 use crate::api::{Command, bad_request, conflict, no_service, not_found};
 
 /// The longest reason that is kept: it stands in a line of `status`.
 const REASON_MAX: usize = 200;
 
+/// What is said of a removal that was taken back.
+const CANCELLED: &str = "its removal was cancelled";
+
+/// What is said of a change that could not be.
+const FORGOTTEN: &str = "it was in no pool, but kept for one: that is forgotten";
+
+/// A command as it was carried out.
+struct Carried {
+    service: Name,
+    server: Name,
+    /// What of the server it was about.
+    facets: Facets,
+    order: Order,
+    ephemeral: bool,
+    done: Result<engine::Change, CommandError>,
+}
+
 impl Director {
-    /// Carries out `command` of the user `who` and answers with the server as it is then.
-    pub(super) fn command(
+    /// Carries out `command` of the user `who`, keeps what it has changed, and answers with the server as it is then.
+    pub(super) fn command(&mut self, command: Command, who: Option<String>, answer: Answer) {
+        let refused = match self.carry_out_command(command, who) {
+            Ok((key, change, true)) => return self.runtime.answer(&key, change, answer),
+            Ok((_, change, false)) => Ok(change),
+            Err(problem) => Err(problem),
+        };
+        // A requester that has gone away needs no answer.
+        drop(answer.send(refused));
+    }
+
+    /// The server, the answer, and whether it waits for the journal.
+    fn carry_out_command(
         &mut self,
         command: Command,
         who: Option<String>,
-    ) -> Result<Change, Problem> {
+    ) -> Result<(Key, Change, bool), Problem> {
+        let forgets = matches!(command, Command::Remove { .. } | Command::RemoveNow { .. });
+        let address = |director: &Self, (service, server): &Key| {
+            director.known(service, server).map(|(_, server)| server.definition().address)
+        };
+        // What is removed at once is gone afterwards.
+        let named = command.names();
+        let before = named.as_ref().and_then(|key| address(self, key));
+        let cancels =
+            named.is_some_and(|(service, server)| self.is_being_removed(&service, &server));
+        let Carried { service, server, facets, order, ephemeral, done } =
+            self.apply(command, who, cancels)?;
+        let key = (service, server);
+        let changed = match done {
+            Ok(change) => change.changed,
+            // It is in no pool, but among what is kept.
+            Err(CommandError::NoServer { .. } | CommandError::NoService(_))
+                if forgets && self.runtime.forget_dormant(&key) =>
+            {
+                return Ok((key.clone(), self.change(&key, true, Some(FORGOTTEN), false), false));
+            }
+            Err(error) => return Err(problem(error)),
+        };
+        let Some(address) = address(self, &key).or(before) else {
+            return Ok((key.clone(), self.change(&key, changed, None, ephemeral), false));
+        };
+        let done = Done { key: key.clone(), address, facets, order: &order, ephemeral, changed };
+        let kept = self.runtime.note(&done, &self.engine, &self.config);
+        // A drain cancels no removal.
+        let cancelled = (facets.presence && facets.admin && !forgets).then_some(CANCELLED);
+        Ok((key.clone(), self.change(&key, changed || kept, cancelled, ephemeral), kept))
+    }
+
+    /// Has the engine do what `command` says; `cancels` when its server is being removed.
+    fn apply(
+        &mut self,
+        command: Command,
+        who: Option<String>,
+        cancels: bool,
+    ) -> Result<Carried, Problem> {
         let now = holdfast_net::now();
-        let mut cancelled = None;
         let order = |reason| Ok(Order { who, reason: checked_reason(reason)? });
-        let (service, server, done) = match command {
+        let returns = if cancels { Facets::ALL } else { Facets::ADMIN };
+        Ok(match command {
             Command::Add { service, server } => {
                 let service = service_name(&service)?;
-                let weight = server.weight;
+                let AddServer { weight, ephemeral, .. } = server;
+                let lease = lease(server.ttl_ms)?;
+                let order = order(server.reason.clone())?;
                 let server = self.new_server(&service, &server)?;
                 let name = server.name.clone();
-                if self.is_being_removed(&service, &name) {
-                    cancelled = Some("its removal was cancelled");
-                }
-                let done = self.engine.add_server(now, &service, server, weight, order(None)?);
-                (service, name, done)
+                let cancels = self.is_being_removed(&service, &name);
+                let done = self.engine.add_server(now, &service, server, weight, order.clone());
+                let done = done.map(|change| {
+                    let leased = self.engine.set_lease(now, &service, &name, lease);
+                    engine::Change { changed: change.changed || leased }
+                });
+                let weighs = cancels || weight.is_some();
+                let facets = Facets { presence: true, admin: cancels, weight: weighs };
+                Carried { service, server: name, facets, order, ephemeral, done }
             }
             Command::Drain { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
                 let (timeout, order) = (timeout(&drain), order(drain.reason)?);
-                let done = self.engine.drain_server(now, &service, &server, timeout, order);
-                (service, server, done)
+                let done = self.engine.drain_server(now, &service, &server, timeout, order.clone());
+                let ephemeral = drain.ephemeral;
+                Carried { service, server, facets: Facets::ADMIN, order, ephemeral, done }
             }
             Command::Ready { service, server, why } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.ready_server(now, &service, &server, order(why.reason)?);
-                (service, server, done)
+                let order = order(why.reason)?;
+                let done = self.engine.ready_server(now, &service, &server, order.clone());
+                let ephemeral = why.ephemeral;
+                Carried { service, server, facets: returns, order, ephemeral, done }
             }
             Command::Maint { service, server, why } => {
                 let (service, server) = names(&service, &server)?;
-                if self.is_being_removed(&service, &server) {
-                    cancelled = Some("its removal was cancelled");
-                }
-                let done = self.engine.maintain_server(now, &service, &server, order(why.reason)?);
-                (service, server, done)
+                let order = order(why.reason)?;
+                let done = self.engine.maintain_server(now, &service, &server, order.clone());
+                let ephemeral = why.ephemeral;
+                Carried { service, server, facets: returns, order, ephemeral, done }
             }
             Command::Weight { service, server, weight } => {
                 let (service, server) = names(&service, &server)?;
-                let to = weight_change(&weight)?;
-                let done = self.engine.weigh_server(&service, &server, to, order(weight.reason)?);
-                (service, server, done)
+                let (to, ephemeral) = (weight_change(&weight)?, weight.ephemeral);
+                let order = order(weight.reason)?;
+                let done = self.engine.weigh_server(&service, &server, to, order.clone());
+                Carried { service, server, facets: Facets::WEIGHT, order, ephemeral, done }
             }
             Command::Remove { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
                 let (timeout, order) = (timeout(&drain), order(drain.reason)?);
-                let done = self.engine.remove_server(now, &service, &server, timeout, order);
-                (service, server, done)
+                let done =
+                    self.engine.remove_server(now, &service, &server, timeout, order.clone());
+                let ephemeral = drain.ephemeral;
+                Carried { service, server, facets: Facets::ALL, order, ephemeral, done }
             }
             Command::RemoveNow { service, server, drain } => {
                 let (service, server) = names(&service, &server)?;
-                let done = self.engine.remove_server_now(&service, &server, order(drain.reason)?);
-                (service, server, done)
+                let order = order(drain.reason)?;
+                let done = self.engine.remove_server_now(&service, &server, order.clone());
+                let ephemeral = drain.ephemeral;
+                Carried { service, server, facets: Facets::ALL, order, ephemeral, done }
             }
-        };
-        let changed = done.map_err(problem)?.changed;
-        Ok(self.change(&service, &server, changed, cancelled))
+        })
     }
 
     fn new_server(&self, service: &Name, server: &AddServer) -> Result<RealServer, Problem> {
@@ -110,16 +190,17 @@ impl Director {
 
     fn change(
         &self,
-        service: &Name,
-        server: &Name,
+        (service, server): &Key,
         changed: bool,
         done: Option<&'static str>,
+        ephemeral: bool,
     ) -> Change {
         let known = self.known(service, server);
         let in_file =
             self.config.services.get(service).and_then(|service| service.real_servers.get(server));
         let remembers = self.config.remembers_clients_of_drained_servers();
-        let notes = done.map(str::to_owned).into_iter().chain(notes(known, in_file, remembers));
+        let notes =
+            done.map(str::to_owned).into_iter().chain(notes(known, in_file, remembers, ephemeral));
         let note = notes.collect::<Vec<_>>().join("; ");
         Change {
             changed,
@@ -131,15 +212,32 @@ impl Director {
     }
 }
 
+impl Command {
+    /// The service and the server that it names; none of one that is added.
+    fn names(&self) -> Option<Key> {
+        let (service, server) = match self {
+            Self::Add { .. } => return None,
+            Self::Drain { service, server, .. }
+            | Self::Ready { service, server, .. }
+            | Self::Maint { service, server, .. }
+            | Self::Weight { service, server, .. }
+            | Self::Remove { service, server, .. }
+            | Self::RemoveNow { service, server, .. } => (service, server),
+        };
+        Some((Name::try_from(service.clone()).ok()?, Name::try_from(server.clone()).ok()?))
+    }
+}
+
 const fn removes(admin: Admin) -> bool {
     matches!(admin, Admin::Drain(Drain { then_remove: true, .. }))
 }
 
-/// What an operator should know of a server as it is now: what of it does not outlive the daemon, and what a drain does not do.
+/// What an operator should know of a server as it is now: what of it is not as the file says, and what a drain does not do.
 fn notes(
     known: Option<(&Pool, &Server)>,
     in_file: Option<&RealServer>,
     remembers: bool,
+    ephemeral: bool,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     let removed = known.is_none_or(|(_, server)| removes(server.admin()));
@@ -148,9 +246,7 @@ fn notes(
         notes.extend(rounded(pool, server));
         let of_file = in_file.map(|server| server.weight).filter(|of_file| *of_file != weight);
         if let Some(of_file) = of_file.filter(|_| !removed) {
-            notes.push(format!(
-                "its weight is {of_file} in the configuration's file, and again when the daemon starts"
-            ));
+            notes.push(format!("its weight is {of_file} in the configuration's file"));
         }
         let draining = matches!(server.admin(), Admin::Drain(Drain { drained: false, .. }));
         if draining && remembers && pool.service().persistence.is_some() {
@@ -159,20 +255,15 @@ fn notes(
             notes.push(remembered.to_owned());
         }
     }
-    let fate = match known {
-        _ if removed => in_file.map(
-            |_| "it is in the configuration's file: it comes back when the daemon starts again",
-        ),
-        Some((_, server)) if in_file.is_none() && server.origin() != Origin::Config => Some(
-            "it is not in the configuration's file: the daemon drains and removes it when it starts again",
-        ),
-        Some((_, server)) if server.is_out_of_service() => {
-            Some("it is forgotten when the daemon stops: the server would be ready again")
+    let fate = match (known, in_file) {
+        _ if ephemeral => Some("it ends with the daemon (`--ephemeral`)"),
+        (_, Some(_)) if removed => {
+            Some("it is in the configuration's file, and stays removed until it is added again")
         }
-        Some((_, server)) if server.share() != 100 => {
-            Some("the share is forgotten when the daemon stops")
+        (Some((_, server)), None) if !removed && server.origin() == Origin::Runtime => {
+            Some("it is not in the configuration's file: `holdfast export` prints one that has it")
         }
-        Some(_) | None => None,
+        _ => None,
     };
     notes.extend(fate.map(str::to_owned));
     if let Some((_, server)) = known
@@ -218,6 +309,16 @@ fn weight_change(weight: &SetWeight) -> Result<WeightChange, Problem> {
             Err(bad_request("bad_weight", "say either `weight` or `percent`".to_owned()))
         }
     }
+}
+
+fn lease(ttl_ms: Option<u64>) -> Result<Option<Duration>, Problem> {
+    let Some(lease) = ttl_ms.map(Duration::from_millis) else { return Ok(None) };
+    let (least, greatest) = LEASE_RANGE;
+    if (least..=greatest).contains(&lease) {
+        return Ok(Some(lease));
+    }
+    let sentence = format!("a lease is {least:?} to {} days", greatest.as_secs() / 86400);
+    Err(bad_request("bad_lease", sentence))
 }
 
 fn timeout(drain: &control::Drain) -> Option<Duration> {

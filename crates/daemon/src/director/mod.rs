@@ -11,6 +11,7 @@ mod attention;
 mod besides;
 mod checks;
 mod commands;
+mod discovery;
 mod drift;
 mod kernel;
 mod places;
@@ -20,6 +21,7 @@ mod reconfigure;
 mod refusals;
 mod released;
 mod roles;
+mod runtime;
 mod spared;
 mod status;
 mod trials;
@@ -43,15 +45,18 @@ use crate::api::Request;
 use crate::events::News;
 use crate::hooks::HookSender;
 use crate::reload::Loaded;
+use crate::state::discovered::Keeper;
 use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
 
 use self::besides::{Besides, Ending, Wanted};
 use self::checks::Told;
 
+pub(crate) use self::discovery::Reading;
 pub(crate) use self::kernel::{Kernel, Look, words};
 pub(crate) use self::reconfigure::Next;
 pub(crate) use self::released::Released;
+pub(crate) use self::runtime::{Beside, Runtime};
 pub(crate) use self::spared::{SETTING as EXPIRE_NODEST_CONN, settle};
 
 /// A VRRP thread that does not tell its state by then is taken for hung; the API answers 503.
@@ -84,6 +89,12 @@ pub(crate) struct Director {
     refused: BTreeMap<Name, Vec<String>>,
     /// Whether VRRP has ended, and services drain.
     drains: bool,
+    /// What commands have changed.
+    runtime: Runtime,
+    /// What is known of the files that name servers, by service.
+    discoveries: BTreeMap<Name, discovery::Known>,
+    /// Where what they name is kept.
+    keeper: Keeper,
 }
 
 impl Director {
@@ -96,10 +107,14 @@ impl Director {
         (vrrp, upkeep): (VrrpRemote, Board),
         released: Arc<Mutex<Released>>,
         hooks: HookSender,
+        beside: Beside,
     ) -> Self {
         let (kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
-        let engine = Engine::new(&config, &table, now());
+        let Beside { mut runtime, discovered, keeper } = beside;
+        let remembered = runtime.remembered(&config, discovered);
+        let mut engine = Engine::remembering(&config, &remembered, &table, now());
+        runtime.replay(&mut engine, &config, Some(&table));
         if kernel.is_some() {
             let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
             tracing::info!(adopted, "the kernel's IPVS table was read");
@@ -133,6 +148,9 @@ impl Director {
             besides,
             refused: BTreeMap::new(),
             drains: false,
+            runtime,
+            discoveries: BTreeMap::new(),
+            keeper,
         }
     }
 
@@ -285,6 +303,7 @@ impl Director {
                 }
                 Action::Report(report) => {
                     log(&report);
+                    self.remember(&report);
                     self.hooks.events().tell(news(&report));
                     services_gone |= matches!(report, Report::ServiceRemoved { .. });
                     if let Report::Quorum { service, to, .. } = &report {
@@ -295,6 +314,15 @@ impl Director {
         }
         if services_gone {
             self.tell_upkeep();
+        }
+    }
+
+    /// Keeps what a report means to run-time changes.
+    fn remember(&mut self, report: &Report) {
+        match report {
+            Report::Renamed { service, from, server } => self.runtime.rename(service, from, server),
+            Report::LeaseEnded { service, server } => self.runtime.end_lease(service, server),
+            _ => {}
         }
     }
 
@@ -366,9 +394,9 @@ impl Director {
                 });
             }
             Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
-            Request::Command { command, who, answer } => {
-                drop(answer.send(self.command(command, who)));
-            }
+            Request::Command { command, who, answer } => self.command(command, who, answer),
+            Request::Changes(answer) => drop(answer.send(self.runtime.all(&self.engine))),
+            Request::Discovered { service, reading } => self.take_reading(service, reading),
             Request::CheckRun { service, server, answer } => {
                 self.try_checks(&service, &server, answer);
             }
@@ -488,6 +516,9 @@ fn log(report: &Report) {
         }
         Report::Misfit { reason, .. } => {
             tracing::warn!(%service, server, reason, "a real server that a command has added does not fit any more: it drains and is removed");
+        }
+        Report::LeaseEnded { .. } => {
+            tracing::info!(%service, server, "the lease of a real server has ended: it drains and is removed");
         }
         Report::ServiceAdded { .. } => tracing::info!(%service, "a service was added"),
         Report::ServiceLeaving { .. } => {

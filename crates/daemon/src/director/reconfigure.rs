@@ -42,9 +42,12 @@ impl Director {
         self.besides.want(Wanted::of(&config));
         self.config = config;
         self.tell_upkeep();
-        // Trackers that are new have read nothing yet.
+        // Trackers that are new have read nothing yet; names that have changed are told by reports.
         self.perform();
         self.tell_trackers();
+        self.settle_runtime();
+        self.runtime.replay(&mut self.engine, &self.config, None);
+        self.rediscover();
         changes
     }
 
@@ -62,6 +65,12 @@ impl Director {
             }
         }
         self.upkeep.reconfigure(config);
+    }
+
+    /// Drops run-time changes that have no meaning any more.
+    pub(super) fn settle_runtime(&mut self) {
+        let Self { runtime, engine, config, .. } = self;
+        runtime.settle(config, |service| engine.discovered(service));
     }
 
     /// What `differences` mean to what runs now: how many connections they are about, and what commands have to do with them.
@@ -151,10 +160,14 @@ fn note(sign: Sign, key: Option<&'static str>, known: Option<&Server>) -> Option
             (Admin::Drain(Drain { then_remove: true, .. }), _) => {
                 Some("it drains to be removed, and is taken back")
             }
-            (_, Origin::Runtime) => Some("a command has added it: it is the file's from then on"),
+            (_, Origin::Runtime | Origin::Lease) => {
+                Some("a command has added it: it is the file's from then on")
+            }
             _ => None,
         },
-        (Sign::Remove, Some(server)) if server.origin() == Origin::Runtime => {
+        (Sign::Remove, Some(server))
+            if matches!(server.origin(), Origin::Runtime | Origin::Lease) =>
+        {
             Some("a command has added it: it stays")
         }
         (Sign::Change, None) => Some("a command has removed it: it stays removed"),

@@ -26,6 +26,8 @@ impl Director {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 config: self.config_path.clone(),
                 configuration: self.loaded.view(),
+                runtime_changes: self.runtime.all(&self.engine).changes.len(),
+                journal_problem: self.runtime.problem(),
                 uptime_s: now.saturating_since(self.started).as_secs(),
                 faults: crate::supervisor::faults(),
             },
@@ -113,6 +115,7 @@ impl Director {
                 .collect(),
             up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
             refused: self.refused_of(service),
+            discovery: self.discovery(service),
             servers: pool
                 .servers()
                 .values()
@@ -157,6 +160,8 @@ impl Director {
     pub(super) fn server_status(&self, pool: &Pool, server: &holdfast_engine::Server) -> Server {
         let now = holdfast_net::now();
         let definition = server.definition();
+        let key = (pool.service().name.clone(), definition.name.clone());
+        let lease = self.engine.lease(&key.0, &key.1);
         let connections = self.connections_at(pool, definition.address);
         Server {
             name: definition.name.to_string(),
@@ -186,6 +191,9 @@ impl Director {
             reason: reason(server.reason()),
             checks: self.engine.checks(server).map(|view| check(&view)).collect(),
             origin: server.origin().to_string(),
+            changes: self.runtime.of(&key, &self.engine),
+            lease_ms: lease.map(|(lease, _)| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
+            lease_ends_in_s: lease.map(|(_, end)| end.saturating_since(now).as_secs()),
         }
     }
 }

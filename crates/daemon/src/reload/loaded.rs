@@ -1,19 +1,21 @@
 //! What the status says of the configuration that runs and of the last reload.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use holdfast_control::reload::{Configuration, LastReload};
+use holdfast_control::reload::{Configuration, LastGoodInUse, LastReload};
+
+use crate::state::unix_now;
 
 /// What is known of the configuration that runs; shared between the reloader, which writes it, and the director, which shows it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Loaded(Arc<Mutex<Configuration>>);
 
 impl Loaded {
-    /// The first configuration.
-    pub(crate) fn first(fingerprint: &str) -> Self {
+    /// The first configuration; `instead` says why it is not the file's, where it is not.
+    pub(crate) fn first(fingerprint: &str, instead: Option<LastGoodInUse>) -> Self {
         let loaded = Self::default();
         loaded.set(fingerprint);
+        loaded.lock().last_good = instead;
         loaded
     }
 
@@ -40,6 +42,7 @@ impl Loaded {
 
     fn set(&self, fingerprint: &str) -> u64 {
         let mut known = self.lock();
+        known.last_good = None;
         known.generation += 1;
         known.fingerprint = fingerprint.to_owned();
         known.loaded_at = unix_now();
@@ -50,8 +53,4 @@ impl Loaded {
     fn lock(&self) -> MutexGuard<'_, Configuration> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

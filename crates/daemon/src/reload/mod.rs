@@ -10,10 +10,11 @@
 //! answers all of them.
 
 mod answer;
+mod export;
 mod http;
 mod loaded;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use axum::body::Bytes;
 use holdfast_config::diff::{Change, Impact, changes, renamed_instances};
 use holdfast_config::{Config, Name, Outcome};
 use holdfast_control::reload::{Plan, Reloaded};
-use holdfast_control::{Problem, chain};
+use holdfast_control::{Exported, Problem, chain};
 use holdfast_engine::listens_anew;
 use ipvs_ctl::model::Table;
 use tokio::sync::{mpsc, oneshot};
@@ -33,9 +34,11 @@ pub(crate) use self::http::Http;
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, unavailable};
 use crate::director::{Kernel, Next, Released};
+use crate::discovery::Discoveries;
 use crate::events::Events;
 use crate::hooks::Hooks;
 use crate::options::Options;
+use crate::state::last_good::LastGood;
 use crate::trackers::Trackers;
 use crate::vrrp::{self, VrrpRemote};
 
@@ -61,6 +64,8 @@ pub(crate) enum Order {
     Reload(Option<Answer>),
     /// Says what a reload would change: of the daemon's file, or of this text.
     Plan { text: Option<Bytes>, answer: oneshot::Sender<Result<Plan, Problem>> },
+    /// Writes the configuration that runs out again, with run-time changes.
+    Export(oneshot::Sender<Result<Exported, Problem>>),
 }
 
 /// The way to the reloader.
@@ -88,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) trackers: Trackers,
     pub(crate) hooks: Hooks,
     pub(crate) events: Events,
+    pub(crate) discoveries: Discoveries,
 }
 
 /// Where the configuration comes from.
@@ -96,6 +102,7 @@ pub(crate) struct Source {
     path: PathBuf,
     node: Option<String>,
     socket: Option<PathBuf>,
+    state: Option<PathBuf>,
 }
 
 /// The running reloader, to be stopped.
@@ -108,8 +115,9 @@ pub(crate) struct Reloads {
 impl Source {
     /// What the command line says of it.
     pub(crate) fn of(options: &Options) -> Self {
-        let Options { config, node, socket, .. } = options;
-        Self { path: config.clone(), node: node.clone(), socket: socket.clone() }
+        let Options { config, node, socket, state, .. } = options;
+        let (node, socket, state) = (node.clone(), socket.clone(), state.clone());
+        Self { path: config.clone(), node, socket, state }
     }
 
     /// Reads and checks the configuration, or checks `text`, on this host.
@@ -117,15 +125,26 @@ impl Source {
         let source = self.clone();
         let read = spawn_blocking(move || {
             let node = source.node.as_deref();
-            match text {
-                None => holdfast_host::check(&source.path, node, false),
-                Some(text) => holdfast_host::check_text("(plan)", &text, node, false),
-            }
+            let files = match text {
+                None => holdfast_host::read(&source.path)?,
+                // What it includes lies where that of the daemon's file does.
+                Some(text) => {
+                    let folder = source.path.parent().unwrap_or_else(|| Path::new(""));
+                    holdfast_host::with_includes("(plan)", text.to_vec(), folder)?
+                }
+            };
+            holdfast_host::check_files(&files, node, false)
         });
         let outcome = read.await.map_err(|fault| unreadable(fault.to_string()))?;
         let mut outcome = outcome.map_err(|error| unreadable(chain(&error)))?;
+        if let Some(missing) = outcome.config.as_ref().and_then(Config::missing_secret) {
+            return Err(unreadable(missing));
+        }
         if let (Some(config), Some(socket)) = (&mut outcome.config, &self.socket) {
             config.daemon.control_socket.clone_from(socket);
+        }
+        if let (Some(config), Some(state)) = (&mut outcome.config, &self.state) {
+            config.daemon.state.clone_from(state);
         }
         Ok(outcome)
     }
@@ -193,13 +212,14 @@ impl Reloader {
                         answers.extend(answer);
                     }
                     Order::Plan { text, answer } => plans.push((text, answer)),
+                    // Whoever has gone away needs no answer, here and below.
+                    Order::Export(answer) => drop(answer.send(self.export().await)),
                 }
                 next = orders.try_recv().ok();
             }
             if reloads {
                 let result = self.reload().await;
                 for answer in answers {
-                    // Whoever has gone away needs no answer, here and below.
                     drop(answer.send(result.clone()));
                 }
             }
@@ -258,6 +278,7 @@ impl Reloader {
         let outcome = self.source.read(None).await?;
         let warnings = outcome.render(false);
         let fingerprint = outcome.source.fingerprint();
+        let good = LastGood::of(&outcome.source);
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
         let differences = changes(&self.current, &new);
         let refused: Vec<&Change> =
@@ -271,6 +292,7 @@ impl Reloader {
             self.apply(Arc::new(new), differences).await?
         };
         let generation = self.loaded.applied(&fingerprint);
+        self.keep(good).await;
         let took_ms = 0;
         Ok(Reloaded { changes: applied, generation, fingerprint, took_ms, warnings })
     }
@@ -309,9 +331,17 @@ impl Reloader {
         self.director.send(request).await.map_err(stopping)?;
         let applied = applied.await.map_err(stopping)?;
         self.has_kernel |= kernel_opened;
+        self.parts.discoveries.reconfigure(&new);
         self.parts.http.replace(http);
         self.current = new;
         Ok(applied)
+    }
+
+    /// Keeps the configuration that runs now as the last good one, for the next start and for exports.
+    async fn keep(&self, good: LastGood) {
+        let state = self.current.daemon.state.clone();
+        // A panic there has been logged.
+        drop(spawn_blocking(move || good.keep(&state)).await);
     }
 
     /// Has VRRP go on with the new configuration, if something of it differs.

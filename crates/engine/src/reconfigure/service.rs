@@ -136,8 +136,13 @@ impl Engine {
 
     /// Lets a server that the configuration names no longer drain and go, unless a command has added it.
     fn withdraw(&mut self, service: &Name, server: &Name, now: Instant) {
-        let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
-        if known.is_some_and(|known| known.origin == Origin::Config) {
+        let pool = self.pools.get_mut(service);
+        let known = pool.and_then(|pool| pool.servers.get_mut(server));
+        let Some(known) = known.filter(|known| known.origin == Origin::Config) else { return };
+        let address = known.definition.address;
+        if self.discovered.get(service).is_some_and(|found| found.contains_key(&address)) {
+            known.origin = Origin::Discovered;
+        } else {
             // It is there: it was found above.
             let order = Order::own("in the configuration no longer");
             drop(self.remove_server(now, service, server, None, order));
@@ -145,7 +150,7 @@ impl Engine {
     }
 
     /// Takes a server out of its pool, with its checks still in the books.
-    fn take_out(&mut self, service: &Name, name: &Name) -> Option<Server> {
+    pub(crate) fn take_out(&mut self, service: &Name, name: &Name) -> Option<Server> {
         let pool = self.pools.get_mut(service)?;
         pool.service.real_servers.remove(name);
         let known = pool.servers.remove(name)?;
@@ -167,7 +172,7 @@ impl Engine {
     }
 
     /// Puts a server into its pool under the name that it has, and tells its checks; `before` is the name that it had.
-    fn insert(&mut self, service: &Name, before: &Name, server: Server) {
+    pub(crate) fn insert(&mut self, service: &Name, before: &Name, server: Server) {
         let name = server.definition.name.clone();
         for id in &server.checks {
             self.rename_owner(*id, service, before, &name);

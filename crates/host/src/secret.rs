@@ -1,0 +1,72 @@
+//! Secrets in files and credentials of the service manager.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use holdfast_config::SecretFrom;
+use holdfast_config::host::Secret;
+
+/// The folder of the credentials, for the daemon alone (systemd.exec(5)).
+const FOLDER: &str = "CREDENTIALS_DIRECTORY";
+
+/// A secret is a line; a file that is longer is another one.
+const BYTES_MAX: u64 = 4096;
+
+/// Reads a secret.
+pub(crate) fn read(place: &SecretFrom) -> Secret {
+    let folder = std::env::var_os(FOLDER).map(PathBuf::from);
+    match (place, folder) {
+        (SecretFrom::File(path), _) => read_file(path),
+        (SecretFrom::Credential(name), Some(folder)) => read_file(&folder.join(name)),
+        (SecretFrom::Credential(_), None) => Secret::Elsewhere,
+    }
+}
+
+/// The first line of a file, without its end.
+fn read_file(path: &Path) -> Secret {
+    match first_line(path) {
+        Ok(line) => Secret::Read(line),
+        // The words of the kernel name no content.
+        Err(error) => Secret::Unreadable(error.to_string()),
+    }
+}
+
+fn first_line(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.len() as u64 > BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its first line is too long"));
+    }
+    let text = String::from_utf8(line.strip_suffix(b"\r").unwrap_or(line).to_vec());
+    text.map_err(|_bytes| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_the_secret_and_an_error_has_nothing_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (bytes, expected) in [
+            (&b"hunter2\n"[..], Some("hunter2")),
+            (b"hunter2", Some("hunter2")),
+            (b"hunter2\r\nmore\n", Some("hunter2")),
+            (b"", Some("")),
+            (b"hunt\xff", None),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let secret = read(&SecretFrom::File(path.clone()));
+            match expected {
+                Some(line) => assert_eq!(secret, Secret::Read(line.to_owned())),
+                None => assert!(!format!("{secret:?}").contains("hunt"), "{secret:?}"),
+            }
+        }
+        std::fs::write(&path, vec![b'x'; 5000]).unwrap();
+        assert!(matches!(read_file(&path), Secret::Unreadable(_)));
+        assert!(matches!(read_file(&folder.path().join("none")), Secret::Unreadable(_)));
+    }
+}

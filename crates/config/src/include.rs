@@ -338,7 +338,7 @@ impl Merge<'_> {
         let names = keys.any(|key| key.chars().all(|c| c.is_ascii_uppercase()));
         let path = path.key(key);
         let pattern = if pattern.is_empty() { key.to_owned() } else { format!("{pattern}.{key}") };
-        let section = |node: &Node| matches!(node, Node::Mapping(_) | Node::Null);
+        let section = |node: &Node<'_>| matches!(node, Node::Mapping(_) | Node::Null);
         let all = section(&node) && more.iter().all(|(node, _)| section(node));
         if all && !names && reference::children(&pattern).next().is_some() {
             let sections = std::iter::once((node, file)).chain(more).collect();

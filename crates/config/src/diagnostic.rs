@@ -172,7 +172,8 @@ impl Problem {
     /// With its places in `source`.
     pub(crate) fn locate(self, source: &Source) -> Diagnostic {
         let place = |(spot, _): &(Spot, String)| spot.span(source).map(|span| source.local(span));
-        let file = self.primary.as_ref().and_then(place).map_or(source.file(), |(file, _)| file);
+        let file = self.primary.as_ref().and_then(place);
+        let file = file.map_or_else(|| source.file(), |(file, _)| file);
         let label = |one: &(Spot, String)| {
             let (of, span) = place(one)?;
             let elsewhere = (of != file).then(|| of.to_owned());

@@ -119,7 +119,12 @@ fn weigh(server: &mut Node<'_>, weight: u32) {
             None => fields.push(("weight".into(), weight)),
         },
         // The short form.
-        address => {
+        address @ (Node::Null
+        | Node::Bool(_)
+        | Node::Integer(_)
+        | Node::Float
+        | Node::Text(_)
+        | Node::List(_)) => {
             let before = std::mem::replace(address, Node::Null);
             *address = Node::Mapping(vec![("address".into(), before), ("weight".into(), weight)]);
         }
@@ -140,7 +145,7 @@ fn cover_one(node: &mut Node<'_>, secret: bool) -> bool {
     match node {
         Node::Mapping(entries) => cover(entries, secret),
         Node::List(items) => {
-            items.iter_mut().fold(false, |any, item| cover_one(item, secret) || any)
+            items.iter_mut().map(|item| cover_one(item, secret)).filter(|any| *any).count() > 0
         }
         Node::Text(_) | Node::Integer(_) if secret => {
             *node = Node::Text(COVERED.into());

@@ -253,7 +253,7 @@ impl Merge<'_> {
     fn roots<'t>(&mut self, roots: Vec<Node<'t>>) -> Option<Node<'t>> {
         let mut all: Vec<(Node<'t>, usize)> = vec![];
         for (file, root) in roots.into_iter().enumerate() {
-            match root {
+            match &root {
                 Node::Mapping(entries) if file > 0 => {
                     if entries.iter().any(|(key, _)| key == INCLUDE) {
                         let path = Path::of(&[INCLUDE]);
@@ -263,8 +263,8 @@ impl Merge<'_> {
                                 .help("include them in the first file");
                         self.problems.push(problem);
                     }
-                    let rest = entries.into_iter().filter(|(key, _)| key != INCLUDE);
-                    all.push((Node::Mapping(rest.collect()), file));
+                    let rest = entries.iter().filter(|(key, _)| key != INCLUDE);
+                    all.push((Node::Mapping(rest.cloned().collect()), file));
                 }
                 Node::Null if file > 0 => {}
                 other if file > 0 => {
@@ -274,7 +274,13 @@ impl Merge<'_> {
                         .help("at its top are keys such as `vrrp:` and `services:`");
                     self.problems.push(problem);
                 }
-                first => all.push((first, file)),
+                Node::Null
+                | Node::Bool(_)
+                | Node::Integer(_)
+                | Node::Float
+                | Node::Text(_)
+                | Node::List(_)
+                | Node::Mapping(_) => all.push((root, file)),
             }
         }
         Some(self.sections(all, &Path::default(), ""))
@@ -295,7 +301,11 @@ impl Merge<'_> {
                 Node::Mapping(entries) => entries,
                 Node::Null => continue,
                 // Of another type: whoever reads the section says so.
-                node => {
+                node @ (Node::Bool(_)
+                | Node::Integer(_)
+                | Node::Float
+                | Node::Text(_)
+                | Node::List(_)) => {
                     other = Some(node);
                     continue;
                 }

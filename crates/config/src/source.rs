@@ -179,7 +179,7 @@ impl Source {
     /// The file of a place, and what stands before it.
     pub(crate) fn part_at(&self, byte: usize) -> (&str, Shift) {
         let part = self.parts.iter().rev().find(|part| part.before.bytes <= byte);
-        part.map_or(("", Shift::default()), |part| (part.file.as_str(), part.before))
+        part.map_or_else(|| ("", Shift::default()), |part| (part.file.as_str(), part.before))
     }
 
     /// A place as people count: with the line of its file. Its bytes stay those of the whole text.

@@ -124,7 +124,7 @@ impl Engine {
     /// Goes on with what files name now, which the caller has found to be believed ([`believe`]). A service that is not there, or leaves,
     /// has no findings.
     pub fn discover(&mut self, now: Instant, service: &Name, new: Findings) {
-        if !self.pools.get(service).is_some_and(|pool| !pool.leaving) {
+        if self.pools.get(service).is_none_or(|pool| pool.leaving) {
             return;
         }
         let old = self.discovered.insert(service.clone(), new.clone()).unwrap_or_default();

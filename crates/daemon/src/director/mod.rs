@@ -319,10 +319,11 @@ impl Director {
 
     /// Keeps what a report means to run-time changes.
     fn remember(&mut self, report: &Report) {
-        match report {
-            Report::Renamed { service, from, server } => self.runtime.rename(service, from, server),
-            Report::LeaseEnded { service, server } => self.runtime.end_lease(service, server),
-            _ => {}
+        if let Report::Renamed { service, from, server } = report {
+            self.runtime.rename(service, from, server);
+        }
+        if let Report::LeaseEnded { service, server } = report {
+            self.runtime.end_lease(service, server);
         }
     }
 

@@ -15,8 +15,7 @@ use crate::model::{
     AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
     Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, OnBadConfig, OnFailure,
     OnStop, Password, Peer, PersistenceEngine, ReachBy, RealServer, Route, Rule, SecretFrom,
-    SyncMode, Thresholds, Track, TrackerKind,
-    Unicast, VirtualAddress, VirtualMac,
+    SyncMode, Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
 };
 
 use crate::sysctls::Sysctl;

@@ -162,17 +162,7 @@ async fn work(start: Start, options: &Options, lifeline: Option<Lifeline>) -> Re
     }
     holdfast_telemetry::service_manager::stopping();
     let parts = reloads.stop().await;
-    // A second signal means: now.
-    let mut now = false;
-    let second = async {
-        signals.stop().await;
-        now = true;
-    };
-    vrrp.stop(STOP_PATIENCE, second).await;
-    if let Some(Parts { trackers, hooks, .. }) = parts {
-        trackers.stop().await;
-        hooks.stop().await;
-    }
+    let now = stop_vrrp(vrrp, parts, &mut signals).await;
     stop_director(work, (halt, hurry), &mut signals, now).await;
     // After the services: what they need goes last.
     upkeep.stop().await;
@@ -227,6 +217,22 @@ async fn follow_hangups(mut hangup: Signal, orders: Orders) {
             return;
         }
     }
+}
+
+/// Stops VRRP, and then what it needs; whether a further signal has come meanwhile.
+async fn stop_vrrp(vrrp: VrrpHandle, parts: Option<Parts>, signals: &mut Signals) -> bool {
+    // A second signal means: now.
+    let mut now = false;
+    let second = async {
+        signals.stop().await;
+        now = true;
+    };
+    vrrp.stop(STOP_PATIENCE, second).await;
+    if let Some(Parts { trackers, hooks, .. }) = parts {
+        trackers.stop().await;
+        hooks.stop().await;
+    }
+    now
 }
 
 /// Stops the director, which may wait for connections until a further signal says otherwise; not at all when it is to be `now`.

@@ -99,6 +99,7 @@ pub(crate) struct Director {
 
 impl Director {
     /// A director of `config` over a kernel and its table, which are absent when there is no service.
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of the daemon")]
     pub(crate) fn new(
         config: Arc<Config>,
         config_path: String,

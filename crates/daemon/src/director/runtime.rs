@@ -159,9 +159,11 @@ impl Runtime {
         let entry = self.overlay.kept().get(key).cloned();
         let done = move |written: Result<(), String>| {
             if let Err(why) = written {
-                let lost = format!("it ends with the daemon, because it can't be kept: {why}");
-                change.note =
-                    Some(change.note.map_or(lost.clone(), |note| format!("{lost}; {note}")));
+                let mut note = format!("it ends with the daemon, because it can't be kept: {why}");
+                if let Some(more) = change.note.take() {
+                    note = format!("{note}; {more}");
+                }
+                change.note = Some(note);
             }
             drop(answer.send(Ok(change)));
         };

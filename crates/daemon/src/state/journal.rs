@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -25,10 +25,13 @@ const VERSION: u32 = 1;
 /// More changes than this are not read: each service may have as many servers.
 const ENTRIES_MAX: usize = 100_000;
 
+/// So many changes wait for the disk; the director waits with a further one. Commands come by 64 connections at once, so it never is.
+const WAITING_MAX: usize = 1024;
+
 /// The way to the journal's thread.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    thread: Option<Sender<Message>>,
+    thread: Option<SyncSender<Message>>,
     problem: Problem,
 }
 
@@ -72,7 +75,7 @@ impl Journal {
                 BTreeMap::new()
             }
         };
-        let (thread, messages) = channel();
+        let (thread, messages) = sync_channel(WAITING_MAX);
         let (copy, told) = (kept.clone(), Arc::clone(&problem));
         thread::Builder::new()
             .name("journal".to_owned())
@@ -183,7 +186,7 @@ mod tests {
     }
 
     fn written(journal: &Journal, changes: Vec<(Key, Option<Entry>)>) -> Result<(), String> {
-        let (tell, told) = channel();
+        let (tell, told) = sync_channel(1);
         journal.write(changes, Some(Box::new(move |result| drop(tell.send(result)))));
         told.recv().unwrap()
     }

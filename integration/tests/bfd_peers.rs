@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use bfd::{BfdHandle, Change, SessionStatus};
+use bfd::{Bfd, Change, SessionStatus};
 use holdfast_bfd::State;
 use holdfast_config::Environment;
 use holdfast_engine::vrrp::Level;
@@ -31,7 +31,7 @@ use nix::sys::signal::Signal;
 
 /// Our end of the session.
 struct Ours {
-    handle: BfdHandle,
+    bfd: Bfd,
     changes: Receiver<Change>,
 }
 
@@ -42,14 +42,14 @@ impl Ours {
         let (config, _) = outcome.into_result().unwrap();
         let (told, changes) = sync_channel(64);
         let tell = move |change| drop(told.try_send(change));
-        let started = node.enter(|| BfdHandle::start(&config.vrrp, tell).unwrap()).unwrap();
-        Self { handle: started.unwrap(), changes }
+        let bfd = Bfd::new(tell);
+        node.enter(|| bfd.start(&config.vrrp).unwrap()).unwrap();
+        Self { bfd, changes }
     }
 
     fn status(&self) -> SessionStatus {
-        let remote = self.handle.remote();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let status = runtime.block_on(remote.status()).unwrap();
+        let status = runtime.block_on(self.bfd.status()).unwrap();
         status.sessions.into_iter().next().unwrap()
     }
 
@@ -164,7 +164,7 @@ fn lives_and_dies<P: BfdPeer>(family: Family) {
     wait_peer(&peer, "up");
 
     // We end it: the peer is told, and does not wait for our silence.
-    ours.handle.stop();
+    ours.bfd.stop();
     wait_peer(&peer, "down");
     let said = peer.told();
     assert!(!said.contains("Diagnostics: control detection time expired"), "{said}");
@@ -240,7 +240,7 @@ fn two_of_ours_over_link_local_addresses() {
     one.expect_up();
     other.expect_up();
     one.wait("50 ms × 3", |status| status.detection_time == Some(Duration::from_millis(150)));
-    other.handle.stop();
+    other.bfd.stop();
     let change = one.expect(Level::Unknown);
     assert_eq!(change.lost, None, "an end by intent is no loss: {change:?}");
 }
@@ -272,7 +272,7 @@ fn another_program_that_speaks_bfd_is_named() {
     let text = format!("vrrp: {{trackers: {{peer: {{bfd: {{{}}}}}}}}}\n", keys(&lab, Family::V4));
     let (config, _) =
         holdfast_config::parse("test", &text, &Environment::new("lb1")).into_result().unwrap();
-    let refused = lab.lb1().enter(|| BfdHandle::start(&config.vrrp, |_| {}).map(drop)).unwrap();
+    let refused = lab.lb1().enter(|| Bfd::new(|_| {}).start(&config.vrrp)).unwrap();
     let error = format!("{:?}", anyhow::Error::from(refused.unwrap_err()));
     assert!(error.contains("another program of this host speaks BFD"), "{error}");
 }

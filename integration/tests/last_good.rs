@@ -138,20 +138,9 @@ fn a_broken_file_at_the_start_is_refused_or_the_last_good_one_is_used_loudly() -
 /// Passwords, a header's token, and where each stands.
 const SECRETS: [&str; 4] = ["hunter2x", "s3cr3tfi", "cr3dent1", "t0ken-of-a-header"];
 
-#[test]
-fn secrets_are_in_no_output() -> Result<()> {
-    let lab = lab()?;
-    let folder = lab.lb1().folder().to_owned();
-    let write = |name: &str, text: &str| -> Result<std::path::PathBuf> {
-        let path = lab.lb1().write(name, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(path)
-    };
-    let file = write("secret", &format!("{}\n", SECRETS[1]))?;
-    fs::create_dir_all(folder.join("credentials"))?;
-    write("credentials/vrrp", &format!("{}\n", SECRETS[2]))?;
-    let text = |vrid: u32| {
-        format!(
+/// A configuration in which each kind of secret stands where it may.
+fn with_secrets(daemon: &str, vrid: u32, file: &Path) -> String {
+    format!(
             "{}vrrp:
   instances:
     a: {{interface: eth0, vrid: {vrid}, version: 2, authentication: {{password: {}}}, addresses: [10.77.0.10/24]}}
@@ -164,22 +153,15 @@ services:
     check: {{http: {{headers: {{X-Token: {}}}}}, interval: 500ms, timeout: 400ms}}
     real_servers: {{web1: 10.77.0.21:80}}
 ",
-            daemon(&lab, ", http: {listen: '127.0.0.1:9650'}"),
+            daemon,
             SECRETS[0],
             file.display(),
             SECRETS[3]
-        )
-    };
-    // Without the service manager there is no credential, and without its password an instance would be alone.
-    let refused = Director::refusal(lab.lb1(), &text(51), &[])?;
-    ensure!(refused.code != 0 && refused.stderr.contains("the credential `vrrp`"), "{refused:?}");
-    let credentials = format!("CREDENTIALS_DIRECTORY={}", folder.join("credentials").display());
-    let by: Vec<OsString> = vec!["env".into(), credentials.clone().into()];
-    let director = Director::start_by(lab.lb1(), &text(51), &by)?;
-    for name in ["a", "b", "c"] {
-        director.wait_instance(name, "active", LIMIT)?;
-    }
-    // Another node that has the passwords in its file hears this one, and stays Backup.
+    )
+}
+
+/// Another node that has the passwords in its file hears this one, and stays Backup.
+fn a_peer_with_the_same_passwords_hears(lab: &Lab) -> Result<()> {
     let other = format!(
         "vrrp:
   instances:
@@ -195,7 +177,33 @@ services:
             .with_context(|| format!("{:?}", peer.instance(name)))?;
         assert_eq!(peer.instance(name)?.state, "backup");
     }
-    drop(peer);
+    Ok(())
+}
+
+#[test]
+fn secrets_are_in_no_output() -> Result<()> {
+    let lab = lab()?;
+    let folder = lab.lb1().folder().to_owned();
+    let write = |name: &str, text: &str| -> Result<std::path::PathBuf> {
+        let path = lab.lb1().write(name, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(path)
+    };
+    let file = write("secret", &format!("{}\n", SECRETS[1]))?;
+    fs::create_dir_all(folder.join("credentials"))?;
+    write("credentials/vrrp", &format!("{}\n", SECRETS[2]))?;
+    let text =
+        |vrid: u32| with_secrets(&daemon(&lab, ", http: {listen: '127.0.0.1:9650'}"), vrid, &file);
+    // Without the service manager there is no credential, and without its password an instance would be alone.
+    let refused = Director::refusal(lab.lb1(), &text(51), &[])?;
+    ensure!(refused.code != 0 && refused.stderr.contains("the credential `vrrp`"), "{refused:?}");
+    let credentials = format!("CREDENTIALS_DIRECTORY={}", folder.join("credentials").display());
+    let by: Vec<OsString> = vec!["env".into(), credentials.into()];
+    let director = Director::start_by(lab.lb1(), &text(51), &by)?;
+    for name in ["a", "b", "c"] {
+        director.wait_instance(name, "active", LIMIT)?;
+    }
+    a_peer_with_the_same_passwords_hears(&lab)?;
     let mut shown = Vec::new();
     let mut take = |what: &str, (_, out, err): (i32, String, String)| {
         shown.push((what.to_owned(), format!("{out}{err}")));

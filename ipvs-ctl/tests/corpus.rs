@@ -1,7 +1,5 @@
 //! The committed corpora of the fuzz targets (`ipvs-ctl/fuzz`).
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 use std::fs;
 
 use corpus::{files, replay};

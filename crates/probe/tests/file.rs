@@ -1,5 +1,4 @@
 //! The file check with real files.
-#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::PathBuf;

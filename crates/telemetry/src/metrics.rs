@@ -414,8 +414,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn states_are_a_set_of_which_one_is_true() {
+    fn of_everything() -> Status {
         let instance = Instance {
             name: "edge".into(),
             state: "active".into(),
@@ -442,7 +441,7 @@ mod tests {
             reason: String::new(),
             since_s: 1,
         };
-        let status = Status {
+        Status {
             daemon: daemon(),
             vrrp: vec![instance],
             groups: vec![],
@@ -456,8 +455,12 @@ mod tests {
             sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
             runs: Default::default(),
-        };
-        let text = render(&status).expect("text");
+        }
+    }
+
+    #[test]
+    fn states_are_a_set_of_which_one_is_true() {
+        let text = render(&of_everything()).expect("text");
         for line in [
             r#"holdfast_vrrp_state{instance="edge",state="active"} 1"#,
             r#"holdfast_vrrp_state{instance="edge",state="backup"} 0"#,

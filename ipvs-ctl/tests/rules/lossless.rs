@@ -137,9 +137,12 @@ proptest! {
         let commands = commands(&saved);
         let mut places: Vec<_> = commands
             .iter()
-            .filter_map(|one| match one {
-                Command::AddServer(rule) => Some(rule.destination.address),
-                _other => None,
+            .filter_map(|one| {
+                if let Command::AddServer(rule) = one {
+                    Some(rule.destination.address)
+                } else {
+                    None
+                }
             })
             .collect();
         let lines = places.len();
@@ -184,7 +187,7 @@ fn plain() -> KernelService {
 fn saved(service: &KernelService, destinations: &[KernelDestination]) -> (String, Vec<String>) {
     let mut out = Vec::new();
     let losses = lossless::service(service, destinations, &mut out);
-    (String::from_utf8(out).unwrap(), losses)
+    (String::from_utf8_lossy(&out).into_owned(), losses)
 }
 
 #[test]

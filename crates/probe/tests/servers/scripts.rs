@@ -32,11 +32,12 @@ impl Scripts {
     }
 
     async fn run(&self, words: &[&str], server: SocketAddr) -> Found {
-        let script = self.0.path().join("checks").join(words[0]).display().to_string();
-        let words = words.iter().skip(1).map(ToString::to_string);
+        let (script, words) = words.split_first().expect("a script's name");
+        let weighs = *script == "load";
+        let script = self.0.path().join("checks").join(script).display().to_string();
+        let words = words.iter().map(ToString::to_string);
         let command = std::iter::once(script).chain(words).collect();
         let exec = Exec::new(command, "nobody", "service", "server", server);
-        let weighs = exec.command[0].ends_with("/load");
         let convention = if weighs { Convention::Weight } else { Convention::Nagios };
         Probe::Exec(Exec { convention, ..exec }).find(PATIENCE).await
     }

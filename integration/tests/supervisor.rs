@@ -277,3 +277,40 @@ fn k1_a_released_node_stays_released_and_trackers_are_not_asked_anew() {
     assert!(released.released);
     lb2.wait_instance("v4", "active", LIMIT).unwrap();
 }
+
+/// The interface of a virtual MAC address, and a group that moves together, are inherited as they are.
+#[test]
+fn k1_virtual_macs_and_groups_go_on() {
+    let roles = Roles {
+        lb1: "priority: 150, virtual_mac: true",
+        lb2: "priority: 100, virtual_mac: true",
+        ..SECOND
+    };
+    let lab = lab().unwrap();
+    let group = "vrrp:\n  groups: {pair: {instances: [v4, v6]}}\n";
+    let config = roles.config().replacen("vrrp:\n", group, 1);
+    let lb1 = Director::start_with(lab.lb1(), &config, &["--supervisor", "on"]).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &config).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    let _echoes = [lab.lb1(), lab.lb2()].map(|node| Echo::start(node).unwrap());
+    let mut stage = Stage { lb1, lb2, _echoes, lab };
+    let index = |stage: &Stage| {
+        let links = ["vrrp4.51", "vrrp6.51"].map(|name| format!("/sys/class/net/{name}/ifindex"));
+        links.map(|path| stage.lab.lb1().run(["cat", &path]).unwrap().stdout)
+    };
+    let before = index(&stage);
+    let transitions = stage.transitions_of_the_peer();
+    let answers = stage.asked(|stage| {
+        let worker = stage.worker();
+        kill(worker, Signal::SIGKILL).unwrap();
+        stage.wait_successor(worker);
+        stage.ensure_unnoticed(&transitions);
+    });
+    assert_eq!(lost(&answers), 0);
+    assert_eq!(index(&stage), before, "the interfaces are other ones now");
+    ensure_settled(&stage.lb1, &stage.lb2).unwrap();
+    stage.lb1.stop().unwrap();
+    wait_active(&stage.lb2).unwrap();
+    assert!(holds_none(stage.lab.lb1()).unwrap());
+}

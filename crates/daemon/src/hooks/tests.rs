@@ -120,6 +120,8 @@ fn notice(name: &str, event: HookEvent, priority: u8) -> Notice {
         HookEvent::Fault => NoticeState::Fault,
         HookEvent::Stop => NoticeState::Stop,
         HookEvent::Active | HookEvent::Priority | HookEvent::LowerPriority => NoticeState::Active,
+        HookEvent::Up => NoticeState::Up,
+        HookEvent::Down => NoticeState::Down,
     };
     let (reason, at) = ("a test".to_owned(), SystemTime::now());
     Notice { subject: instance(name), event, state, priority, reason, at }

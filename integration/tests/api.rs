@@ -129,6 +129,71 @@ fn with_a_group_its_members_may_speak_and_others_not() -> Result<()> {
     Ok(())
 }
 
+/// Everybody may look, root may do everything, and the kernel says who is who.
+#[test]
+fn others_read_where_they_are_allowed_to_and_change_nothing() -> Result<()> {
+    let (lab, director) = start(&format!("daemon: {{control: {{others: read}}}}\n{SERVICES}"))?;
+    assert_eq!(rights(director.socket())?.0, 0o666);
+    let (code, stderr) = as_nobody(lab.lb1(), &director, "nogroup")?;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let ask = |method: &str, path: &str| -> Result<Answer> {
+        let output = lab.lb1().run([
+            "setpriv",
+            "--reuid=nobody",
+            "--regid=nogroup",
+            "--clear-groups",
+            "curl",
+            "-sS",
+            "-i",
+            "-X",
+            method,
+            "--unix-socket",
+            director.socket().to_str().context("UTF-8")?,
+            &format!("http://holdfast{path}"),
+        ])?;
+        Answer::read(output.stdout.as_bytes())
+    };
+    for path in ["/v1/status", "/v1/events", "/v1/services/web", "/v1/openapi.json", "/metrics"] {
+        assert_eq!(ask("GET", path)?.status, 200, "{path}");
+    }
+    for (method, path) in [
+        ("GET", "/v1/plan"),
+        ("POST", "/v1/plan"),
+        ("POST", "/v1/reload"),
+        ("POST", "/v1/log"),
+        ("POST", "/v1/services/web/servers/web1/drain"),
+        ("DELETE", "/v1/services/web/servers/web1?now=true"),
+    ] {
+        let answer = ask(method, path)?;
+        assert_eq!(
+            (answer.status, answer.problem()?.as_str()),
+            (403, "not_allowed"),
+            "{method} {path}"
+        );
+    }
+    let service = director.service("web")?;
+    assert_eq!((service.servers.len(), service.servers[0].admin.as_str()), (1, "ready"));
+    // Whoever asks too often is told so, and costs others nothing.
+    let storm = "for n in $(seq 150); do echo \"next\nurl = http://holdfast/v1/events\"; done";
+    let storm = format!(
+        "({storm}) | sed 1d | setpriv --reuid=nobody --regid=nogroup --clear-groups curl -sS -o /dev/null -w '%{{http_code}}\\n' --unix-socket {} -K -",
+        director.socket().display()
+    );
+    let codes = lab.lb1().sh(&storm)?.stdout;
+    ensure!(
+        codes.lines().any(|code| code == "200") && codes.lines().any(|code| code == "429"),
+        "{codes}"
+    );
+    director.status()?;
+    let metrics = say(director.socket(), &request("GET", "/metrics", b""))?.body;
+    for result in ["too_fast", "not_allowed"] {
+        let line = format!("holdfast_api_requests_total{{result=\"{result}\"}} ");
+        let counted = metrics.lines().find_map(|found| found.strip_prefix(&line));
+        ensure!(counted.is_some_and(|count| count != "0"), "{line}: {counted:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn every_refusal_is_a_problem_with_a_code_and_changes_nothing() -> Result<()> {
     let (lab, director) = start(SERVICES)?;
@@ -139,7 +204,9 @@ fn every_refusal_is_a_problem_with_a_code_and_changes_nothing() -> Result<()> {
         ("GET", "/", b"", 404, "no_such_path"),
         ("GET", "/v2/status", b"", 404, "no_such_path"),
         ("GET", "/v1/status/more", b"", 404, "no_such_path"),
-        ("GET", "/metrics", b"", 404, "no_such_path"),
+        ("GET", "/healthz", b"", 404, "no_such_path"),
+        ("POST", "/v1/log", br#"{"filter": "loud=very=much"}"#, 400, "bad_filter"),
+        ("GET", "/v1/events/stream?since=x", b"", 400, "bad_query"),
         ("GET", "/v1/services/none", b"", 404, "no_such_service"),
         ("GET", "/v1/services/..%2f..", b"", 404, "no_such_service"),
         ("GET", "/v1/services/%ff", b"", 400, "bad_request"),
@@ -298,21 +365,20 @@ fn metrics_health_and_status_are_read_by_http_and_nothing_is_changed_there() -> 
     assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
     let metrics = ask_http(&lab, &request("GET", "/metrics", b""))?;
     assert_eq!(metrics.status, 200);
-    ensure!(
-        metrics.head.contains("content-type: application/openmetrics-text"),
-        "{}",
-        metrics.head
-    );
+    ensure!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
     for line in [
         r#"holdfast_server_up{service="web",server="web1"} 1"#,
-        r#"holdfast_server_weight{service="web",server="web1"} 1"#,
+        r#"holdfast_server_weight{service="web",server="web1",kind="effective"} 1"#,
         r#"holdfast_service_servers_up{service="web"} 1"#,
         "holdfast_ipvs_drift_repairs_total 0",
         "holdfast_ipvs_operations_total 2",
     ] {
         ensure!(metrics.body.lines().any(|found| found == line), "{line} in\n{}", metrics.body);
     }
-    ensure!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    let open = b"GET /metrics HTTP/1.1\r\nHost: h\r\nAccept: application/openmetrics-text\r\nConnection: close\r\n\r\n";
+    let open = ask_http(&lab, open)?;
+    ensure!(open.head.contains("content-type: application/openmetrics-text"), "{}", open.head);
+    ensure!(open.body.ends_with("# EOF\n"), "{}", open.body);
     let status: Value =
         serde_json::from_str(&ask_http(&lab, &request("GET", "/v1/status", b""))?.body)?;
     assert_eq!(status["services"][0]["name"], "web");

@@ -54,6 +54,11 @@ pub(crate) enum Command {
     Status,
     /// What happened: servers and their checks, commands, VRRP, what others changed in the kernel's table.
     Events(Events),
+    /// What on this host would keep the daemon from working; exit code 1 where something would. It changes nothing.
+    Doctor(Doctor),
+    /// The daemon's log: what it says, changed while it runs.
+    #[command(subcommand)]
+    Log(Log),
     /// What a reload would change, with its impact, and what others have changed in the kernel.
     Plan(Plan),
     /// Has the daemon read its configuration again and apply what differs; refused whole when it is invalid (exit code 78).
@@ -106,6 +111,16 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The configuration that the daemon has, or shall have.
+    #[arg(default_value = "/etc/holdfast/holdfast.yaml")]
+    pub(crate) file: PathBuf,
+    /// The node whose `per_node` values apply, where the file has no `node`; by default the short host name.
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Events {
     /// Goes on with what happens, as it does; with `-o json` an object a line.
     #[arg(short, long)]
@@ -113,6 +128,15 @@ pub(crate) struct Events {
     /// Only those after the event of this number.
     #[arg(long, default_value_t, value_name = "NUMBER")]
     pub(crate) since: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Shows what is logged, or has something else logged until the daemon ends.
+    Level {
+        /// A level (`error`, `warn`, `info`, `debug`, `trace`), or a list such as `info,holdfast_probe=debug`.
+        filter: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Changes(Answer),
     /// A check that was to be run does not pass: exit 1. What it found is to be printed as always.
     Failing(Answer),
+    /// Something would not work: exit 1. The answer is to be printed as always.
+    Unhealthy(Answer),
     /// The configuration is invalid: exit 78 (EX_CONFIG). What is wrong has been printed already.
     InvalidConfiguration,
 }
@@ -30,14 +32,17 @@ impl Failure {
             Self::Failed(sentence) | Self::Usage(sentence) | Self::TimedOut(sentence) => {
                 Some(sentence)
             }
-            Self::Changes(_) | Self::Failing(_) | Self::InvalidConfiguration => None,
+            Self::Changes(_)
+            | Self::Failing(_)
+            | Self::Unhealthy(_)
+            | Self::InvalidConfiguration => None,
         }
     }
 
     /// The exit code that scripts can rely on.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed(_) | Self::Failing(_) => 1,
+            Self::Failed(_) | Self::Failing(_) | Self::Unhealthy(_) => 1,
             Self::Usage(_) => 2,
             Self::TimedOut(_) => 3,
             Self::Changes(_) => 4,

@@ -4,9 +4,11 @@
 mod args;
 mod check;
 mod check_run;
+mod doctor;
 mod events;
 mod failure;
 mod ipvs;
+mod log;
 mod output;
 mod reload;
 mod render;
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Failure::Changes(answer) | Failure::Failing(answer) = &failure
+            if let Failure::Changes(answer) | Failure::Failing(answer) | Failure::Unhealthy(answer) =
+                &failure
                 && let Err(failure) = print(answer, output)
             {
                 return failure.exit_code();
@@ -65,6 +68,8 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
         Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),
+        Command::Doctor(doctor) => block_on(doctor::run(&client, &doctor)),
+        Command::Log(verb) => block_on(log::run(&client, verb)),
         Command::Plan(plan) => block_on(reload::plan(&client, &plan, arguments.output)),
         Command::Reload => block_on(reload::reload(&client, arguments.output)),
         Command::Diff(diff) => block_on(runtime::diff(&client, &diff)),

@@ -185,6 +185,10 @@ codes! {
     BadMark "HF0315" Error "not a packet mark",
         why "A mark is a number of 32 bits. One with bits that its mask leaves out is never seen.",
         fix "Write `16`, or with a mask `\"16/255\"` or `\"0x10/0xff\"`.";
+    BadUrl "HF0316" Error "a URL that nothing can be posted to",
+        why "Events are posted to `http://` or `https://`, a host name or address, a port and a path. A user and a password in it would \
+             be seen by too many; the message does not show the URL, which may have a token in it.",
+        fix "Write it in full: `https://hooks.example.org/holdfast`. To prove who sends, use `secret_file`.";
     BadPattern "HF0330" Error "a regular expression that can't be compiled",
         why "The syntax is that of the Rust crate `regex`, which is RE2's: no look-around and no back-references, so that a search \
              takes time linear in the text that a server sends. Compiled it may take one mebibyte.",
@@ -484,6 +488,10 @@ codes! {
         why "Priority 255 says that the address is this node's own, also while the daemon does not run (RFC 9568 §5.2.4). Such a node \
              takes over from everybody at its start, and hands over to nobody at its stop.",
         fix "Give the interface the address outside of this program, or choose a priority up to 254.";
+    UntrustedConfiguration "HF0713" Error "a configuration that others could write",
+        why "Who can write the file, or replace it or a directory on the way to it, decides where every packet goes and which commands \
+             run. It has to belong to root, or to the user that the daemon runs as, and nobody else may write to it.",
+        fix "`chown root` and `chmod go-w` what the message names. `--offline` leaves this out, for a draft.";
     BadCheckFile "HF0751" Error "a file of a check that is not what it should be",
         why "The check could never be made: the file is missing, can't be read, or has no certificate, key or password.",
         fix "Correct the path or the file. Certificates and keys are in PEM; a password is the file's first line.";

@@ -158,6 +158,14 @@ pub(crate) const GROUPS_MAX: usize = 500;
 pub(crate) const INTERFACES_MAX: usize = 1000;
 /// Commands of one instance, group, or of all.
 pub(crate) const HOOKS_MAX: usize = 16;
+/// Whoever is told of events; each has a reader of the stream of events.
+pub(crate) const NOTIFICATIONS_MAX: usize = 16;
+/// Families and kinds of events that one is told of.
+pub(crate) const EVENTS_MAX: usize = 64;
+/// With pauses of 1 s, 2 s, … 60 s between them: about two minutes.
+pub(crate) const WEBHOOK_ATTEMPTS: u32 = 8;
+/// Longer ones are taken by few servers.
+pub(crate) const URL_MAX: usize = 2048;
 /// Routes of one instance.
 pub(crate) const ROUTES_MAX: usize = 1024;
 /// Policy rules of one instance: the kernel walks all of them for each packet.

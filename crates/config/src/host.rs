@@ -12,7 +12,9 @@ use vrrp::Priority;
 
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
-use crate::model::{Check, CheckKind, Config, Hook, Instance, SecretFrom, Service, TrackerKind};
+use crate::model::{
+    Check, CheckKind, Config, Hook, Instance, SecretFrom, Service, TrackerKind, Via,
+};
 use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
@@ -121,6 +123,16 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
         problems.extend(program(config, facts, command));
     }
     problems.locate(source)
+}
+
+/// That others than root and the daemon's user could write the file of `source`: `why` says what on the way to it is at fault.
+pub fn untrusted(source: &Source, why: &str) -> Diagnostic {
+    Problem::new(
+        Code::UntrustedConfiguration,
+        "others could write the configuration, or replace it",
+    )
+    .help(why)
+    .locate(source)
 }
 
 /// What is wrong with a command's program.
@@ -453,6 +465,12 @@ fn commands<'a>(config: &'a Config, source: Option<&Source>) -> Vec<Command<'a>>
             let path = Path::of(&["vrrp", "trackers", tracker.name.as_str()]);
             let path = path.key("script").key("command");
             found.extend(one(command, "tracker's command", path));
+        }
+    }
+    for (name, notification) in &config.daemon.notifications {
+        if let Via::Command(command) = &notification.via {
+            let path = Path::of(&["daemon", "notifications", name.as_str(), "command"]);
+            found.extend(one(command, "notification's command", path));
         }
     }
     hooks(&config.vrrp.hooks, &Path::of(&["vrrp", "hooks"]), &mut found);

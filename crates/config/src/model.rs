@@ -1,6 +1,7 @@
 //! What a valid configuration says. These types are valid by construction: only this crate can make one.
 
 mod check;
+mod notification;
 mod policy;
 mod service;
 mod sync;
@@ -18,6 +19,7 @@ use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::*;
+pub use self::notification::{Notification, Via, Webhook, WebhookUrl};
 pub(crate) use self::policy::tracker_name;
 pub use self::policy::{AllDown, InitialHealth, OnFailure, PoolPolicy, Quorum};
 pub use self::service::*;
@@ -131,6 +133,8 @@ pub struct Daemon {
     pub control_socket: PathBuf,
     /// The group that may use the control socket besides root (`daemon.control.group`); none = root alone.
     pub control_group: Option<String>,
+    /// Whether everybody else on this host may read the state by the control socket (`daemon.control.others`).
+    pub control_others: bool,
     /// Where metrics, health and the read-only status are served (`daemon.http.listen`); none = nowhere.
     pub http: Option<SocketAddr>,
     /// The user that scripts run as (`daemon.scripts.user`).
@@ -141,6 +145,8 @@ pub struct Daemon {
     pub on_bad_config: OnBadConfig,
     /// The timeout of a script that has none of its own (`daemon.scripts.timeout`).
     pub script_timeout: Duration,
+    /// Who is told of events (`daemon.notifications`).
+    pub notifications: BTreeMap<Name, Notification>,
 }
 
 /// What a start with an invalid configuration does when there is a last good one.

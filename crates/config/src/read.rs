@@ -5,6 +5,7 @@ mod check;
 mod daemon;
 mod instance;
 mod ipvs;
+mod notification;
 mod pace;
 mod service;
 mod track;

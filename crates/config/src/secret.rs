@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use crate::suggest;
 
-/// Keys whose values, and all values below, are covered; also mistyped ones. A header of a check's request may be a token.
-const KEYS: [&str; 3] = ["authentication", "password", "headers"];
+/// Keys whose values, and all values below, are covered; also mistyped ones. A header of a check's request may be a token, and a webhook's
+/// URL may have one in it.
+const KEYS: [&str; 4] = ["authentication", "password", "headers", "webhook"];
 
 /// Whether the value of `key`, and all below it, is covered.
 pub(crate) fn is_secret_key(key: &str) -> bool {
@@ -49,7 +50,7 @@ pub(crate) fn lines(text: &str) -> Vec<Range<usize>> {
 /// The byte of `line` behind a word that may introduce a password.
 fn introduces(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
-    let words = ["authentication", "password", "passwd", "auth_pass", "headers"];
+    let words = ["authentication", "password", "passwd", "auth_pass", "headers", "webhook"];
     words.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min()
 }
 
@@ -76,9 +77,15 @@ mod tests {
 
     #[test]
     fn keys_that_may_have_a_password_are_known_also_mistyped() {
-        for key in
-            ["password", "pasword", "authentication", "authentification", "auth_pass", "Passwort"]
-        {
+        for key in [
+            "password",
+            "pasword",
+            "webhook",
+            "authentication",
+            "authentification",
+            "auth_pass",
+            "Passwort",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
         for key in ["passive", "path", "address", "preempt"] {

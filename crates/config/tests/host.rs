@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_config::host::{CheckFile, Facts, Interface, Program, Secret, check, questions};
+use holdfast_config::host::{
+    CheckFile, Facts, Interface, Program, Secret, check, questions, untrusted,
+};
 use holdfast_config::{Code, Diagnostic, Environment, Outcome, SecretFrom, parse, render};
 
 const TEXT: &str = "\
@@ -149,8 +151,8 @@ fn everything_missing_is_reported_at_once() {
     let mut codes: BTreeSet<_> = found.iter().map(|found| found.code).collect();
     let why = "/opt belongs to user 1000: it must belong to root (chown root)".to_owned();
     let programs = [("/opt/check".to_owned(), Program::Untrusted { why })].into();
-    let untrusted = Facts { programs, ..sound() };
-    let found = check(&config, &outcome.source, &untrusted);
+    let replaceable = Facts { programs, ..sound() };
+    let found = check(&config, &outcome.source, &replaceable);
     insta::assert_snapshot!("HF0709_untrusted", render(&outcome.source, &found, false));
     codes.extend(found.iter().map(|found| found.code));
     let facts = Facts { users: [("holdfast-script".to_owned(), Some(0))].into(), ..facts };
@@ -159,6 +161,10 @@ fn everything_missing_is_reported_at_once() {
     codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
     codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
     codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
+    let open =
+        untrusted(&outcome.source, "/etc/holdfast is writable by group or others (mode 0777)");
+    insta::assert_snapshot!("HF0713_untrusted", render(&outcome.source, &[open.clone()], false));
+    codes.insert(open.code);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reload::Configuration;
@@ -10,7 +11,7 @@ use crate::sync::{ConnectionSync, Sysctls};
 use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The daemon that answers.
     pub daemon: DaemonInfo,
@@ -42,7 +43,7 @@ pub struct Status {
 }
 
 /// Runs of checks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Runs {
     /// Those that are under way.
     pub running: u64,
@@ -51,7 +52,7 @@ pub struct Runs {
 }
 
 /// The daemon that answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DaemonInfo {
     /// The node's name.
     pub node: String,
@@ -76,7 +77,7 @@ pub struct DaemonInfo {
 }
 
 /// Faults of the daemon itself, none of which should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Faults {
     /// Panics since the daemon started. Each ended one task: a run of a check, a request, a hook.
     pub panics: u64,
@@ -87,7 +88,7 @@ pub struct Faults {
 }
 
 /// A service and its pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -120,7 +121,7 @@ pub struct Service {
 }
 
 /// Whether a service has its quorum: enough weight of servers that can serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quorum {
     /// `up`, `down`, or `starting` (the first checks have not finished).
     pub state: String,
@@ -139,7 +140,7 @@ pub struct Quorum {
 }
 
 /// A server that stands in while its service has no quorum. Nobody checks it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SorryServer {
     /// Its name, unique among those of its service.
     pub name: String,
@@ -156,7 +157,7 @@ pub struct SorryServer {
 }
 
 /// A real server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
     /// Its name, unique in its service.
     pub name: String,
@@ -216,7 +217,7 @@ pub struct Server {
 }
 
 /// What the checks of a real server say of its weight: an agent, a command's exit status, a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Advice {
     /// The weight that stands in place of the configured one.
     pub weight: u32,
@@ -227,7 +228,7 @@ pub struct Advice {
 }
 
 /// A check of a real server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// `tcp`, `http` or `exec`.
     pub kind: String,
@@ -240,7 +241,7 @@ pub struct Check {
 }
 
 /// Why: a code for programs, a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckReason {
     /// A code in HAProxy's words: `L4OK`, `L4CON`, `L7STS`.
     pub code: String,
@@ -249,7 +250,7 @@ pub struct CheckReason {
 }
 
 /// The kernel's IPVS table against what it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ipvs {
     /// How often the table was compared.
     pub reconciliations_total: u64,
@@ -292,7 +293,7 @@ pub struct Ipvs {
 }
 
 /// How long the kernel keeps connections without traffic, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IdleTimeouts {
     /// Established connections of TCP.
     pub tcp_s: u32,
@@ -303,7 +304,7 @@ pub struct IdleTimeouts {
 }
 
 /// What others have changed in one of our services, and how often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DriftCount {
     /// The service in the kernel's words: `tcp 192.0.2.10:80`.
     pub service: String,
@@ -318,7 +319,7 @@ pub struct DriftCount {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number: the first of a daemon has 1, and none is left out.
     pub number: u64,
@@ -342,7 +343,7 @@ pub struct Event {
 ///
 /// The answer is at once where there is an event after `since`, and otherwise when there is one or the time is over (20 s at most; with
 /// 16 that wait already, at once). The daemon keeps the last 1,000.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventPage {
     /// Those after `since`.
     pub events: Vec<Event>,
@@ -352,8 +353,30 @@ pub struct EventPage {
     pub last: u64,
 }
 
+/// What is logged: `GET /v1/log`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Log {
+    /// A level (`info`), or a list such as `info,holdfast_probe=debug`.
+    pub filter: String,
+    /// How lines look: `logfmt`, `json` or `journald`.
+    pub format: String,
+    /// Lines that were lost because their reader was too slow.
+    pub lost_lines: u64,
+    /// Whether the request has changed anything; false of one that only asks.
+    #[serde(default)]
+    pub changed: bool,
+}
+
+/// Has something else logged until the daemon ends: `POST /v1/log`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetLog {
+    /// As [`Log::filter`]; 1,024 bytes at most.
+    pub filter: String,
+}
+
 /// Adds a real server: `POST /v1/services/SERVICE/servers`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddServer {
     /// Its address, with a port unless the service forwards to its own.
@@ -377,7 +400,7 @@ pub struct AddServer {
 }
 
 /// Who gave a command that holds, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {
     /// The user at the other end of the control socket; none when it could not be told.
     pub who: Option<String>,
@@ -400,7 +423,7 @@ const fn whole() -> u32 {
 }
 
 /// Why a command is given: the body of `ready` and `maint`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Why {
     /// In the operator's words: at most 200 characters, none of them a control character.
@@ -412,7 +435,7 @@ pub struct Why {
 }
 
 /// Another weight: the body of `weight`. Exactly one of `weight` and `percent`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetWeight {
     /// This configured weight, whole.
@@ -430,7 +453,7 @@ pub struct SetWeight {
 }
 
 /// How to drain: the body of `drain` and of `DELETE`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     /// After so many milliseconds the server is drained even with connections left; by default the service's `drain.timeout`.
@@ -446,7 +469,7 @@ pub struct Drain {
 
 /// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false;
 /// only a removal is refused the second time (404), since there is no server any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Whether anything changed.
     pub changed: bool,
@@ -461,7 +484,7 @@ pub struct Change {
 }
 
 /// A refusal (RFC 9457, `application/problem+json`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// What kind of problem, in a few words that don't change.
     pub title: String,
@@ -477,7 +500,7 @@ pub struct Problem {
 }
 
 /// What is wrong with a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Problem by problem, as `holdfast check -o json` has it.
     pub diagnostics: Vec<serde_json::Value>,

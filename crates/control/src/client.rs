@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{AddServer, Change, Drain, EventPage, Problem, Service, SetWeight, Status, Why};
+use crate::api::{
+    AddServer, Change, Drain, EventPage, Log, Problem, Service, SetLog, SetWeight, Status, Why,
+};
 use crate::reload::{Plan, Reloaded};
 use crate::runtime::{Exported, RuntimeChanges};
 use crate::trial::CheckRun;
@@ -132,6 +134,22 @@ impl Client {
     pub async fn events(&self, since: u64, wait: Duration) -> Result<EventPage, RequestError> {
         let wait = wait.min(TIMEOUT / 2).as_millis();
         self.ask(Method::GET, format!("/v1/events?since={since}&wait_ms={wait}"), None::<&()>).await
+    }
+
+    /// What is logged.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn log(&self) -> Result<Log, RequestError> {
+        self.ask(Method::GET, "/v1/log".into(), None::<&()>).await
+    }
+
+    /// Has something else logged until the daemon ends.
+    ///
+    /// # Errors
+    /// As [`Self::status`], and when it is no filter.
+    pub async fn set_log(&self, log: &SetLog) -> Result<Log, RequestError> {
+        self.ask(Method::POST, "/v1/log".into(), Some(log)).await
     }
 
     /// The VRRP instances.

@@ -4,6 +4,10 @@
 //! ```text
 //! GET    /v1/status                                   Status
 //! GET    /v1/events?since=NUMBER&wait_ms=MS            EventPage
+//! GET    /v1/events/stream?since=NUMBER                events as they happen (server-sent events)
+//! GET    /v1/openapi.json                             all of this for programs
+//! GET    /v1/log                                      Log
+//! POST   /v1/log                                      SetLog → Log
 //! GET    /v1/plan                                     Plan: the daemon's file against what runs
 //! POST   /v1/plan                                     a configuration's text → Plan
 //! POST   /v1/reload                                   → Reloaded; 422 with diagnostics when the file is invalid
@@ -29,6 +33,7 @@
 mod api;
 mod chain;
 mod client;
+pub mod openapi;
 pub mod reload;
 mod runtime;
 mod sync;
@@ -37,8 +42,8 @@ mod vrrp;
 
 pub use api::{
     AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, Faults, IdleTimeouts, Ipvs, Order, Problem, Quorum, Runs, Server, Service,
-    SetWeight, SorryServer, Status, Why,
+    EventPage, Faults, IdleTimeouts, Ipvs, Log, Order, Problem, Quorum, Runs, Server, Service,
+    SetLog, SetWeight, SorryServer, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};

@@ -1,9 +1,10 @@
 //! What travels over the control socket of configurations: what the daemon runs with, what a reload would change, what it has changed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The configuration that the daemon runs with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Configuration {
     /// How many configurations the daemon has run with, this one among them: 1 at its start, one more with each reload that was
     /// applied.
@@ -25,7 +26,7 @@ pub struct Configuration {
 }
 
 /// The last good configuration, in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastGoodInUse {
     /// When it was taken, in seconds since 1970 (UTC).
     pub of: u64,
@@ -34,7 +35,7 @@ pub struct LastGoodInUse {
 }
 
 /// What became of the last reload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastReload {
     /// Whether it was applied. When it was not, the daemon runs with what it had before.
     pub applied: bool,
@@ -47,7 +48,7 @@ pub struct LastReload {
 
 /// What a reload would change, and what others have changed in the kernel: `GET /v1/plan` of the daemon's file, `POST /v1/plan` of the
 /// file in the body.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// What would change, in the order of a configuration's keys.
     pub changes: Vec<Change>,
@@ -63,7 +64,7 @@ pub struct Plan {
 }
 
 /// What a reload has done: `POST /v1/reload`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// What has changed; nothing when the file says what it said.
     pub changes: Vec<Change>,
@@ -79,7 +80,8 @@ pub struct Reloaded {
 }
 
 /// One difference between the configuration that runs and another one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Difference")]
 pub struct Change {
     /// `add`, `remove` or `change`.
     pub sign: String,
@@ -103,7 +105,7 @@ pub struct Change {
 }
 
 /// Something in the kernel's table that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
     /// The service in the kernel's words: `tcp 192.0.2.10:80`.
     pub service: String,

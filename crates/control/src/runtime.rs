@@ -1,9 +1,10 @@
 //! What travels over the control socket of run-time changes and of discovery.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What commands have changed against the configuration's file: `GET /v1/changes`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeChanges {
     /// The changes, by service and server.
     pub changes: Vec<RuntimeChange>,
@@ -13,7 +14,7 @@ pub struct RuntimeChanges {
 }
 
 /// One thing that a command has changed of a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeChange {
     /// The service.
     pub service: String,
@@ -52,7 +53,7 @@ pub struct RuntimeChange {
 }
 
 /// A configuration that includes run-time changes: `GET /v1/export`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exported {
     /// It, as YAML. Secrets are covered.
     pub text: String,
@@ -61,7 +62,7 @@ pub struct Exported {
 }
 
 /// The files of a directory that name servers of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Discovery {
     /// The directory.
     pub directory: String,

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the directors tell each other of connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionSync {
     /// `follow` or `both`.
     pub role: String,
@@ -28,7 +29,7 @@ pub struct ConnectionSync {
 }
 
 /// One of the kernel's sync daemons.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncDaemon {
     /// `master`, which tells, or `backup`, which listens.
     pub role: String,
@@ -48,7 +49,7 @@ pub struct SyncDaemon {
 
 /// The kernel's connections by origin. Of many only so many are looked at: the table is in the order of a hash, so that they are a
 /// fair sample.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncedConnections {
     /// So many were looked at: 20,000 at most.
     pub looked_at: u64,
@@ -61,7 +62,7 @@ pub struct SyncedConnections {
 }
 
 /// The sysctls that services need or `ipvs.sysctls` declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sysctls {
     /// How often one was set again that others had changed.
     pub repairs_total: u64,
@@ -70,7 +71,7 @@ pub struct Sysctls {
 }
 
 /// A sysctl.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sysctl {
     /// As `sysctl` names it: `net.ipv4.vs.expire_nodest_conn`.
     pub name: String,

@@ -1,11 +1,12 @@
 //! `holdfast check-run`: one run of each check of a server, with what was sent and what came.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::CheckReason;
 
 /// One run of each check of a server. It counts for nothing: neither the server's state nor its weight changes by it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckRun {
     /// The service.
     pub service: String,
@@ -20,7 +21,7 @@ pub struct CheckRun {
 }
 
 /// One run of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     /// The check's kind: `tcp`, `http`, `exec` and so on.
     pub kind: String,
@@ -48,7 +49,7 @@ pub struct Trial {
 }
 
 /// One thing that happened in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrialStep {
     /// From the start of the run on, in microseconds.
     pub at_us: u64,

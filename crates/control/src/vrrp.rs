@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A VRRP instance: one virtual router on one interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     /// Its name.
     pub name: String,
@@ -68,7 +69,7 @@ pub struct Instance {
 }
 
 /// A packet that broke a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Discarded {
     /// Which rule, as in the counters: `password`, `hop_limit`.
     pub reason: String,
@@ -79,7 +80,7 @@ pub struct Discarded {
 }
 
 /// What a tracker does to a priority.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Weight {
     /// The tracker.
     pub tracker: String,
@@ -88,7 +89,7 @@ pub struct Weight {
 }
 
 /// Another router, by its valid advertisements.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// Where they come from.
     pub address: IpAddr,
@@ -105,7 +106,7 @@ pub struct Peer {
 }
 
 /// Two Actives on one LAN: this one, and a router of lower rank that goes on advertising.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DualActive {
     /// The other one's address.
     pub other: IpAddr,
@@ -118,7 +119,7 @@ pub struct DualActive {
 }
 
 /// A sync group: instances that are Active together or not at all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// Its name.
     pub name: String,
@@ -129,7 +130,7 @@ pub struct Group {
 }
 
 /// Something that is watched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tracker {
     /// Its name.
     pub name: String,
@@ -144,7 +145,7 @@ pub struct Tracker {
 }
 
 /// A BFD session (RFC 5880).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BfdSession {
     /// The trackers that it is for.
     pub trackers: Vec<String>,
@@ -177,7 +178,7 @@ pub struct BfdSession {
 }
 
 /// How punctual the VRRP thread is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     /// Whether it has real-time priority; without it a busy host makes it late.
     pub realtime: bool,
@@ -197,7 +198,7 @@ pub struct Timing {
 }
 
 /// How to step back: the body of `release`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// Whether that outlives the daemon.
@@ -206,7 +207,7 @@ pub struct Release {
 }
 
 /// The answer of `release`, `resume` and `failover`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleChange {
     /// Whether anything changed. Said again, a verb changes nothing.
     pub changed: bool,

@@ -76,8 +76,23 @@ impl Events {
         self.0.news.notify_waiters();
     }
 
+    /// The number of the last event; 0 before the first.
+    pub(crate) fn last(&self) -> u64 {
+        self.ring().last
+    }
+
     /// The events after number `since`; waits for one so long at most where there is none yet.
     pub(crate) async fn after(&self, since: u64, wait: Duration) -> EventPage {
+        let place = match wait.is_zero() {
+            true => None,
+            false => self.0.waiting.try_acquire().ok(),
+        };
+        let wait = if place.is_some() { wait.min(WAIT_MAX) } else { Duration::ZERO };
+        self.wait_after(since, wait).await
+    }
+
+    /// The same for whoever sees to it that not too many wait.
+    pub(crate) async fn wait_after(&self, since: u64, wait: Duration) -> EventPage {
         let news = self.0.news.notified();
         tokio::pin!(news);
         // From here on nothing is missed.
@@ -86,8 +101,7 @@ impl Events {
         if !page.events.is_empty() || wait.is_zero() {
             return page;
         }
-        let Ok(_place) = self.0.waiting.try_acquire() else { return page };
-        match timeout(wait.min(WAIT_MAX), news).await {
+        match timeout(wait, news).await {
             Ok(()) => self.page(since),
             Err(_) => page,
         }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use holdfast_config::{Config, OnBadConfig, Outcome, state_directory};
+use holdfast_config::{Config, Diagnostic, OnBadConfig, Outcome, state_directory};
 use holdfast_control::chain;
 use holdfast_control::reload::LastGoodInUse;
 
@@ -20,9 +20,23 @@ pub(crate) struct Start {
     pub(crate) good: LastGood,
     /// Why it is not the file's, where it is not.
     pub(crate) instead: Option<LastGoodInUse>,
+    warnings: Vec<Diagnostic>,
+    complaints: Vec<String>,
 }
 
-/// The configuration, its warnings logged.
+impl Start {
+    /// Says in the log, which begins after the configuration was read, what there is to say of it.
+    pub(crate) fn say(&self) {
+        for warning in &self.warnings {
+            tracing::warn!(code = %warning.code, path = warning.path, "{}", warning.message);
+        }
+        for complaint in &self.complaints {
+            tracing::error!("{complaint}");
+        }
+    }
+}
+
+/// The configuration. Nothing is logged yet: [`Start::say`] does.
 ///
 /// # Errors
 /// The file can't be read (exit 1), or something is wrong with it (exit 78, with every problem), and there is no last good one that says
@@ -32,23 +46,41 @@ pub(crate) fn load(options: &Options) -> Result<Start, Failure> {
         .map_err(|error| Failure::new("start", error));
     let failure = match found.and_then(usable) {
         Ok((config, outcome)) => {
-            for warning in &outcome.diagnostics {
-                tracing::warn!(code = %warning.code, path = warning.path, "{}", warning.message);
-            }
             let good = LastGood::of(&outcome.source);
-            return Ok(Start { config: fitted(config, options), good, instead: None });
+            return Ok(Start {
+                config: fitted(config, options),
+                good,
+                instead: None,
+                warnings: outcome.diagnostics,
+                complaints: Vec::new(),
+            });
         }
         Err(failure) => failure,
     };
-    let Some((good, config)) = last_good(options) else { return Err(failure) };
+    let (good, config) = match last_good(options) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Err(failure),
+        Err(why) => {
+            // The file's own problems are what is to be put right; this one only says why there is no way round them.
+            return Err(match failure {
+                Failure::Host(sentence) => Failure::Host(format!("{sentence}; {why}")),
+                Failure::Configuration(report) => {
+                    Failure::Configuration(format!("{report}holdfastd: {why}\n"))
+                }
+            });
+        }
+    };
     let why = failure.to_string();
-    tracing::error!(
-        at = good.at,
-        "the configuration is not usable: the daemon works with the last good one (`daemon.on_bad_config`)"
-    );
-    tracing::error!("what is wrong with the configuration:\n{why}");
+    let complaints = vec![
+        format!(
+            "the configuration is not usable: the daemon works with the last good one of {} (`daemon.on_bad_config`)",
+            good.at
+        ),
+        format!("what is wrong with the configuration:\n{why}"),
+    ];
     let instead = Some(LastGoodInUse { of: good.at, error: first_line(&why) });
-    Ok(Start { config: fitted(config, options), good, instead })
+    let (config, warnings) = (fitted(config, options), Vec::new());
+    Ok(Start { config, good, instead, warnings, complaints })
 }
 
 /// The configuration, when nothing is wrong with it.
@@ -73,21 +105,18 @@ fn fitted(mut config: Config, options: &Options) -> Config {
     config
 }
 
-/// The last good configuration, where there is one that is good on this host now and wants to be used.
-fn last_good(options: &Options) -> Option<(LastGood, Config)> {
+/// The last good configuration, where there is one that is good on this host now and wants to be used; why it can't be looked at.
+fn last_good(options: &Options) -> Result<Option<(LastGood, Config)>, String> {
     let folder = options.state.clone().unwrap_or_else(|| state_of(options));
     let good = LastGood::read(&folder)
-        .inspect_err(|error| tracing::error!(%error, "the last good configuration can't be read"))
-        .ok()
-        .flatten()?;
-    let outcome = holdfast_host::check_files(&good.files(), options.node.as_deref(), false)
-        .inspect_err(|error| {
-            let why = chain(error);
-            tracing::error!(why, "the last good configuration can't be checked");
-        })
-        .ok()?;
-    let (config, _) = usable(outcome).ok()?;
-    (config.daemon.on_bad_config == OnBadConfig::LastGood).then_some((good, config))
+        .map_err(|error| format!("the last good configuration can't be read: {error}"))?;
+    let Some(good) = good else { return Ok(None) };
+    let outcome = holdfast_host::check_files(&good.files(), options.node.as_deref(), false);
+    let outcome = outcome.map_err(|error| {
+        format!("the last good configuration can't be checked: {}", chain(&error))
+    })?;
+    let Ok((config, _)) = usable(outcome) else { return Ok(None) };
+    Ok((config.daemon.on_bad_config == OnBadConfig::LastGood).then_some((good, config)))
 }
 
 /// The state directory, as far as a configuration that is not usable says.

@@ -7,8 +7,10 @@ mod director;
 mod discovery;
 mod events;
 mod failure;
+mod folder;
 mod hooks;
 mod host;
+mod notify;
 mod options;
 mod panics;
 mod rate;
@@ -19,6 +21,7 @@ mod supervisor;
 mod trackers;
 mod upkeep;
 mod vrrp;
+mod watchdog;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -26,22 +29,27 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use clap::Parser;
 use holdfast_config::{Config, Name};
+use holdfast_telemetry::log::Level;
 use ipvs_ctl::model::Table;
 use nix::sys::stat::{Mode, umask};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
+use crate::api::access::Access;
 use crate::api::socket::ControlSocket;
+use crate::capabilities::GivenUp;
 use crate::director::{Beside, Director, Kernel, KernelGone, Released, Runtime};
 use crate::discovery::Discoveries;
 use crate::failure::Failure;
 use crate::hooks::{HookSender, Hooks};
 use crate::host::Start;
+use crate::notify::Notifier;
 use crate::options::Options;
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
@@ -77,33 +85,48 @@ fn start(options: &Options) -> Result<(), Failure> {
     let lifeline = options.supervision.lifeline()?;
     // What the daemon creates is for itself; the control socket's group gets its rights explicitly.
     umask(Mode::from_bits_truncate(0o077));
-    let _log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
-        .map_err(|error| Failure::new("start the log", error))?;
-    let start = host::load(options)?;
+    // Before there is another thread, the log's among them: capabilities are a thread's.
+    capabilities::confine().map_err(|error| Failure::new("start", error))?;
+    let loaded = host::load(options)?;
     if options.supervision.only_try {
         return Ok(());
     }
+    let daemon = &loaded.config.daemon;
+    let group = daemon.control_group.as_deref();
+    let socket = ControlSocket::open(&daemon.control_socket, group, daemon.control_others)
+        .map_err(|error| Failure::new("start", error))?;
+    let state = folder::make_state(&daemon.state).map_err(|error| Failure::new("start", error))?;
+    let given_up =
+        capabilities::keep_for(&loaded.config).map_err(|error| Failure::new("start", error))?;
+    let log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)
+        .map_err(|error| Failure::new("start the log", error))?;
     if let (restarts @ 1.., last_end) = options.supervision.history() {
         tracing::warn!(restarts, last_end, "this worker takes the place of one that died");
+    }
+    loaded.say();
+    if let Some(why) = state {
+        tracing::warn!(why, "what a restart should find can't be kept");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::new("start the runtime", error))?;
-    let result = runtime.block_on(work(start, options, lifeline));
+    let process = (given_up, log.level(), lifeline);
+    let result = runtime.block_on(work(loaded, socket, process, options));
     // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
     result
 }
 
-async fn work(start: Start, options: &Options, lifeline: Option<Lifeline>) -> Result<(), Failure> {
-    let Start { config, good, instead } = start;
+async fn work(
+    start: Start,
+    (_socket, listener): (ControlSocket, std::os::unix::net::UnixListener),
+    (given_up, level, lifeline): (GivenUp, Level, Option<Lifeline>),
+    options: &Options,
+) -> Result<(), Failure> {
+    let Start { config, good, instead, .. } = start;
     let config = Arc::new(config);
-    capabilities::require().map_err(|error| Failure::new("start", error))?;
-    let (_socket, listener) =
-        ControlSocket::open(&config.daemon.control_socket, config.daemon.control_group.as_deref())
-            .map_err(|error| Failure::new("start", error))?;
     let http = open_http(&config).await?;
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch(lifeline.is_some())?;
@@ -138,17 +161,20 @@ async fn work(start: Start, options: &Options, lifeline: Option<Lifeline>) -> Re
         tell_hooks,
         beside,
     );
-    let api = api::control(requests.clone(), orders.clone(), events.clone());
-    tokio::spawn(api::server::serve(listener, api));
+    let api = api::control(requests.clone(), orders.clone(), events.clone(), level);
+    serve_control(listener, api, &config)?;
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);
     let discoveries = Discoveries::start(&config, requests.clone());
-    let parts = Parts { http, trackers, hooks, events, discoveries };
+    let notifier = Notifier::start(&config, events.clone());
+    let parts = Parts { http, trackers, hooks, notifier, events, discoveries };
     let state = config.daemon.state.clone();
     // Nothing waits for it; a panic there has been logged.
     drop(tokio::task::spawn_blocking(move || good.keep(&state)));
     let remote = vrrp.remote();
-    let reloader = Reloader::new(source, config, loaded, requests, has_kernel, remote, kept, parts);
+    tokio::spawn(watchdog::serve(requests.clone(), vrrp.remote()));
+    let reloader =
+        Reloader::new(source, config, given_up, loaded, requests, has_kernel, remote, kept, parts);
     let reloads = reloader.start(taken);
     tokio::spawn(follow_hangups(hangup, orders));
     tracing::info!(node, "the director works");
@@ -194,6 +220,20 @@ fn open_beside(config: &Config) -> Result<Beside, Failure> {
     Ok(Beside { runtime, discovered, keeper })
 }
 
+/// Serves the API on the control socket to whom the configuration lets.
+fn serve_control(
+    listener: std::os::unix::net::UnixListener,
+    api: Router,
+    config: &Config,
+) -> Result<(), Failure> {
+    let listener = UnixListener::from_std(listener)
+        .map_err(|error| Failure::new("listen on the control socket", error))?;
+    let daemon = &config.daemon;
+    let access = Access::control(daemon.control_group.as_deref(), daemon.control_others);
+    tokio::spawn(api::server::serve(listener, api, access));
+    Ok(())
+}
+
 /// VRRP, and before it the upkeep of what its services need: an Active forwards with the sysctls.
 fn start_vrrp(
     config: &Arc<Config>,
@@ -228,9 +268,11 @@ async fn stop_vrrp(vrrp: VrrpHandle, parts: Option<Parts>, signals: &mut Signals
         now = true;
     };
     vrrp.stop(STOP_PATIENCE, second).await;
-    if let Some(Parts { trackers, hooks, .. }) = parts {
+    if let Some(Parts { trackers, hooks, notifier, .. }) = parts {
         trackers.stop().await;
         hooks.stop().await;
+        // After VRRP's last word, which comes by way of the hooks.
+        notifier.stop().await;
     }
     now
 }

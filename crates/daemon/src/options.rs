@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// How lines of the log look.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: a level (`info`), or a list such as `info,holdfast_probe=debug`.
+    /// What is logged: a level (`info`), or a list such as `info,holdfast_probe=debug`; `holdfast log level` changes it later.
     #[arg(long, default_value = "info")]
     pub(crate) log: String,
     #[command(flatten)]
@@ -38,18 +38,21 @@ pub(crate) struct Options {
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// `time=… level=info msg="…" key=value` on standard error.
     #[default]
-    Text,
-    /// A JSON object a line.
+    Logfmt,
+    /// A JSON object a line on standard error.
     Json,
+    /// systemd's journal, each field by itself.
+    Journald,
 }
 
 impl From<LogFormat> for Format {
     fn from(format: LogFormat) -> Self {
         match format {
-            LogFormat::Text => Self::Text,
+            LogFormat::Logfmt => Self::Logfmt,
             LogFormat::Json => Self::Json,
+            LogFormat::Journald => Self::Journald,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use holdfast_config::{Environment, Outcome, Severity, host, parse_files};
+use holdfast_probe::trust::{self, Distrust};
 
 pub use facts::{FactsError, facts};
 pub use files::{Files, read, with_includes};
@@ -44,7 +45,28 @@ pub enum ReadError {
 /// # Errors
 /// A file can't be read, or the host can't be asked. What is wrong with the configuration is in the outcome.
 pub fn check(path: &Path, node: Option<&str>, offline: bool) -> Result<Outcome, ReadError> {
-    check_files(&read(path)?, node, offline)
+    let files = read(path)?;
+    let mut outcome = check_files(&files, node, offline)?;
+    let paths = files.iter().map(|(name, _)| Path::new(name));
+    if let Some(why) = paths.filter(|_| !offline).find_map(distrust) {
+        outcome.diagnostics.push(host::untrusted(&outcome.source, &why));
+        outcome.config = None;
+    }
+    Ok(outcome)
+}
+
+/// Why the file at `path` is not to be believed: somebody else than root and this process's user could write it, or replace it or a
+/// directory on the way to it. None of standard input, and of what is no file.
+fn distrust(path: &Path) -> Option<String> {
+    if path == Path::new("-") {
+        return None;
+    }
+    // What can't be looked at was refused when it was read.
+    let path = std::path::absolute(path).ok()?;
+    match trust::examine_file(&path) {
+        Ok(()) | Err(Distrust::NotAFile { .. } | Distrust::Unreadable { .. }) => None,
+        Err(distrust) => Some(distrust.to_string()),
+    }
 }
 
 /// The same of files that were read already.
@@ -93,6 +115,39 @@ mod tests {
         let said = outcome.render(false);
         assert!(said.contains("warning[HF0701") && said.contains("hf-none"), "{said}");
         assert_eq!(checked(MISSING, true).diagnostics, []);
+    }
+
+    #[test]
+    fn a_file_that_others_could_write_is_refused_on_this_host_only() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+        assert!(nix::unistd::geteuid().is_root(), "this test gives files away: run it as root");
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let (file, link) = (folder.path().join("holdfast.yaml"), folder.path().join("link"));
+        std::fs::write(&file, "services: {}\n").unwrap();
+        symlink(&file, &link).unwrap();
+        let said = |path: &Path, offline| check(path, Some("lb1"), offline).unwrap().render(false);
+        let mode = |path: &Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        for own in [0o600, 0o640, 0o644] {
+            mode(&file, own);
+            assert_eq!((said(&file, false), said(&link, false)), (String::new(), String::new()));
+        }
+        for others in [0o620, 0o602] {
+            mode(&file, others);
+            for path in [&file, &link] {
+                let said = said(path, false);
+                assert!(said.contains("error[HF0713]") && said.contains("chmod go-w"), "{said}");
+            }
+            assert!(check(&file, Some("lb1"), false).unwrap().config.is_none());
+            assert_eq!(said(&file, true), "");
+        }
+        mode(&file, 0o600);
+        chown(&file, Some(1234), None).unwrap();
+        assert!(said(&file, false).contains("belongs to user 1234"), "its owner");
+        chown(&file, Some(0), None).unwrap();
+        mode(folder.path(), 0o777);
+        assert!(said(&file, false).contains("error[HF0713]"), "its folder");
     }
 
     #[test]

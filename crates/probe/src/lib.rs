@@ -1,4 +1,5 @@
-//! Health checks: what is sent to a real server, and what its answer means. Trackers' scripts and hooks are run here, too.
+//! Health checks: what is sent to a real server, and what its answer means. Trackers' scripts and hooks are run here, too, and
+//! notifications posted.
 //!
 //! A [`Probe`] is one thing to try on one server, and [`Probe::run`] tries it once. When it runs and how many outcomes change
 //! anything is not decided here (`holdfast-health` does that), and nothing here knows a pool.
@@ -23,6 +24,7 @@ mod mysql;
 mod network;
 mod opened;
 mod place;
+mod post;
 mod postgres;
 mod readable;
 mod redis;
@@ -51,6 +53,7 @@ pub use holdfast_config::Convention;
 pub use file::{File, READS_AT_ONCE};
 pub use http::{BODY_LIMIT, HEADER_LIMIT};
 pub use network::Network;
+pub use post::{Post, Posted};
 pub use readable::Readable;
 pub use talk::TALK_LIMIT;
 pub use transcript::{SHOWN, STEPS, Step, StepKind};

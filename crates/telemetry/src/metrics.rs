@@ -1,4 +1,10 @@
-//! The daemon's state in Prometheus' text format, made anew from a [`Status`] at each scrape: what is gone leaves no series behind.
+//! The daemon's state for Prometheus, made anew from a [`Status`] at each scrape: what is gone leaves no series behind.
+//!
+//! How many series there are is bounded by the configuration: labels are names of services, servers, instances and trackers, and words of
+//! fixed sets. No label has an address, a sentence or a code that comes from outside. What has happened by itself (checks, requests) is
+//! counted by [`crate::tally`] and [`crate::checks`].
+
+mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +13,7 @@ use std::time::Duration;
 
 use holdfast_control::reload::Configuration;
 use holdfast_control::{
-    BfdSession, ConnectionSync, Instance, Ipvs, Server, Service, Status, Sysctls, Timing, Tracker,
+    BfdSession, ConnectionSync, Instance, Ipvs, Service, Status, Sysctls, Timing, Tracker,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -17,6 +23,27 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::tally::{Count, counted};
+
+/// In which form metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Prometheus' text format, 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0, for who asks for it.
+    OpenMetrics,
+}
+
+impl Form {
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 type Numbers<L> = Family<L, Gauge<i64>>;
 type Totals<L> = Family<L, Counter<u64, AtomicU64>>;
@@ -32,6 +59,53 @@ struct InstanceLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct InstanceStateLabels {
     instance: String,
+    interface: String,
+    vrid: u64,
+    family: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PriorityLabels {
+    instance: String,
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DirectionLabels {
+    instance: String,
+    direction: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    instance: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CheckLabels {
+    result: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServiceStateLabels {
+    service: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServerKindLabels {
+    service: String,
+    server: String,
+    kind: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServerStateLabels {
+    service: String,
+    server: String,
     state: String,
 }
 
@@ -82,11 +156,11 @@ struct ServerLabels {
     server: String,
 }
 
-/// `status` in the OpenMetrics text format.
+/// `status` and what was counted, in the form of choice.
 ///
 /// # Errors
 /// Never in practice: the text is written to memory.
-pub fn render(status: &Status) -> Result<String, fmt::Error> {
+pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("holdfast");
     registry.register(
         "build",
@@ -130,9 +204,64 @@ pub fn render(status: &Status) -> Result<String, fmt::Error> {
         counter.inc_by(value);
         registry.register(name, help, counter);
     }
+    checks(&mut registry);
+    tallies(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(text)
+    Ok(match form {
+        Form::OpenMetrics => text,
+        Form::Text => text::from_open_metrics(&text),
+    })
+}
+
+/// How runs of checks ended and how long they took.
+fn checks(registry: &mut Registry) {
+    let total = Totals::default();
+    for (result, reason, count) in crate::checks::outcomes() {
+        let labels = CheckLabels { result: result.to_owned(), reason };
+        total.get_or_create(&labels).inc_by(count);
+    }
+    registry.register("checks", "Runs of checks by result and reason", total);
+    registry.register_with_unit(
+        "check_duration",
+        "How long runs of checks took",
+        Unit::Seconds,
+        Took(crate::checks::durations()),
+    );
+}
+
+/// The durations of checks' runs.
+#[derive(Debug)]
+struct Took(crate::checks::Durations);
+
+impl EncodeMetric for Took {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let count = self.0.buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<TrackerLabels>(self.0.sum_s, count, &self.0.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+/// What the daemon counts of itself.
+fn tallies(registry: &mut Registry) {
+    let mut families: BTreeMap<&str, Totals<ResultLabels>> = BTreeMap::new();
+    for one in Count::ALL {
+        let labels = ResultLabels { result: one.label().to_owned() };
+        let family = families.entry(one.family()).or_default();
+        family.get_or_create(&labels).inc_by(counted(*one));
+    }
+    for (family, total) in families {
+        let help = match family {
+            "api_requests" => "Requests to the API by what became of them",
+            "api_connections" => "Connections of the API by how they ended",
+            "panics" => "What ended by a fault of the daemon, by its kind",
+            _ => "Notifications by what became of them",
+        };
+        registry.register(family, help, total);
+    }
 }
 
 fn configuration(registry: &mut Registry, configuration: &Configuration) {
@@ -146,7 +275,7 @@ fn configuration(registry: &mut Registry, configuration: &Configuration) {
     let (generation, loaded) = (configuration.generation, configuration.loaded_at);
     registry.register("config_generation", "How many configurations have run", number(generation));
     registry.register_with_unit(
-        "config_loaded_timestamp",
+        "config_last_reload_success_timestamp",
         "When the configuration that runs was loaded",
         Unit::Seconds,
         number(loaded),
@@ -172,9 +301,10 @@ fn configuration(registry: &mut Registry, configuration: &Configuration) {
 }
 
 fn vrrp(registry: &mut Registry, instances: &[Instance]) {
-    let (states, priorities) = (Numbers::default(), Numbers::default());
+    let (states, priorities, ages) = (Numbers::default(), Numbers::default(), Numbers::default());
     let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
-    let (dual, released) = (Numbers::default(), Numbers::default());
+    let (adverts, errors) = (Totals::default(), Totals::default());
+    let (dual, released, held) = (Numbers::default(), Numbers::default(), Numbers::default());
     for instance in instances {
         let labels = InstanceLabels {
             instance: instance.name.clone(),
@@ -183,28 +313,53 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
             family: instance.family.clone(),
         };
         for state in ["initialize", "backup", "active", "releasing"] {
-            states
-                .get_or_create(&InstanceStateLabels {
-                    instance: instance.name.clone(),
-                    state: state.to_owned(),
-                })
-                .set((instance.state == state).into());
+            let InstanceLabels { instance: name, interface, vrid, family } = labels.clone();
+            let state_labels = InstanceStateLabels {
+                instance: name,
+                interface,
+                vrid,
+                family,
+                state: state.to_owned(),
+            };
+            states.get_or_create(&state_labels).set((instance.state == state).into());
         }
-        priorities.get_or_create(&labels).set(instance.priority.into());
+        for (kind, priority) in
+            [("effective", instance.priority), ("configured", instance.base_priority)]
+        {
+            let labels = PriorityLabels { instance: instance.name.clone(), kind: kind.to_owned() };
+            priorities.get_or_create(&labels).set(priority.into());
+        }
+        ages.get_or_create(&labels).set(signed(instance.since_s));
         dual.get_or_create(&labels).set(instance.dual_active.is_some().into());
         released.get_or_create(&labels).set(instance.released.into());
+        held.get_or_create(&labels).set(instance.holds_addresses.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
         for (counter, value) in &instance.counters {
-            let (instance, counter) = (instance.name.clone(), counter.clone());
-            let family = if is_event(&counter) { &events } else { &packets };
-            family.get_or_create(&CounterLabels { instance, counter }).inc_by(*value);
+            let name = instance.name.clone();
+            if let Some(reason) = counter.strip_prefix("discarded_") {
+                let labels = ReasonLabels { instance: name.clone(), reason: reason.to_owned() };
+                errors.get_or_create(&labels).inc_by(*value);
+            }
+            if let Some(direction) = counter.strip_prefix("advertisements_") {
+                let direction = direction.to_owned();
+                let labels = DirectionLabels { instance: name.clone(), direction };
+                adverts.get_or_create(&labels).inc_by(*value);
+            }
+            let family = if is_event(counter) { &events } else { &packets };
+            let labels = CounterLabels { instance: name, counter: counter.clone() };
+            family.get_or_create(&labels).inc_by(*value);
         }
     }
     registry.register("vrrp_state", "1 for the state that the instance is in", states);
+    let help = "How long the instance has been in its state";
+    registry.register_with_unit("vrrp_state_age", help, Unit::Seconds, ages);
     registry.register("vrrp_priority", "The priority of this node", priorities);
     registry.register("vrrp_dual_active", "1 while another router is Active beside this one", dual);
     registry.register("vrrp_released", "1 while the node was told to step back", released);
+    registry.register("vrrp_holds_addresses", "1 while this node has the addresses", held);
     registry.register("vrrp_transitions", "Changes of state", transitions);
+    registry.register("vrrp_adverts", "Advertisements by direction", adverts);
+    registry.register("vrrp_advert_errors", "Packets that broke a rule, by the rule", errors);
     registry.register("vrrp_packets", "Packets by what became of them", packets);
     registry.register("vrrp_events", "Oddities and changes by kind", events);
 }
@@ -260,9 +415,16 @@ impl EncodeMetric for Late {
     }
 }
 
+/// The states of servers.
+const STATES: [&str; 6] = ["up", "down", "starting", "draining", "drained", "maint"];
+
+/// What an operator may want of a server.
+const WISHES: [&str; 4] = ["ready", "drain", "maint", "remove"];
+
 fn pools(registry: &mut Registry, services: &[Service]) {
     let (serving, refused) = (Numbers::default(), Numbers::default());
-    let (up, weights) = (Numbers::default(), Numbers::default());
+    let (states, up, admin) = (Numbers::default(), Numbers::default(), Numbers::default());
+    let (weights, connections) = (Numbers::default(), Numbers::default());
     let (quorum, weight, needed) = (Numbers::default(), Numbers::default(), Numbers::default());
     for service in services {
         let labels = ServiceLabels { service: service.name.clone() };
@@ -271,19 +433,53 @@ fn pools(registry: &mut Registry, services: &[Service]) {
         quorum.get_or_create(&labels).set((service.quorum.state == "up").into());
         weight.get_or_create(&labels).set(signed(service.quorum.weight));
         needed.get_or_create(&labels).set(service.quorum.needed.into());
-        for Server { name, health, effective_weight, .. } in &service.servers {
-            let labels = ServerLabels { service: service.name.clone(), server: name.clone() };
-            up.get_or_create(&labels).set((health == "up").into());
-            weights.get_or_create(&labels).set(effective_weight.unwrap_or_default().into());
+        for state in STATES {
+            let number = service.servers.iter().filter(|server| server.state == state).count();
+            let labels =
+                ServiceStateLabels { service: service.name.clone(), state: state.to_owned() };
+            states.get_or_create(&labels).set(signed(number as u64));
+        }
+        for server in &service.servers {
+            let name = || (service.name.clone(), server.name.clone());
+            let (service_name, server_name) = name();
+            let labels = ServerLabels { service: service_name, server: server_name };
+            up.get_or_create(&labels).set((server.health == "up").into());
+            for state in WISHES {
+                let (service, server_name) = name();
+                let state_labels =
+                    ServerStateLabels { service, server: server_name, state: state.to_owned() };
+                admin.get_or_create(&state_labels).set((server.admin == state).into());
+            }
+            let kinds = |kind: &str| {
+                let (service, server) = name();
+                ServerKindLabels { service, server, kind: kind.to_owned() }
+            };
+            for (kind, weight) in [
+                ("configured", server.weight),
+                ("effective", server.effective_weight.unwrap_or_default()),
+            ] {
+                weights.get_or_create(&kinds(kind)).set(weight.into());
+            }
+            for (kind, number) in
+                [("active", server.active_connections), ("inactive", server.inactive_connections)]
+            {
+                if let Some(number) = number {
+                    connections.get_or_create(&kinds(kind)).set(signed(number));
+                }
+            }
         }
     }
     registry.register("service_servers_up", "Servers that take new connections", serving);
+    registry.register("service_servers", "Servers by their state", states);
     registry.register("service_quorum_up", "1 while the service has its quorum", quorum);
     registry.register("service_weight", "The weight of the servers that can serve", weight);
     registry.register("service_quorum_weight", "The weight that the quorum takes", needed);
     registry.register("service_refused", "1 when the kernel refuses something of it", refused);
     registry.register("server_up", "1 when every check of the server passes", up);
-    registry.register("server_weight", "The server's weight in the kernel", weights);
+    registry.register("server_admin_state", "1 for what the operator wants of it", admin);
+    let help = "The server's weight as configured and in the kernel, there in units of the service's scale";
+    registry.register("server_weight", help, weights);
+    registry.register("server_connections", "Connections that the kernel counts", connections);
 }
 
 fn table(registry: &mut Registry, ipvs: &Ipvs) {
@@ -460,10 +656,11 @@ mod tests {
 
     #[test]
     fn states_are_a_set_of_which_one_is_true() {
-        let text = render(&of_everything()).expect("text");
+        let text = render(&of_everything(), Form::OpenMetrics).expect("text");
         for line in [
-            r#"holdfast_vrrp_state{instance="edge",state="active"} 1"#,
-            r#"holdfast_vrrp_state{instance="edge",state="backup"} 0"#,
+            r#"holdfast_vrrp_state{instance="edge",interface="eth0",vrid="51",family="ipv4",state="active"} 1"#,
+            r#"holdfast_vrrp_state{instance="edge",interface="eth0",vrid="51",family="ipv4",state="backup"} 0"#,
+            r#"holdfast_vrrp_priority{instance="edge",kind="effective"} 150"#,
             r#"holdfast_vrrp_packets_total{instance="edge",counter="hop_limit"} 7"#,
             r#"holdfast_vrrp_events_total{instance="edge",counter="stalls"} 1"#,
             "holdfast_uptime_seconds 5",
@@ -471,7 +668,7 @@ mod tests {
             "holdfast_worker_restarts_total 1",
             "holdfast_config_generation 3",
             r#"holdfast_config_info{fingerprint="00000000000000ff"} 1"#,
-            "holdfast_config_loaded_timestamp_seconds 1800000000",
+            "holdfast_config_last_reload_success_timestamp_seconds 1800000000",
             "holdfast_config_last_reload_successful 0",
             r#"holdfast_reloads_total{result="applied"} 2"#,
             r#"holdfast_reloads_total{result="refused"} 1"#,

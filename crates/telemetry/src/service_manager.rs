@@ -22,9 +22,14 @@ pub fn reloading() {
     }
 }
 
-/// How long the service manager waits for `WATCHDOG=1` before it takes the daemon for hung (`WatchdogSec=`); none where it does not.
+/// How long the service manager waits for [`alive`] before it takes the daemon for hung (`WatchdogSec=`); none where it does not.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
+}
+
+/// The daemon's loops turn: `WATCHDOG=1`.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
 }
 
 /// The daemon stops: `STOPPING=1`.

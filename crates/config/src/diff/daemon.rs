@@ -7,21 +7,25 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
     let Daemon {
         control_socket,
         control_group,
+        control_others,
         http,
         script_user,
         state,
         script_timeout,
         on_bad_config,
+        notifications,
     } = old;
     found
         .of(Subject::Daemon)
         .put("control.socket", control_socket, &new.control_socket, Impact::Restart)
         .put("control.group", control_group, &new.control_group, Impact::Restart)
+        .put("control.others", control_others, &new.control_others, Impact::Restart)
         .put("http.listen", http, &new.http, Impact::None)
         .put("scripts.user", script_user, &new.script_user, Impact::None)
         .put("state", state, &new.state, Impact::Restart)
         .put("on_bad_config", on_bad_config, &new.on_bad_config, Impact::None)
-        .put("scripts.timeout", script_timeout, &new.script_timeout, Impact::None);
+        .put("scripts.timeout", script_timeout, &new.script_timeout, Impact::None)
+        .put("notifications", notifications, &new.notifications, Impact::None);
 }
 
 pub(super) fn compare_ipvs(old: &Ipvs, new: &Ipvs, found: &mut Found) {

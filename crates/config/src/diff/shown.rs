@@ -13,9 +13,10 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
     AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
-    Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, OnBadConfig, OnFailure,
-    OnStop, Password, Peer, PersistenceEngine, ReachBy, RealServer, Route, Rule, SecretFrom,
-    SyncMode, Thresholds, Track, TrackerKind, Unicast, VirtualAddress, VirtualMac,
+    Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, Notification,
+    OnBadConfig, OnFailure, OnStop, Password, Peer, PersistenceEngine, ReachBy, RealServer, Route,
+    Rule, SecretFrom, SyncMode, Thresholds, Track, TrackerKind, Unicast, Via, VirtualAddress,
+    VirtualMac,
 };
 
 use crate::sysctls::Sysctl;
@@ -146,6 +147,20 @@ impl Shown for BTreeMap<Name, RealServer> {
         let each = self.values();
         let each = each.map(|one| format!("{} {} weight {}", one.name, one.address, one.weight));
         format!("[{}]", each.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A URL is never shown.
+impl Shown for BTreeMap<Name, Notification> {
+    fn shown(&self) -> String {
+        if self.is_empty() {
+            return "none".to_owned();
+        }
+        let each = self.values().map(|one| match &one.via {
+            Via::Command(command) => format!("{} ({})", one.name, command.join(" ")),
+            Via::Webhook(webhook) => format!("{} ({})", one.name, webhook.url.host),
+        });
+        each.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -5,6 +5,8 @@ mod http;
 mod local;
 mod network;
 
+pub(super) use network::is_host_name;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -10,6 +10,9 @@ use crate::model::{Daemon, OnBadConfig};
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::{self, Fault};
 
+/// What everybody may do by the control socket who is neither root nor of its group.
+const OTHERS: &[(&str, bool)] = &[("nothing", false), ("read", true)];
+
 /// `daemon`.
 pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon {
     let group = |name: &str, pattern: &str, reader: &mut Reader<'a>| {
@@ -19,6 +22,7 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
     let control = group("control", "daemon.control", reader);
     let scripts = group("scripts", "daemon.scripts", reader);
     let socket = control.get("socket").and_then(|cursor| socket(reader, &cursor));
+    let others = control.get("others").and_then(|cursor| reader.word(&cursor, OTHERS));
     let http = fields.get("http").and_then(|cursor| http(reader, &cursor));
     let state = fields.get("state").and_then(|cursor| super::absolute(reader, &cursor));
     let user = scripts.get("user").and_then(|cursor| account(reader, &cursor));
@@ -26,14 +30,20 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
     let on_bad_config = fields.get("on_bad_config").and_then(|cursor| reader.word(&cursor, &words));
     let timeout =
         scripts.get("timeout").and_then(|cursor| reader.duration(&cursor, defaults::PERIOD));
+    let script_timeout = timeout.unwrap_or(defaults::SCRIPT_TIMEOUT);
+    let notifications = fields.get("notifications");
+    let notifications = notifications
+        .map(|cursor| super::notification::notifications(reader, &cursor, script_timeout));
     Daemon {
         control_socket: socket.unwrap_or_else(|| PathBuf::from(defaults::CONTROL_SOCKET)),
+        control_others: others.unwrap_or_default(),
         control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
         http,
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
         state: state.map_or_else(|| PathBuf::from(defaults::STATE), PathBuf::from),
         on_bad_config: on_bad_config.unwrap_or_default(),
-        script_timeout: timeout.unwrap_or(defaults::SCRIPT_TIMEOUT),
+        script_timeout,
+        notifications: notifications.unwrap_or_default(),
     }
 }
 

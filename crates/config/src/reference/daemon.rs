@@ -15,6 +15,9 @@ section! {
         "The control socket. Root alone may use it (mode 0600); with `group` that group may, too (mode 0660).", source "sockaddr_un";
     "daemon.control.group" "text", default "none: root alone", range "a group of the host",
         "The group whose members may use the control socket.", source "";
+    "daemon.control.others" "word", default "`nothing`", range "`nothing`, `read`",
+        "What everybody else on this host may do by the control socket: with `read` ask for the state, the events and the metrics, and \
+         nothing that shows the file or changes anything. The kernel says who asks.", source "SO_PEERCRED";
     "daemon.http" "mapping", default "off", range "", "Metrics, health and a read-only status by HTTP.", source "";
     "daemon.http.listen" "address:port", default "required in `http`", range "",
         "Where they are served. There is no authentication: keep it on a loopback or management address.", source "";
@@ -33,4 +36,16 @@ section! {
         "The longest that a command may run when its check has no `timeout`; half of the check's interval where that is shorter. \
          At the limit its whole process group is killed.",
         source "keepalived: `misc_timeout`";
+    "daemon.notifications" "mapping by name", default "none", range "at most 16", "Who is told of events, in order for each object. docs/notifications.md says more.", source "keepalived: `notify_up`, `notify_down`, `quorum_up`, `smtp_alert`";
+    "daemon.notifications.NAME" "mapping", default "", range "", "One who is told: by `command` or by `webhook`.", source "";
+    "daemon.notifications.NAME.on" "list of words", default "`[vrrp, group, server, service, config]`", range "1 to 64 of `vrrp`, `group`, `server`, `service`, `ipvs`, `config`, and kinds such as `server.down`",
+        "Of which events: those of a family, or of a kind.", source "";
+    "daemon.notifications.NAME.command" "list of text", default "none", range "1 to 256 words, the first an absolute path",
+        "A program and its arguments, which runs as hooks do. The kind and the subject of the event are appended; the event is JSON on its standard input.", source "";
+    "daemon.notifications.NAME.timeout" "duration", default "`daemon.scripts.timeout`", range "10ms to 1h", "After so long the command is killed, or an attempt of the webhook is given up.", source "";
+    "daemon.notifications.NAME.webhook" "mapping", default "none", range "", "A POST of the event as JSON. A status of 2xx takes it; anything else is tried again, later each time.", source "RFC 9110";
+    "daemon.notifications.NAME.webhook.url" "URL", default "required in `webhook`", range "http or https, at most 2048 bytes", "Where to. It is shown nowhere, since it may have a token in it.", source "";
+    "daemon.notifications.NAME.webhook.secret_file" "path", default "none: nothing is signed", range "absolute", "The file with the key that signs what is sent (HMAC-SHA256), read each time. Only the daemon's user should be able to read it.", source "RFC 2104";
+    "daemon.notifications.NAME.webhook.attempts" "integer", default "8", range "1 to 20", "So often it is tried at most, after pauses of 1 s, 2 s, 4 s and so on, a minute at most. Refusals that would not change (4xx but 408, 425, 429) are not tried again.", source "";
+    "daemon.notifications.NAME.webhook.ca" "path", default "the host's authorities", range "absolute", "A PEM file of the authorities that are trusted instead.", source "";
 }

@@ -268,6 +268,21 @@ const VALUES: &[Case] = &[
     ),
     ("HF0308", "socket", "daemon: {control: {socket: control.sock}}\n"),
     (
+        "HF0316",
+        "webhook",
+        "daemon: {notifications: {ops: {webhook: {url: \"https://user:hunter2@hooks.example/secret-token\"}}}}\n",
+    ),
+    (
+        "HF0206",
+        "event",
+        "daemon: {notifications: {ops: {on: [servers, vrrp.active], command: [/bin/true]}}}\n",
+    ),
+    (
+        "HF0204",
+        "two ways to tell",
+        "daemon: {notifications: {ops: {command: [/bin/true], webhook: {url: \"https://hooks.example/x\"}}}}\n",
+    ),
+    (
         "HF0309",
         "path",
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {http: {path: \"/a b\", host: \"x\\r\\nEvil: 1\"}}}}\n",

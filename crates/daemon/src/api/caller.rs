@@ -1,10 +1,12 @@
 //! Who is at the other end of a control connection, for the record.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_net::peer_groups;
 use nix::unistd::{Uid, User};
-use tokio::net::unix::UCred;
+use tokio::net::UnixStream;
 
 /// The audit system's number for "nobody logged in" (linux/audit.h, AUDIT_UID_UNSET).
 const NO_LOGIN: u32 = u32::MAX;
@@ -12,33 +14,59 @@ const NO_LOGIN: u32 = u32::MAX;
 /// A name service that answers later than this is not waited for: the number stands for the name.
 const NAME_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The process at the other end, as the kernel tells it (SO_PEERCRED); none where there is no such thing.
-#[derive(Clone, Copy, Debug, Default)]
+/// The process at the other end, as the kernel tells it (SO_PEERCRED, SO_PEERGROUPS); none where there is no such thing.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     user: Option<u32>,
+    /// All of its groups.
+    groups: Arc<[u32]>,
     /// Who had logged in before becoming that user, by `sudo` say.
     login: Option<u32>,
 }
 
 impl Caller {
     /// The caller of a connection that has just been accepted.
-    pub(crate) fn of(credentials: UCred) -> Self {
+    pub(crate) fn of(stream: &UnixStream) -> Self {
+        let Ok(credentials) = stream.peer_cred() else { return Self::default() };
         // The process may be gone, or hidden: then its user alone is known.
         let login = credentials
             .pid()
             .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/loginuid")).ok());
         let login = login.and_then(|text| text.trim().parse().ok());
         let user = credentials.uid();
-        Self { user: Some(user), login: login.filter(|login| *login != NO_LOGIN && *login != user) }
+        // A kernel before 4.13 tells the one group only.
+        let mut groups = peer_groups(stream).unwrap_or_default();
+        groups.push(credentials.gid());
+        Self {
+            user: Some(user),
+            groups: groups.into(),
+            login: login.filter(|login| *login != NO_LOGIN && *login != user),
+        }
+    }
+
+    /// The user's number.
+    pub(crate) const fn user(&self) -> Option<u32> {
+        self.user
+    }
+
+    /// Whether it is of `group`.
+    pub(crate) fn is_of(&self, group: u32) -> bool {
+        self.groups.contains(&group)
+    }
+
+    #[cfg(test)]
+    pub(super) fn new(user: u32, groups: &[u32]) -> Self {
+        Self { user: Some(user), groups: groups.into(), login: None }
     }
 
     /// Its name: `alice`, or `alice as root`. Names are asked of the host's name service, which may take a second at most.
     pub(crate) async fn name(self) -> Option<String> {
         let user = self.user?;
-        let asked = tokio::task::spawn_blocking(move || (account(user), self.login.map(account)));
+        let login = self.login;
+        let asked = tokio::task::spawn_blocking(move || (account(user), login.map(account)));
         let (user, login) = match tokio::time::timeout(NAME_PATIENCE, asked).await {
             Ok(Ok(names)) => names,
-            Ok(Err(_)) | Err(_) => (number(user), self.login.map(number)),
+            Ok(Err(_)) | Err(_) => (number(user), login.map(number)),
         };
         Some(login.map_or_else(|| user.clone(), |login| format!("{login} as {user}")))
     }
@@ -61,17 +89,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_is_named_as_the_host_does_and_by_its_number_where_it_has_no_name() {
-        let root = Caller { user: Some(0), login: None };
+        let root = Caller::new(0, &[]);
         assert_eq!(root.name().await.as_deref(), Some("root"));
-        let nobody = Caller { user: Some(0), login: Some(4_294_967_000) };
+        let nobody = Caller { login: Some(4_294_967_000), ..Caller::new(0, &[]) };
         assert_eq!(nobody.name().await.as_deref(), Some("uid 4294967000 as root"));
         assert_eq!(Caller::default().name().await, None);
     }
 
     #[tokio::test]
     async fn the_kernel_says_who_is_at_the_other_end() {
-        let (one, _other) = tokio::net::UnixStream::pair().unwrap();
-        let caller = Caller::of(one.peer_cred().unwrap());
+        let (one, _other) = UnixStream::pair().unwrap();
+        let caller = Caller::of(&one);
         assert_eq!(caller.user, Some(nix::unistd::getuid().as_raw()));
+        assert!(caller.is_of(nix::unistd::getgid().as_raw()));
     }
 }

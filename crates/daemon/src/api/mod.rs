@@ -1,9 +1,12 @@
 //! The control API's handlers: each turns a request into a message to the director and its answer into JSON.
 
+pub(crate) mod access;
 pub(crate) mod caller;
+mod pace;
 mod problem;
 pub(crate) mod server;
 pub(crate) mod socket;
+mod stream;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -12,17 +15,19 @@ use axum::Extension;
 use axum::Json;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use holdfast_config::diff::Change as Difference;
 use holdfast_config::{MAX_BYTES, Name};
 use holdfast_control::reload::{self, Plan, Reloaded};
 use holdfast_control::{
-    AddServer, Change, CheckRun, Drain, EventPage, Exported, Instance, Problem, Release,
-    RoleChange, RuntimeChanges, Service, SetWeight, Status, Why,
+    AddServer, Change, CheckRun, Drain, EventPage, Exported, Instance, Log, Problem, Release,
+    RoleChange, RuntimeChanges, Service, SetLog, SetWeight, Status, Why, chain, openapi,
 };
+use holdfast_telemetry::log::Level;
+use holdfast_telemetry::metrics::Form;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +36,7 @@ use self::problem::Refusal;
 pub(crate) use self::problem::{
     bad_request, conflict, no_service, not_found, refused, unavailable,
 };
+use self::server::Streams;
 use crate::director::{Look, Next, Reading};
 use crate::events::Events;
 use crate::reload::{Order, Orders};
@@ -40,6 +46,8 @@ use crate::reload::{Order, Orders};
 pub(crate) enum Request {
     /// Everything at a glance.
     Status(oneshot::Sender<Status>),
+    /// Nothing but an answer: the loop turns.
+    Alive(oneshot::Sender<()>),
     /// A change of a pool.
     Command {
         command: Command,
@@ -89,20 +97,30 @@ pub(crate) enum Command {
 /// The way from the handlers to the director.
 pub(crate) type Requests = mpsc::Sender<Request>;
 
+/// A daemon whose loops don't answer by then is not healthy.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+
 /// So many requests wait for the director; more wait in their handlers.
 pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// The whole API, for the control socket.
-pub(crate) fn control(requests: Requests, orders: Orders, events: Events) -> Router {
+pub(crate) fn control(requests: Requests, orders: Orders, events: Events, level: Level) -> Router {
     let plan = get(plan).post(plan_of);
     let reloads = Router::new()
         .route("/v1/plan", plan.layer(DefaultBodyLimit::max(MAX_BYTES)))
         .route("/v1/reload", post(reload))
         .route("/v1/export", get(export))
         .with_state(orders);
+    let events = Router::new()
+        .route("/v1/events", get(happened))
+        .route("/v1/events/stream", get(happens))
+        .with_state(events);
     Router::new()
         .merge(reloads)
-        .merge(Router::new().route("/v1/events", get(happened)).with_state(events))
+        .merge(events)
+        .merge(Router::new().route("/v1/log", get(log).post(set_log)).with_state(level))
+        .route("/v1/openapi.json", get(document))
+        .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/changes", get(changes))
         .route("/v1/vrrp", get(vrrp))
@@ -139,6 +157,61 @@ async fn happened(
     let Query(After { since, wait_ms }) =
         after.map_err(|error| Refusal(bad_request("bad_query", error.body_text())))?;
     Ok(Json(events.after(since, Duration::from_millis(wait_ms)).await))
+}
+
+/// The query of `/v1/events/stream`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+async fn happens(
+    State(events): State<Events>,
+    Extension(streams): Extension<Streams>,
+    from: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Query(Since { since }) =
+        from.map_err(|error| Refusal(bad_request("bad_query", error.body_text())))?;
+    // A reader that comes again says where it was (the HTML standard, §9.2.4).
+    let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
+    let stream = stream::stream(events, last.unwrap_or(since));
+    let full = || unavailable(format!("{} streams are read already", stream::STREAMS_MAX));
+    let stream = stream.ok_or_else(|| Refusal(full()))?;
+    streams.begin();
+    Ok(stream)
+}
+
+async fn log(State(level): State<Level>) -> Json<Log> {
+    Json(logged(&level, false))
+}
+
+async fn set_log(
+    State(level): State<Level>,
+    Extension(caller): Extension<Caller>,
+    body: axum::body::Bytes,
+) -> Result<Json<Log>, Refusal> {
+    let SetLog { filter } = decode(&body)?;
+    let before = level.filter();
+    let changed = level.set(&filter);
+    let changed = changed.map_err(|error| Refusal(bad_request("bad_filter", chain(&error))))?;
+    if changed {
+        let who = caller.name().await;
+        tracing::warn!(from = before, to = filter, who, "something else is logged from now on");
+    }
+    Ok(Json(logged(&level, changed)))
+}
+
+fn logged(level: &Level, changed: bool) -> Log {
+    let (filter, format) = (level.filter(), level.format().name().to_owned());
+    Log { filter, format, lost_lines: level.lost_lines(), changed }
+}
+
+async fn document() -> Response {
+    let text = format!("{:#}\n", openapi::document(env!("CARGO_PKG_VERSION")));
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn plan(State(orders): State<Orders>) -> Result<Json<Plan>, Refusal> {
@@ -180,7 +253,8 @@ async fn changes(State(requests): State<Requests>) -> Result<Json<RuntimeChanges
 pub(crate) fn read_only(requests: Requests) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/v1/openapi.json", get(document))
+        .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/v1/status", get(status))
         .fallback(unknown_path)
@@ -321,12 +395,27 @@ async fn remove(
     command(&requests, caller, change).await
 }
 
-async fn metrics(State(requests): State<Requests>) -> Result<Response, Refusal> {
+async fn metrics(
+    State(requests): State<Requests>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let status = ask_status(&requests).await?;
-    let text = holdfast_telemetry::metrics::render(&status)
+    let wanted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = if wanted.contains("application/openmetrics-text") {
+        Form::OpenMetrics
+    } else {
+        Form::Text
+    };
+    let text = holdfast_telemetry::metrics::render(&status, form)
         .map_err(|error| Refusal(unavailable(error.to_string())))?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+    Ok(([(CONTENT_TYPE, form.media_type())], text).into_response())
+}
+
+/// Healthy: the director and, by way of the status, the VRRP thread answer.
+async fn healthz(State(requests): State<Requests>) -> Result<&'static str, Refusal> {
+    let answered = tokio::time::timeout(HEALTH_PATIENCE, ask_status(&requests)).await;
+    answered.map_err(stopping)??;
+    Ok("ok\n")
 }
 
 /// Ready: the director answers and the kernel's table could be made what it should be.
@@ -395,4 +484,50 @@ fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 fn decode_or_default<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Refusal> {
     if body.is_empty() { Ok(T::default()) } else { decode(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use holdfast_control::openapi::{OPERATIONS, Served};
+
+    /// The paths and methods that the routers of this file have, by their text: axum does not tell.
+    fn routes(text: &str) -> BTreeSet<(String, String)> {
+        let mut found = BTreeSet::new();
+        for route in text.split(".route(\"").skip(1) {
+            let (path, rest) = route.split_once('"').expect("a path in quotes");
+            let ends = [".merge(", ".with_state", ".fallback", ";"];
+            let end = ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+            let methods = rest.get(..end).expect("the handlers");
+            for (word, method) in [
+                ("get(", "GET"),
+                ("post(", "POST"),
+                ("delete(", "DELETE"),
+                ("put(", "PUT"),
+                ("plan.layer", "GET"),
+                ("plan.layer", "POST"),
+            ] {
+                if methods.contains(word) {
+                    found.insert((method.to_owned(), path.to_owned()));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_handler_is_in_the_document_and_everything_in_the_document_has_a_handler() {
+        let code = include_str!("mod.rs");
+        let code = code.split("#[cfg(test)]").next().expect("the code");
+        let (control, http) = code.split_once("pub(crate) fn read_only").expect("both routers");
+        for (code, elsewhere) in [(control, Served::Http), (http, Served::Control)] {
+            let documented: BTreeSet<_> = OPERATIONS
+                .iter()
+                .filter(|operation| operation.served != elsewhere)
+                .map(|operation| (operation.method.to_owned(), operation.path.to_owned()))
+                .collect();
+            assert_eq!(routes(code), documented);
+        }
+    }
 }

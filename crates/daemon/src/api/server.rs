@@ -1,22 +1,31 @@
-//! HTTP connections, on the control socket and on TCP: how many at once, how long each may take, how much it may say.
+//! HTTP connections, on the control socket and on TCP: who may ask what, how many at once, how often, how long each may take, how much
+//! it may say.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use holdfast_telemetry::tally::{Count, count};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+use tokio::time::{sleep_until, timeout_at};
 
+use super::access::{Access, Right};
 use super::caller::Caller;
-use super::problem::as_problem;
+use super::pace::{Allowance, Client, Paces, Place};
+use super::problem::{Refusal, as_problem, refused};
 
 /// So many connections are served at once; more wait in the kernel's backlog.
 const CONNECTIONS_MAX: usize = 64;
@@ -26,6 +35,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection ends after so long, whatever it is doing.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A stream of events ends after so long; whoever still listens comes again.
+pub(super) const STREAM_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A stream that has not ended by itself so long after that is cut.
+const STREAM_GRACE: Duration = Duration::from_secs(10);
 
 /// A body longer than this is refused with 413.
 pub(super) const BODY_MAX: usize = 64 << 10;
@@ -42,6 +57,9 @@ pub(crate) trait Listener {
 
     /// Who is at the other end of it.
     fn caller(stream: &Self::Stream) -> Caller;
+
+    /// Whose requests are counted together.
+    fn client(stream: &Self::Stream, caller: &Caller) -> Client;
 }
 
 impl Listener for UnixListener {
@@ -52,7 +70,11 @@ impl Listener for UnixListener {
     }
 
     fn caller(stream: &Self::Stream) -> Caller {
-        stream.peer_cred().map(Caller::of).unwrap_or_default()
+        Caller::of(stream)
+    }
+
+    fn client(_stream: &Self::Stream, caller: &Caller) -> Client {
+        caller.user().map_or(Client::Unknown, Client::User)
     }
 }
 
@@ -66,20 +88,61 @@ impl Listener for TcpListener {
     fn caller(_stream: &Self::Stream) -> Caller {
         Caller::default()
     }
+
+    fn client(stream: &Self::Stream, _caller: &Caller) -> Client {
+        stream.peer_addr().map_or(Client::Unknown, |peer| Client::Address(peer.ip().to_canonical()))
+    }
 }
 
-/// Serves `router` on `listener` for ever. What a client does wrong costs its own connection and no other.
-pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallible {
+/// Marks a connection as one that streams, so that it is not cut after [`CONNECTION_TIMEOUT`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams(Arc<AtomicBool>);
+
+impl Streams {
+    /// The answer goes on for [`STREAM_TIMEOUT`] at most.
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One connection's side of the rules.
+#[derive(Clone, Debug)]
+struct Visit {
+    caller: Caller,
+    access: Access,
+    right: Right,
+    place: Arc<Place>,
+    streams: Streams,
+}
+
+/// Serves `router` on `listener` for ever to whom `access` lets. What a client does wrong costs its own connection and no other.
+pub(crate) async fn serve<L: Listener>(listener: L, router: Router, access: Access) -> Infallible {
     let router = router.layer(DefaultBodyLimit::max(BODY_MAX)).layer(map_response(as_problem));
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (places, paces) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Paces::default());
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
+        let connection = Arc::clone(&places).acquire_owned().await;
         match listener.next().await {
             Ok(stream) => {
-                let (router, caller) = (router.clone(), L::caller(&stream));
+                let caller = L::caller(&stream);
+                let right = access.right(&caller);
+                let allowance =
+                    if right == Right::Everything { Allowance::TRUSTED } else { Allowance::OTHERS };
+                let client = L::client(&stream, &caller);
+                let Some(place) = paces.place(client, allowance, Instant::now()) else {
+                    count(Count::ConnectionRefused);
+                    continue;
+                };
+                let (access, streams) = (access.clone(), Streams::default());
+                let visit = Visit { caller, access, right, place: Arc::new(place), streams };
+                let talk = tokio::spawn(converse(stream, router.clone(), visit));
                 tokio::spawn(async move {
-                    converse(stream, router, caller).await;
-                    drop(place);
+                    if let Err(fault) = talk.await
+                        && fault.is_panic()
+                    {
+                        count(Count::RequestPanic);
+                        tracing::error!(%fault, "a control connection ended by a fault of the daemon");
+                    }
+                    drop(connection);
                 });
             }
             Err(error) => {
@@ -93,21 +156,62 @@ pub(crate) async fn serve<L: Listener>(listener: L, router: Router) -> Infallibl
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    caller: Caller,
+    visit: Visit,
 ) {
-    let router = TowerToHyperService::new(router);
+    let (router, streams) = (TowerToHyperService::new(router), visit.streams.clone());
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(caller);
-        router.call(request)
+        let refusal = visit.refusal(&request);
+        let answer = refusal.is_none().then(|| {
+            request.extensions_mut().insert(visit.caller.clone());
+            request.extensions_mut().insert(visit.streams.clone());
+            router.call(request)
+        });
+        async move {
+            match (refusal, answer) {
+                (Some(refusal), _) => Ok(refusal),
+                (None, Some(answer)) => answer.await,
+                (None, None) => Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+            }
+        }
     });
+    let begun = tokio::time::Instant::now();
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a control connection ended early"),
-        Err(_) => tracing::debug!("a control connection took too long"),
+    let mut connection = std::pin::pin!(connection);
+    let mut ended = tokio::select! {
+        ended = &mut connection => Some(ended),
+        () = sleep_until(begun + CONNECTION_TIMEOUT) => None,
+    };
+    if ended.is_none() && streams.0.load(Ordering::Relaxed) {
+        ended = timeout_at(begun + STREAM_TIMEOUT + STREAM_GRACE, connection).await.ok();
+    }
+    count(match ended {
+        Some(Ok(())) => Count::ConnectionServed,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a control connection ended early");
+            Count::ConnectionBroken
+        }
+        None => {
+            tracing::debug!("a control connection took too long");
+            Count::ConnectionLate
+        }
+    });
+}
+
+impl Visit {
+    /// Why a request is not even given to its handler; none where it is.
+    fn refusal(&self, request: &hyper::Request<hyper::body::Incoming>) -> Option<Response> {
+        if !self.place.allows(Instant::now()) {
+            count(Count::RequestTooFast);
+            let detail = "this client asks too often: wait a second".to_owned();
+            let problem = refused(StatusCode::TOO_MANY_REQUESTS, "too_fast", detail);
+            return Some(([(RETRY_AFTER, "1")], Refusal(problem)).into_response());
+        }
+        let refusal = self.access.refusal(self.right, request.method(), request.uri().path());
+        count(if refusal.is_some() { Count::RequestNotAllowed } else { Count::Request });
+        refusal.map(|problem| Refusal(problem).into_response())
     }
 }
 

@@ -1,15 +1,18 @@
-//! The control socket's file: one daemon has it, which a lock beside it sees to; its mode is 0660 with the configured group, and
-//! 0600 without one.
+//! The control socket's file: one daemon has it, which a lock beside it sees to; its mode is 0660 with the configured group, 0600 without
+//! one, and 0666 where everybody may read by it.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use holdfast_probe::trust::{self, Distrust};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Group;
-use tokio::net::UnixListener;
+
+use crate::folder;
 
 /// The control socket. Its file is removed when this is dropped; the lock's file stays, since its removal could not be told from
 /// another daemon's start.
@@ -32,6 +35,14 @@ pub(crate) enum SocketError {
     /// Something else is in its place.
     #[error("the control socket's path {} is something else than a socket: it is left alone; remove it or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// Somebody else could exchange the folder that it is in.
+    #[error("put the control socket into {}: {why}", .folder.display())]
+    Unsafe {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong on the way to it.
+        why: Distrust,
+    },
     /// The group does not exist.
     #[error(
         "the control socket's group `{0}` does not exist: create it (`groupadd --system {0}`), or leave `daemon.control.group` out for root alone"
@@ -51,26 +62,32 @@ pub(crate) enum SocketError {
 }
 
 impl ControlSocket {
-    /// Listens on `path`. A socket that nobody listens on any more is replaced.
+    /// Listens on `path`, without blocking, for `group` and, where it may read, everybody else. A socket that nobody listens on any more is replaced.
     ///
     /// # Errors
-    /// Another daemon listens there, something else than a socket is there, the group does not exist, or the kernel refuses.
+    /// Another daemon listens there, something else than a socket is there, somebody else could exchange its folder, the group does not
+    /// exist, or the kernel refuses.
     pub(crate) fn open(
         path: &Path,
         group: Option<&str>,
+        others: bool,
     ) -> Result<(Self, UnixListener), SocketError> {
         let failed = |attempt, path: &Path| {
             let path = path.to_owned();
             move |source| SocketError::Io { attempt, path, source }
         };
+        let path = &std::path::absolute(path).map_err(failed("find the control socket", path))?;
         let group = group.map(find_group).transpose()?;
         if let Some(folder) = path.parent() {
-            make_folder(folder).map_err(failed("create the control socket's folder", folder))?;
+            folder::make(folder).map_err(failed("create the control socket's folder", folder))?;
+            trust::examine_way(folder)
+                .map_err(|why| SocketError::Unsafe { folder: folder.to_owned(), why })?;
         }
         let lock = lock(path)?;
         make_room(path)?;
         let listener =
             UnixListener::bind(path).map_err(failed("listen on the control socket", path))?;
+        listener.set_nonblocking(true).map_err(failed("listen on the control socket", path))?;
         let socket = Self { path: path.to_owned(), _lock: lock };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))
             .map_err(failed("set the mode of the control socket", path))?;
@@ -82,6 +99,14 @@ impl ControlSocket {
             if let Some(folder) = path.parent().filter(|folder| is_ours(folder)) {
                 chown(folder, None, Some(group.gid.as_raw()))
                     .map_err(failed("give the control socket's folder its group", folder))?;
+            }
+        }
+        if others {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o666))
+                .map_err(failed("set the mode of the control socket", path))?;
+            if let Some(folder) = path.parent().filter(|folder| is_ours(folder)) {
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+                    .map_err(failed("let everybody into the control socket's folder", folder))?;
             }
         }
         Ok((socket, listener))
@@ -101,15 +126,6 @@ fn find_group(name: &str) -> Result<Group, SocketError> {
         Ok(Some(group)) => Ok(group),
         Ok(None) | Err(_) => Err(SocketError::NoGroup(name.to_owned())),
     }
-}
-
-/// Creates the folder for the daemon and its group alone, where it is not there yet.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o750))
 }
 
 /// Whether the folder is one that a daemon makes for itself, and not a shared one such as /run or /tmp.
@@ -162,37 +178,52 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
-    #[tokio::test]
-    async fn one_daemon_has_the_socket_and_it_is_for_root_alone_without_a_group() {
+    #[test]
+    fn one_daemon_has_the_socket_and_it_is_for_root_alone_without_a_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/control.sock");
-        let (first, _listener) = ControlSocket::open(&path, None).unwrap();
+        let (first, _listener) = ControlSocket::open(&path, None, false).unwrap();
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o750));
-        let second = ControlSocket::open(&path, None);
+        let second = ControlSocket::open(&path, None, false);
         assert!(matches!(second, Err(SocketError::InUse(_))), "{second:?}");
         drop(first);
         assert!(!path.exists());
     }
 
-    #[tokio::test]
-    async fn what_an_earlier_daemon_left_is_replaced_and_nothing_else_is() {
+    #[test]
+    fn what_an_earlier_daemon_left_is_replaced_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
         let stale = folder.path().join("stale.sock");
-        drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
-        let opened = ControlSocket::open(&stale, None);
+        drop(UnixListener::bind(&stale).unwrap());
+        let opened = ControlSocket::open(&stale, None, false);
         assert!(opened.is_ok(), "{opened:?}");
         let file = folder.path().join("file");
         fs::write(&file, "precious").unwrap();
-        let refused = ControlSocket::open(&file, None);
+        let refused = ControlSocket::open(&file, None, false);
         assert!(matches!(refused, Err(SocketError::NotASocket(_))), "{refused:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     }
 
-    #[tokio::test]
-    async fn a_group_that_is_not_there_is_named_and_nothing_is_made() {
+    #[test]
+    fn a_folder_that_others_could_exchange_is_refused_and_a_sticky_one_is_not() {
+        let top = tempfile::tempdir_in("/tmp").unwrap();
+        let path = top.path().join("control.sock");
+        let mode =
+            |mode| fs::set_permissions(top.path(), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        let refused = ControlSocket::open(&path, None, false);
+        assert!(matches!(refused, Err(SocketError::Unsafe { .. })), "{refused:?}");
+        assert!(!path.exists());
+        mode(0o1777);
+        let opened = ControlSocket::open(&path, None, false);
+        assert!(opened.is_ok(), "{opened:?}");
+    }
+
+    #[test]
+    fn a_group_that_is_not_there_is_named_and_nothing_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
-        let refused = ControlSocket::open(&path, Some("hf-no-such-group"));
+        let refused = ControlSocket::open(&path, Some("hf-no-such-group"), false);
         let sentence = refused.expect_err("no such group").to_string();
         assert!(sentence.contains("groupadd --system hf-no-such-group"), "{sentence}");
         assert!(!path.exists());

@@ -9,6 +9,7 @@ use holdfast_engine::{CheckId, Engine};
 use holdfast_health::{Code, Feedback, Outcome, Reason, Verdict};
 use holdfast_net::now;
 use holdfast_probe::{Found, Probe};
+use holdfast_telemetry::tally;
 use tokio::task::{self, JoinError, JoinSet};
 
 use super::places::Places;
@@ -152,7 +153,10 @@ impl Runner {
 
     fn found(&mut self, run: Result<(task::Id, Found), JoinError>) -> Option<(CheckId, Found)> {
         let (run, found) = match run {
-            Ok((run, found)) => (run, found),
+            Ok((run, found)) => {
+                count(&found.outcome);
+                (run, found)
+            }
             Err(error) => (error.id(), broken(&error)),
         };
         let Run { check, placed } = self.checks.remove(&run)?;
@@ -170,7 +174,20 @@ impl Runner {
     }
 }
 
+/// For metrics.
+fn count(outcome: &Outcome) {
+    let result = match outcome.verdict {
+        Verdict::Pass => "passed",
+        Verdict::Fail => "failed",
+        Verdict::Inconclusive => "inconclusive",
+    };
+    holdfast_telemetry::checks::ended(result, format!("{:?}", outcome.reason.code), outcome.took);
+}
+
 fn broken(error: &JoinError) -> Found {
+    if error.is_panic() {
+        tally::count(tally::Count::CheckPanic);
+    }
     tracing::error!(%error, "a run of a check ended by a fault of the daemon");
     let sentence = format!("the run ended by a fault of the daemon: {error}");
     let reason = Reason::new(Code::SOCKERR, sentence);

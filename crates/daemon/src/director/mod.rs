@@ -395,6 +395,7 @@ impl Director {
                     }
                 });
             }
+            Request::Alive(answer) => drop(answer.send(())),
             Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
             Request::Command { command, who, answer } => self.command(command, who, answer),
             Request::Changes(answer) => drop(answer.send(self.runtime.all(&self.engine))),

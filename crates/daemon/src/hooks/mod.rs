@@ -21,6 +21,7 @@ use std::time::Duration;
 use holdfast_config::{Config, Convention, Hook};
 use holdfast_health::{Code, Outcome, Verdict};
 use holdfast_probe::Exec;
+use holdfast_telemetry::tally;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -313,6 +314,7 @@ impl Runner {
     fn ended(&mut self, run: Result<task::Id, task::JoinError>) {
         let id = run.unwrap_or_else(|error| {
             if !error.is_cancelled() {
+                tally::count(tally::Count::HookPanic);
                 tracing::error!(%error, "a hook ended by a fault of the daemon");
             }
             error.id()

@@ -30,8 +30,8 @@ pub(super) fn unreadable(why: String) -> Problem {
     refused(StatusCode::UNPROCESSABLE_ENTITY, "unreadable_configuration", why)
 }
 
-/// 409: something differs that a daemon which runs can't change.
-pub(super) fn needs_restart(changes: &[&Change]) -> Problem {
+/// 409: something differs that a daemon which runs can't change, or it needs `rights` that the daemon has given up.
+pub(super) fn needs_restart(changes: &[&Change], rights: Option<String>) -> Problem {
     let named = changes.iter().take(NAMED_MAX).map(|change| {
         let key = change.key.map_or_else(String::new, |key| format!(" {key}"));
         format!("{}{key}: {}", change.subject, change.text)
@@ -40,6 +40,7 @@ pub(super) fn needs_restart(changes: &[&Change]) -> Problem {
     if let Some(more) = changes.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
         sentences.push(format!("and {more} more"));
     }
+    sentences.extend(rights);
     let detail = format!(
         "restart needed, nothing was changed: {}; restart the daemon (the kernel forwards meanwhile), or take that back",
         sentences.join("; ")

@@ -7,6 +7,7 @@ use holdfast_control::{Problem, chain};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::api::access::Access;
 use crate::api::{server, unavailable};
 
 /// Where the read-only part of the API is served.
@@ -71,7 +72,7 @@ impl Http {
     fn start(&mut self, listener: TcpListener) {
         let router = self.router.clone();
         self.task = Some(tokio::spawn(async move {
-            let never = server::serve(listener, router).await;
+            let never = server::serve(listener, router, Access::ReadOnly).await;
             match never {}
         }));
     }

@@ -33,10 +33,12 @@ use self::answer::{invalid, needs_restart, news, unreadable};
 pub(crate) use self::http::Http;
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, unavailable};
+use crate::capabilities::GivenUp;
 use crate::director::{Kernel, Next, Released};
 use crate::discovery::Discoveries;
 use crate::events::Events;
 use crate::hooks::Hooks;
+use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state::last_good::LastGood;
 use crate::trackers::Trackers;
@@ -76,6 +78,8 @@ pub(crate) type Orders = mpsc::Sender<Order>;
 pub(crate) struct Reloader {
     source: Source,
     current: Arc<Config>,
+    /// What a reload can't get back.
+    given_up: GivenUp,
     loaded: Loaded,
     director: Requests,
     /// Whether the director has the kernel's IPVS: it is opened for the first service.
@@ -92,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) http: Http,
     pub(crate) trackers: Trackers,
     pub(crate) hooks: Hooks,
+    pub(crate) notifier: Notifier,
     pub(crate) events: Events,
     pub(crate) discoveries: Discoveries,
 }
@@ -176,6 +181,7 @@ impl Reloader {
     pub(crate) const fn new(
         source: Source,
         current: Arc<Config>,
+        given_up: GivenUp,
         loaded: Loaded,
         director: Requests,
         has_kernel: bool,
@@ -183,7 +189,7 @@ impl Reloader {
         released: Arc<Mutex<Released>>,
         parts: Parts,
     ) -> Self {
-        Self { source, current, loaded, director, has_kernel, vrrp, released, parts }
+        Self { source, current, given_up, loaded, director, has_kernel, vrrp, released, parts }
     }
 
     /// Begins to take orders.
@@ -283,8 +289,9 @@ impl Reloader {
         let differences = changes(&self.current, &new);
         let refused: Vec<&Change> =
             differences.iter().filter(|one| one.impact == Impact::Restart).collect();
-        if !refused.is_empty() {
-            return Err(needs_restart(&refused));
+        let rights = self.given_up.needed_by(&new);
+        if !refused.is_empty() || rights.is_some() {
+            return Err(needs_restart(&refused, rights));
         }
         let applied = if differences.is_empty() {
             Vec::new()
@@ -333,6 +340,7 @@ impl Reloader {
         self.has_kernel |= kernel_opened;
         self.parts.discoveries.reconfigure(&new);
         self.parts.http.replace(http);
+        self.parts.notifier.reconfigure(&new);
         self.current = new;
         Ok(applied)
     }
@@ -410,7 +418,8 @@ impl Reloader {
         let fingerprint = outcome.source.fingerprint();
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
         let differences = changes(&self.current, &new);
-        let needs_restart = differences.iter().any(|one| one.impact == Impact::Restart);
+        let needs_restart = differences.iter().any(|one| one.impact == Impact::Restart)
+            || self.given_up.needed_by(&new).is_some();
         let drift = self.look().await?.map(|look| look.drift).unwrap_or_default();
         let (answer, foreseen) = oneshot::channel();
         let request = Request::Foresee { differences, answer };

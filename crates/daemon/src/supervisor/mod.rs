@@ -33,6 +33,7 @@ pub(crate) use self::estate::{
 use self::keeper::Keeper;
 pub(crate) use self::keeper::Kept;
 pub(crate) use self::lifeline::{Handles, Lifeline};
+use crate::capabilities;
 use crate::failure::Failure;
 use crate::panics;
 
@@ -110,5 +111,6 @@ pub(crate) fn faults() -> Faults {
 /// # Errors
 /// The kernel gives no descriptor, or no worker can be started.
 pub(crate) fn run(supervision: &Supervision) -> Result<ExitCode, Failure> {
+    capabilities::confine_supervisor().map_err(|error| Failure::new("start", error))?;
     Keeper::open(supervision.keep)?.run()
 }

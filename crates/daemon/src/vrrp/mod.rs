@@ -52,6 +52,8 @@ const HANDOVER_MAX: Duration = Duration::from_secs(31);
 #[derive(Debug)]
 enum Command {
     Status(oneshot::Sender<Snapshot>),
+    /// Nothing but an answer.
+    Alive(oneshot::Sender<()>),
     /// A change of roles, if it was not taken back: the instances that it is about, and what shall become of them.
     Role {
         instances: Vec<Name>,
@@ -307,6 +309,13 @@ impl VrrpRemote {
         let bfd = self.bfd.status().await.unwrap_or_default();
         let bfd_strays = bfd::discarded(&bfd.strays);
         Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, ..snapshot })
+    }
+
+    /// Comes with the thread's next turn; none when it has gone or takes no commands.
+    pub(crate) async fn turns(&self) -> Option<()> {
+        let (answer, turned) = oneshot::channel();
+        self.send(Command::Alive(answer));
+        turned.await.ok()
     }
 
     /// Changes the roles of `instances`: of all or, when one refuses, of none. None when it is not done, as of [`Self::reconfigure`].

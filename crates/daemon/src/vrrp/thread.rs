@@ -306,6 +306,7 @@ impl VrrpThread {
             match self.commands.try_recv() {
                 // Whoever asked may have gone away meanwhile, here and below.
                 Ok(Command::Status(answer)) => drop(answer.send(self.snapshot())),
+                Ok(Command::Alive(answer)) => drop(answer.send(())),
                 Ok(Command::Role { instances, verb, permit, answer }) => {
                     if permit.take() {
                         drop(answer.send(self.change_roles(&instances, verb)));

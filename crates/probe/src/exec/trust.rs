@@ -1,7 +1,9 @@
-//! Who could change a command before it runs: every directory and symbolic link on the way to it, and the file.
+//! Who could change a command before it runs, or another file that the daemon trusts: every directory and symbolic link on the way to
+//! it, and the file.
 //!
 //! A daemon that runs as root starts only what nobody but root can replace. Since every step of the way is root's, nothing can be
-//! exchanged between this check and the start.
+//! exchanged between this check and the start. Of the configuration and of the daemon's own folders the daemon's user may be the
+//! owner, too.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -9,6 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use nix::unistd::geteuid;
 use thiserror::Error;
 
 use crate::finding::describe;
@@ -56,6 +59,12 @@ pub enum Distrust {
         /// What it is not.
         path: PathBuf,
     },
+    /// It is no directory.
+    #[error("{} is not a directory", path.display())]
+    NotAFolder {
+        /// What it is not.
+        path: PathBuf,
+    },
     /// The links lead in a circle.
     #[error("{} has more than {LINK_LIMIT} symbolic links on its way", path.display())]
     Links {
@@ -72,6 +81,7 @@ impl Distrust {
             Self::Owner { .. }
             | Self::Writable { .. }
             | Self::NotAFile { .. }
+            | Self::NotAFolder { .. }
             | Self::Links { .. } => None,
         }
     }
@@ -82,35 +92,73 @@ impl Distrust {
 /// # Errors
 /// The first step that somebody else than root could exchange, or that can't be examined.
 pub fn examine(program: &Path) -> Result<(), Distrust> {
+    let (path, metadata) = walk(program, 0)?;
+    if metadata.is_file() { Ok(()) } else { Err(Distrust::NotAFile { path }) }
+}
+
+/// The same of a file that this process's user may own as well as root. Blocks.
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_file(file: &Path) -> Result<(), Distrust> {
+    let (path, metadata) = walk(file, geteuid().as_raw())?;
+    if metadata.is_file() { Ok(()) } else { Err(Distrust::NotAFile { path }) }
+}
+
+/// The same of the way to a directory, in which others may write where its sticky bit guards what is there. Blocks.
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_way(folder: &Path) -> Result<(), Distrust> {
+    walk(folder, geteuid().as_raw()).map(drop)
+}
+
+/// The same of a directory, which nobody else may write into, also where its sticky bit guards what is there already. Blocks.
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_folder(folder: &Path) -> Result<(), Distrust> {
+    let (path, metadata) = walk(folder, geteuid().as_raw())?;
+    let mode = metadata.mode() & 0o7777;
+    match (metadata.is_dir(), mode & GROUP_OR_OTHERS_WRITE) {
+        (false, _) => Err(Distrust::NotAFolder { path }),
+        (true, 0) => Ok(()),
+        (true, _) => Err(Distrust::Writable { path, mode }),
+    }
+}
+
+/// Where `path`, which is absolute, leads to. Each step must be root's or `own`'s.
+fn walk(path: &Path, own: u32) -> Result<(PathBuf, fs::Metadata), Distrust> {
     let mut at = PathBuf::from("/");
-    let mut is_file = step(&at)?.is_file();
+    let mut found = step(&at, own)?;
     let mut ahead: Vec<OsString> = Vec::new();
     let mut links = 0_usize;
-    push(&mut ahead, program);
+    push(&mut ahead, path);
     while let Some(name) = ahead.pop() {
         if name == OsStr::new("..") {
             at.pop();
+            found = step(&at, own)?;
             continue;
         }
-        let path = at.join(&name);
-        let metadata = step(&path)?;
+        let next = at.join(&name);
+        let metadata = step(&next, own)?;
         if metadata.is_symlink() {
             links += 1;
             if links > LINK_LIMIT {
-                return Err(Distrust::Links { path: program.to_owned() });
+                return Err(Distrust::Links { path: path.to_owned() });
             }
-            let target = fs::read_link(&path)
-                .map_err(|error| Distrust::Unreadable { path: path.clone(), error })?;
+            let target = fs::read_link(&next)
+                .map_err(|error| Distrust::Unreadable { path: next.clone(), error })?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
+                found = step(&at, own)?;
             }
             push(&mut ahead, &target);
             continue;
         }
-        is_file = metadata.is_file();
-        at = path;
+        (at, found) = (next, metadata);
     }
-    if is_file { Ok(()) } else { Err(Distrust::NotAFile { path: at }) }
+    Ok((at, found))
 }
 
 /// Puts the names of `path` on the stack, the first on top.
@@ -123,10 +171,10 @@ fn push(ahead: &mut Vec<OsString>, path: &Path) {
     ahead.extend(names);
 }
 
-fn step(path: &Path) -> Result<fs::Metadata, Distrust> {
+fn step(path: &Path, own: u32) -> Result<fs::Metadata, Distrust> {
     let metadata = fs::symlink_metadata(path)
         .map_err(|error| Distrust::Unreadable { path: path.to_owned(), error })?;
-    if metadata.uid() != 0 {
+    if metadata.uid() != 0 && metadata.uid() != own {
         return Err(Distrust::Owner { path: path.to_owned(), uid: metadata.uid() });
     }
     let mode = metadata.mode() & 0o7777;
@@ -229,6 +277,26 @@ mod tests {
         );
         std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
         assert!(matches!(examine(&absolute), Err(Distrust::Owner { path, .. }) if path == link));
+    }
+
+    #[test]
+    fn a_folder_of_ours_is_nobody_else_s_to_write_into_whatever_guards_it() {
+        let (top, program) = tree();
+        examine_file(&program).unwrap();
+        examine_folder(top.path()).unwrap();
+        assert!(matches!(examine_folder(&program), Err(Distrust::NotAFolder { .. })));
+        let folder = top.path().join("checks");
+        mode(&folder, 0o1777);
+        examine_file(&program).unwrap();
+        assert!(
+            matches!(examine_folder(&folder), Err(Distrust::Writable { path, .. }) if path == folder)
+        );
+        mode(&folder, 0o755);
+        let link = top.path().join("link");
+        symlink(&folder, &link).unwrap();
+        examine_folder(&link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
+        assert!(matches!(examine_folder(&link), Err(Distrust::Owner { uid: 1234, .. })));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 /// What the kernel appends to the path of a program whose file was removed, by an upgrade, say (fs/d_path.c).
 const REMOVED: &[u8] = b" (deleted)";
+
+/// So many bytes of a process's words are read: as much as a path may have (PATH_MAX).
+const WORD_MAX: u64 = 4096;
 
 /// The processes that have one of the names, by their numbers.
 #[derive(Debug)]
@@ -89,9 +92,13 @@ pub(super) fn scan(proc: &Path, names: &[String]) -> io::Result<HashMap<i32, Vec
 /// The places in `names` of the names that a process has.
 fn places(proc: &Path, process: i32, names: &[String]) -> Vec<usize> {
     let folder = proc.join(process.to_string());
-    // A process of the kernel has no program, and that of another user may be hidden: then its `comm` alone counts.
-    let program = fs::read_link(folder.join("exe")).ok();
-    let program = program.as_deref().and_then(program_name);
+    // A process of the kernel has no program. That of a process with rights that this one has not is hidden: then the word counts by which
+    // it was called.
+    let program = match fs::read_link(folder.join("exe")) {
+        Ok(program) => program_name(&program),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => called(&folder),
+        Err(_) => None,
+    };
     let comm = fs::read(folder.join("comm")).unwrap_or_default();
     let comm = comm.strip_suffix(b"\n").unwrap_or(&comm);
     let has = |name: &String| {
@@ -102,6 +109,14 @@ fn places(proc: &Path, process: i32, names: &[String]) -> Vec<usize> {
         names.iter().enumerate().filter(|(_, name)| has(name)).map(|(place, _)| place).collect();
     // Looked at last and for few: one that has ended and that nobody has waited for keeps its `comm`.
     if places.is_empty() || is_over(&folder) { Vec::new() } else { places }
+}
+
+/// The last part of the word by which a process was called (`argv[0]`); none of one that has changed it to nothing.
+fn called(folder: &Path) -> Option<Vec<u8>> {
+    let mut words = Vec::new();
+    fs::File::open(folder.join("cmdline")).ok()?.take(WORD_MAX).read_to_end(&mut words).ok()?;
+    let word = words.split(|byte| *byte == 0).next().filter(|word| !word.is_empty())?;
+    program_name(Path::new(OsStr::from_bytes(word)))
 }
 
 /// The last part of a program's path.

@@ -228,7 +228,7 @@ pub(super) fn tls_of<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Tls {
 }
 
 /// Whether `name` is one that a certificate can have (RFC 1123 §2.1).
-pub(super) fn is_host_name(name: &str) -> bool {
+pub(in crate::read) fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

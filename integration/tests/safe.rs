@@ -226,14 +226,14 @@ fn a_start_is_refused_where_others_could_write_the_file_or_the_state() -> Result
     fs::set_permissions(&config, fs::Permissions::from_mode(0o666))?;
     let refused = start(node, &config)?;
     assert_eq!(refused.code, 78, "{refused:?}");
-    ensure!(refused.stderr.contains("error[HF0713]"), "{refused:?}");
+    ensure!(refused.stderr.contains("error[HF0720]"), "{refused:?}");
     fs::set_permissions(&config, fs::Permissions::from_mode(0o644))?;
     // While it runs, the same is no reload.
     let mut director = Director::start(node, &services("tcp: {}"))?;
     fs::set_permissions(&config, fs::Permissions::from_mode(0o666))?;
     let (code, _, stderr) = director.try_cli(&["reload"])?;
     assert_eq!(code, 78, "{stderr}");
-    ensure!(stderr.contains("HF0713"), "{stderr}");
+    ensure!(stderr.contains("HF0720"), "{stderr}");
     director.stop()
 }
 

@@ -488,7 +488,13 @@ codes! {
         why "Priority 255 says that the address is this node's own, also while the daemon does not run (RFC 9568 §5.2.4). Such a node \
              takes over from everybody at its start, and hands over to nobody at its stop.",
         fix "Give the interface the address outside of this program, or choose a priority up to 254.";
-    UntrustedConfiguration "HF0713" Error "a configuration that others could write",
+    NoSecret "HF0713" Error "a secret that can't be read",
+        why "Without the password the instance would send advertisements that the other nodes discard, and discard theirs.",
+        fix "Make the file, with the password in its first line, readable by the daemon alone; credentials are named by `LoadCredential=` of the unit.";
+    CredentialElsewhere "HF0714" Warning "a credential that can't be seen from here",
+        why "Credentials are given to the daemon by the service manager, in a folder of its own. Whoever checks a configuration has none.",
+        fix "Nothing, where the unit has `LoadCredential=` for it: the daemon looks at its start, and refuses to start without it.";
+    UntrustedConfiguration "HF0720" Error "a configuration that others could write",
         why "Who can write the file, or replace it or a directory on the way to it, decides where every packet goes and which commands \
              run. It has to belong to root, or to the user that the daemon runs as, and nobody else may write to it.",
         fix "`chown root` and `chmod go-w` what the message names. `--offline` leaves this out, for a draft.";
@@ -498,12 +504,6 @@ codes! {
     NoCheckFolder "HF0752" Warning "a file check whose folder is not there",
         why "Until the folder is there, its files count as not there.",
         fix "Make the folder, or ignore the warning where another program makes it later.";
-    NoSecret "HF0713" Error "a secret that can't be read",
-        why "Without the password the instance would send advertisements that the other nodes discard, and discard theirs.",
-        fix "Make the file, with the password in its first line, readable by the daemon alone; credentials are named by `LoadCredential=` of the unit.";
-    CredentialElsewhere "HF0714" Warning "a credential that can't be seen from here",
-        why "Credentials are given to the daemon by the service manager, in a folder of its own. Whoever checks a configuration has none.",
-        fix "Nothing, where the unit has `LoadCredential=` for it: the daemon looks at its start, and refuses to start without it.";
 }
 
 impl Code {

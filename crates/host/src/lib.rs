@@ -137,7 +137,7 @@ mod tests {
             mode(&file, others);
             for path in [&file, &link] {
                 let said = said(path, false);
-                assert!(said.contains("error[HF0713]") && said.contains("chmod go-w"), "{said}");
+                assert!(said.contains("error[HF0720]") && said.contains("chmod go-w"), "{said}");
             }
             assert!(check(&file, Some("lb1"), false).unwrap().config.is_none());
             assert_eq!(said(&file, true), "");
@@ -147,7 +147,7 @@ mod tests {
         assert!(said(&file, false).contains("belongs to user 1234"), "its owner");
         chown(&file, Some(0), None).unwrap();
         mode(folder.path(), 0o777);
-        assert!(said(&file, false).contains("error[HF0713]"), "its folder");
+        assert!(said(&file, false).contains("error[HF0720]"), "its folder");
     }
 
     #[test]

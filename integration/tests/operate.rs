@@ -323,7 +323,7 @@ fn metrics_are_what_promtool_takes_and_as_many_as_the_configuration_has_objects(
         r#"holdfast_server_weight{service="web",server="web1",kind="configured"} 1"#,
         r#"holdfast_server_connections{service="web",server="web1",kind="active"} 0"#,
         "holdfast_config_last_reload_successful 1",
-        r#"holdfast_panics_total{result="check"} 0"#,
+        r#"holdfast_task_panics_total{result="check"} 0"#,
     ] {
         ensure!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }

@@ -257,7 +257,7 @@ fn tallies(registry: &mut Registry) {
         let help = match family {
             "api_requests" => "Requests to the API by what became of them",
             "api_connections" => "Connections of the API by how they ended",
-            "panics" => "What ended by a fault of the daemon, by its kind",
+            "task_panics" => "Tasks that ended by a fault of the daemon, by their kind",
             _ => "Notifications by what became of them",
         };
         registry.register(family, help, total);

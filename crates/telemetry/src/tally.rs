@@ -37,10 +37,10 @@ counts! {
     ConnectionBroken "api_connections" "broken" "A connection that did not speak HTTP, or went away in the middle.";
     ConnectionLate "api_connections" "late" "A connection that took too long.";
     ConnectionServed "api_connections" "served" "A connection that came to its end.";
-    CheckPanic "panics" "check" "A run of a check that ended by a fault of the daemon.";
-    RequestPanic "panics" "request" "A connection of the API that ended by a fault of the daemon.";
-    HookPanic "panics" "hook" "A hook that ended by a fault of the daemon.";
-    NotificationPanic "panics" "notification" "A notification that ended by a fault of the daemon.";
+    CheckPanic "task_panics" "check" "A run of a check that ended by a fault of the daemon.";
+    RequestPanic "task_panics" "request" "A connection of the API that ended by a fault of the daemon.";
+    HookPanic "task_panics" "hook" "A hook that ended by a fault of the daemon.";
+    NotificationPanic "task_panics" "notification" "A notification that ended by a fault of the daemon.";
     NotificationDelivered "notifications" "delivered" "A notification that was taken.";
     NotificationFailed "notifications" "failed" "A notification that nobody took, tried often enough.";
     NotificationRetried "notifications" "retried" "An attempt that failed and is made again.";

@@ -243,7 +243,7 @@ mod tests {
         let socket = folder.path().join("control.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let router = Router::new().route("/panics", get(panics)).route("/", get(async || "well"));
-        let server = tokio::spawn(serve(listener, router));
+        let server = tokio::spawn(serve(listener, router, Access::control(None, false)));
         for _ in 0..=CONNECTIONS_MAX {
             assert_eq!(ask(&socket, "/panics").await, "");
         }

@@ -20,6 +20,7 @@ mod overlay;
 mod pace;
 mod policy;
 mod reconfigure;
+mod storms;
 mod twins;
 
 /// A service `web` with two servers and a TCP check a second, and `service` keys besides.

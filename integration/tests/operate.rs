@@ -78,7 +78,7 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) -> Result<()> 
         Value::String(kind) => vec![kind],
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
         // Anything, as in diagnostics.
-        _ => return Ok(()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return Ok(()),
     };
     let kind = match value {
         Value::Null => "null",
@@ -92,9 +92,10 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) -> Result<()> 
     ensure!(kinds.contains(&kind), "{at} is {kind}, not {kinds:?}");
     match value {
         Value::Array(items) => {
+            let items_of = &schema["items"];
             for (index, item) in items.iter().enumerate() {
-                let fixed = schema["prefixItems"].get(index);
-                conforms(item, fixed.unwrap_or(&schema["items"]), all, &format!("{at}[{index}]"))?;
+                let of_item = schema["prefixItems"].get(index).unwrap_or(items_of);
+                conforms(item, of_item, all, &format!("{at}[{index}]"))?;
             }
         }
         Value::Object(fields) => {
@@ -103,9 +104,8 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) -> Result<()> 
                 ensure!(fields.contains_key(key), "{at}: no {key}");
             }
             for (key, field) in fields {
-                let of_field = &schema["properties"][key];
                 let of_field =
-                    if of_field.is_null() { &schema["additionalProperties"] } else { of_field };
+                    schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
                 ensure!(!of_field.is_null(), "{at}.{key} is in no document");
                 conforms(field, of_field, all, &format!("{at}.{key}"))?;
             }

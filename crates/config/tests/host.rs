@@ -163,7 +163,10 @@ fn everything_missing_is_reported_at_once() {
     codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
     let open =
         untrusted(&outcome.source, "/etc/holdfast is writable by group or others (mode 0777)");
-    insta::assert_snapshot!("HF0720_untrusted", render(&outcome.source, &[open.clone()], false));
+    insta::assert_snapshot!(
+        "HF0720_untrusted",
+        render(&outcome.source, std::slice::from_ref(&open), false)
+    );
     codes.insert(open.code);
     let host = Code::ALL.iter().filter(|code| code.as_str().starts_with("HF07"));
     assert_eq!(codes, host.copied().collect(), "every code of the stage");

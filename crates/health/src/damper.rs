@@ -193,17 +193,17 @@ mod tests {
     /// The definition, from the whole history: what counts after each entry.
     fn model(damping: &Damping, history: &[(u64, State)]) -> Vec<State> {
         let secs = |duration: Duration| duration.as_secs();
-        let (mut falls, mut free_from): (Vec<u64>, u64) = (Vec::new(), 0);
+        let (mut falls, mut free_from): (Vec<u64>, usize) = (Vec::new(), 0);
         let mut held_until = None;
         let mut last = Down;
         let mut counts = Vec::new();
         for (s, state) in history.iter().copied() {
             if held_until.is_some_and(|until| until <= s) {
-                (held_until, free_from) = (None, falls.len() as u64);
+                (held_until, free_from) = (None, falls.len());
             }
             if last == Up && state == Down {
                 falls.push(s);
-                let since = falls.iter().skip(free_from as usize);
+                let since = falls.iter().skip(free_from);
                 let recent = since.filter(|at| s - **at < secs(damping.within)).count();
                 if recent >= damping.falls as usize {
                     held_until = Some(s + secs(damping.hold));

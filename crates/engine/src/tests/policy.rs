@@ -24,9 +24,9 @@ fn told(bench: &Bench) -> Vec<(&'static str, &'static str)> {
     bench
         .reports
         .iter()
-        .filter_map(|report| match report {
-            Report::Quorum { to, regime, .. } => Some((to.label(), regime.label())),
-            _ => None,
+        .filter_map(|report| {
+            let Report::Quorum { to, regime, .. } = report else { return None };
+            Some((to.label(), regime.label()))
         })
         .collect()
 }

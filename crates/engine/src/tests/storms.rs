@@ -113,7 +113,12 @@ impl Bench {
                 engine.weigh_server(service, server, WeightChange::Share(share), by())
             }
             Happening::Remove(..) => engine.remove_server(now, service, server, None, by()),
-            _ => engine.remove_server_now(service, server, by()),
+            Happening::RemoveNow(..)
+            | Happening::Reload(_)
+            | Happening::Add(..)
+            | Happening::Pass(..)
+            | Happening::Count(_)
+            | Happening::Restart => engine.remove_server_now(service, server, by()),
         });
     }
 

@@ -197,7 +197,7 @@ mod tests {
 
     /// A directory of root's in /tmp, which is sticky, with `checks/dns` in it, all as it should be.
     fn tree() -> (TempDir, PathBuf) {
-        assert!(nix::unistd::geteuid().is_root(), "this test gives files away: run it as root");
+        assert!(geteuid().is_root(), "this test gives files away: run it as root");
         let top = tempfile::tempdir_in("/tmp").unwrap();
         let program = top.path().join("checks/dns");
         fs::create_dir(top.path().join("checks")).unwrap();

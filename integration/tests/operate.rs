@@ -92,9 +92,9 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) -> Result<()> 
     ensure!(kinds.contains(&kind), "{at} is {kind}, not {kinds:?}");
     match value {
         Value::Array(items) => {
-            let items_of = &schema["items"];
+            let of_all = &schema["items"];
             for (index, item) in items.iter().enumerate() {
-                let of_item = schema["prefixItems"].get(index).unwrap_or(items_of);
+                let of_item = schema["prefixItems"].get(index).unwrap_or(of_all);
                 conforms(item, of_item, all, &format!("{at}[{index}]"))?;
             }
         }
@@ -104,8 +104,8 @@ fn conforms(value: &Value, schema: &Value, all: &Value, at: &str) -> Result<()> 
                 ensure!(fields.contains_key(key), "{at}: no {key}");
             }
             for (key, field) in fields {
-                let of_field =
-                    schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
+                let known = schema["properties"].get(key);
+                let of_field = known.unwrap_or_else(|| &schema["additionalProperties"]);
                 ensure!(!of_field.is_null(), "{at}.{key} is in no document");
                 conforms(field, of_field, all, &format!("{at}.{key}"))?;
             }

@@ -1,7 +1,7 @@
 //! Debian's own kernel in qemu: what production runs, with nftables and IPVS, on any x86-64 machine. The processor is
 //! emulated, which is slow and works everywhere.
 //!
-//! Nothing of it is installed: the kernel's package is unpacked into [`folder`], and what the kernel starts with is made for each
+//! Nothing of it is installed: the kernel's package is unpacked into [`folder()`], and what the kernel starts with is made for each
 //! run. The host's tree and the folders that the guest may write to come in by the Plan 9 file protocol, which is part of qemu.
 
 use std::{

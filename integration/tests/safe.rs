@@ -214,7 +214,7 @@ fn a_start_is_refused_where_others_could_write_the_file_or_the_state() -> Result
     fs::create_dir(&open)?;
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777))?;
     let state = format!("daemon: {{state: {}}}\n{}", open.display(), services("tcp: {}"));
-    let refused = Director::refusal(node, &state, &[])?;
+    let refused = start(node, &node.write("state.yaml", &state)?)?;
     assert_eq!(refused.code, 1, "{refused:?}");
     ensure!(
         refused.stderr.contains("`daemon.state`")

@@ -130,14 +130,12 @@ impl Source {
         let source = self.clone();
         let read = spawn_blocking(move || {
             let node = source.node.as_deref();
-            let files = match text {
-                None => holdfast_host::read(&source.path)?,
-                // What it includes lies where that of the daemon's file does.
-                Some(text) => {
-                    let folder = source.path.parent().unwrap_or_else(|| Path::new(""));
-                    holdfast_host::with_includes("(plan)", text.to_vec(), folder)?
-                }
+            let Some(text) = text else {
+                return holdfast_host::check(&source.path, node, false);
             };
+            // What it includes lies where that of the daemon's file does.
+            let folder = source.path.parent().unwrap_or_else(|| Path::new(""));
+            let files = holdfast_host::with_includes("(plan)", text.to_vec(), folder)?;
             holdfast_host::check_files(&files, node, false)
         });
         let outcome = read.await.map_err(|fault| unreadable(fault.to_string()))?;

@@ -76,6 +76,10 @@ fn a_release_that_is_kept_outlives_the_daemon_until_it_is_resumed() {
     duo.wait_lb2().unwrap();
     assert!(all_released(&duo.lb1));
     duo.ensure_at_rest(&duo.lb2).unwrap();
+    // Said again without the word, it is kept all the same.
+    for name in INSTANCES {
+        duo.lb1.cli(&["vrrp", "release", name]).unwrap();
+    }
     for killed in [false, true] {
         if killed {
             duo.lb1.kill().unwrap()

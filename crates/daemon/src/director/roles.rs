@@ -74,17 +74,15 @@ fn keep(released: &Mutex<Released>, names: &[Name], verb: RoleVerb) -> Option<St
     // Nothing is changed in parts.
     let mut released = released.lock().unwrap_or_else(PoisonError::into_inner);
     let (is_released, kept) = match verb {
-        RoleVerb::Release { keep } => (keep, "the release does not outlive the daemon"),
+        // Said again without `--keep`, a release that is kept stays so.
+        RoleVerb::Release { keep: false } => {
+            let all_kept = names.iter().all(|name| released.names().contains(name));
+            let note = "a restart of the daemon ends the release; `--keep` would keep it";
+            return (!all_kept).then(|| note.to_owned());
+        }
+        RoleVerb::Release { keep: true } => (true, "the release does not outlive the daemon"),
         RoleVerb::Resume => (false, "the release comes back at the next start of the daemon"),
         RoleVerb::Failover => return None,
     };
-    if let Err(error) = released.set(names, is_released) {
-        return Some(format!("{error}: {kept}"));
-    }
-    match verb {
-        RoleVerb::Release { keep: false } => {
-            Some("a restart of the daemon ends the release; `--keep` would keep it".to_owned())
-        }
-        RoleVerb::Release { keep: true } | RoleVerb::Resume | RoleVerb::Failover => None,
-    }
+    released.set(names, is_released).err().map(|error| format!("{error}: {kept}"))
 }

@@ -22,6 +22,7 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 8);
 const THIRD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
 
 /// Two instances of which lb1 has the higher priority, `edge` (IPv4) with these keys and addresses, and `edge6`; and `more` instances.
+/// One has a command, so that the daemon keeps what commands need: without any, a reload that brings the first is refused.
 fn config(keys: &str, addresses: &str, more: &str, vrrp: &str) -> String {
     let nodes = "per_node: {lb1: {priority: 150}, lb2: {priority: 100}}";
     format!(

@@ -30,7 +30,7 @@ fn config(keys: &str, addresses: &str, more: &str, vrrp: &str) -> String {
 vrrp:
 {vrrp}  instances:
     edge: {{interface: eth0, vrid: 51, interval: 200ms, addresses: [{addresses}], {keys}{nodes}}}
-    edge6: {{interface: eth0, vrid: 51, interval: 200ms, addresses: [\"fe80::33/64\", \"{VIP6}/64\"], {nodes}}}
+    edge6: {{interface: eth0, vrid: 51, interval: 200ms, addresses: [\"fe80::33/64\", \"{VIP6}/64\"], hooks: [{{command: [/bin/true]}}], {nodes}}}
 {more}"
     )
 }

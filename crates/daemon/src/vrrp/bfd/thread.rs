@@ -131,9 +131,13 @@ impl BfdThread {
             self.sleep();
         }
         self.go_on(Vec::new(), &|_| {});
-        while !self.peers.is_empty() {
+        loop {
             self.waker.drain();
             self.turn(&|_| {});
+            // Asked before the sleep, which without a session has no end.
+            if self.peers.is_empty() {
+                return;
+            }
             self.sleep();
         }
     }

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use holdfast_probe::Readable;
 use nix::fcntl::OFlag;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{InitFlags, Inotify};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::describe;
+use crate::file::{CHANGES, LOST};
 
 /// So many files of a directory are read.
 pub const TARGET_FILES_MAX: usize = 256;
@@ -36,24 +37,6 @@ const PATIENCE: u32 = 10;
 
 /// The ends of names that count, as Prometheus has them.
 const ENDS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// What may change what the files say.
-const CHANGES: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
-    .union(AddWatchFlags::IN_MODIFY)
-    .union(AddWatchFlags::IN_ATTRIB)
-    .union(AddWatchFlags::IN_CREATE)
-    .union(AddWatchFlags::IN_DELETE)
-    .union(AddWatchFlags::IN_MOVED_FROM)
-    .union(AddWatchFlags::IN_MOVED_TO)
-    .union(AddWatchFlags::IN_DELETE_SELF)
-    .union(AddWatchFlags::IN_MOVE_SELF)
-    .union(AddWatchFlags::IN_ONLYDIR);
-
-/// What ends the watch of a directory.
-const LOST: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
-    .union(AddWatchFlags::IN_MOVE_SELF)
-    .union(AddWatchFlags::IN_UNMOUNT)
-    .union(AddWatchFlags::IN_IGNORED);
 
 /// The files by name: their bytes, or why they can't be read.
 pub type TargetFiles = BTreeMap<String, Result<Vec<u8>, String>>;

@@ -133,10 +133,10 @@ mod tests {
         };
         assert_eq!(
             render_changes(&found),
-            "  ~ web/web1  10.0.0.11:80  weight 1 → 50% of 4                      by alice                   2023-11-14 22:13:20Z
-  ~ web/web1  10.0.0.11:80  drain (ephemeral)                        by alice \"kernel upgrade\"  2023-11-14 22:13:20Z
-  + web/web3  10.0.0.11:80  added, weight 1, lease 30s, ends in 12s                             2023-11-14 22:13:20Z
-  - web/web2  10.0.0.11:80  removed                                  by alice                   2023-11-14 22:13:20Z
+            "  ~ web/web1  10.0.0.11:80  weight 1 → 50% of 4                      by alice                   2023-11-14T22:13:20Z
+  ~ web/web1  10.0.0.11:80  drain (ephemeral)                        by alice \"kernel upgrade\"  2023-11-14T22:13:20Z
+  + web/web3  10.0.0.11:80  added, weight 1, lease 30s, ends in 12s                             2023-11-14T22:13:20Z
+  - web/web2  10.0.0.11:80  removed                                  by alice                   2023-11-14T22:13:20Z
 ! web/web2 does not hold: no service `web`
 "
         );

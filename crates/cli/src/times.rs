@@ -1,20 +1,23 @@
 //! Times as people read them.
 
-/// Seconds since 1970 as a day and a time: `2026-11-26 18:05:00Z`.
+use std::time::{Duration, SystemTime};
+
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
+
+/// Seconds since 1970 as a day and a time of RFC 3339, in UTC: `2026-11-26T18:05:00Z`.
 pub(crate) fn utc(at: u64) -> String {
-    let (days, seconds) = (at / 86400, at % 86400);
-    // Civil from days: eras of 400 years, which begin with March.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}Z")
+    format_rfc3339_seconds(since_1970(Duration::from_secs(at))).to_string()
+}
+
+/// Milliseconds since 1970 the same way: `2026-11-26T10:42:07.113Z`.
+pub(crate) fn utc_ms(at_ms: u64) -> String {
+    format_rfc3339_millis(since_1970(Duration::from_millis(at_ms))).to_string()
+}
+
+/// A moment, the last of the year 9999 at the latest: the notation has none after it.
+fn since_1970(passed: Duration) -> SystemTime {
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    SystemTime::UNIX_EPOCH + passed.min(LAST)
 }
 
 /// Seconds in the two largest units: `41s`, `2m10s`, `3d02h`.
@@ -33,16 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_those_of_the_calendar() {
-        for (at, expected) in [
-            (0, "1970-01-01 00:00:00Z"),
-            (951_782_399, "2000-02-28 23:59:59Z"),
-            (951_868_799, "2000-02-29 23:59:59Z"),
-            (951_868_800, "2000-03-01 00:00:00Z"),
-            (1_700_000_000, "2023-11-14 22:13:20Z"),
-            (4_107_542_400, "2100-03-01 00:00:00Z"),
-        ] {
-            assert_eq!(utc(at), expected);
-        }
+    fn moments_are_written_as_rfc_3339_has_them() {
+        assert_eq!(utc(951_868_799), "2000-02-29T23:59:59Z");
+        assert_eq!(utc_ms(1_767_225_599_113), "2025-12-31T23:59:59.113Z");
+        assert_eq!(utc(u64::MAX), "9999-12-31T23:59:59Z");
     }
 }

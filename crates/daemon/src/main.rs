@@ -10,6 +10,7 @@ mod failure;
 mod folder;
 mod hooks;
 mod host;
+mod memory;
 mod notify;
 mod options;
 mod panics;
@@ -170,7 +171,11 @@ async fn work(
     let parts = Parts { http, trackers, hooks, notifier, events, discoveries };
     let state = config.daemon.state.clone();
     // Nothing waits for it; a panic there has been logged.
-    drop(tokio::task::spawn_blocking(move || good.keep(&state)));
+    drop(tokio::task::spawn_blocking(move || {
+        good.keep(&state);
+        drop(good);
+        memory::settle();
+    }));
     let remote = vrrp.remote();
     tokio::spawn(watchdog::serve(requests.clone(), vrrp.remote()));
     let reloader =

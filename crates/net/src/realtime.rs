@@ -2,8 +2,10 @@
 //!
 //! Neither is needed for the protocol to be right, only for its being on time, so a refusal is for the log.
 
+use std::ptr::NonNull;
+
 use nix::errno::Errno;
-use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::mman::{MlockAllFlags, MmapAdvise, madvise, mlockall, munlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::answer::Answer;
@@ -47,10 +49,62 @@ pub fn lock_memory() -> Result<(), RealtimeError> {
         return Err(lock_refused(Errno::EPERM));
     }
     give_back();
+    lock()
+}
+
+/// What there is and what comes, each page once it is touched.
+fn lock() -> Result<(), RealtimeError> {
     // By hand, because nix lacks this one: MCL_ONFAULT of linux/mman.h.
     let on_fault = MlockAllFlags::from_bits_retain(libc::MCL_ONFAULT);
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault)
         .map_err(lock_refused)
+}
+
+/// Gives back what only a start, or another reading of the configuration, has needed: what the allocator has to spare, and the
+/// pages of the program's text, of which those that still run come back at once from the kernel's cache of files, and are locked
+/// again by that. Memory that is locked stays so, but for a moment in which it is not. Takes about a millisecond; threads that touch
+/// a page meanwhile wait for it no longer than for any page fault.
+///
+/// # Errors
+/// What was locked can't be locked again: it may be paged out now.
+pub fn settle_memory() -> Result<(), RealtimeError> {
+    if !is_locked() {
+        give_back();
+        return Ok(());
+    }
+    munlockall().map_err(lock_refused)?;
+    give_back();
+    drop_text();
+    lock()
+}
+
+/// Lets go of the resident pages of the text and the constants of the program and its libraries. These are never written, so what
+/// comes back is the same.
+/// A page that can't be let go stays, which costs memory and nothing else.
+#[expect(unsafe_code, reason = "memory is given back by address")]
+fn drop_text() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    for (start, length) in maps.lines().filter_map(text_of) {
+        let Some(start) = NonNull::new(std::ptr::without_provenance_mut(start)) else { continue };
+        // JUSTIFICATION: no safe interface gives back pages of the program's own file.
+        // SAFETY: the kernel itself has just named this range as a private mapping of a file which is not writable and which
+        // nobody has written to (see `text_of`), so the pages that come back when they are touched are the same. A library
+        // that was unmapped meanwhile leaves nothing there or another such mapping: nothing here unloads libraries.
+        let _stays = unsafe { madvise(start, length, MmapAdvise::MADV_DONTNEED) };
+    }
+}
+
+/// Start and length of the mapping in a line of proc_pid_maps(5), if it is a file's text or its first segment, which has the
+/// constants. Other mappings that can't be written to may have been, before the loader protected them (RELRO).
+fn text_of(line: &str) -> Option<(usize, usize)> {
+    let mut words = line.split_ascii_whitespace();
+    let (range, rights, offset) = (words.next()?, words.next()?, words.next()?);
+    let path = words.nth(2)?;
+    let is_untouched = rights == "r-xp" || (rights == "r--p" && offset == "00000000");
+    let (start, end) = range.split_once('-')?;
+    let (start, end) =
+        (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+    (is_untouched && path.starts_with('/')).then(|| (start, end.saturating_sub(start)))
 }
 
 /// Gives back to the kernel what the allocator has to spare: a large configuration leaves several times its size behind.
@@ -78,6 +132,14 @@ fn may_lock() -> bool {
     unlimited
         || std::fs::read_to_string("/proc/self/status")
             .is_ok_and(|status| has_capability(&status, CAP_IPC_LOCK))
+}
+
+/// Whether anything of this process is locked.
+fn is_locked() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+        kib.is_some_and(|kib| kib.trim() != "0 kB")
+    })
 }
 
 /// Whether a process with this `/proc/PID/status` has the capability of this number.
@@ -119,6 +181,24 @@ mod tests {
         assert!(has_capability(&status("0000000000004000"), CAP_IPC_LOCK));
         assert!(!has_capability(&status("000001ffffffbfff"), CAP_IPC_LOCK));
         assert!(!has_capability("nothing", CAP_IPC_LOCK));
+    }
+
+    #[test]
+    fn text_is_told_from_what_was_written() {
+        let line = |rights_and_offset: &str| {
+            format!("55e0a000-55e0c000 {rights_and_offset} fe:00 42      /usr/sbin/holdfastd")
+        };
+        let text = Some((0x55e0_a000, 0x2000));
+        assert_eq!(text_of(&line("r-xp 00001000")), text);
+        assert_eq!(text_of(&line("r--p 00000000")), text, "constants");
+        assert_eq!(text_of(&line("r--p 00001000")), None, "RELRO: written, then protected");
+        for rights in ["rw-p", "rwxp", "r-xs", "---p"] {
+            let line = line(&format!("{rights} 00000000"));
+            assert_eq!(text_of(&line), None, "{rights}");
+        }
+        assert_eq!(text_of("7ffc1000-7ffc3000 r-xp 00000000 00:00 0     [vdso]"), None);
+        assert_eq!(text_of("7ffc1000-7ffc3000 r-xp 00000000 00:00 0"), None);
+        assert_eq!(text_of("nonsense"), None);
     }
 
     /// A priority that the kernel has not is refused whatever is permitted, and the thread stays as it was.

@@ -38,6 +38,7 @@ use crate::director::{Kernel, Next, Released};
 use crate::discovery::Discoveries;
 use crate::events::Events;
 use crate::hooks::Hooks;
+use crate::memory;
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::state::last_good::LastGood;
@@ -346,8 +347,9 @@ impl Reloader {
     /// Keeps the configuration that runs now as the last good one, for the next start and for exports.
     async fn keep(&self, good: LastGood) {
         let state = self.current.daemon.state.clone();
-        // A panic there has been logged.
+        // A panic there has been logged; the answer need not wait for memory.
         drop(spawn_blocking(move || good.keep(&state)).await);
+        drop(spawn_blocking(memory::settle));
     }
 
     /// Has VRRP go on with the new configuration, if something of it differs.

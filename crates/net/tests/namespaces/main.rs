@@ -24,6 +24,7 @@ mod lab;
 mod link;
 mod macvlan;
 mod marks;
+mod memory;
 mod network;
 mod peers;
 mod sysctl;

@@ -38,7 +38,8 @@ pub fn enter(priority: u8) -> Result<(), RealtimeError> {
 }
 
 /// Keeps the memory of this process from being paged out: what is touched is locked, what it has now and what it gets later, and
-/// what is never touched costs nothing, such as the unused part of a thread's stack. What the heap has to spare is given back first.
+/// what is never touched costs nothing, such as the unused part of a thread's stack. What the heap has to spare is given back first,
+/// and the text that has run until now and may never again.
 ///
 /// Where a limit on locked memory applies nothing is locked, since allocations would fail later, once the limit is reached.
 ///
@@ -49,6 +50,7 @@ pub fn lock_memory() -> Result<(), RealtimeError> {
         return Err(lock_refused(Errno::EPERM));
     }
     give_back();
+    drop_text();
     lock()
 }
 

@@ -1,5 +1,5 @@
 //! The examples of pairs without services, as they stand in `examples/`: before HAProxy, which really runs, and two crossed addresses.
-//! Only the addresses are the lab's.
+//! Only the addresses are the lab's, and not even those where an example is run to the letter.
 //!
 //! ```text
 //!  ┌────────┐   ┌──────────────────────┐   ┌──────────────────────┐   ┌──────────────┐
@@ -163,33 +163,51 @@ fn wait_named(client: &Node, address: &str, node: &Node) {
     .unwrap_or_else(|error| panic!("{error}: {last:?}"));
 }
 
+/// Two crossed addresses as `config` has them: each node has its own, and both when it is alone. `first` and `second` are what clients
+/// ask for each of them.
+fn crossed(lab: Lab, config: &str, first: &[&str], second: &[&str]) {
+    let _webs = [lab.lb1(), lab.lb2()].map(|node| Nginx::start(node, 80).unwrap());
+    let mut duo = Duo::start(lab, config).unwrap();
+    let wait_shared = |duo: &Duo| {
+        wait_crossed(&duo.lb1, "first", "second");
+        wait_crossed(&duo.lb2, "second", "first");
+        for (addresses, node) in [(first, duo.lab.lb1()), (second, duo.lab.lb2())] {
+            addresses.iter().for_each(|address| wait_named(duo.lab.client(), address, node));
+        }
+    };
+    wait_shared(&duo);
+    for dies in [true, false] {
+        duo.lab.link_down(if dies { duo.lab.lb1() } else { duo.lab.lb2() }).unwrap();
+        let (lost, left) = if dies { (&mut duo.lb1, &duo.lb2) } else { (&mut duo.lb2, &duo.lb1) };
+        lost.kill().unwrap();
+        wait_all(left, "active").unwrap();
+        for address in first.iter().chain(second) {
+            wait_named(duo.lab.client(), address, left.node());
+        }
+        duo.lab.link_up(lost.node()).unwrap();
+        lost.restart().unwrap();
+        wait_shared(&duo);
+    }
+}
+
 #[test]
 fn of_two_crossed_addresses_each_node_has_one_and_both_when_it_is_alone() {
     for family in ADDRESSES {
         let lab = Lab::with(Topology::one_arm().webs(0)).unwrap();
-        let _webs = [lab.lb1(), lab.lb2()].map(|node| Nginx::start(node, 80).unwrap());
         let config = example(include_str!("../../examples/crossed-pair.yaml"), family);
-        let mut duo = Duo::start(lab, &config).unwrap();
         let [first, second] = family.map(|(_, address)| address);
-        let wait_shared = |duo: &Duo| {
-            wait_crossed(&duo.lb1, "first", "second");
-            wait_crossed(&duo.lb2, "second", "first");
-            wait_named(duo.lab.client(), first, duo.lab.lb1());
-            wait_named(duo.lab.client(), second, duo.lab.lb2());
-        };
-        wait_shared(&duo);
-        for dies in [true, false] {
-            duo.lab.link_down(if dies { duo.lab.lb1() } else { duo.lab.lb2() }).unwrap();
-            let (lost, left) =
-                if dies { (&mut duo.lb1, &duo.lb2) } else { (&mut duo.lb2, &duo.lb1) };
-            lost.kill().unwrap();
-            wait_all(left, "active").unwrap();
-            for address in [first, second] {
-                wait_named(duo.lab.client(), address, left.node());
-            }
-            duo.lab.link_up(lost.node()).unwrap();
-            lost.restart().unwrap();
-            wait_shared(&duo);
-        }
+        crossed(lab, &config, &[first], &[second]);
     }
+}
+
+/// The example without services, to the letter: it is the client that comes into the example's networks.
+#[test]
+fn the_example_of_two_crossed_addresses_alone_works_as_it_stands() {
+    let lab = Lab::with(Topology::one_arm().webs(0)).unwrap();
+    lab.client()
+        .sh("ip address add 192.0.2.1/24 dev eth0; ip address add 2001:db8::1/64 dev eth0 nodad")
+        .unwrap();
+    let config = include_str!("../../examples/vrrp-crossed-pair.yaml");
+    let (first, second) = (["192.0.2.10", "2001:db8::10"], ["192.0.2.11", "2001:db8::11"]);
+    crossed(lab, config, &first, &second);
 }

@@ -8,7 +8,7 @@ use holdfast_config::{Code, Environment, RealServer, Severity, explain, parse};
 use proptest::prelude::*;
 
 /// Valid files, to be damaged.
-const SEEDS: [&str; 9] = [
+const SEEDS: [&str; 10] = [
     include_str!("../../../examples/minimal.yaml"),
     include_str!("../../../examples/pair-direct.yaml"),
     include_str!("../../../examples/pair-nat.yaml"),
@@ -17,6 +17,7 @@ const SEEDS: [&str; 9] = [
     include_str!("../../../examples/exec-check.yaml"),
     include_str!("../../../examples/vrrp-haproxy.yaml"),
     include_str!("../../../examples/crossed-pair.yaml"),
+    include_str!("../../../examples/vrrp-crossed-pair.yaml"),
     include_str!("vrrp.yaml"),
 ];
 

@@ -20,6 +20,7 @@ pub mod pair;
 pub mod probes;
 pub mod streams;
 mod table;
+pub mod tap;
 pub mod watch;
 
 pub use director::{Director, Programs, config};

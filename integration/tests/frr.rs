@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use holdfast_integration::pair::{LIMIT, believed_mac, lab, wait_count};
+use holdfast_integration::pair::{LIMIT, believed_mac, counter, lab, wait_count};
 use holdfast_integration::probes::{Echo, Questions, look_for};
 use holdfast_integration::watch::{Watch, longest_overlap};
 use holdfast_integration::{Director, config};
@@ -36,7 +36,7 @@ struct Speech {
 
 const VERSION_3: Speech = Speech {
     version: 3,
-    interval: Duration::from_millis(500),
+    interval: Duration::from_millis(200),
     preempt: true,
     vip: IpAddr::V4(VIP4),
 };
@@ -76,6 +76,11 @@ impl Speech {
     }
 
     fn holdfast(&self, node: &Node, priority: u8) -> Director {
+        self.holdfast_with(node, priority, "down_adverts: 3")
+    }
+
+    /// With a further key.
+    fn holdfast_with(&self, node: &Node, priority: u8, key: &str) -> Director {
         let Self { version, interval, preempt, vip } = self;
         let addresses = match vip {
             IpAddr::V4(_) => format!("'{vip}/24'"),
@@ -83,7 +88,7 @@ impl Speech {
         };
         let instance = format!(
             "    edge: {{interface: eth0, vrid: 51, version: {version}, interval: {}ms, \
-             priority: {priority}, preempt: {preempt}, addresses: [{addresses}]}}\n",
+             priority: {priority}, preempt: {preempt}, addresses: [{addresses}], {key}}}\n",
             interval.as_millis()
         );
         Director::start(node, &config(&instance, "")).unwrap()
@@ -146,8 +151,8 @@ fn ours_is_better(speech: Speech) {
     ours.wait_instance("edge", "active", LIMIT).unwrap();
     let frr = speech.frr(lab.lb2(), 100);
     speech.wait_frr(&frr, "Backup");
-    // Ten intervals are three times what a takeover would have needed.
-    wait_count(&ours, "edge", "advertisements_sent", 10).unwrap();
+    // Longer than any takeover would have taken, which is four intervals.
+    wait_count(&ours, "edge", "advertisements_sent", 6).unwrap();
     speech.wait_frr(&frr, "Backup");
     assert!(!claimed(&watch, speech.frr_source(lab.lb2())), "FRR is backup and advertises");
     speech.ask(lab.client());
@@ -181,7 +186,7 @@ fn frr_is_better(speech: Speech) {
     let mut frr = speech.frr(lab.lb1(), 150);
     speech.wait_frr(&frr, "Master");
     let ours = speech.holdfast(lab.lb2(), 100);
-    wait_count(&ours, "edge", "advertisements_received", 10).unwrap();
+    wait_count(&ours, "edge", "advertisements_received", 6).unwrap();
     let instance = ours.instance("edge").unwrap();
     assert_eq!((instance.state.as_str(), instance.fault), ("backup", None));
     assert_eq!(instance.active, Some(speech.frr_source(lab.lb1())));
@@ -246,22 +251,36 @@ fn nobody_takes_over_from_the_living(speech: Speech) {
     let mut ours = speech.holdfast(lab.lb1(), 150);
     ours.wait_instance("edge", "active", LIMIT).unwrap();
     let mut frr = speech.frr(lab.lb2(), 200);
-    wait_count(&ours, "edge", "advertisements_sent", 10).unwrap();
+    wait_count(&ours, "edge", "advertisements_sent", 6).unwrap();
     speech.wait_frr(&frr, "Backup");
     assert!(!claimed(&watch, speech.frr_source(lab.lb2())), "FRR is backup and advertises");
+
+    // Each dies, is taken over from, and comes back as the other one's Backup.
+    speech.ask(lab.client());
     ours.kill().unwrap();
     speech.wait_frr(&frr, "Master");
-    frr.kill().unwrap();
-    drop(frr);
+    speech.wait_believed(lab.client(), speech.virtual_mac());
     ours.restart().unwrap();
+    wait_count(&ours, "edge", "advertisements_received", 6).unwrap();
+    assert_eq!(ours.instance("edge").unwrap().state, "backup");
+    speech.wait_frr(&frr, "Master");
+    frr.kill().unwrap();
     ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+    frr.restart().unwrap();
+    wait_count(&ours, "edge", "advertisements_sent", 6).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    assert_eq!(ours.instance("edge").unwrap().state, "active");
+    speech.never_both(&watch, [speech.our_source(lab.lb1()), speech.frr_source(lab.lb2())]);
     ours.stop().unwrap();
+    drop(frr);
 
+    // Ours is the better one that comes.
     let lab = self::lab().unwrap();
     let frr = speech.frr(lab.lb2(), 100);
     speech.wait_frr(&frr, "Master");
     let ours = speech.holdfast(lab.lb1(), 150);
-    wait_count(&ours, "edge", "advertisements_received", 10).unwrap();
+    wait_count(&ours, "edge", "advertisements_received", 6).unwrap();
     assert_eq!(ours.instance("edge").unwrap().state, "backup");
     speech.wait_frr(&frr, "Master");
 }
@@ -279,6 +298,92 @@ fn version_3_ipv6_without_preemption_who_is_active_stays_so() {
 #[test]
 fn version_2_without_preemption_who_is_active_stays_so() {
     nobody_takes_over_from_the_living(Speech { preempt: false, ..VERSION_2 });
+}
+
+/// The operator gives the role to FRR and takes it back, FRR dies in between, and ours is told that it may come back of itself.
+fn gives_the_role_away(speech: Speech) {
+    let lab = lab().unwrap();
+    let watch = speech.watch(lab.client());
+    let ours = speech.holdfast(lab.lb1(), 150);
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    let mut frr = speech.frr(lab.lb2(), 100);
+    speech.wait_frr(&frr, "Backup");
+    speech.ask(lab.client());
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+
+    ours.cli(&["vrrp", "release", "edge", "--wait", "20s"]).unwrap();
+    speech.wait_frr(&frr, "Master");
+    assert!(watch.has_released(speech.our_source(lab.lb1())));
+    speech.wait_believed(lab.client(), speech.virtual_mac());
+    wait_count(&ours, "edge", "advertisements_received", 6).unwrap();
+    let instance = ours.instance("edge").unwrap();
+    assert_eq!((instance.state.as_str(), instance.released), ("backup", true));
+    assert_eq!((instance.priority, instance.base_priority), (1, 150));
+
+    // A released one is the last choice, and one all the same.
+    frr.kill().unwrap();
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+    frr.restart().unwrap();
+    speech.wait_frr(&frr, "Master");
+    ours.wait_instance("edge", "backup", LIMIT).unwrap();
+    ours.cli(&["vrrp", "resume", "edge", "--wait", "20s"]).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+
+    // For once: FRR may keep the role.
+    ours.cli(&["vrrp", "failover", "edge", "--wait", "20s"]).unwrap();
+    speech.wait_frr(&frr, "Master");
+    speech.wait_believed(lab.client(), speech.virtual_mac());
+    let instance = ours.wait_instance("edge", "backup", LIMIT).unwrap();
+    assert!(!instance.released, "{instance:?}");
+    frr.stop().unwrap();
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_believed(lab.client(), lab.lb1().mac());
+    speech.never_both(&watch, [speech.our_source(lab.lb1()), speech.frr_source(lab.lb2())]);
+}
+
+#[test]
+fn version_3_release_resume_and_failover() {
+    gives_the_role_away(VERSION_3);
+}
+
+#[test]
+fn version_3_ipv6_release_resume_and_failover() {
+    gives_the_role_away(VERSION_3_IPV6);
+}
+
+#[test]
+fn version_2_release_resume_and_failover() {
+    gives_the_role_away(VERSION_2);
+}
+
+/// FRR 8.4.4 takes no checksum of version 3 over IPv4 but the one with the pseudo-header, and has no key for the other form. Who sends
+/// that to it gets a second Active, and says so; with `auto` there is one.
+#[test]
+fn a_checksum_that_frr_does_not_take_makes_two_actives_and_is_reported() {
+    let speech = VERSION_3;
+    let lab = lab().unwrap();
+    let mut ours = speech.holdfast_with(lab.lb1(), 150, "checksum: rfc9568");
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    let frr = speech.frr(lab.lb2(), 100);
+    speech.wait_frr(&frr, "Master");
+    wait_count(&ours, "edge", "lower_priority_heard", 6).unwrap();
+    let instance = ours.instance("edge").unwrap();
+    assert_eq!(instance.state, "active");
+    let [peer] = &instance.peers[..] else { panic!("{instance:?}") };
+    assert_eq!((peer.address, peer.priority), (lab.lb2().ip4().into(), 100));
+    assert_eq!(peer.checksum, "pseudo-header");
+    assert!(counter(&ours, "edge", "dual_actives").unwrap() > 0, "{instance:?}");
+    let log = ours.process().log();
+    assert!(log.contains("other=10.77.0.12 other_priority=100"), "{log}");
+    speech.wait_frr(&frr, "Master");
+
+    ours.stop().unwrap();
+    let ours = speech.holdfast_with(lab.lb1(), 150, "checksum: auto");
+    ours.wait_instance("edge", "active", LIMIT).unwrap();
+    speech.wait_frr(&frr, "Backup");
+    assert_eq!(ours.instance("edge").unwrap().peers[0].checksum, "pseudo-header");
 }
 
 /// Make before break: the client asks all the while that ours stops.

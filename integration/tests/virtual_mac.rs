@@ -1,4 +1,4 @@
-//! Virtual MAC addresses and Accept_Mode on a real kernel. The network is [`holdfast_integration::pair`]'s; each instance has an
+//! Virtual MAC addresses and Accept_Mode on a real kernel; with keepalived as the other node see `keepalived/`. The network is [`holdfast_integration::pair`]'s; each instance has an
 //! interface of its own on eth0, `vrrp4.51` and `vrrp6.51`, that is up while the node is the Active.
 
 #![expect(
@@ -8,21 +8,18 @@
 )]
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use holdfast_integration::duo::wait_fault;
 use holdfast_integration::pair::{
     INSTANCES, LIMIT, Pair, Roles, VIPS, believed_mac, ensure_settled, faultless, holds_all,
-    holds_none, lab, wait_active, wait_backup, wait_counted, wait_roles, wait_served_by,
+    holds_none, lab, wait_active, wait_backup, wait_roles, wait_served_by,
 };
+use holdfast_integration::tap::Tap;
 use holdfast_integration::{Director, config};
-use holdfast_testkit::lab::{Keepalived, Lab, Node, VIP4, VIP6, wait_until};
-use socket2::{Domain, Protocol, Socket, Type};
+use holdfast_testkit::lab::{Lab, Node, VIP4, VIP6, wait_until};
 
 const VIRTUAL: Roles<'_> = Roles {
     interval: "200ms",
@@ -69,12 +66,6 @@ fn virtual_macs() -> Vec<Option<String>> {
     MACS.iter().map(|mac| Some((*mac).to_owned())).collect()
 }
 
-/// Collects, on a node, the Ethernet sources of everything that tells of a virtual address, or of VRRP.
-struct Tap {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Sources>>,
-}
-
 /// Ethernet sources, and the Ethernet addresses that ARP and Neighbor Discovery tell for virtual addresses.
 #[derive(Clone, Debug, Default)]
 struct Sources {
@@ -82,33 +73,6 @@ struct Sources {
     told: BTreeSet<String>,
     /// Whether Neighbor Advertisements say that they come from a router.
     routers: BTreeSet<bool>,
-}
-
-impl Tap {
-    fn start(node: &Node) -> Self {
-        let every = Protocol::from(i32::from(3u16.to_be()));
-        let mut socket =
-            node.enter(|| Socket::new(Domain::PACKET, Type::RAW, Some(every)).unwrap()).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut sources = Sources::default();
-            let mut buffer = [0; 2048];
-            while !asked.load(Ordering::Relaxed) {
-                if let Ok(length) = socket.read(&mut buffer) {
-                    sources.take(&buffer[..length]);
-                }
-            }
-            sources
-        });
-        Self { stop, thread: Some(thread) }
-    }
-
-    fn end(mut self) -> Sources {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap()
-    }
 }
 
 impl Sources {
@@ -149,7 +113,7 @@ fn mac(octets: &[u8]) -> String {
 fn only_the_virtual_mac_address_is_seen_and_a_failover_changes_nothing_for_clients() {
     let mut pair = Pair::start(&VIRTUAL).unwrap();
     pair.wait_lb1().unwrap();
-    let tap = Tap::start(pair.lab.client());
+    let tap = Tap::start(pair.lab.client()).unwrap();
     pair.lab.client().run(["ip", "neighbour", "flush", "dev", "eth0"]).unwrap();
     wait_served_by(pair.lab.client(), pair.lab.lb1()).unwrap();
     assert_eq!(believed(pair.lab.client()), virtual_macs(), "asked for by ARP and ND");
@@ -177,7 +141,8 @@ fn only_the_virtual_mac_address_is_seen_and_a_failover_changes_nothing_for_clien
     wait_interfaces(pair.lab.lb1(), None);
     wait_served_by(pair.lab.client(), pair.lab.lb2()).unwrap();
 
-    let sources = tap.end();
+    let mut sources = Sources::default();
+    tap.frames().iter().for_each(|frame| sources.take(frame.bytes()));
     let expected: BTreeSet<String> = MACS.map(str::to_owned).into();
     assert_eq!(sources.advertisements, expected);
     assert_eq!(sources.told, expected);
@@ -308,24 +273,6 @@ fn an_interface_of_somebody_else_with_the_name_is_a_fault_until_it_is_gone() {
     wait_backup(&lb2).unwrap();
 }
 
-const KEEPALIVED_INTERVAL: &str = "500ms";
-
-fn keepalived(priority: u8) -> String {
-    let instance = |name: &str, addresses: &str| {
-        format!(
-            "vrrp_instance {name} {{\n    state BACKUP\n    interface eth0\n    use_vmac\n    \
-             virtual_router_id 51\n    priority {priority}\n    advert_int 0.5\n    \
-             virtual_ipaddress {{\n        {addresses}\n    }}\n}}\n"
-        )
-    };
-    let (v4, v6) = (format!("{VIP4}/24"), format!("fe80::33/64\n        {VIP6}/64"));
-    format!(
-        "global_defs {{\n    vrrp_version 3\n}}\n{}{}",
-        instance("v4", &v4),
-        instance("v6", &v6)
-    )
-}
-
 fn wait_moved(lab: &Lab, to: &Node) {
     wait_until(LIMIT, &format!("the addresses to be on {}", to.name()), || {
         let other = if to.name() == "lb1" { lab.lb2() } else { lab.lb1() };
@@ -342,45 +289,6 @@ fn wait_moved(lab: &Lab, to: &Node) {
         })
         .unwrap();
     }
-}
-
-#[test]
-fn keepalived_with_use_vmac_takes_over_and_gives_back() {
-    for ours_is_better in [true, false] {
-        let lab = lab().unwrap();
-        let (ours_on, peer_on) =
-            if ours_is_better { (lab.lb1(), lab.lb2()) } else { (lab.lb2(), lab.lb1()) };
-        let (ours, theirs) = if ours_is_better { (150, 100) } else { (100, 150) };
-        let priority = format!("priority: {ours}, virtual_mac: true");
-        let roles = Roles { interval: KEEPALIVED_INTERVAL, lb1: &priority, lb2: &priority };
-        let mut ours = Director::start(ours_on, &roles.config()).unwrap();
-        let peer = Keepalived::start(peer_on, &keepalived(theirs)).unwrap();
-        wait_moved(&lab, lab.lb1());
-        wait_counted_if(&ours, ours_is_better);
-        let (active, backup) = if ours_is_better { (ours_on, peer_on) } else { (peer_on, ours_on) };
-        assert!(holds_all(active).unwrap() && holds_none(backup).unwrap());
-        if ours_is_better {
-            ours.stop().unwrap();
-            wait_moved(&lab, lab.lb2());
-            ours.restart().unwrap();
-            wait_active(&ours).unwrap();
-        } else {
-            peer.stop().unwrap();
-            wait_active(&ours).unwrap();
-            wait_moved(&lab, lab.lb2());
-            let _peer = Keepalived::start(peer_on, &keepalived(theirs)).unwrap();
-            wait_backup(&ours).unwrap();
-            wait_moved(&lab, lab.lb1());
-            continue;
-        }
-        wait_moved(&lab, lab.lb1());
-    }
-}
-
-/// Lets ten advertisements pass, so that a second Active would have shown itself.
-fn wait_counted_if(ours: &Director, sent: bool) {
-    let name = if sent { "advertisements_sent" } else { "advertisements_received" };
-    wait_counted(ours, name, 10).unwrap();
 }
 
 /// Whether a connection to the web server at the address is answered, and how.

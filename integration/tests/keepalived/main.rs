@@ -142,75 +142,39 @@ const PASSWORDS: Speech = VERSION_2.with(Dialect::Passwords(PASSWORD, PASSWORD))
 const UNICAST: Speech = VERSION_3.with(Dialect::Unicast);
 const UNICAST_GLOBAL: Speech = VERSION_3.with(Dialect::UnicastGlobal);
 const GROUPS: Speech = VERSION_3.with(Dialect::Groups);
+const VIRTUAL_MAC: Speech = VERSION_3.with(Dialect::VirtualMac);
 
-#[test]
-fn version_3_ours_is_better_in_both_families() {
-    ours_is_better(&VERSION_3);
+/// The three scenes in each of these dialects. Those of version 3 are of both families.
+macro_rules! scenes {
+    ($($name:ident: $speech:ident;)*) => {$(
+        mod $name {
+            #[test]
+            fn ours_is_better() {
+                crate::ours_is_better(&crate::$speech);
+            }
+
+            #[test]
+            fn keepalived_is_better() {
+                crate::keepalived_is_better(&crate::$speech);
+            }
+
+            #[test]
+            fn without_preemption_who_is_active_stays_so() {
+                let speech = crate::Speech { preempt: false, ..crate::$speech };
+                crate::nobody_takes_over_from_the_living(&speech);
+            }
+        }
+    )*};
 }
 
-#[test]
-fn version_3_keepalived_is_better_in_both_families() {
-    keepalived_is_better(&VERSION_3);
-}
-
-#[test]
-fn version_2_ours_is_better() {
-    ours_is_better(&VERSION_2);
-}
-
-#[test]
-fn version_2_keepalived_is_better() {
-    keepalived_is_better(&VERSION_2);
-}
-
-#[test]
-fn a_password_ours_is_better() {
-    ours_is_better(&PASSWORDS);
-}
-
-#[test]
-fn a_password_keepalived_is_better() {
-    keepalived_is_better(&PASSWORDS);
-}
-
-#[test]
-fn unicast_ours_is_better_in_both_families() {
-    ours_is_better(&UNICAST);
-}
-
-#[test]
-fn unicast_keepalived_is_better_in_both_families() {
-    keepalived_is_better(&UNICAST);
-}
-
-#[test]
-fn unicast_between_global_ipv6_ours_is_better() {
-    ours_is_better(&UNICAST_GLOBAL);
-}
-
-#[test]
-fn unicast_between_global_ipv6_keepalived_is_better() {
-    keepalived_is_better(&UNICAST_GLOBAL);
-}
-
-#[test]
-fn another_group_ours_is_better_in_both_families() {
-    ours_is_better(&GROUPS);
-}
-
-#[test]
-fn another_group_keepalived_is_better_in_both_families() {
-    keepalived_is_better(&GROUPS);
-}
-
-#[test]
-fn version_3_without_preemption_who_is_active_stays_so() {
-    nobody_takes_over_from_the_living(&Speech { preempt: false, ..VERSION_3 });
-}
-
-#[test]
-fn version_2_without_preemption_who_is_active_stays_so() {
-    nobody_takes_over_from_the_living(&Speech { preempt: false, ..VERSION_2 });
+scenes! {
+    version_3: VERSION_3;
+    version_2: VERSION_2;
+    version_2_with_a_password: PASSWORDS;
+    unicast: UNICAST;
+    unicast_between_global_ipv6_addresses: UNICAST_GLOBAL;
+    another_group: GROUPS;
+    virtual_mac: VIRTUAL_MAC;
 }
 
 /// At equal priority and a healed split the higher address wins, whoever has it.

@@ -261,6 +261,18 @@ impl Lab {
             .try_for_each(|node| self.port(node, &["type", "bridge_slave", "isolated", "off"]))
     }
 
+    /// Whose port of the first network's switch a MAC address was last seen on; none when nobody's.
+    ///
+    /// # Errors
+    /// The kernel can't be asked.
+    pub fn port_of(&self, mac: &str) -> Result<Option<String>> {
+        let lan = build::bridge_namespace(&self.id);
+        let mut command = Command::new("bridge");
+        let shown = node::checked(command.args(["-n", &lan, "fdb", "show", "br", "br0"]))?.stdout;
+        let entry = shown.lines().find_map(|line| line.strip_prefix(mac)?.strip_prefix(" dev "));
+        Ok(entry.and_then(|rest| rest.split(' ').next()).map(str::to_owned))
+    }
+
     /// Joins the two networks of [`Topology::nat`] to one, as a cable between two switches does.
     ///
     /// # Errors

@@ -98,22 +98,36 @@ const FULL: &str = "    full: {interface: eth0, vrid: 9, interval: 200ms, priori
       addresses: [{address: 10.77.0.10/24, label: 'eth0:vip'}, {address: 10.77.0.41/32, scope: link}],
       excluded: ['fd00:77::10/64', {address: 10.99.0.1/24, device: side0}],
       routes: [{to: 10.5.0.0/16, via: 10.77.0.4, table: 100, source: 10.77.0.10}, {to: 10.6.0.0/16, type: blackhole},
-               {to: 'fd00:5::/48', via: 'fd00:77::4', mtu: 1400}, {to: 10.7.0.0/16, device: side0, metric: 7}],
-      rules: [{from: 10.77.0.10/32, table: 100, priority: 50}, {from: 'fd00:77::10/128', table: 101, priority: 51}]}
+               {to: 'fd00:5::/48', via: 'fd00:77::4', mtu: 1400, advmss: 1220}, {to: 10.7.0.0/16, device: side0, metric: 7}],
+      rules: [{from: 10.77.0.10/32, table: 100, priority: 50}, {from: 'fd00:77::10/128', table: 101, priority: 51},
+              {not: true, ipproto: tcp, sport: 1024-65534, dport: 443, uidrange: 33, table: main, suppress_prefixlength: 0, priority: 52},
+              {family: inet6, ipproto: udp, dport: 53, iif: side0, table: 102, priority: 53},
+              {type: unreachable, from: 10.77.0.10/32, to: 10.8.0.0/16, priority: 54},
+              {type: prohibit, from: 'fd00:77::10/128', mark: '0x10/0xff', priority: 55}]}
 ";
 
 /// What FULL comes to, by the command that shows it and a part of what it then says.
-const SHOWN: [(&str, &str); 10] = [
+const SHOWN: [(&str, &str); 14] = [
     ("ip -4 address show dev eth0", "inet 10.77.0.10/24 scope global secondary eth0:vip"),
     ("ip -4 address show dev eth0", "inet 10.77.0.41/32 scope link eth0"),
     ("ip -6 address show dev eth0", "inet6 fd00:77::10/64 scope global nodad deprecated"),
     ("ip -4 address show dev side0", "inet 10.99.0.1/24"),
     ("ip route show table 100 proto 233", "10.5.0.0/16 via 10.77.0.4 dev eth0 src 10.77.0.10"),
     ("ip route show proto 233", "blackhole 10.6.0.0/16"),
-    ("ip -6 route show proto 233", "fd00:5::/48 via fd00:77::4 dev eth0 metric 1024 mtu 1400"),
+    (
+        "ip -6 route show proto 233",
+        "fd00:5::/48 via fd00:77::4 dev eth0 metric 1024 mtu 1400 advmss 1220",
+    ),
     ("ip route show proto 233", "10.7.0.0/16 dev side0 scope link metric 7"),
     ("ip rule show priority 50", "from 10.77.0.10 lookup 100 proto 233"),
     ("ip -6 rule show priority 51", "from fd00:77::10 lookup 101 proto 233"),
+    (
+        "ip rule show priority 52",
+        "not from all uidrange 33-33 ipproto tcp sport 1024-65534 dport 443 lookup main suppress_prefixlength 0 proto 233",
+    ),
+    ("ip -6 rule show priority 53", "from all iif side0 ipproto udp dport 53 lookup 102 proto 233"),
+    ("ip rule show priority 54", "from 10.77.0.10 to 10.8.0.0/16 unreachable proto 233"),
+    ("ip -6 rule show priority 55", "from fd00:77::10 fwmark 0x10/0xff prohibit proto 233"),
 ];
 
 /// A second interface, `side0`.
@@ -173,6 +187,8 @@ fn addresses_routes_and_rules_that_somebody_deletes_are_put_back() {
         "ip -6 route del fd00:5::/48 proto 233",
         "ip rule del priority 50",
         "ip -6 rule del priority 51",
+        "ip rule del priority 52 && ip rule del priority 54",
+        "ip -6 rule del priority 53 && ip -6 rule del priority 55",
         "ip link set side0 down && ip link set side0 up",
         "ip link del side0 && ip link add side0 type veth peer name far0 && ip link set side0 up && ip link set far0 up",
     ] {
@@ -190,7 +206,7 @@ fn leftovers_of_another_configuration_are_removed_after_a_kill() {
     let node = lab.lb1();
     add_side(node);
     node.sh("ip address add 10.98.0.1/24 dev side0").unwrap();
-    node.sh("ip route add 10.8.0.0/16 dev side0 && ip rule add priority 52 table 100").unwrap();
+    node.sh("ip route add 10.8.0.0/16 dev side0 && ip rule add priority 60 table 100").unwrap();
     let mut lb1 = Director::start(node, &config(FULL, "")).unwrap();
     wait_shown(node);
     lb1.kill().unwrap();
@@ -202,7 +218,7 @@ fn leftovers_of_another_configuration_are_removed_after_a_kill() {
     wait_held(&lb1);
     assert!(shows(node, ("ip address show dev side0", "10.98.0.1/24")), "what others have stays");
     assert!(shows(node, ("ip route show", "10.8.0.0/16")));
-    assert!(shows(node, ("ip rule show", "52:")));
+    assert!(shows(node, ("ip rule show", "60:")));
 }
 
 /// A route in the way that is somebody else's is left alone and told of, until it is gone.

@@ -13,7 +13,7 @@ use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
 
 pub(crate) use listen::{listen, matching, nonzero};
-pub(crate) use routing::{host, mark, multicast_group, network, ttls};
+pub(crate) use routing::{host, mark, multicast_group, network, range, ttls};
 
 /// What is wrong with a text, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

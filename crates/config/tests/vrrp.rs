@@ -92,7 +92,7 @@ vrrp:
       vrid: 51
       addresses: [192.0.2.10/24]
       routes:
-        - {to: default, via: 192.0.2.1, device: eth0, source: 192.0.2.10, table: 100, metric: 5, mtu: 1400, on_link: true}
+        - {to: default, via: 192.0.2.1, device: eth0, source: 192.0.2.10, table: 100, metric: 5, mtu: 1400, advmss: 1360, on_link: true}
         - {to: default, via: 'fe80::1', device: eth0}
         - {to: 198.51.100.0/24, type: blackhole, table: local}
         - {to: 203.0.113.7, device: eth1, scope: link}
@@ -100,22 +100,32 @@ vrrp:
         - {from: 192.0.2.10/32, to: 198.51.100.0/24, table: 100, priority: 1000}
         - {iif: eth1, oif: eth2, mark: 16/255, family: inet6, table: main, priority: 1001}
         - {mark: 16, table: default, priority: 32765}
+        - {not: true, ipproto: tcp, sport: 1024-65534, dport: 443, uidrange: 33-40, suppress_prefixlength: 0, table: main, priority: 9}
+        - {type: prohibit, from: '2001:db8::/32', ipproto: 132, priority: 10}
 ";
     let edge = config(text).instances.into_values().next().unwrap();
     let [gateway, ipv6, hole, host] = edge.routes.as_slice() else { panic!("{:?}", edge.routes) };
     assert_eq!((gateway.to.to_string().as_str(), gateway.table), ("0.0.0.0/0", 100));
     assert_eq!((gateway.metric, gateway.mtu, gateway.on_link), (Some(5), Some(1400), true));
+    assert_eq!(gateway.advmss, Some(1360));
     assert_eq!(gateway.source, Some("192.0.2.10".parse().unwrap()));
     assert_eq!(ipv6.to.to_string(), "::/0", "of the next hop's family");
     assert_eq!((hole.kind, hole.table), (RouteKind::Blackhole, 255));
     assert_eq!((host.to.prefix_len(), host.scope, host.table), (32, Some(Scope::Link), 254));
-    let [addresses, marked, last] = edge.rules.as_slice() else { panic!("{:?}", edge.rules) };
+    let [addresses, marked, last, picky, wall] = edge.rules.as_slice() else {
+        panic!("{:?}", edge.rules)
+    };
     assert_eq!(addresses.from.unwrap().to_string(), "192.0.2.10/32");
-    assert_eq!((addresses.priority, addresses.table), (1000, 100));
-    assert_eq!((marked.mark, marked.table), (Some((16, 255)), 254));
+    assert_eq!((addresses.priority, addresses.table), (1000, Some(100)));
+    assert_eq!((marked.mark, marked.table), (Some((16, 255)), Some(254)));
     assert_eq!(marked.family, vrrp::AddressFamily::Ipv6);
-    assert_eq!((last.mark, last.table), (Some((16, u32::MAX)), 253));
+    assert_eq!((last.mark, last.table), (Some((16, u32::MAX)), Some(253)));
     assert_eq!(last.family, vrrp::AddressFamily::Ipv4, "the instance's");
+    assert_eq!((picky.not, picky.ipproto, picky.kind), (true, Some(6), RouteKind::Unicast));
+    assert_eq!((picky.sport, picky.dport), (Some((1024, 65534)), Some((443, 443))));
+    assert_eq!((picky.uidrange, picky.suppress_prefixlength), (Some((33, 40)), Some(0)));
+    assert_eq!((wall.kind, wall.table, wall.ipproto), (RouteKind::Prohibit, None, Some(132)));
+    assert_eq!(wall.family, vrrp::AddressFamily::Ipv6, "of its addresses");
 }
 
 /// Every key of VRRP; every kind of tracker is used.
@@ -242,6 +252,47 @@ fn priorities_and_preemption_are_looked_at_on_the_nodes_that_the_file_names() {
     assert_eq!(codes("      track: up", nodes, up), [""; 0], "a fault");
     let group = "  trackers: {up: {interface: eth1}}\n  groups: {pair: {instances: [a, b], track: [{tracker: up, weight: -60}]}}";
     assert_eq!(codes("", nodes, group), ["HF0441"]);
+}
+
+/// Every word of ip-route(8) and ip-rule(8) that an instance's routes and rules have no key for (docs/vrrp.md lists them).
+#[test]
+fn what_a_route_or_rule_cannot_be_is_refused_and_never_left_out() {
+    let routes = "nexthop weight nhid tos from encap as ttl-propagate window rtt rttvar rto_min cwnd ssthresh initcwnd initrwnd \
+                  reordering quickack congctl features fastopen_no_cookie hoplimit realms pref expires pervasive proto";
+    let rules = "tos dsfield l3mdev tun_id goto nop nat realms suppress_ifgroup protocol";
+    let refused = |list: &str| {
+        codes(&format!("      {list}"), "lb1: {priority: 150}, lb2: {priority: 100}", "")
+    };
+    for key in routes.split_whitespace() {
+        let list = format!("routes: [{{to: default, via: 192.0.2.1, {key}: 1}}]");
+        assert_eq!(refused(&list), ["HF0201"], "{key}");
+    }
+    for kind in ["local", "broadcast", "multicast", "throw", "nat"] {
+        let list = format!("routes: [{{to: 198.51.100.0/24, device: eth0, type: {kind}}}]");
+        assert_eq!(refused(&list), ["HF0206"], "{kind}");
+    }
+    for key in rules.split_whitespace() {
+        let list = format!("rules: [{{table: 100, priority: 1000, {key}: 1}}]");
+        assert_eq!(refused(&list), ["HF0201"], "{key}");
+    }
+    for list in [
+        "rules: [{table: 100, priority: 1000, type: goto}]",
+        "rules: [{table: 100, priority: 1000, type: nop}]",
+        "rules: [{table: 100, priority: 1000, ipproto: igmp}]",
+    ] {
+        assert_eq!(refused(list), ["HF0206"], "{list}");
+    }
+    for list in [
+        "rules: [{table: 100, priority: 1000, sport: 0}]",
+        "rules: [{table: 100, priority: 1000, sport: 65535}]",
+        "rules: [{table: 100, priority: 1000, dport: 80-}]",
+        "rules: [{table: 100, priority: 1000, uidrange: 5-4}]",
+        "rules: [{table: 100, priority: 1000, not: true}]",
+        "rules: [{type: blackhole, priority: 1000, from: 192.0.2.0/24, table: 100}]",
+        "rules: [{type: prohibit, priority: 1000, from: 192.0.2.0/24, suppress_prefixlength: 0}]",
+    ] {
+        assert_eq!(refused(list), ["HF0423"], "{list}");
+    }
 }
 
 #[test]

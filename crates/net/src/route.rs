@@ -30,7 +30,7 @@ const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
 
 /// What a route does with packets (linux/rtnetlink.h RTN_…).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteKind {
     /// RTN_UNICAST: sends them on.
     Unicast,
@@ -70,6 +70,8 @@ pub struct Route {
     pub scope: Scope,
     /// The path's MTU in bytes.
     pub mtu: Option<u32>,
+    /// The greatest segment that is offered to a TCP peer (RTAX_ADVMSS).
+    pub advmss: Option<u32>,
     /// The next hop is on the link even if no route says so (RTNH_F_ONLINK).
     pub on_link: bool,
 }
@@ -101,6 +103,7 @@ impl Route {
             && self.via == present.via
             && self.source == present.source
             && self.mtu == present.mtu
+            && self.advmss == present.advmss
             && same_device
             && same_scope
     }
@@ -121,8 +124,10 @@ impl Route {
         let via = self.via.map(|via| RouteAttribute::Gateway(via.into()));
         let source = self.source.map(|source| RouteAttribute::PrefSource(source.into()));
         let device = self.device.map(|device| RouteAttribute::Oif(device.value()));
-        let mtu = self.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
-        message.attributes.extend([via, source, device, mtu].into_iter().flatten());
+        let metrics = [self.mtu.map(RouteMetric::Mtu), self.advmss.map(RouteMetric::Advmss)];
+        let metrics: Vec<_> = metrics.into_iter().flatten().collect();
+        let metrics = (!metrics.is_empty()).then_some(RouteAttribute::Metrics(metrics));
+        message.attributes.extend([via, source, device, metrics].into_iter().flatten());
         message
     }
 
@@ -143,7 +148,8 @@ impl Route {
             RTN_PROHIBIT => RouteKind::Prohibit,
             _ => RouteKind::Unicast,
         };
-        let (mut via, mut device, mut source, mut mtu) = (None, None, None, None);
+        let (mut via, mut device, mut source) = (None, None, None);
+        let (mut mtu, mut advmss) = (None, None);
         for attribute in &message.attributes {
             if let RouteAttribute::Gateway(is) = attribute {
                 via = address(is);
@@ -152,15 +158,19 @@ impl Route {
             } else if let RouteAttribute::PrefSource(is) = attribute {
                 source = address(is);
             } else if let RouteAttribute::Metrics(are) = attribute {
-                mtu = are.iter().find_map(|metric| {
-                    if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None }
-                });
+                for metric in are {
+                    if let RouteMetric::Mtu(is) = metric {
+                        mtu = Some(*is);
+                    } else if let RouteMetric::Advmss(is) = metric {
+                        advmss = Some(*is);
+                    }
+                }
             }
         }
         let on_link = message.header.flags.contains(RouteFlags::Onlink);
         let scope = Scope::new(message.header.scope.into());
         let key = key(&message)?;
-        Some(Self { key, kind, via, device, source, scope, mtu, on_link })
+        Some(Self { key, kind, via, device, source, scope, mtu, advmss, on_link })
     }
 }
 
@@ -256,6 +266,7 @@ mod tests {
             source: None,
             scope: Scope::GLOBAL,
             mtu: None,
+            advmss: None,
             on_link: false,
         }
     }
@@ -271,9 +282,10 @@ mod tests {
         let mut v4 = route("10.0.0.0/8", 1000, Some(5));
         v4.via = Some("192.0.2.1".parse().unwrap());
         v4.source = Some("192.0.2.10".parse().unwrap());
-        (v4.mtu, v4.on_link) = (Some(1400), true);
+        (v4.mtu, v4.advmss, v4.on_link) = (Some(1400), Some(1360), true);
         let mut v6 = route("::/0", 254, None);
         v6.via = Some("fe80::1".parse().unwrap());
+        v6.advmss = Some(1220);
         let mut hole = route("2001:db8::/32", 254, None);
         hole.kind = RouteKind::Blackhole;
         for wanted in [v4, v6, hole] {

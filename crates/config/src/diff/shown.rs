@@ -336,7 +336,9 @@ impl Shown for Route {
 
 impl Shown for Rule {
     fn shown(&self) -> String {
-        format!("({} priority {} table {})", self.family, self.priority, self.table)
+        let table = self.table.map_or_else(String::new, |table| format!(" table {table}"));
+        let not = if self.not { " not" } else { "" };
+        format!("({}{not} priority {}{table})", self.family, self.priority)
     }
 }
 

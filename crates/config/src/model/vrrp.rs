@@ -286,15 +286,17 @@ pub struct Route {
     pub scope: Option<Scope>,
     /// The path's MTU (`mtu`), 68..=65535.
     pub mtu: Option<u32>,
+    /// The greatest segment that is offered to a TCP peer (`advmss`), 1..=65495.
+    pub advmss: Option<u32>,
     /// The next hop is on the link even if no route says so (`on_link`).
     pub on_link: bool,
 }
 
-/// What a route does with packets (linux/rtnetlink.h RTN_…).
+/// What a route or a policy rule does with packets (linux/rtnetlink.h RTN_…, linux/fib_rules.h FR_ACT_…).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteKind {
-    /// Sends them on.
+    /// Sends them on; a rule: looks in its table.
     #[default]
     Unicast,
     /// Drops them silently.
@@ -313,6 +315,8 @@ pub struct Rule {
     pub family: AddressFamily,
     /// Its place (`priority`), 1..=32765.
     pub priority: u32,
+    /// It is for the packets that the rest does not describe (`not`).
+    pub not: bool,
     /// The sources (`from`); none = all.
     pub from: Option<IpNet>,
     /// The destinations (`to`); none = all.
@@ -323,8 +327,20 @@ pub struct Rule {
     pub oif: Option<String>,
     /// The packet's mark and the bits of it that are compared (`mark`: `16` or `16/255`).
     pub mark: Option<(u32, u32)>,
-    /// The table to look in (`table`), 1..=4294967295.
-    pub table: u32,
+    /// The protocol above IP (`ipproto`), 1..=255.
+    pub ipproto: Option<u8>,
+    /// The first and the last source port (`sport`).
+    pub sport: Option<(u16, u16)>,
+    /// The first and the last destination port (`dport`).
+    pub dport: Option<(u16, u16)>,
+    /// The first and the last user whose sockets send (`uidrange`).
+    pub uidrange: Option<(u32, u32)>,
+    /// What it does with packets (`type`).
+    pub kind: RouteKind,
+    /// The table to look in (`table`), 1..=4294967295; none where `type` says something else.
+    pub table: Option<u32>,
+    /// A route that is found counts for nothing if its prefix is that long or shorter (`suppress_prefixlength`): 0..=32, IPv6 0..=128.
+    pub suppress_prefixlength: Option<u8>,
 }
 
 /// Something that is watched (`vrrp.trackers.NAME`).

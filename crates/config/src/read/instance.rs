@@ -5,6 +5,7 @@ mod address;
 mod password;
 mod peer;
 mod route;
+mod rule;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -293,7 +294,7 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
     let family = addresses.iter().flatten().next();
     let family = family.map(|(_, address)| AddressFamily::of(address.net.addr()));
     let routes = layers.get("routes").map(|cursor| route::routes(reader, &cursor, family));
-    let rules = layers.get("rules").map(|cursor| route::rules(reader, &cursor, family));
+    let rules = layers.get("rules").map(|cursor| rule::rules(reader, &cursor, family));
     let tracked = layers.get("track").map(|cursor| track::tracks(reader, &cursor));
     let hooks = layers
         .get("hooks")

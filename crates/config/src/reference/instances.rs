@@ -108,17 +108,27 @@ section! {
     "vrrp.instances.NAME.routes.metric" "integer", default "the kernel's", range "1 to 4294967295", "Of several routes the lowest metric is used.", source "RTA_PRIORITY";
     "vrrp.instances.NAME.routes.scope" "word", default "link without `via`, else global", range "`global`, `site`, `link`, `host`; IPv4 only", "How far the destination is.", source "rtm_scope";
     "vrrp.instances.NAME.routes.mtu" "integer", default "the interface's", range "68 to 65535", "The path's MTU.", source "RTAX_MTU";
+    "vrrp.instances.NAME.routes.advmss" "integer", default "by the MTU", range "1 to 65495", "The greatest segment that is offered to TCP peers by this route.", source "RTAX_ADVMSS";
     "vrrp.instances.NAME.routes.on_link" "boolean", default "false", range "", "The next hop is on the link even if no route says so.", source "RTNH_F_ONLINK; ip-route: `onlink`";
-    "vrrp.instances.NAME.rules" "list", default "none", range "at most 256", "Policy rules that an active node has.",
+    "vrrp.instances.NAME.rules" "list", default "none", range "at most 256", "Policy rules that an active node has. What is not named here, an instance can't have.",
         source "ip-rule(8); keepalived: `virtual_rules`";
+    "vrrp.instances.NAME.rules.type" "word", default "`unicast`", range "`unicast`, `blackhole`, `unreachable`, `prohibit`",
+        "What it does with packets; `unicast` looks in the table.", source "FR_ACT_TO_TBL and others";
+    "vrrp.instances.NAME.rules.not" "boolean", default "false", range "", "It is for the packets that its other keys do not describe.", source "FIB_RULE_INVERT";
     "vrrp.instances.NAME.rules.from" "network", default "all", range "", "The source addresses.", source "FRA_SRC";
     "vrrp.instances.NAME.rules.to" "network", default "all", range "of the family of `from`", "The destination addresses.", source "FRA_DST";
-    "vrrp.instances.NAME.rules.table" "integer or word", default "required", range "1 to 4294967295, `main`, `local`, `default`", "The table to look in.", source "FRA_TABLE";
+    "vrrp.instances.NAME.rules.table" "integer or word", default "required with `type: unicast`", range "1 to 4294967295, `main`, `local`, `default`", "The table to look in.", source "FRA_TABLE";
+    "vrrp.instances.NAME.rules.suppress_prefixlength" "integer", default "none", range "0 to 32; IPv6: 0 to 128", "A route that is found counts for nothing if its prefix is that long or shorter; 0: all but default routes count.",
+        source "FRA_SUPPRESS_PREFIXLEN";
     "vrrp.instances.NAME.rules.priority" "integer", default "required", range "1 to 32765", "Its place: the lowest comes first.", source "FRA_PRIORITY; keepalived: `preference`";
     "vrrp.instances.NAME.rules.iif" "text", default "any", range "1 to 15 characters", "The interface that packets come in on.", source "FRA_IIFNAME";
     "vrrp.instances.NAME.rules.oif" "text", default "any", range "1 to 15 characters", "The interface that local sockets are bound to.", source "FRA_OIFNAME";
     "vrrp.instances.NAME.rules.mark" "integer or text", default "any", range "32 bits: `16`, `\"16/255\"`, `\"0x10/0xff\"`", "The packet's mark, and the bits of it that are compared.",
         source "FRA_FWMARK, FRA_FWMASK";
+    "vrrp.instances.NAME.rules.ipproto" "integer or word", default "any", range "1 to 255, `tcp`, `udp`, `sctp`, `icmp`, `ipv6-icmp`, `esp`, `ah`, `gre`, `vrrp`", "The protocol above IP.", source "FRA_IP_PROTO";
+    "vrrp.instances.NAME.rules.sport" "integer or text", default "any", range "1 to 65534: `53`, `\"1024-65534\"`", "The source ports.", source "FRA_SPORT_RANGE";
+    "vrrp.instances.NAME.rules.dport" "integer or text", default "any", range "1 to 65534: `443`, `\"8000-8999\"`", "The destination ports.", source "FRA_DPORT_RANGE";
+    "vrrp.instances.NAME.rules.uidrange" "integer or text", default "any", range "0 to 4294967294: `33`, `\"1000-1999\"`", "The users whose sockets send.", source "FRA_UID_RANGE";
     "vrrp.instances.NAME.rules.family" "word", default "the instance's", range "`inet`, `inet6`; without `from` and `to` only", "The family.", source "ip: `-4`, `-6`";
     "vrrp.instances.NAME.track" "list of names or mappings", default "none", range "at most 64",
         "What of `vrrp.trackers` changes its priority or keeps it from taking part. A name alone: its being down is a fault.",

@@ -1,6 +1,7 @@
 //! Addresses without ports and what routing says of packets.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -113,6 +114,24 @@ pub(crate) fn mark(text: &str) -> Result<(u32, u32), Fault> {
     Err(fault)
 }
 
+/// `80` or `1024-65535`, within `allowed`, which is spelled as `all`.
+pub(crate) fn range(
+    text: &str,
+    allowed: RangeInclusive<u32>,
+    all: &str,
+) -> Result<(u32, u32), Fault> {
+    let one = |text: &str| {
+        let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|number| digits && allowed.contains(number))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (one(first.trim()), one(last.trim())) {
+        (Some(first), Some(last)) if first <= last => Ok((first, last)),
+        _ => Err(Fault::new(Code::BadRule, format!("`{text}` is not a number or range of {all}"))
+            .help("write the one number, or the first and the last: `\"1000-1999\"`")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +164,15 @@ mod tests {
         assert_eq!(network("192.0.2.1/24").unwrap_err().code, Code::UnusableAddress);
         for text in ["", "/", "192.0.2.0/33", "lan", "[::]/0"] {
             assert_eq!(network(text).unwrap_err().code, Code::BadAddress, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_in_order_and_within_what_there_is() {
+        assert_eq!(range("80", 1..=65535, "all"), Ok((80, 80)));
+        assert_eq!(range("1-65535", 1..=65535, "all"), Ok((1, 65535)));
+        for text in ["", "-", "0", "65536", "2-1", "1-", "-1", "+1", "1-2-3", "x"] {
+            assert_eq!(range(text, 1..=65535, "all").unwrap_err().code, Code::BadRule, "{text}");
         }
     }
 

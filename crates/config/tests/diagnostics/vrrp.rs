@@ -98,6 +98,16 @@ pub(crate) const CASES: &[Case] = &[
         edge!("rules: [{from: 192.0.2.10/32, to: '2001:db8::/32', table: 100, priority: 1000}]"),
     ),
     (
+        "HF0423",
+        "rules that do nothing",
+        edge!(
+            "rules:",
+            "  - {not: true, table: 100, priority: 1000}",
+            "  - {type: blackhole, from: 192.0.2.0/24, table: 100, priority: 1001}",
+            "  - {sport: 1024-65535, table: 100, priority: 1002}",
+        ),
+    ),
+    (
         "HF0424",
         "routes",
         edge!("routes:", "  - {to: default, via: 192.0.2.1}", "  - {to: default, via: 192.0.2.2}"),

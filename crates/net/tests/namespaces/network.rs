@@ -47,6 +47,7 @@ fn route(to: &str, table: u32) -> Route {
         source: None,
         scope: Scope::GLOBAL,
         mtu: None,
+        advmss: None,
         on_link: false,
     }
 }
@@ -56,8 +57,7 @@ fn via(to: &str, hop: &str) -> Route {
 }
 
 fn rule(ipv6: bool, priority: u32) -> Rule {
-    let (from, to, iif, oif, mark) = (None, None, None, None, None);
-    Rule { ipv6, priority, from, to, iif, oif, mark, table: 1000 }
+    Rule::lookup(ipv6, priority, 1000)
 }
 
 #[test]
@@ -232,6 +232,7 @@ fn routes_come_as_they_are_asked_for_and_go() {
     let mut whole = via("10.0.0.0/8", "192.0.2.2");
     whole.key = RouteKey::new(whole.key.to, 1000, Some(7));
     (whole.source, whole.mtu) = (Some("192.0.2.1".parse().unwrap()), Some(1400));
+    whole.advmss = Some(1360);
     let mut off_link = via("10.9.0.0/16", "198.51.100.1");
     (off_link.device, off_link.on_link) = (Some(eth0.index), true);
     let mut off_link_6 = via("2001:db8:9::/48", "2001:db8:ff::1");
@@ -298,16 +299,43 @@ fn rules_come_as_they_are_asked_for_and_go_and_those_of_others_stay() {
     whole.mark = Some((16, 255));
     let mut whole_6 = rule(true, 100);
     whole_6.from = Some("2001:db8::10/128".parse().unwrap());
-    let rules = [whole, whole_6, rule(false, 101), rule(true, 101)];
+    let mut rules = vec![whole, whole_6, rule(false, 101), rule(true, 101)];
+    for ipv6 in [false, true] {
+        rules.push(Rule {
+            inverted: true,
+            protocol: Some(6),
+            source_ports: Some((1024, 65534)),
+            destination_ports: Some((443, 443)),
+            users: Some((0, 33)),
+            suppress_prefix_length: Some(0),
+            ..Rule::lookup(ipv6, 102, 254)
+        });
+        for kind in [RouteKind::Blackhole, RouteKind::Unreachable, RouteKind::Prohibit] {
+            let from = Some(if ipv6 { "2001:db8::/32" } else { "10.0.0.0/8" }.parse().unwrap());
+            rules.push(Rule { kind, from, table: None, ..rule(ipv6, 103) });
+        }
+    }
     pair.left.ip("rule add priority 101 table 1000");
     let items: Vec<Item> = rules.iter().cloned().map(Item::Rule).collect();
-    assert_eq!(add(&mut network, &items), vec![Ok(Effect::Done); 4]);
-    assert_eq!(add(&mut network, &items), vec![Ok(Effect::AlreadySo); 4]);
+    assert_eq!(add(&mut network, &items), vec![Ok(Effect::Done); rules.len()]);
+    assert_eq!(add(&mut network, &items), vec![Ok(Effect::AlreadySo); rules.len()]);
+    for family in ["", "-6 "] {
+        let listed = pair.left.ip(&format!("{family}rule show"));
+        let says = "102:\tnot from all ipproto tcp sport 1024-65534 dport 443 uidrange 0-33 lookup main suppress_prefixlength 0 proto 233";
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in squeezed(says).split(' ') {
+            let line = listed.lines().find(|line| line.starts_with("102:")).unwrap();
+            assert!(line.contains(word), "{word} in {line}");
+        }
+        for kind in ["blackhole", "unreachable", "prohibit"] {
+            assert!(listed.lines().any(|l| l.starts_with("103:") && l.contains(kind)), "{listed}");
+        }
+    }
     let mut expected = rules.to_vec();
     expected.sort();
     assert_eq!(seen(&pair.left).inventory().rules().cloned().collect::<Vec<_>>(), expected);
-    assert_eq!(remove(&mut network, &items), vec![Ok(Effect::Done); 4]);
-    assert_eq!(remove(&mut network, &items), vec![Ok(Effect::AlreadySo); 4]);
+    assert_eq!(remove(&mut network, &items), vec![Ok(Effect::Done); rules.len()]);
+    assert_eq!(remove(&mut network, &items), vec![Ok(Effect::AlreadySo); rules.len()]);
     let listed = pair.left.ip("rule show priority 101");
     assert_eq!(listed.lines().count(), 1, "the one of somebody else: {listed}");
 }

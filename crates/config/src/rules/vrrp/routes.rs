@@ -22,9 +22,10 @@ pub(super) fn check(draft: &InstanceDraft, source: &Source, problems: &mut Probl
         }
     }
     for (index, rule) in &draft.rules {
-        let (Some(from), Some(to)) = (rule.from, rule.to) else { continue };
-        if AddressFamily::of(from.addr()) != AddressFamily::of(to.addr()) {
-            let path = draft.at(source, "rules").item(*index);
+        let path = draft.at(source, "rules").item(*index);
+        if let (Some(from), Some(to)) = (rule.from, rule.to)
+            && AddressFamily::of(from.addr()) != AddressFamily::of(to.addr())
+        {
             let message = format!("no packet goes from {from} to {to}");
             let problem = Problem::new(Code::BadRule, message)
                 .at(Spot::Value(path.key("to")), "")
@@ -32,7 +33,41 @@ pub(super) fn check(draft: &InstanceDraft, source: &Source, problems: &mut Probl
                 .help("both are of one family; make a rule for each family");
             problems.push(problem);
         }
+        for (key, what, help) in rule_faults(rule) {
+            let message = format!("the rule of priority {} {what}", rule.priority);
+            let problem =
+                Problem::new(Code::BadRule, message).at(Spot::Value(path.key(key)), "").help(help);
+            problems.push(problem);
+        }
     }
+}
+
+/// The key at fault, what is wrong, and the way out.
+fn rule_faults(rule: &Rule) -> Vec<(&'static str, &'static str, &'static str)> {
+    let mut faults = vec![];
+    let everything = rule.from.is_none()
+        && rule.to.is_none()
+        && rule.iif.is_none()
+        && rule.oif.is_none()
+        && rule.mark.is_none()
+        && rule.ipproto.is_none()
+        && rule.sport.is_none()
+        && rule.dport.is_none()
+        && rule.uidrange.is_none();
+    if rule.not && everything {
+        let help = "say which packets it is not for, with `from` or `mark`, say, or remove it";
+        faults.push(("not", "is for no packet", help));
+    }
+    if rule.kind != RouteKind::Unicast {
+        let unused = [
+            ("table", rule.table.is_some()),
+            ("suppress_prefixlength", rule.suppress_prefixlength.is_some()),
+        ];
+        for (key, _) in unused.into_iter().filter(|(_, written)| *written) {
+            faults.push((key, "looks in no table", "remove it, or the `type`"));
+        }
+    }
+    faults
 }
 
 /// The key at fault, what is wrong, and the way out.

@@ -151,12 +151,7 @@ impl Claim {
         on: Option<&Interface>,
         host: &Inventory,
     ) -> Result<Route, String> {
-        let kind = match route.kind {
-            config::RouteKind::Unicast => RouteKind::Unicast,
-            config::RouteKind::Blackhole => RouteKind::Blackhole,
-            config::RouteKind::Unreachable => RouteKind::Unreachable,
-            config::RouteKind::Prohibit => RouteKind::Prohibit,
-        };
+        let kind = route_kind(route.kind);
         // The kernel finds the interface of a next hop, but for those that every link has.
         let by_hop = route.via.is_some_and(|via| !is_link_local(via)) && !route.on_link;
         let device = match (kind, &route.device) {
@@ -177,6 +172,7 @@ impl Claim {
             source: route.source,
             scope: route.scope.map_or(natural, scope),
             mtu: route.mtu,
+            advmss: route.advmss,
             on_link: route.on_link,
         })
     }
@@ -236,7 +232,23 @@ fn rule(rule: &config::Rule) -> Rule {
         iif: rule.iif.clone(),
         oif: rule.oif.clone(),
         mark: rule.mark,
+        inverted: rule.not,
+        protocol: rule.ipproto,
+        source_ports: rule.sport,
+        destination_ports: rule.dport,
+        users: rule.uidrange,
+        kind: route_kind(rule.kind),
         table: rule.table,
+        suppress_prefix_length: rule.suppress_prefixlength.map(u32::from),
+    }
+}
+
+const fn route_kind(kind: config::RouteKind) -> RouteKind {
+    match kind {
+        config::RouteKind::Unicast => RouteKind::Unicast,
+        config::RouteKind::Blackhole => RouteKind::Blackhole,
+        config::RouteKind::Unreachable => RouteKind::Unreachable,
+        config::RouteKind::Prohibit => RouteKind::Prohibit,
     }
 }
 

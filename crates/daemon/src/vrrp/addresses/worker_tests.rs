@@ -301,10 +301,10 @@ fn leftovers_of_another_configuration_are_removed_at_the_start() {
             source: None,
             scope: holdfast_net::Scope::GLOBAL,
             mtu: None,
+            advmss: None,
             on_link: false,
         };
-        let (from, to, iif, oif, mark) = (None, None, None, None, None);
-        let rule = Rule { ipv6: true, priority: 9, from, to, iif, oif, mark, table: 9 };
+        let rule = Rule::lookup(true, 9, 9);
         for item in [Item::Route(route), Item::Rule(rule)] {
             bench.state.borrow_mut().present.add(&item);
         }

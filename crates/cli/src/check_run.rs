@@ -56,6 +56,7 @@ async fn here(
     for check in real.checks.as_ref().unwrap_or(&known.checks) {
         trials.push(tried(config, check, service, real).await);
     }
+    holdfast_probe::leave_no_control_groups();
     Ok(CheckRun {
         service: service.to_owned(),
         server: server.to_owned(),

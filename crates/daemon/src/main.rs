@@ -117,6 +117,7 @@ fn start(options: &Options) -> Result<(), Failure> {
     let result = runtime.block_on(work(loaded, socket, process, options));
     // What is left are connections of the API and threads that start scripts; nothing waits for them.
     runtime.shutdown_background();
+    holdfast_probe::leave_no_control_groups();
     result
 }
 

@@ -15,7 +15,12 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// The deadline `timeout` from now.
     pub(crate) fn after(timeout: Duration) -> Self {
-        Self { at: Instant::now() + timeout, timeout }
+        Self::from(std::time::Instant::now(), timeout)
+    }
+
+    /// The deadline `timeout` from `start` on.
+    pub(crate) fn from(start: std::time::Instant, timeout: Duration) -> Self {
+        Self { at: Instant::from_std(start) + timeout, timeout }
     }
 
     /// What `future` gives; none when it is not done by then.

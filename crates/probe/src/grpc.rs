@@ -62,7 +62,7 @@ async fn asked(
         .map_err(|error| Finding::ours(format!("{what}: not a request: {error}")))?;
     let stream = place.connect(deadline).await?;
     let (stream, note): (Box<dyn Stream>, _) = match &grpc.tls {
-        None => (Box::new(stream), String::new()),
+        None => (stream, String::new()),
         Some(options) => {
             let host = grpc.host.as_deref().map(crate::http::without_port);
             let secured = tls::secure(stream, place, options, host, Offer::Http, deadline).await?;

@@ -96,7 +96,7 @@ impl Question<'_> {
         let request = made(Version::Http1)?;
         let stream = self.place.connect(deadline).await?;
         let (stream, version, note): (Box<dyn Stream>, _, _) = match &self.http.tls {
-            None => (Box::new(stream), Version::Http1, String::new()),
+            None => (stream, Version::Http1, String::new()),
             Some(options) => {
                 let host = self.http.host.as_deref().map(without_port);
                 let secured =

@@ -19,6 +19,7 @@ mod finding;
 mod grpc;
 mod http;
 mod icmp;
+mod lines;
 mod memcached;
 mod mysql;
 mod network;
@@ -32,6 +33,7 @@ mod smtp;
 mod talk;
 mod tcp;
 mod tls;
+mod together;
 mod transcript;
 mod udp;
 mod words;
@@ -43,10 +45,12 @@ use std::time::{Duration, Instant};
 use holdfast_config::{CheckKind, RealServer};
 use holdfast_health::{Feedback, Outcome};
 
+use deadline::Deadline;
 use finding::Finding;
 
 pub use exec::{
-    COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, has_control_groups, trust,
+    COMMANDS_APART, COMMANDS_AT_ONCE, Exec, OUTPUT_LIMIT, REAP_GRACE, has_control_groups,
+    leave_no_control_groups, trust,
 };
 pub use holdfast_config::Convention;
 
@@ -56,6 +60,7 @@ pub use network::Network;
 pub use post::{Post, Posted};
 pub use readable::Readable;
 pub use talk::TALK_LIMIT;
+pub use together::{Ended, Together};
 pub use transcript::{SHOWN, STEPS, Step, StepKind};
 
 /// One thing to try on one server.
@@ -119,7 +124,7 @@ impl Probe {
     pub async fn find(&self, timeout: Duration) -> Found {
         let started = Instant::now();
         let finding = match self {
-            Self::Network(network) => network.run(timeout).await,
+            Self::Network(network) => network.run(Deadline::from(started, timeout), None).await,
             Self::Exec(exec) => Box::pin(exec.run(timeout)).await,
             Self::File(file) => Box::pin(file.run(timeout)).await,
         };

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use holdfast_config::{NetworkCheck, Talk};
 
 use crate::deadline::Deadline;
 use crate::finding::Finding;
+use crate::lines::Lines;
 use crate::place::Place;
 use crate::{agent, dns, grpc, http, icmp, memcached, mysql, postgres, redis, smtp, tcp, tls, udp};
 
@@ -26,9 +26,26 @@ impl Network {
         Place::of(&self.check.way, self.server)
     }
 
-    pub(crate) async fn run(&self, timeout: Duration) -> Finding {
-        let deadline = Deadline::after(timeout);
-        let place = self.place();
+    /// Whether a run computes so little that many of them have room in one task: no TLS, no secrets, no great answers.
+    pub fn is_light(&self) -> bool {
+        match &self.check.talk {
+            Talk::Tcp(_) | Talk::Memcached | Talk::Agent { .. } => true,
+            Talk::Http(check) => check.tls.is_none() && check.body.is_none(),
+            Talk::Redis(check) => check.tls.is_none(),
+            Talk::Tls(_)
+            | Talk::Icmp
+            | Talk::Udp(_)
+            | Talk::Dns(_)
+            | Talk::Mysql(_)
+            | Talk::Postgres(_)
+            | Talk::Smtp(_)
+            | Talk::Grpc(_) => false,
+        }
+    }
+
+    /// Tries it once, over a line where there are lines.
+    pub(crate) async fn run(&self, deadline: Deadline, lines: Option<&Lines>) -> Finding {
+        let place = self.place().over(lines);
         // The greatest of these is many times the least, and a task is as great as the greatest of what it may hold: each has its own.
         match &self.check.talk {
             Talk::Tcp(bytes) if bytes.send.is_none() && bytes.expect.is_none() => {

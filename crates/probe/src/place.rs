@@ -9,11 +9,17 @@ use holdfast_health::Code;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, is_own_shortage};
+use crate::lines::Lines;
+use crate::talk::Stream;
 use crate::transcript;
+
+/// Below are the ports that the kernel never chooses by itself (`ip_local_port_range` begins above `ip_unprivileged_port_start`, which is
+/// this where nobody has set it otherwise).
+const CHOSEN_PORTS: u16 = 1024;
 
 /// Where a run goes.
 #[derive(Clone, Debug)]
@@ -22,6 +28,8 @@ pub(crate) struct Place<'a> {
     pub(crate) address: SocketAddr,
     /// How packets get there.
     pub(crate) way: &'a Way,
+    /// What it goes over where others go there, too.
+    lines: Option<&'a Lines>,
 }
 
 impl<'a> Place<'a> {
@@ -35,7 +43,12 @@ impl<'a> Place<'a> {
         if let Some(port) = way.port {
             address.set_port(port);
         }
-        Self { address, way }
+        Self { address, way, lines: None }
+    }
+
+    /// The same over `lines`.
+    pub(crate) fn over(self, lines: Option<&'a Lines>) -> Self {
+        Self { lines, ..self }
     }
 
     /// A connection that is closed by a reset, whenever and however it is dropped.
@@ -45,10 +58,35 @@ impl<'a> Place<'a> {
     /// # Errors
     /// What the run found instead. A connection that met itself counts as refused: where nobody listens on a local address, the
     /// kernel may choose the very port that it connects to.
-    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<TcpStream, Finding> {
-        let address = self.address;
+    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<Box<dyn Stream>, Finding> {
+        let Way { source, device, mark, .. } = self.way;
+        let connected = match self.lines {
+            Some(lines) if source.is_none() && device.is_none() && mark.is_none() => {
+                deadline.within(self.connect_line(lines)).await
+            }
+            _ => deadline.within(self.connect_alone()).await,
+        };
+        connected.unwrap_or_else(|| {
+            let (address, timeout) = (self.address, deadline.timeout);
+            let sentence = format!("connect to {address}: no answer within {timeout:?}");
+            Err(Finding::fail(Code::L4TOUT, sentence))
+        })
+    }
+
+    async fn connect_line(&self, lines: &Lines) -> Result<Box<dyn Stream>, Finding> {
+        let made = lines.connect(self.address).await;
+        let line = made.map_err(|error| self.failed(&error))?;
+        if self.address.port() >= CHOSEN_PORTS {
+            self.other_than_itself(line.local_addr())?;
+        }
+        transcript::note(|| self.connected(line.local_addr().ok()));
+        Ok(Box::new(line))
+    }
+
+    /// Over a socket of its own.
+    async fn connect_alone(&self) -> Result<Box<dyn Stream>, Finding> {
         let ours = |error: io::Error| self.failed(&error);
-        let socket = match address {
+        let socket = match self.address {
             SocketAddr::V4(_) => TcpSocket::new_v4().map_err(ours)?,
             SocketAddr::V6(_) => TcpSocket::new_v6().map_err(ours)?,
         };
@@ -57,18 +95,23 @@ impl<'a> Place<'a> {
         if let Some(source) = self.way.source {
             socket.bind(SocketAddr::new(source, 0)).map_err(|error| self.unbound(&error))?;
         }
-        let connected = deadline.within(socket.connect(address)).await;
-        let connected = connected.ok_or_else(|| {
-            let sentence = format!("connect to {address}: no answer within {:?}", deadline.timeout);
-            Finding::fail(Code::L4TOUT, sentence)
-        })?;
-        let stream = connected.map_err(|error| self.failed(&error))?;
-        let local = stream.local_addr().map_err(ours)?;
-        if local == address {
-            return Err(self.failed(&Errno::ECONNREFUSED.into()));
+        let stream = socket.connect(self.address).await.map_err(ours)?;
+        self.other_than_itself(stream.local_addr())?;
+        transcript::note(|| self.connected(stream.local_addr().ok()));
+        Ok(Box::new(stream))
+    }
+
+    /// Fails where the address at this end is that of the other one.
+    fn other_than_itself(&self, local: io::Result<SocketAddr>) -> Result<(), Finding> {
+        match local.map_err(|error| self.failed(&error))? == self.address {
+            true => Err(self.failed(&Errno::ECONNREFUSED.into())),
+            false => Ok(()),
         }
-        transcript::note(|| format!("connected from {local} to {address}"));
-        Ok(stream)
+    }
+
+    fn connected(&self, local: Option<SocketAddr>) -> String {
+        let from = local.map_or_else(String::new, |local| format!(" from {local}"));
+        format!("connected{from} to {}", self.address)
     }
 
     /// A UDP socket that sends to the place and hears only from it.

@@ -93,7 +93,7 @@ impl Post<'_> {
         let sentence = |finding: crate::finding::Finding| finding.reason.sentence.to_string();
         let stream = place.connect(deadline).await.map_err(sentence)?;
         let stream: Box<dyn Stream> = match &self.webhook.tls {
-            None => Box::new(stream),
+            None => stream,
             Some(tls) => {
                 let host = Some(self.webhook.url.host.as_str());
                 let secured = tls::secure(stream, &place, tls, host, Offer::Nothing, deadline);

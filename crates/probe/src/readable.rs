@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -48,6 +49,25 @@ impl<T: AsFd> Readable<T> {
             match ready.try_io(|owner| read(&owner.get_ref().0)) {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(result) => return result,
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// The same for a future that is written by hand; the last one who asks is woken.
+    ///
+    /// # Errors
+    /// Those of `read`, and what the reactor says when the daemon is stopping.
+    pub fn poll_read<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
+            match ready.try_io(|owner| read(&owner.get_ref().0)) {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(result) => return Poll::Ready(result),
                 Err(_would_block) => {}
             }
         }

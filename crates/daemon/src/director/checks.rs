@@ -1,5 +1,7 @@
-//! Checks as tasks: each run is one, and ends by its own timeout or with the daemon. What files and BFD sessions say is prompted for
-//! when it changes.
+//! Runs of checks: each ends by its own timeout or with the daemon. What files and BFD sessions say is prompted for when it changes.
+//!
+//! Those over the network that compute little are made together, by the director's own task; every other is a task of its own, which
+//! another processor may have.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,7 +10,7 @@ use holdfast_config::{Check, CheckKind, Name, RealServer};
 use holdfast_engine::{CheckId, Engine};
 use holdfast_health::{Code, Feedback, Outcome, Reason, Verdict};
 use holdfast_net::now;
-use holdfast_probe::{Found, Probe};
+use holdfast_probe::{Ended, Found, Network, Probe, Together};
 use holdfast_telemetry::tally;
 use tokio::task::{self, JoinError, JoinSet};
 
@@ -20,11 +22,13 @@ use crate::vrrp::Sessions;
 #[derive(Debug)]
 pub(crate) struct Runner {
     script_user: String,
+    /// Runs that are made together; none where the kernel gives no descriptor for it: each is a task then.
+    together: Option<Together<CheckId>>,
     runs: JoinSet<Found>,
     checks: HashMap<task::Id, Run>,
     places: Places,
     /// Runs that wait for a place: one at most for each check.
-    waiting: VecDeque<(CheckId, Probe, Duration)>,
+    waiting: VecDeque<(CheckId, Network, Duration)>,
     prompts: Prompts,
     sessions: Sessions,
 }
@@ -49,8 +53,12 @@ pub(crate) enum Told {
 impl Runner {
     /// A runner whose scripts run as `script_user`, and which hears of BFD by `sessions`.
     pub(crate) fn new(script_user: &str, sessions: Sessions) -> Self {
+        let together = Together::new().inspect_err(|error| {
+            tracing::warn!(%error, "every run of a check is a task of its own: no descriptor to wait for them together");
+        });
         Self {
             script_user: script_user.to_owned(),
+            together: together.ok(),
             runs: JoinSet::new(),
             checks: HashMap::new(),
             places: Places::of_this_process(),
@@ -79,8 +87,8 @@ impl Runner {
             self.prompts.of_file(id, &file.path);
         }
         let run = match (probe, &check.kind) {
-            (Some(probe @ Probe::Network(_)), _) => {
-                self.waiting.push_back((id, probe, timeout));
+            (Some(Probe::Network(network)), _) => {
+                self.waiting.push_back((id, network, timeout));
                 self.start_waiting();
                 return;
             }
@@ -98,13 +106,19 @@ impl Runner {
     /// Starts those that wait, in order, as far as there are places. A run's time begins when it starts, so a server is not blamed for
     /// the wait.
     fn start_waiting(&mut self) {
-        while let Some((id, probe, timeout)) = self.waiting.pop_front() {
+        while let Some((id, network, timeout)) = self.waiting.pop_front() {
             if !self.places.take() {
-                self.waiting.push_front((id, probe, timeout));
+                self.waiting.push_front((id, network, timeout));
                 break;
             }
-            let run = self.runs.spawn(async move { probe.find(timeout).await });
-            self.checks.insert(run.id(), Run { check: id, placed: true });
+            match &mut self.together {
+                Some(together) if network.is_light() => together.start(id, network, timeout),
+                _ => {
+                    let probe = Probe::Network(network);
+                    let run = self.runs.spawn(async move { probe.find(timeout).await });
+                    self.checks.insert(run.id(), Run { check: id, placed: true });
+                }
+            }
         }
         if !self.waiting.is_empty() {
             self.places.tell(now(), self.waiting.len());
@@ -113,7 +127,8 @@ impl Runner {
 
     /// How many runs are under way, and how many wait for descriptors.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.runs.len(), self.waiting.len())
+        let together = self.together.as_ref().map_or(0, Together::len);
+        (self.runs.len() + together, self.waiting.len())
     }
 
     /// Forgets checks that are gone, when there may be many.
@@ -126,6 +141,10 @@ impl Runner {
     pub(crate) async fn next(&mut self) -> Told {
         loop {
             tokio::select! {
+                ended = next_together(&mut self.together) => {
+                    let (check, found) = self.found_together(ended);
+                    return Told::Finished(check, found);
+                }
                 Some(run) = self.runs.join_next_with_id() => {
                     if let Some((check, found)) = self.found(run) {
                         return Told::Finished(check, found);
@@ -143,10 +162,28 @@ impl Runner {
 
     /// What a run has found that has ended already; none when there is no such run.
     pub(crate) fn finished_already(&mut self) -> Option<(CheckId, Found)> {
+        if let Some(ended) = self.together.as_mut().and_then(Together::ended_already) {
+            return Some(self.found_together(ended));
+        }
         loop {
             let run = self.runs.try_join_next_with_id()?;
             if let Some(found) = self.found(run) {
                 return Some(found);
+            }
+        }
+    }
+
+    fn found_together(&mut self, Ended { key, found }: Ended<CheckId>) -> (CheckId, Found) {
+        self.places.give_back();
+        self.start_waiting();
+        match found {
+            Some(found) => {
+                count(&found.outcome);
+                (key, found)
+            }
+            None => {
+                tally::count(tally::Count::CheckPanic);
+                (key, void(&"a panic"))
             }
         }
     }
@@ -170,6 +207,9 @@ impl Runner {
     /// Ends every run that is under way, and what it has started.
     pub(crate) async fn stop(&mut self) {
         self.waiting.clear();
+        if let Some(together) = &mut self.together {
+            together.clear();
+        }
         self.runs.shutdown().await;
     }
 }
@@ -181,13 +221,26 @@ fn count(outcome: &Outcome) {
         Verdict::Fail => "failed",
         Verdict::Inconclusive => "inconclusive",
     };
-    holdfast_telemetry::checks::ended(result, format!("{:?}", outcome.reason.code), outcome.took);
+    holdfast_telemetry::checks::ended(result, outcome.reason.code.label(), outcome.took);
+}
+
+/// The next run that ends of those that are made together.
+async fn next_together(together: &mut Option<Together<CheckId>>) -> Ended<CheckId> {
+    match together {
+        Some(together) => together.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn broken(error: &JoinError) -> Found {
     if error.is_panic() {
         tally::count(tally::Count::CheckPanic);
     }
+    void(error)
+}
+
+/// What a run counts as that ended by a fault of this daemon.
+fn void(error: &dyn std::fmt::Display) -> Found {
     tracing::error!(%error, "a run of a check ended by a fault of the daemon");
     let sentence = format!("the run ended by a fault of the daemon: {error}");
     let reason = Reason::new(Code::SOCKERR, sentence);

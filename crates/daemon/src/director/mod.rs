@@ -65,6 +65,10 @@ const VRRP_PATIENCE: Duration = Duration::from_secs(2);
 /// So many outcomes are taken in before something else has its turn.
 const OUTCOMES_MAX: usize = 64;
 
+/// What falls due within this is done together: what the daemon pays for a turn is paid once for all of it, and a check comes so much
+/// later at most.
+const TURN: Duration = Duration::from_millis(10);
+
 /// So many services of others are named in the log.
 const FOREIGN_MAX: usize = 20;
 
@@ -95,6 +99,10 @@ pub(crate) struct Director {
     discoveries: BTreeMap<Name, discovery::Known>,
     /// Where what they name is kept.
     keeper: Keeper,
+    /// When what had fallen due was done last.
+    turned: Instant,
+    /// When the last thing happened: one look at the clock serves for all that follows from it.
+    clock: Instant,
 }
 
 impl Director {
@@ -152,6 +160,8 @@ impl Director {
             runtime,
             discoveries: BTreeMap::new(),
             keeper,
+            turned: Instant::ZERO,
+            clock: now(),
         }
     }
 
@@ -199,13 +209,18 @@ impl Director {
     async fn turn(&mut self, requests: &mut mpsc::Receiver<Request>) -> Result<(), KernelGone> {
         let due = self.until_due();
         tokio::select! {
-            () = sleep(due) => self.engine.handle_timeout(now()),
+            () = sleep(due) => {
+                self.clock = now();
+                self.turned = self.clock;
+                self.engine.handle_timeout(self.clock);
+            }
             told = self.runner.next() => {
+                self.clock = now();
                 match told {
                     Told::Finished(check, found) => self.take_in(check, found),
                     Told::Prompted(checks) => {
                         for check in checks {
-                            self.engine.prompt(now(), check);
+                            self.engine.prompt(self.clock, check);
                         }
                     }
                 }
@@ -214,8 +229,12 @@ impl Director {
                     self.take_in(check, found);
                 }
             }
-            Some(request) = requests.recv() => self.answer(request),
+            Some(request) = requests.recv() => {
+                self.answer(request);
+                self.clock = now();
+            }
             done = kernel_done(&mut self.kernel) => {
+                self.clock = now();
                 self.kernel_finished(done.ok_or(KernelGone)?);
             }
         }
@@ -223,9 +242,8 @@ impl Director {
     }
 
     fn take_in(&mut self, check: CheckId, found: Found) {
-        let now = now();
-        self.engine.check_advises(now, check, found.feedback);
-        self.engine.check_finished(now, check, found.outcome);
+        self.engine.check_advises(self.clock, check, found.feedback);
+        self.engine.check_finished(self.clock, check, found.outcome);
     }
 
     /// Gives no server new connections and waits for those that are there, as long as the configuration says or until `hurry` comes.
@@ -270,7 +288,7 @@ impl Director {
     }
 
     fn until_due(&self) -> Duration {
-        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        let engine = self.engine.poll_timeout().map(|(at, _)| at.max(self.turned + TURN));
         let kernel = self.kernel.as_ref().and_then(Kernel::poll_timeout);
         let at = engine.into_iter().chain(kernel).min();
         at.map_or(Duration::MAX, |at| at.saturating_since(now()))
@@ -281,7 +299,7 @@ impl Director {
         self.perform();
         self.runner.tend(&self.engine);
         if let Some(kernel) = &mut self.kernel {
-            kernel.go_on(&self.engine, self.config.ipvs.foreign, now());
+            kernel.go_on(&self.engine, self.config.ipvs.foreign, self.clock);
         }
     }
 

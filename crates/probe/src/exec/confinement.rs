@@ -15,6 +15,7 @@ use holdfast_net::confine::Confinement;
 use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::runtime::Handle;
 
 /// Memory that a command's process can write to (RLIMIT_DATA).
 const MEMORY: u64 = 1 << 30;
@@ -32,6 +33,10 @@ const FOLDER: &str = "holdfast-checks";
 
 /// So many control groups that can't be removed yet are remembered; more are left to the service manager.
 const LEFT_MAX: usize = 1024;
+
+/// The first pause before it is tried again, and how often it is.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+const SWEEPS: u32 = 10;
 
 /// A control group of version 2, removed when it is dropped, with everything that is in it killed.
 #[derive(Debug)]
@@ -69,7 +74,8 @@ impl ControlGroup {
         let folder = folder()?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{}-{number}", std::process::id()));
-        fs::create_dir(&path).ok()?;
+        // The folder may have gone with another process's last one.
+        fs::create_dir_all(&path).ok()?;
         let group = Self(path);
         let procs = OpenOptions::new().write(true).open(group.0.join("cgroup.procs")).ok()?;
         Some((group, procs))
@@ -97,35 +103,98 @@ impl Drop for ControlGroup {
     fn drop(&mut self) {
         self.kill();
         let mut left = left();
-        left.push(std::mem::take(&mut self.0));
-        // What was killed may need a moment to go: its group goes with a later one.
-        left.retain(|path| match fs::remove_dir(path) {
-            Err(error) => error.kind() == io::ErrorKind::ResourceBusy,
-            Ok(()) => false,
-        });
-        left.truncate(LEFT_MAX);
+        left.groups.push(std::mem::take(&mut self.0));
+        left.groups.truncate(LEFT_MAX);
+        if left.sweep() || left.swept_later {
+            return;
+        }
+        // What was killed may need a moment to go. Without a runtime its group goes with a later one, or at the end.
+        if let Ok(runtime) = Handle::try_current() {
+            left.swept_later = true;
+            runtime.spawn(sweep_later());
+        }
     }
 }
 
-fn left() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {
-    static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Control groups that could not be removed yet.
+struct Left {
+    groups: Vec<PathBuf>,
+    /// Whether [`sweep_later`] is under way.
+    swept_later: bool,
+}
+
+impl Left {
+    /// Removes those in which nothing is left; whether there is none any more.
+    fn sweep(&mut self) -> bool {
+        self.groups.retain(|path| match fs::remove_dir(path) {
+            Err(error) => error.kind() == io::ErrorKind::ResourceBusy,
+            Ok(()) => false,
+        });
+        self.groups.is_empty()
+    }
+}
+
+/// Removes what is left, and looks again after pauses that double, for ten seconds: what the kernel does not let go of by then goes with
+/// a later group or at the end.
+async fn sweep_later() {
+    for doubled in 0..SWEEPS {
+        tokio::time::sleep(SWEEP_PAUSE * (1 << doubled)).await;
+        let mut left = left();
+        if left.sweep() || doubled + 1 == SWEEPS {
+            left.swept_later = false;
+            return;
+        }
+    }
+}
+
+/// Removes the control groups of commands that have ended, and with the last one the folder that they were in: for the end of this process.
+/// Blocks, for a tenth of a second at most.
+pub fn leave_no_control_groups() {
+    let Some(Some(folder)) = FOLDER_MADE.get() else { return };
+    for _ in 0..10 {
+        if left().sweep() {
+            break;
+        }
+        std::thread::sleep(SWEEP_PAUSE);
+    }
+    // Another daemon's may be there.
+    let _unless_used = fs::remove_dir(folder);
+}
+
+fn left() -> std::sync::MutexGuard<'static, Left> {
+    static LEFT: Mutex<Left> = Mutex::new(Left { groups: Vec::new(), swept_later: false });
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+static FOLDER_MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
+
 /// The folder for our control groups, made once; none where there can be none.
 fn folder() -> Option<&'static Path> {
-    static FOLDER_MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let made = FOLDER_MADE.get_or_init(|| {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let folder = own_group(&mounts, &own)?.join(FOLDER);
         match fs::create_dir(&folder) {
             Ok(()) => Some(folder),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Some(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_orphans(&folder);
+                Some(folder)
+            }
             Err(_not_permitted) => None,
         }
     });
     made.as_deref()
+}
+
+/// Removes the groups of processes that were killed before they could. One with something in it stays.
+fn remove_orphans(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.split_once('-')).map(|(pid, _)| pid);
+        if maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _unless_used = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 /// Where this process's control group of version 2 is, by /proc/self/mountinfo and /proc/self/cgroup (cgroups(7)).
@@ -147,6 +216,40 @@ fn own_group(mounts: &str, own: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A group whose command has left something behind can't be removed at once; nothing else has to happen for it to go.
+    #[tokio::test]
+    async fn nothing_is_left_of_a_control_group() {
+        let Some((group, procs)) = ControlGroup::make() else {
+            assert!(folder().is_none(), "there is a folder, and no group can be made in it");
+            return;
+        };
+        let path = group.0.clone();
+        let mut command = std::process::Command::new("/bin/sleep");
+        let confinement =
+            Confinement { no_new_privileges: true, limits: vec![], group: Some(procs) };
+        holdfast_net::confine::confine(command.arg("1000"), confinement);
+        let mut child = command.spawn().unwrap();
+        assert_eq!(fs::read_to_string(path.join("cgroup.procs")).unwrap().lines().count(), 1);
+        drop(group);
+        while path.exists() {
+            tokio::task::yield_now().await;
+        }
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn groups_of_processes_that_are_gone_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!("{}-7", std::process::id());
+        // Greater than any process's number (PID_MAX_LIMIT).
+        for name in ["4194305-1", own.as_str(), "another"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        remove_orphans(folder.path());
+        let left = |name: &str| folder.path().join(name).exists();
+        assert_eq!((left("4194305-1"), left(&own), left("another")), (false, true, true));
+    }
 
     #[test]
     fn the_own_control_group_is_found() {

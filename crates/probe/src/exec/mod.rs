@@ -30,7 +30,7 @@ use crate::finding::{Finding, describe, first_line, is_own_shortage};
 use crate::transcript;
 use process::Process;
 
-pub use confinement::has_control_groups;
+pub use confinement::{has_control_groups, leave_no_control_groups};
 pub use process::OUTPUT_LIMIT;
 
 /// So many commands run at once in this process, those included that the kernel has not let go of after their death. A run that

@@ -271,7 +271,8 @@ impl Line {
     /// Has the connection reset, and the socket as good as new.
     fn hang_up(&self) -> nix::Result<()> {
         let nowhere = libc::sockaddr_in {
-            sin_family: libc::AF_UNSPEC as libc::sa_family_t,
+            // AF_UNSPEC
+            sin_family: 0,
             sin_port: 0,
             sin_addr: libc::in_addr { s_addr: 0 },
             sin_zero: [0; 8],

@@ -218,7 +218,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
 fn checks(registry: &mut Registry) {
     let total = Totals::default();
     for (result, reason, count) in crate::checks::outcomes() {
-        let labels = CheckLabels { result: result.to_owned(), reason };
+        let labels = CheckLabels { result: result.to_owned(), reason: reason.to_owned() };
         total.get_or_create(&labels).inc_by(count);
     }
     registry.register("checks", "Runs of checks by result and reason", total);

@@ -152,16 +152,15 @@ impl Lines {
 
     /// Looks what has happened to the lines and wakes whom it concerns; whether anything has.
     pub(crate) fn glance(&self) -> bool {
-        // A glance can fail by a signal alone; the next turn sees what it would have.
-        self.0.epoll.get().heard().is_ok_and(|events| self.wake(&events))
+        self.wake(&self.0.epoll.get().heard().0)
     }
 
-    /// The same, and waits until something does.
+    /// The same once there may be something; until then it is pending.
     ///
     /// # Errors
     /// The runtime is stopping.
     pub(crate) fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let events = ready!(self.0.epoll.poll_read(cx, |bell| bell.heard()))?;
+        let events = ready!(self.0.epoll.poll_follow(cx, Bell::heard))?;
         self.wake(&events);
         Poll::Ready(Ok(()))
     }
@@ -211,13 +210,13 @@ impl Lines {
 }
 
 impl Bell {
-    /// What has happened since the last time.
-    fn heard(&self) -> io::Result<Vec<EpollEvent>> {
+    /// What has happened since the last time, and whether there may be more.
+    fn heard(&self) -> (Vec<EpollEvent>, bool) {
         let mut events = [EpollEvent::empty(); EVENTS];
-        let count = self.0.wait(&mut events, EpollTimeout::ZERO)?;
-        match events.get(..count) {
-            None | Some([]) => Err(io::ErrorKind::WouldBlock.into()),
-            Some(events) => Ok(events.to_vec()),
+        match self.0.wait(&mut events, EpollTimeout::ZERO) {
+            Ok(count) => (events.get(..count).unwrap_or_default().to_vec(), count == EVENTS),
+            // A signal; there is no other error.
+            Err(_again) => (Vec::new(), true),
         }
     }
 }

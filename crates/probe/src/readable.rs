@@ -54,25 +54,6 @@ impl<T: AsFd> Readable<T> {
         }
     }
 
-    /// The same for a future that is written by hand; the last one who asks is woken.
-    ///
-    /// # Errors
-    /// Those of `read`, and what the reactor says when the daemon is stopping.
-    pub fn poll_read<R>(
-        &self,
-        cx: &mut Context<'_>,
-        mut read: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        loop {
-            let mut ready = ready!(self.0.poll_read_ready(cx))?;
-            match ready.try_io(|owner| read(&owner.get_ref().0)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return Poll::Ready(result),
-                Err(_would_block) => {}
-            }
-        }
-    }
-
     /// Waits until there is something, and has `follow` read all of it; it says, too, whether it has left something.
     ///
     /// # Errors
@@ -84,5 +65,22 @@ impl<T: AsFd> Readable<T> {
             ready.clear_ready();
         }
         Ok(result)
+    }
+
+    /// The same for a future that is written by hand; the last one who asks is woken.
+    ///
+    /// # Errors
+    /// What the reactor says when the daemon is stopping.
+    pub fn poll_follow<R>(
+        &self,
+        cx: &mut Context<'_>,
+        follow: impl FnOnce(&T) -> (R, bool),
+    ) -> Poll<io::Result<R>> {
+        let mut ready = ready!(self.0.poll_read_ready(cx))?;
+        let (result, more) = follow(self.get());
+        if !more {
+            ready.clear_ready();
+        }
+        Poll::Ready(Ok(result))
     }
 }

@@ -105,16 +105,13 @@ impl<K: Send + 'static> Together<K> {
         // What is near has answered before we would have slept.
         let mut near = begin > 0;
         loop {
+            // Before a timeout counts, what has come is heard. Where the runtime is stopping nothing more will come.
+            while let Poll::Ready(Ok(())) = self.lines.poll_turn(cx) {}
             if let Poll::Ready(Some(ended)) = self.runs.poll_next_unpin(cx) {
                 return Poll::Ready(ended);
             }
-            if std::mem::take(&mut near) && self.lines.glance() {
-                continue;
-            }
-            match self.lines.poll_turn(cx) {
-                Poll::Ready(Ok(())) => {}
-                // Where the runtime is stopping nothing more will come.
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+            if !std::mem::take(&mut near) || !self.lines.glance() {
+                break;
             }
         }
         if !self.next.is_empty() {

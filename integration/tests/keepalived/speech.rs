@@ -164,9 +164,10 @@ impl Speech {
             )
         };
         let instances: String = self.instances().map(instance).collect();
-        // On a busy machine as punctual as ours.
+        // On a busy machine as punctual as ours. By default the kernel kills a keepalived with that priority after 10 ms without a pause.
         let config = format!(
-            "global_defs {{\n    vrrp_version {version}\n    vrrp_rt_priority 2\n}}\n{instances}"
+            "global_defs {{\n    vrrp_version {version}\n    vrrp_rt_priority 2\n    \
+             vrrp_rlimit_rttime 10000000\n}}\n{instances}"
         );
         Keepalived::start(node, &config).unwrap()
     }

@@ -498,6 +498,16 @@ codes! {
         why "Who can write the file, or replace it or a directory on the way to it, decides where every packet goes and which commands \
              run. It has to belong to root, or to the user that the daemon runs as, and nobody else may write to it.",
         fix "`chown root` and `chmod go-w` what the message names. `--offline` leaves this out, for a draft.";
+    BadPairFile "HF0731" Error "a certificate or key of the pair that is not what it should be",
+        why "Without it this node could not prove to the others who it is, or not know them: nothing would be compared, and `--all-nodes` \
+             would reach nobody. A key that others can read is theirs as well.",
+        fix "docs/pair.md makes certificates with three commands. A node's certificate bears its name; key and configuration belong to root, or to the daemon's user.";
+    NoPair "HF0732" Warning "a node that is no part of the pair",
+        why "`daemon.pair.nodes` does not name this node, or nobody else: nothing is compared, and `--all-nodes` reaches nobody.",
+        fix "Name every node with its address. Where the configuration is that of another node, say which: `--node NAME`.";
+    PairCertificateTime "HF0733" Warning "a certificate of the pair that is not valid now",
+        why "The other nodes refuse this one until it has another. Nothing else depends on it: the director elects, checks and forwards as always.",
+        fix "Make another certificate (docs/pair.md) and reload; look at the clock where the certificate is new.";
     BadCheckFile "HF0751" Error "a file of a check that is not what it should be",
         why "The check could never be made: the file is missing, can't be read, or has no certificate, key or password.",
         fix "Correct the path or the file. Certificates and keys are in PEM; a password is the file's first line.";

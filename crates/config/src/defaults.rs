@@ -19,6 +19,15 @@ pub(crate) const SCRIPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const IPVS_POLL: Duration = Duration::from_secs(5);
 /// As long as the longest wait of VRRP's for another router: the service manager waits no longer than 90 s for both.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The port of the API between nodes: beside that which the examples serve metrics on.
+pub(crate) const PAIR_PORT: u16 = 9651;
+/// More nodes than VRRP is run with anywhere; each is asked every interval.
+pub(crate) const PAIR_NODES_MAX: usize = 16;
+/// A difference is an operator's slip, and seen by who looks: it need not be seen at once.
+pub(crate) const PAIR_INTERVAL: Duration = Duration::from_secs(10);
+/// A handshake costs about a millisecond of a processor on either side.
+pub(crate) const PAIR_INTERVAL_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(3600));
 /// The kernel multiplies by its tick rate, at most 1000, in a signed number of 32 bits: 24 days.
 pub(crate) const TIMEOUTS_RANGE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(24 * 24 * 3600));

@@ -2,6 +2,7 @@
 //! collect.
 
 mod files;
+mod pair;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +14,14 @@ use vrrp::Priority;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
 use crate::model::{
-    Check, CheckKind, Config, Hook, Instance, SecretFrom, Service, TrackerKind, Via,
+    Check, CheckKind, Config, Hook, Instance, Pair, SecretFrom, Service, TrackerKind, Via,
 };
 use crate::path::Path;
 use crate::source::Source;
 use crate::{suggest, text};
 
 pub use self::files::CheckFile;
+pub use self::pair::PairFault;
 pub use self::secrets::Secret;
 
 /// What has to be known about the host to check a configuration, besides its interfaces.
@@ -38,6 +40,8 @@ pub struct Questions {
     pub check_files: BTreeSet<CheckFile>,
     /// Secrets to read.
     pub secrets: BTreeSet<SecretFrom>,
+    /// The pair whose files are to be read, and this node's name.
+    pub pair: Option<(Pair, String)>,
 }
 
 /// A network interface of the host.
@@ -84,6 +88,8 @@ pub struct Facts {
     pub check_files: BTreeMap<CheckFile, String>,
     /// The asked secrets.
     pub secrets: BTreeMap<SecretFrom, Secret>,
+    /// What is wrong with the files of the pair.
+    pub pair: Vec<PairFault>,
 }
 
 /// What has to be looked up for `config`.
@@ -100,6 +106,7 @@ pub fn questions(config: &Config) -> Questions {
             || config.marks().next().is_some(),
         check_files: files::questions(config),
         secrets: secrets::places(config),
+        pair: pair::question(config),
     }
 }
 
@@ -117,6 +124,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     firewall(config, source, facts, &mut problems);
     files::check(config, source, facts, &mut problems);
     secrets::check(config, source, facts, &mut problems);
+    pair::check(config, facts, &mut problems);
     let commands = commands(config, Some(source));
     accounts(config, source, facts, commands.first(), &mut problems);
     for command in &commands {

@@ -18,6 +18,7 @@ mod defaults;
 mod diagnostic;
 pub mod diff;
 mod export;
+pub mod fingerprint;
 pub mod host;
 mod include;
 mod model;

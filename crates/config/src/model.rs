@@ -2,6 +2,7 @@
 
 mod check;
 mod notification;
+mod pair;
 mod policy;
 mod service;
 mod sync;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::*;
 pub use self::notification::{Notification, Via, Webhook, WebhookUrl};
+pub use self::pair::Pair;
 pub(crate) use self::policy::tracker_name;
 pub use self::policy::{AllDown, InitialHealth, OnFailure, PoolPolicy, Quorum};
 pub use self::service::*;
@@ -137,6 +139,8 @@ pub struct Daemon {
     pub control_others: bool,
     /// Where metrics, health and the read-only status are served (`daemon.http.listen`); none = nowhere.
     pub http: Option<SocketAddr>,
+    /// The API between nodes (`daemon.pair`); none = there is none.
+    pub pair: Option<Pair>,
     /// The user that scripts run as (`daemon.scripts.user`).
     pub script_user: String,
     /// Where what outlives the daemon is kept (`daemon.state`).

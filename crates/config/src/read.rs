@@ -7,6 +7,7 @@ mod instance;
 mod ipvs;
 mod notification;
 mod pace;
+mod pair;
 mod service;
 mod track;
 mod tracker;
@@ -17,7 +18,7 @@ use std::net::IpAddr;
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
-use crate::model::{Daemon, Name};
+use crate::model::{Daemon, Name, SecretFrom};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
@@ -121,6 +122,21 @@ fn absolute<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<&'a str>
     } else {
         return Some(path);
     };
+    reader.fault(&cursor.path, fault);
+    None
+}
+
+/// The name of a credential of the service manager.
+fn credential<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<SecretFrom> {
+    let name = reader.text(cursor)?;
+    // systemd's own rule (`credential_name_valid`): the name of a file.
+    let harmless = |c: char| !c.is_control() && c != '/';
+    if (1..=255).contains(&name.len()) && name.chars().all(harmless) && !matches!(name, "." | "..")
+    {
+        return Some(SecretFrom::Credential(name.to_owned()));
+    }
+    let message = format!("{name:?} can't be the name of a credential");
+    let fault = Fault::new(Code::BadName, message).help("it is the name of a file: no `/`");
     reader.fault(&cursor.path, fault);
     None
 }

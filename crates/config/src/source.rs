@@ -12,6 +12,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::fingerprint::Digest;
 use crate::path::Path;
 use crate::{positions, secret};
 
@@ -112,9 +113,7 @@ impl Source {
     /// A number made of the text, as 16 hexadecimal digits (FNV-1a of 64 bits): texts that differ have, for all practical purposes,
     /// others. It is the same in every version, and proof against accidents, not against malice.
     pub fn fingerprint(&self) -> String {
-        let start = 0xcbf2_9ce4_8422_2325_u64;
-        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        format!("{:016x}", self.text().bytes().fold(start, mix))
+        Digest::EMPTY.with(self.text().as_bytes()).to_string()
     }
 
     pub(crate) fn new(file: &str, text: String) -> Self {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use holdfast_config::host::{
-    CheckFile, Facts, Interface, Program, Secret, check, questions, untrusted,
+    CheckFile, Facts, Interface, PairFault, Program, Secret, check, questions, untrusted,
 };
 use holdfast_config::{Code, Diagnostic, Environment, Outcome, SecretFrom, parse, render};
 
@@ -61,6 +61,7 @@ fn sound() -> Facts {
         firewall: None,
         check_files: Default::default(),
         secrets: [].into(),
+        pair: vec![],
     }
 }
 
@@ -141,6 +142,7 @@ fn everything_missing_is_reported_at_once() {
         firewall: None,
         check_files: Default::default(),
         secrets: [].into(),
+        pair: vec![],
     };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -161,6 +163,7 @@ fn everything_missing_is_reported_at_once() {
     codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
     codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
     codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
+    codes.extend([Code::BadPairFile, Code::NoPair, Code::PairCertificateTime]);
     let open =
         untrusted(&outcome.source, "/etc/holdfast is writable by group or others (mode 0777)");
     insta::assert_snapshot!(
@@ -359,4 +362,40 @@ fn secrets_outside_of_the_text_are_put_in_and_what_is_wrong_with_them_never_show
 
 fn codes(found: &[Diagnostic]) -> Vec<&'static str> {
     found.iter().map(|one| one.code.as_str()).filter(|code| *code >= "HF0713").collect()
+}
+
+#[test]
+fn certificates_of_the_pair_are_looked_at_on_a_node_of_it() {
+    const PAIR: &str = "\
+daemon:
+  pair:
+    nodes: {lb1: 192.0.2.2, lb2: 192.0.2.3}
+    certificate: /etc/holdfast/pair/node.pem
+    key_credential: pair
+    ca: /etc/holdfast/pair/ca.pem
+services: {}
+";
+    let said = |node: &str, faults: &[PairFault]| {
+        let outcome = parse("holdfast.yaml", PAIR, &Environment::new(node));
+        let config = outcome.config.unwrap();
+        let (pair, name) = questions(&config).pair.unzip();
+        assert_eq!(pair.is_some(), node != "lb3", "its files are asked about");
+        assert_eq!(name, pair.map(|_| node.to_owned()));
+        let facts = Facts { pair: faults.to_vec(), ..Facts::default() };
+        render(&outcome.source, &check(&config, &outcome.source, &facts), false)
+    };
+    assert_eq!(said("lb1", &[]), "");
+    let told = said("lb3", &[]);
+    assert!(told.contains("warning[HF0732]") && told.contains("`lb3`"), "{told}");
+    let faults = [
+        PairFault::Certificate("the certificate in x is not of node `lb1`".to_owned()),
+        PairFault::Authorities("read y: no such file".to_owned()),
+        PairFault::NotNow("the certificate in x has expired".to_owned()),
+        PairFault::Elsewhere,
+    ];
+    let told = said("lb1", &faults);
+    assert_eq!(told.matches("error[HF0731]").count(), 2, "{told}");
+    for part in ["warning[HF0733]", "warning[HF0714]", "no such file", "holdfast.yaml:5:"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }

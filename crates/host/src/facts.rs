@@ -11,7 +11,7 @@ use holdfast_probe::{files, trust};
 use nix::errno::Errno;
 use nix::unistd::{Group, User, geteuid};
 
-use crate::secret;
+use crate::{pair, secret};
 
 /// Why the host did not tell.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,9 @@ pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
     }
     for place in &questions.secrets {
         facts.secrets.insert(place.clone(), secret::read(place));
+    }
+    if let Some((pair, node)) = &questions.pair {
+        facts.pair = pair::faults(pair, node);
     }
     Ok(facts)
 }

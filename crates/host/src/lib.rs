@@ -5,6 +5,7 @@
 
 mod facts;
 mod files;
+pub mod pair;
 mod secret;
 mod trial;
 

@@ -13,14 +13,18 @@ const FOLDER: &str = "CREDENTIALS_DIRECTORY";
 /// A secret is a line; a file that is longer is another one.
 const BYTES_MAX: u64 = 4096;
 
+/// The file that a secret is in; none where nobody here can have it.
+pub(crate) fn file(place: &SecretFrom) -> Option<PathBuf> {
+    let folder = std::env::var_os(FOLDER).map(PathBuf::from);
+    match place {
+        SecretFrom::File(path) => Some(path.clone()),
+        SecretFrom::Credential(name) => folder.map(|folder| folder.join(name)),
+    }
+}
+
 /// Reads a secret.
 pub(crate) fn read(place: &SecretFrom) -> Secret {
-    let folder = std::env::var_os(FOLDER).map(PathBuf::from);
-    match (place, folder) {
-        (SecretFrom::File(path), _) => read_file(path),
-        (SecretFrom::Credential(name), Some(folder)) => read_file(&folder.join(name)),
-        (SecretFrom::Credential(_), None) => Secret::Elsewhere,
-    }
+    file(place).map_or(Secret::Elsewhere, |path| read_file(&path))
 }
 
 /// The first line of a file, without its end.

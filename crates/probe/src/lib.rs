@@ -24,6 +24,7 @@ mod memcached;
 mod mysql;
 mod network;
 mod opened;
+pub mod pem;
 mod place;
 mod post;
 mod postgres;

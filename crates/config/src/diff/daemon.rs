@@ -9,6 +9,7 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
         control_group,
         control_others,
         http,
+        pair,
         script_user,
         state,
         script_timeout,
@@ -21,6 +22,7 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
         .put("control.group", control_group, &new.control_group, Impact::Restart)
         .put("control.others", control_others, &new.control_others, Impact::Restart)
         .put("http.listen", http, &new.http, Impact::None)
+        .put("pair", pair, &new.pair, Impact::None)
         .put("scripts.user", script_user, &new.script_user, Impact::None)
         .put("state", state, &new.state, Impact::Restart)
         .put("on_bad_config", on_bad_config, &new.on_bad_config, Impact::None)

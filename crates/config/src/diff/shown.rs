@@ -14,9 +14,9 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 use crate::model::{
     AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
     Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, Notification,
-    OnBadConfig, OnFailure, OnStop, Password, Peer, PersistenceEngine, ReachBy, RealServer, Route,
-    Rule, SecretFrom, SyncMode, Thresholds, Track, TrackerKind, Unicast, Via, VirtualAddress,
-    VirtualMac,
+    OnBadConfig, OnFailure, OnStop, Pair, Password, Peer, PersistenceEngine, ReachBy, RealServer,
+    Route, Rule, SecretFrom, SyncMode, Thresholds, Track, TrackerKind, Unicast, Via,
+    VirtualAddress, VirtualMac,
 };
 
 use crate::sysctls::Sysctl;
@@ -84,6 +84,18 @@ impl Shown for Discovery {
         let Self { directory, debounce, max_removal, allow_empty } = self;
         let empty = if *allow_empty { ", also to none" } else { "" };
         format!("{} debounce {debounce:?} max_removal {max_removal}%{empty}", directory.display())
+    }
+}
+
+impl Shown for Pair {
+    fn shown(&self) -> String {
+        let Self { nodes, listen, certificate, key, ca, interval } = self;
+        let nodes: Vec<String> =
+            nodes.iter().map(|(name, address)| format!("{name} {address}")).collect();
+        let listen = listen.map_or_else(String::new, |listen| format!(" listen {listen}"));
+        let (certificate, ca) = (certificate.display(), ca.display());
+        let nodes = nodes.join(", ");
+        format!("{nodes}{listen} certificate {certificate} key {key} ca {ca} every {interval:?}")
     }
 }
 

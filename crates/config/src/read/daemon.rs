@@ -34,11 +34,13 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
     let notifications = fields.get("notifications");
     let notifications = notifications
         .map(|cursor| super::notification::notifications(reader, &cursor, script_timeout));
+    let pair = fields.get("pair").and_then(|cursor| super::pair::pair(reader, &cursor));
     Daemon {
         control_socket: socket.unwrap_or_else(|| PathBuf::from(defaults::CONTROL_SOCKET)),
         control_others: others.unwrap_or_default(),
         control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
         http,
+        pair,
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
         state: state.map_or_else(|| PathBuf::from(defaults::STATE), PathBuf::from),
         on_bad_config: on_bad_config.unwrap_or_default(),

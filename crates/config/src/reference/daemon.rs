@@ -21,6 +21,26 @@ section! {
     "daemon.http" "mapping", default "off", range "", "Metrics, health and a read-only status by HTTP.", source "";
     "daemon.http.listen" "address:port", default "required in `http`", range "",
         "Where they are served. There is no authentication: keep it on a loopback or management address.", source "";
+    "daemon.pair" "mapping", default "off", range "",
+        "The API between the directors, over TCP with a certificate on either side (TLS 1.3): each compares what must be equal, and `--all-nodes` \
+         of the command line reaches all of them. docs/pair.md says more.", source "";
+    "daemon.pair.nodes" "mapping by node", default "required in `pair`", range "1 to 16 nodes",
+        "Every director, this one too, by its name (`node`), which its certificate bears, with the address of its API.", source "";
+    "daemon.pair.nodes.NODE" "address:port", default "", range "", "Where its API is; port 9651 where none is said.", source "";
+    "daemon.pair.listen" "address:port", default "this node's address in `nodes`", range "",
+        "Where this node listens, where it is reached by another address.", source "";
+    "daemon.pair.certificate" "path", default "required in `pair`", range "absolute",
+        "A PEM file with this node's certificate, whose subjectAltName is the node's name, and those between it and the authority. It is read \
+         again at each reload.", source "RFC 5280 §4.2.1.6";
+    "daemon.pair.key" "path", default "required in `pair`, or `key_credential`", range "absolute",
+        "A PEM file with its private key, which nobody else may read.", source "RFC 5958";
+    "daemon.pair.key_credential" "text", default "none", range "the name of a credential",
+        "The credential of the service manager (`LoadCredential=`) that is the private key.", source "systemd.exec(5)";
+    "daemon.pair.ca" "path", default "required in `pair`", range "absolute",
+        "A PEM file of the authority that issues the nodes' certificates. No other is believed, and of this one only certificates of nodes \
+         that `nodes` names.", source "RFC 5280 §6";
+    "daemon.pair.interval" "duration", default "`10s`", range "1s to 1h",
+        "How often the other nodes are asked whether they have the same.", source "";
     "daemon.state" "path", default "`/var/lib/holdfast`", range "absolute",
         "Where is kept what outlives the daemon: run-time changes, the last good configuration, servers that were discovered, which \
          instances were released.", source "systemd: `StateDirectory`";

@@ -161,6 +161,21 @@ const KEYS: &[Case] = &[
         "services: {\"web server\": {listen: tcp 192.0.2.10:80, forward: nat}}\n",
     ),
     ("HF0205", "node", "node: lb 1\n"),
+    (
+        "HF0203",
+        "files of the pair",
+        "daemon: {pair: {nodes: {lb1: 192.0.2.2, lb2: \"[2001:db8::3]\"}}}\n",
+    ),
+    (
+        "HF0204",
+        "two keys of the pair, and one address",
+        "daemon: {pair: {nodes: {lb1: 192.0.2.2, lb2: \"192.0.2.2:9651\"}, certificate: /e/node.pem, key: /e/node.key, key_credential: pair, ca: /e/ca.pem}}\n",
+    ),
+    (
+        "HF0205",
+        "nodes of the pair",
+        "daemon: {pair: {nodes: {lb1: 192.0.2.2, \"lb 2\": 192.0.2.3, -lb3: 192.0.2.4, 192.0.2.5: 192.0.2.5}, certificate: /e/node.pem, key_credential: a/b, ca: /e/ca.pem}}\n",
+    ),
     ("HF0205", "group", "daemon: {control: {group: \"a b\"}}\n"),
     ("HF0206", "forward", "services: {web: {listen: tcp 192.0.2.10:80, forward: dirct}}\n"),
     ("HF0206", "on_stop", "ipvs: {on_stop: flush}\n"),

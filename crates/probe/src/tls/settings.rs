@@ -1,8 +1,7 @@
 //! What rustls is told, made once for all checks that say the same, and made again when a file has changed.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -12,19 +11,17 @@ use holdfast_config::Tls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::Mutex;
 
-use crate::finding::{describe, is_own_shortage};
+use crate::finding::is_own_shortage;
+use crate::pem;
 
 /// So many different settings are kept; one more, and all are made anew.
 const KEPT: usize = 256;
 /// A file is looked at again after so long.
 const FRESH: Duration = Duration::from_secs(10);
-/// A PEM file of more bytes is not read.
-const FILE_LIMIT: u64 = 4 << 20;
 
 /// Which protocols are offered (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +85,7 @@ pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, Str
 /// # Errors
 /// Why not.
 pub(crate) fn examine_authorities(path: &Path) -> Result<(), String> {
-    roots(path).map(drop)
+    pem::authorities(path).map(drop)
 }
 
 /// Whether the files are a certificate and its key. Blocks.
@@ -129,11 +126,8 @@ impl Key {
         let mut settings = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(certificate)?;
-                let pem = read(key)?;
-                let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-                    format!("{} has no private key in PEM: {error}", key.display())
-                })?;
+                let chain = pem::certificates(certificate)?;
+                let private = pem::private_key(key)?;
                 builder.with_client_auth_cert(chain, private).map_err(|error| {
                     format!(
                         "{} and {} don't go together: {error}",
@@ -158,7 +152,7 @@ impl Key {
             return Ok(Arc::new(Unverified(provider.signature_verification_algorithms)));
         }
         let roots = match &self.ca {
-            Some(path) => Arc::new(roots(path)?),
+            Some(path) => Arc::new(pem::authorities(path)?),
             None => authorities()?,
         };
         let built =
@@ -167,17 +161,6 @@ impl Key {
             .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
             .map_err(|error| error.to_string())
     }
-}
-
-/// The authorities in the file at `path`.
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| {
-            format!("{} has a certificate that can't be an authority: {error}", path.display())
-        })?;
-    }
-    Ok(roots)
 }
 
 /// The authorities that this host trusts.
@@ -202,30 +185,6 @@ fn authorities() -> Result<Arc<RootCertStore>, String> {
         ));
     }
     Ok(Arc::clone(AUTHORITIES.get_or_init(|| Arc::new(roots))))
-}
-
-/// The certificates in the file at `path`; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|error| format!("{} is not PEM: {error}", path.display()))?;
-    if found.is_empty() {
-        return Err(format!("{} has no certificate in PEM", path.display()));
-    }
-    Ok(found)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| format!("read {}: {}", path.display(), describe(&error)))?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(format!("{} has more than {FILE_LIMIT} bytes", path.display()));
-    }
-    Ok(bytes)
 }
 
 /// Takes any certificate, as `verify: false` says; that the server has its key is proved nevertheless.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::code::Code;
 use crate::diagnostic::{Problem, Spot};
 use crate::model::{Password, SecretFrom};
-use crate::read::absolute;
+use crate::read::{absolute, credential};
 use crate::reader::{Cursor, Fields, Reader};
 use crate::text::Fault;
 
@@ -66,17 +66,7 @@ fn place<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<SecretFrom>
         return absolute(reader, &cursor).map(|path| SecretFrom::File(PathBuf::from(path)));
     }
     let cursor = fields.get("password_credential")?;
-    let name = reader.text(&cursor)?;
-    // systemd's own rule (`credential_name_valid`): the name of a file.
-    let harmless = |c: char| !c.is_control() && c != '/';
-    if (1..=255).contains(&name.len()) && name.chars().all(harmless) && !matches!(name, "." | "..")
-    {
-        return Some(SecretFrom::Credential(name.to_owned()));
-    }
-    let message = format!("{name:?} can't be the name of a credential");
-    let fault = Fault::new(Code::BadName, message).help("it is the name of a file: no `/`");
-    reader.fault(&cursor.path, fault);
-    None
+    credential(reader, &cursor)
 }
 
 fn here<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Password> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pair::PeerNode;
 use crate::reload::Configuration;
 use crate::runtime::{Discovery, RuntimeChange};
 use crate::sync::{ConnectionSync, Sysctls};
@@ -40,6 +41,9 @@ pub struct Status {
     /// How many runs of checks are under way.
     #[serde(default)]
     pub runs: Runs,
+    /// The other nodes, and whether they have the same, where `daemon.pair` names some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<PeerNode>,
 }
 
 /// Runs of checks.

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use crate::api::{
     AddServer, Change, Drain, EventPage, Log, Problem, Service, SetLog, SetWeight, Status, Why,
 };
+use crate::pair::Nodes;
 use crate::reload::{Plan, Reloaded};
 use crate::runtime::{Exported, RuntimeChanges};
 use crate::trial::CheckRun;
@@ -40,6 +41,8 @@ const NAME_MAX: usize = 63;
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    /// Another node, which is asked by way of the one that listens on the socket.
+    through: Option<String>,
 }
 
 /// Why a request got no answer.
@@ -83,7 +86,27 @@ pub enum RequestError {
 impl Client {
     /// A client of the daemon that listens on `socket`.
     pub fn new(socket: impl AsRef<Path>) -> Self {
-        Self { socket: socket.as_ref().to_owned() }
+        Self { socket: socket.as_ref().to_owned(), through: None }
+    }
+
+    /// A client of `node`, another one of the pair, by way of this client's daemon.
+    ///
+    /// # Errors
+    /// No node can be called so.
+    pub fn through(&self, node: &str) -> Result<Self, RequestError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !(1..=253).contains(&node.len()) || !node.chars().all(plain) {
+            return Err(RequestError::Name(node.to_owned()));
+        }
+        Ok(Self { socket: self.socket.clone(), through: Some(node.to_owned()) })
+    }
+
+    /// This node and the others of the pair.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub async fn nodes(&self) -> Result<Nodes, RequestError> {
+        self.ask(Method::GET, "/v1/nodes".into(), None::<&()>).await
     }
 
     /// Everything at a glance.
@@ -306,6 +329,10 @@ impl Client {
         body: Vec<u8>,
         limit: Duration,
     ) -> Result<T, RequestError> {
+        let path = match &self.through {
+            Some(node) => format!("/v1/nodes/{node}{path}"),
+            None => path,
+        };
         tokio::time::timeout(limit, self.converse(method, path, body))
             .await
             .unwrap_or(Err(RequestError::Timeout(limit)))

@@ -13,6 +13,9 @@
 //! POST   /v1/reload                                   → Reloaded; 422 with diagnostics when the file is invalid
 //! GET    /v1/changes                                  RuntimeChanges: what commands have changed against the file
 //! GET    /v1/export                                   Exported: a configuration that includes them
+//! GET    /v1/fingerprint?names=BOOL                   Fingerprint: what must be equal on all nodes
+//! GET    /v1/nodes                                    Nodes: the others, and whether they have the same
+//! ANY    /v1/nodes/NODE/v1/…                          the same of another node, by way of this one (mutual TLS)
 //! GET    /v1/vrrp                                     [Instance]
 //! POST   /v1/vrrp/NAME/release                        Release → RoleChange; NAME is an instance or a sync group
 //! POST   /v1/vrrp/NAME/resume                         → RoleChange
@@ -34,6 +37,7 @@ mod api;
 mod chain;
 mod client;
 pub mod openapi;
+mod pair;
 pub mod reload;
 mod runtime;
 mod sync;
@@ -47,6 +51,7 @@ pub use api::{
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};
+pub use pair::{Difference, Fingerprint, NodeReport, Nodes, NodesReport, PeerNode};
 pub use runtime::{Discovery, Exported, RuntimeChange, RuntimeChanges};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
 pub use trial::{CheckRun, Trial, TrialStep};

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::reload::{Plan, Reloaded};
 use crate::{
-    AddServer, Change, CheckRun, Drain, EventPage, Exported, Instance, Log, Problem, Release,
-    RoleChange, RuntimeChanges, Service, SetLog, SetWeight, Status, Why,
+    AddServer, Change, CheckRun, Drain, EventPage, Exported, Fingerprint, Instance, Log, Nodes,
+    Problem, Release, RoleChange, RuntimeChanges, Service, SetLog, SetWeight, Status, Why,
 };
 
 /// What makes a schema.
@@ -99,6 +99,12 @@ const fn takes<T: JsonSchema>() -> Body {
 
 const PLAIN: Answer = Answer::Text("text/plain");
 
+/// What is passed on to another node.
+const ON_NODE: &str = "The same request of another node, by way of this one: `path` is the request's own, and so are body and answer. It may read the state, `v1/fingerprint` and `v1/changes`, and change real servers. 502 where the node can't be reached.";
+
+/// What it answers, whose schema is that of the path.
+const ANSWER_OF_NODE: Answer = Answer::Text("application/json");
+
 /// Everything that can be asked.
 pub const OPERATIONS: &[Operation] = &[
     Operation::get("/v1/status", "Everything at a glance.", answers::<Status>()).at(Served::Both),
@@ -127,6 +133,12 @@ pub const OPERATIONS: &[Operation] = &[
         "The configuration that runs, with what commands have changed.",
         answers::<Exported>(),
     ),
+    Operation::get("/v1/fingerprint", "What must be equal on all nodes, as a number for each part of it.", answers::<Fingerprint>())
+        .with(&[("names", "boolean", "With what each part is made of, and a number for each of that.")]),
+    Operation::get("/v1/nodes", "This node and the others of the pair, and whether those have the same.", answers::<Nodes>()),
+    Operation::get("/v1/nodes/{node}/{path}", ON_NODE, ANSWER_OF_NODE),
+    Operation::post("/v1/nodes/{node}/{path}", ON_NODE, Body::Nothing, ANSWER_OF_NODE),
+    Operation { method: "DELETE", ..Operation::get("/v1/nodes/{node}/{path}", ON_NODE, ANSWER_OF_NODE) },
     Operation::get("/v1/log", "What is logged.", answers::<Log>()),
     Operation::post("/v1/log", "Has something else logged until the daemon ends.", takes::<SetLog>(), answers::<Log>()),
     Operation::get("/v1/vrrp", "The VRRP instances.", answers::<Vec<Instance>>()),
@@ -209,7 +221,7 @@ fn describe(
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
     let content = match operation.answer {
         Answer::Json(shape) => json!({"application/json": {"schema": shape(told)}}),
-        // This document, which has no schema here.
+        // This document, and what another node answers, have no schema here.
         Answer::Text("application/json") => json!({"application/json": {"schema": {}}}),
         Answer::Text(kind) => json!({kind: {"schema": {"type": "string"}}}),
     };

@@ -13,6 +13,7 @@ mod host;
 mod memory;
 mod notify;
 mod options;
+mod pair;
 mod panics;
 mod rate;
 mod reload;
@@ -52,6 +53,7 @@ use crate::hooks::{HookSender, Hooks};
 use crate::host::Start;
 use crate::notify::Notifier;
 use crate::options::Options;
+use crate::pair::{Nodes, PairEnd};
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::state::discovered::Keeper;
@@ -130,6 +132,7 @@ async fn work(
     let Start { config, good, instead, .. } = start;
     let config = Arc::new(config);
     let http = open_http(&config).await?;
+    let prepared = pair::prepare(&config, None).await.map_err(Failure::Host)?;
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch(lifeline.is_some())?;
     let hangup = signals::catch_hangup()?;
@@ -152,6 +155,7 @@ async fn work(
     let node = config.node.clone();
     let loaded = Loaded::first(&good.fingerprint, instead);
     let has_kernel = kernel.is_some();
+    let nodes = Nodes::new(&node);
     let events = tell_hooks.events().clone();
     let director = Director::new(
         Arc::clone(&config),
@@ -162,14 +166,17 @@ async fn work(
         released,
         tell_hooks,
         beside,
+        nodes.clone(),
     );
-    let api = api::control(requests.clone(), orders.clone(), events.clone(), level);
+    let api = api::control(requests.clone(), orders.clone(), events.clone(), level, nodes.clone());
+    let mut pair = PairEnd::new(nodes, api.clone(), requests.clone(), events.clone());
+    pair.replace(prepared);
     serve_control(listener, api, &config)?;
     let http = Http::serve(api::read_only(requests.clone()), config.daemon.http, http);
     let source = Source::of(options);
     let discoveries = Discoveries::start(&config, requests.clone());
     let notifier = Notifier::start(&config, events.clone());
-    let parts = Parts { http, trackers, hooks, notifier, events, discoveries };
+    let parts = Parts { http, pair, trackers, hooks, notifier, events, discoveries };
     let state = config.daemon.state.clone();
     // Nothing waits for it; a panic there has been logged.
     drop(tokio::task::spawn_blocking(move || {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use holdfast_control::reload::Configuration;
 use holdfast_control::{
-    BfdSession, ConnectionSync, Instance, Ipvs, Service, Status, Sysctls, Timing, Tracker,
+    BfdSession, ConnectionSync, Instance, Ipvs, PeerNode, Service, Status, Sysctls, Timing, Tracker,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -126,6 +126,17 @@ struct PeerLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NodeLabels {
+    node: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NodePartLabels {
+    node: String,
+    part: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: String,
 }
@@ -189,6 +200,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
         synchronisation(&mut registry, sync);
     }
     sysctls(&mut registry, &status.sysctls);
+    nodes(&mut registry, &status.nodes);
     let faults = &status.daemon.faults;
     for (name, help, value) in [
         ("panics", "Faults of the daemon that ended one task each", faults.panics),
@@ -262,6 +274,30 @@ fn tallies(registry: &mut Registry) {
         };
         registry.register(family, help, total);
     }
+}
+
+/// The other nodes of the pair: whether they answer, and in what they differ.
+fn nodes(registry: &mut Registry, nodes: &[PeerNode]) {
+    let (answers, differs) = (Numbers::default(), Numbers::default());
+    for node in nodes {
+        let reached = matches!(node.state.as_str(), "equal" | "differs" | "other_version");
+        answers.get_or_create(&NodeLabels { node: node.name.clone() }).set(reached.into());
+        for part in ["services", "vrrp", "runtime_changes"] {
+            let labels = NodePartLabels { node: node.name.clone(), part: part.to_owned() };
+            let found = node.differs.iter().any(|one| one.part == part);
+            differs.get_or_create(&labels).set(found.into());
+        }
+    }
+    registry.register(
+        "node_up",
+        "1 while the other node answers over the API between nodes",
+        answers,
+    );
+    registry.register(
+        "node_differs",
+        "1 while the other node has something else of this part",
+        differs,
+    );
 }
 
 fn configuration(registry: &mut Registry, configuration: &Configuration) {
@@ -571,7 +607,7 @@ fn signed(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use holdfast_control::reload::LastReload;
-    use holdfast_control::{DaemonInfo, SyncedConnections};
+    use holdfast_control::{DaemonInfo, Difference, SyncedConnections};
 
     use super::*;
 
@@ -651,6 +687,12 @@ mod tests {
             sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
             runs: Default::default(),
+            nodes: vec![PeerNode {
+                name: "lb2".into(),
+                state: "differs".into(),
+                differs: vec![Difference { part: "vrrp".into(), ..Difference::default() }],
+                ..PeerNode::default()
+            }],
         }
     }
 
@@ -684,6 +726,9 @@ mod tests {
             r#"holdfast_ipvs_connections_sampled{origin="sync"} 7"#,
             r#"holdfast_ipvs_connections_sampled{origin="local"} 3"#,
             "holdfast_sysctl_repairs_total 3",
+            r#"holdfast_node_up{node="lb2"} 1"#,
+            r#"holdfast_node_differs{node="lb2",part="vrrp"} 1"#,
+            r#"holdfast_node_differs{node="lb2",part="services"} 0"#,
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

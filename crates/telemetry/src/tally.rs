@@ -37,6 +37,8 @@ counts! {
     ConnectionBroken "api_connections" "broken" "A connection that did not speak HTTP, or went away in the middle.";
     ConnectionLate "api_connections" "late" "A connection that took too long.";
     ConnectionServed "api_connections" "served" "A connection that came to its end.";
+    NodeRefused "api_connections" "not_a_node" "A connection to the API between nodes whose handshake failed.";
+    NodeLate "api_connections" "late_handshake" "One whose handshake took too long.";
     CheckPanic "task_panics" "check" "A run of a check that ended by a fault of the daemon.";
     RequestPanic "task_panics" "request" "A connection of the API that ended by a fault of the daemon.";
     HookPanic "task_panics" "hook" "A hook that ended by a fault of the daemon.";

@@ -1,10 +1,11 @@
-//! Who may do what over a connection: the kernel says who is at the other end.
+//! Who may do what over a connection: the kernel says who is at the other end, or a certificate does.
 
 use axum::http::{Method, StatusCode};
 use holdfast_control::Problem;
 use nix::unistd::{Group, geteuid};
 
 use super::caller::Caller;
+use super::pace::Allowance;
 use super::problem::refused;
 
 /// What everybody may read where others may read at all: paths of `GET`, and what begins with them. What shows the configuration's text is
@@ -19,11 +20,20 @@ const OPEN: [&str; 7] = [
     "/metrics",
 ];
 
+/// What another node may ask for besides: what must be equal is compared, and changes that are made on all nodes are made here. Who is
+/// Active it may not decide by that, nor read the file, have it read again, or pass anything on.
+const NODES_READ: [&str; 2] = ["/v1/fingerprint", "/v1/changes"];
+
+/// Where another node may change something.
+const NODES_CHANGE: &str = "/v1/services";
+
 /// Who may use a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
     /// Anybody who reaches it; nothing that it serves changes anything.
     ReadOnly,
+    /// Other nodes of the pair, by their certificates.
+    Nodes,
     /// By the credentials of the process at the other end.
     Credentials {
         /// Its members may do everything, as root and the daemon's own user may.
@@ -38,6 +48,8 @@ pub(crate) enum Access {
 pub(crate) enum Right {
     Everything,
     Read,
+    /// Another node's.
+    Node,
     Nothing,
 }
 
@@ -50,7 +62,12 @@ impl Access {
 
     /// What `caller` may do.
     pub(crate) fn right(&self, caller: &Caller) -> Right {
-        let Self::Credentials { group, others_read } = self else { return Right::Read };
+        let (group, others_read) = match self {
+            Self::ReadOnly => return Right::Read,
+            Self::Nodes if caller.is_node() => return Right::Node,
+            Self::Nodes => return Right::Nothing,
+            Self::Credentials { group, others_read } => (group, others_read),
+        };
         let own = geteuid().as_raw();
         let trusted = caller.user().is_some_and(|user| user == 0 || user == own)
             || group.is_some_and(|group| caller.is_of(group));
@@ -61,18 +78,47 @@ impl Access {
         }
     }
 
+    /// How much `caller` may ask, as far as it is known before it says anything.
+    pub(crate) fn allowance(&self, caller: &Caller) -> Allowance {
+        match self {
+            Self::Nodes => Allowance::NODES,
+            Self::ReadOnly | Self::Credentials { .. } => match self.right(caller) {
+                Right::Everything => Allowance::TRUSTED,
+                Right::Read | Right::Node | Right::Nothing => Allowance::OTHERS,
+            },
+        }
+    }
+
     /// Why whoever has `right` may not do that; none where he may.
     pub(crate) fn refusal(&self, right: Right, method: &Method, path: &str) -> Option<Problem> {
         let reads = method == Method::GET || method == Method::HEAD;
-        let open = OPEN.iter().any(|open| {
-            path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        });
+        let under = |all: &[&str]| {
+            all.iter().any(|open| {
+                path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let open = under(&OPEN);
         let what = match (self, right) {
+            (Self::Nodes, Right::Node)
+                if reads && (open || under(&NODES_READ)) || !reads && under(&[NODES_CHANGE]) =>
+            {
+                return None;
+            }
+            (Self::Nodes, Right::Nothing) => {
+                let detail = "this certificate is of no node that `daemon.pair.nodes` names here: name the node, the same on every node, or \
+                              give it a certificate whose subjectAltName is its name"
+                    .to_owned();
+                return Some(refused(StatusCode::FORBIDDEN, "not_a_node", detail));
+            }
+            (Self::Nodes, _) => {
+                let detail = "other nodes may read the state and change real servers, and no more: do that on the node itself".to_owned();
+                return Some(refused(StatusCode::FORBIDDEN, "not_allowed", detail));
+            }
             // What is not served there is not there.
             (Self::ReadOnly, _) | (_, Right::Everything) => return None,
             (_, Right::Read) if reads && open => return None,
             (_, Right::Read) => "you may read the state, and no more",
-            (_, Right::Nothing) => "the control socket is not for you",
+            (_, Right::Node | Right::Nothing) => "the control socket is not for you",
         };
         let detail = format!(
             "{what}: root and members of the control socket's group (`daemon.control.group`) may do everything"
@@ -116,5 +162,41 @@ mod tests {
             assert_eq!(refusal(Right::Read, Method::GET, path), Some(403), "{path}");
         }
         assert_eq!(Access::ReadOnly.refusal(Right::Read, &Method::POST, "/v1/plan"), None);
+    }
+
+    #[test]
+    fn another_node_reads_the_state_and_changes_servers_and_a_stranger_does_nothing() {
+        let access = Access::Nodes;
+        let (node, stranger) =
+            (access.right(&Caller::node("lb2")), access.right(&Caller::default()));
+        assert_eq!((node, stranger), (Right::Node, Right::Nothing));
+        assert_eq!(access.right(&Caller::new(0, &[])), Right::Nothing, "root of where?");
+        let refused = |right, method: Method, path| {
+            access.refusal(right, &method, path).map(|problem| problem.code)
+        };
+        for (method, path) in [
+            (Method::GET, "/v1/status"),
+            (Method::GET, "/v1/fingerprint"),
+            (Method::GET, "/v1/changes"),
+            (Method::GET, "/v1/services/web"),
+            (Method::POST, "/v1/services/web/servers"),
+            (Method::POST, "/v1/services/web/servers/web1/drain"),
+            (Method::DELETE, "/v1/services/web/servers/web1"),
+        ] {
+            assert_eq!(refused(node, method.clone(), path), None, "{method} {path}");
+            assert_eq!(refused(stranger, method, path).as_deref(), Some("not_a_node"), "{path}");
+        }
+        for (method, path) in [
+            (Method::POST, "/v1/reload"),
+            (Method::GET, "/v1/plan"),
+            (Method::GET, "/v1/export"),
+            (Method::POST, "/v1/log"),
+            (Method::POST, "/v1/vrrp/edge/release"),
+            (Method::GET, "/v1/nodes"),
+            (Method::POST, "/v1/nodes/lb1/v1/services/web/servers/web1/drain"),
+            (Method::POST, "/v1/servicesx"),
+        ] {
+            assert_eq!(refused(node, method, path).as_deref(), Some("not_allowed"), "{path}");
+        }
     }
 }

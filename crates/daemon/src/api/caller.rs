@@ -1,9 +1,10 @@
-//! Who is at the other end of a control connection, for the record.
+//! Who is at the other end of a control connection, for the record: a process of this host, or another node.
 
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use holdfast_net::peer_groups;
 use nix::unistd::{Uid, User};
 use tokio::net::UnixStream;
@@ -22,7 +23,16 @@ pub(crate) struct Caller {
     groups: Arc<[u32]>,
     /// Who had logged in before becoming that user, by `sudo` say.
     login: Option<u32>,
+    /// Another node, as its certificate says, and who asked for it there, as it says.
+    node: Option<Arc<str>>,
+    there: Option<Arc<str>>,
 }
+
+/// The header in which a node says who asked for what it passes on.
+pub(crate) const ON_BEHALF: &str = "holdfast-user";
+
+/// What is longer is not taken for a user.
+const ON_BEHALF_MAX: usize = 128;
 
 impl Caller {
     /// The caller of a connection that has just been accepted.
@@ -41,7 +51,29 @@ impl Caller {
             user: Some(user),
             groups: groups.into(),
             login: login.filter(|login| *login != NO_LOGIN && *login != user),
+            ..Self::default()
         }
+    }
+
+    /// Another node, which has shown a certificate of its name.
+    pub(crate) fn node(name: &str) -> Self {
+        Self { node: Some(name.into()), ..Self::default() }
+    }
+
+    /// Whether it is another node.
+    pub(crate) const fn is_node(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The same, for whom another node says that it asks. Nobody else is asked, and what can't be a name is nobody.
+    pub(crate) fn on_behalf_of(mut self, user: Option<&HeaderValue>) -> Self {
+        let user = user.filter(|_| self.is_node()).and_then(|user| user.to_str().ok());
+        let fits = |user: &&str| {
+            (1..=ON_BEHALF_MAX).contains(&user.len())
+                && user.chars().all(|c| (' '..='~').contains(&c))
+        };
+        self.there = user.filter(fits).map(Into::into);
+        self
     }
 
     /// The user's number.
@@ -56,11 +88,17 @@ impl Caller {
 
     #[cfg(test)]
     pub(super) fn new(user: u32, groups: &[u32]) -> Self {
-        Self { user: Some(user), groups: groups.into(), login: None }
+        Self { user: Some(user), groups: groups.into(), ..Self::default() }
     }
 
-    /// Its name: `alice`, or `alice as root`. Names are asked of the host's name service, which may take a second at most.
+    /// Its name: `alice`, or `alice as root`; of another node `lb2/alice`. Names are asked of the host's name service, which may take a second at most.
     pub(crate) async fn name(self) -> Option<String> {
+        if let Some(node) = self.node {
+            return Some(match self.there {
+                Some(user) => format!("{node}/{user}"),
+                None => node.to_string(),
+            });
+        }
         let user = self.user?;
         let login = self.login;
         let asked = tokio::task::spawn_blocking(move || (account(user), login.map(account)));
@@ -94,6 +132,22 @@ mod tests {
         let nobody = Caller { login: Some(4_294_967_000), ..Caller::new(0, &[]) };
         assert_eq!(nobody.name().await.as_deref(), Some("uid 4294967000 as root"));
         assert_eq!(Caller::default().name().await, None);
+    }
+
+    #[tokio::test]
+    async fn another_node_says_for_whom_it_asks_and_nobody_else_is_believed() {
+        let header = HeaderValue::from_static;
+        let said = async |caller: Caller, user: &str| {
+            caller.on_behalf_of(HeaderValue::from_str(user).ok().as_ref()).name().await
+        };
+        let node = || Caller::node("lb2");
+        assert_eq!(said(node(), "alice as root").await.as_deref(), Some("lb2/alice as root"));
+        assert_eq!(node().name().await.as_deref(), Some("lb2"));
+        for strange in ["", "tab\tbed", &"x".repeat(ON_BEHALF_MAX + 1)] {
+            assert_eq!(said(node(), strange).await.as_deref(), Some("lb2"), "{strange:?}");
+        }
+        let ours = Caller::new(0, &[]).on_behalf_of(Some(&header("alice")));
+        assert_eq!(ours.name().await.as_deref(), Some("root"));
     }
 
     #[tokio::test]

@@ -2,7 +2,8 @@
 
 pub(crate) mod access;
 pub(crate) mod caller;
-mod pace;
+mod nodes;
+pub(crate) mod pace;
 mod problem;
 pub(crate) mod server;
 pub(crate) mod socket;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use self::caller::Caller;
+pub(crate) use self::nodes::own_fingerprint;
 use self::problem::Refusal;
 pub(crate) use self::problem::{
     bad_request, conflict, no_service, not_found, refused, unavailable,
@@ -39,6 +41,7 @@ pub(crate) use self::problem::{
 use self::server::Streams;
 use crate::director::{Look, Next, Reading};
 use crate::events::Events;
+use crate::pair::{Counted, Nodes};
 use crate::reload::{Order, Orders};
 
 /// What a handler asks of the director.
@@ -61,6 +64,8 @@ pub(crate) enum Request {
     Changes(oneshot::Sender<RuntimeChanges>),
     /// What the files of a service's directory say.
     Discovered { service: Name, reading: Reading },
+    /// What counts for the fingerprint.
+    Counted(oneshot::Sender<Counted>),
     /// The kernel's table as it is; unanswered without IPVS.
     Look(oneshot::Sender<Look>),
     /// What differences of configurations mean to what runs.
@@ -104,7 +109,14 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) const REQUESTS_MAX: usize = 64;
 
 /// The whole API, for the control socket.
-pub(crate) fn control(requests: Requests, orders: Orders, events: Events, level: Level) -> Router {
+pub(crate) fn control(
+    requests: Requests,
+    orders: Orders,
+    events: Events,
+    level: Level,
+    nodes: Nodes,
+) -> Router {
+    let passed_on = get(nodes::relay).post(nodes::relay).delete(nodes::relay);
     let plan = get(plan).post(plan_of);
     let reloads = Router::new()
         .route("/v1/plan", plan.layer(DefaultBodyLimit::max(MAX_BYTES)))
@@ -115,14 +127,20 @@ pub(crate) fn control(requests: Requests, orders: Orders, events: Events, level:
         .route("/v1/events", get(happened))
         .route("/v1/events/stream", get(happens))
         .with_state(events);
+    let nodes = Router::new()
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{node}/{*path}", passed_on)
+        .with_state(nodes);
     Router::new()
         .merge(reloads)
         .merge(events)
+        .merge(nodes)
         .merge(Router::new().route("/v1/log", get(log).post(set_log)).with_state(level))
         .route("/v1/openapi.json", get(document))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/changes", get(changes))
+        .route("/v1/fingerprint", get(nodes::fingerprint))
         .route("/v1/vrrp", get(vrrp))
         .route("/v1/vrrp/{name}/release", post(release))
         .route("/v1/vrrp/{name}/resume", post(resume))
@@ -497,6 +515,7 @@ mod tests {
         let mut found = BTreeSet::new();
         for route in text.split(".route(\"").skip(1) {
             let (path, rest) = route.split_once('"').expect("a path in quotes");
+            let path = path.replace("{*", "{");
             let ends = [".merge(", ".with_state", ".fallback", ";"];
             let end = ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
             let methods = rest.get(..end).expect("the handlers");
@@ -507,9 +526,12 @@ mod tests {
                 ("put(", "PUT"),
                 ("plan.layer", "GET"),
                 ("plan.layer", "POST"),
+                ("passed_on", "GET"),
+                ("passed_on", "POST"),
+                ("passed_on", "DELETE"),
             ] {
                 if methods.contains(word) {
-                    found.insert((method.to_owned(), path.to_owned()));
+                    found.insert((method.to_owned(), path.clone()));
                 }
             }
         }

@@ -28,6 +28,9 @@ pub(crate) struct Allowance {
 impl Allowance {
     /// For those who may do everything; their connections have the listener's own limit.
     pub(crate) const TRUSTED: Self = Self { burst: 2000, per_second: 1000, connections: u32::MAX };
+    /// For an address that other nodes come from: commands of a script for each of many servers, and no more connections than leave
+    /// room for other addresses.
+    pub(crate) const NODES: Self = Self { burst: 500, per_second: 100, connections: 32 };
     /// For everybody else.
     pub(crate) const OTHERS: Self = Self { burst: 100, per_second: 20, connections: 16 };
 }

@@ -18,13 +18,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::access::{Access, Right};
-use super::caller::Caller;
-use super::pace::{Allowance, Client, Paces, Place};
+use super::caller::{Caller, ON_BEHALF};
+use super::pace::{Client, Paces, Place};
 use super::problem::{Refusal, as_problem, refused};
 
 /// So many connections are served at once; more wait in the kernel's backlog.
@@ -50,22 +50,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Something that connections come from.
 pub(crate) trait Listener {
+    /// A connection as the kernel gives it.
+    type Accepted: Send + 'static;
+
+    /// A connection that HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection.
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn next(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send;
 
-    /// Who is at the other end of it.
-    fn caller(stream: &Self::Stream) -> Caller;
+    /// Who is at the other end of it, as far as that is known without a word from there.
+    fn caller(accepted: &Self::Accepted) -> Caller;
 
     /// Whose requests are counted together.
-    fn client(stream: &Self::Stream, caller: &Caller) -> Client;
+    fn client(accepted: &Self::Accepted, caller: &Caller) -> Client;
+
+    /// What comes before HTTP, within a limit of its own, and who is at the other end after it; none where it came to nothing. The other
+    /// connections don't wait for it.
+    fn greet(
+        &self,
+        accepted: Self::Accepted,
+        caller: Caller,
+    ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static;
 }
 
 impl Listener for UnixListener {
+    type Accepted = tokio::net::UnixStream;
     type Stream = tokio::net::UnixStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
+    async fn next(&self) -> io::Result<Self::Accepted> {
         self.accept().await.map(|(stream, _)| stream)
     }
 
@@ -76,12 +89,21 @@ impl Listener for UnixListener {
     fn client(_stream: &Self::Stream, caller: &Caller) -> Client {
         caller.user().map_or(Client::Unknown, Client::User)
     }
+
+    fn greet(
+        &self,
+        stream: Self::Accepted,
+        caller: Caller,
+    ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static {
+        std::future::ready(Some((stream, caller)))
+    }
 }
 
 impl Listener for TcpListener {
-    type Stream = tokio::net::TcpStream;
+    type Accepted = TcpStream;
+    type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
+    async fn next(&self) -> io::Result<Self::Accepted> {
         self.accept().await.map(|(stream, _)| stream)
     }
 
@@ -90,8 +112,21 @@ impl Listener for TcpListener {
     }
 
     fn client(stream: &Self::Stream, _caller: &Caller) -> Client {
-        stream.peer_addr().map_or(Client::Unknown, |peer| Client::Address(peer.ip().to_canonical()))
+        client_of(stream)
     }
+
+    fn greet(
+        &self,
+        stream: Self::Accepted,
+        caller: Caller,
+    ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static {
+        std::future::ready(Some((stream, caller)))
+    }
+}
+
+/// Requests over TCP are counted by the address that they come from.
+pub(crate) fn client_of(stream: &TcpStream) -> Client {
+    stream.peer_addr().map_or(Client::Unknown, |peer| Client::Address(peer.ip().to_canonical()))
 }
 
 /// Marks a connection as one that streams, so that it is not cut after [`CONNECTION_TIMEOUT`].
@@ -122,19 +157,23 @@ pub(crate) async fn serve<L: Listener>(listener: L, router: Router, access: Acce
     loop {
         let connection = Arc::clone(&places).acquire_owned().await;
         match listener.next().await {
-            Ok(stream) => {
-                let caller = L::caller(&stream);
-                let right = access.right(&caller);
-                let allowance =
-                    if right == Right::Everything { Allowance::TRUSTED } else { Allowance::OTHERS };
-                let client = L::client(&stream, &caller);
+            Ok(accepted) => {
+                let caller = L::caller(&accepted);
+                let allowance = access.allowance(&caller);
+                let client = L::client(&accepted, &caller);
                 let Some(place) = paces.place(client, allowance, Instant::now()) else {
                     count(Count::ConnectionRefused);
                     continue;
                 };
-                let (access, streams) = (access.clone(), Streams::default());
-                let visit = Visit { caller, access, right, place: Arc::new(place), streams };
-                let talk = tokio::spawn(converse(stream, router.clone(), visit));
+                let (access, router) = (access.clone(), router.clone());
+                let greeted = listener.greet(accepted, caller);
+                let talk = tokio::spawn(async move {
+                    let Some((stream, caller)) = greeted.await else { return };
+                    let right = access.right(&caller);
+                    let (place, streams) = (Arc::new(place), Streams::default());
+                    let visit = Visit { caller, access, right, place, streams };
+                    converse(stream, router, visit).await;
+                });
                 tokio::spawn(async move {
                     if let Err(fault) = talk.await
                         && fault.is_panic()
@@ -162,7 +201,8 @@ async fn converse(
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         let refusal = visit.refusal(&request);
         let answer = refusal.is_none().then(|| {
-            request.extensions_mut().insert(visit.caller.clone());
+            let caller = visit.caller.clone().on_behalf_of(request.headers().get(ON_BEHALF));
+            request.extensions_mut().insert(caller);
             request.extensions_mut().insert(visit.streams.clone());
             router.call(request)
         });

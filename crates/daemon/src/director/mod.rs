@@ -44,6 +44,7 @@ use tokio::time::{sleep, timeout};
 use crate::api::Request;
 use crate::events::News;
 use crate::hooks::HookSender;
+use crate::pair::{Counted, Nodes};
 use crate::reload::Loaded;
 use crate::state::discovered::Keeper;
 use crate::upkeep::{Board, View};
@@ -103,6 +104,8 @@ pub(crate) struct Director {
     turned: Instant,
     /// When the last thing happened: one look at the clock serves for all that follows from it.
     clock: Instant,
+    /// The other nodes.
+    nodes: Nodes,
 }
 
 impl Director {
@@ -117,6 +120,7 @@ impl Director {
         released: Arc<Mutex<Released>>,
         hooks: HookSender,
         beside: Beside,
+        nodes: Nodes,
     ) -> Self {
         let (kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
@@ -162,6 +166,7 @@ impl Director {
             keeper,
             turned: Instant::ZERO,
             clock: now(),
+            nodes,
         }
     }
 
@@ -420,6 +425,13 @@ impl Director {
             Request::Discovered { service, reading } => self.take_reading(service, reading),
             Request::CheckRun { service, server, answer } => {
                 self.try_checks(&service, &server, answer);
+            }
+            Request::Counted(answer) => {
+                drop(answer.send(Counted {
+                    config: Arc::clone(&self.config),
+                    generation: self.loaded.view().generation,
+                    changes: self.runtime.digests(),
+                }));
             }
             // Without IPVS the answer is dropped.
             Request::Look(answer) => {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_config::fingerprint::{Digest, Digests};
 use holdfast_config::{Config, Name, RealServer};
 use holdfast_control::{Change, Problem, RuntimeChange, RuntimeChanges};
 use holdfast_engine::overlay::{
@@ -28,6 +30,8 @@ pub(crate) struct Runtime {
     journal: Journal,
     /// Changes that can't be as the configuration is now, and why.
     dormant: BTreeMap<Key, String>,
+    /// What is made of all changes for the fingerprint; none after another one.
+    digests: Option<Arc<Digests>>,
 }
 
 /// What the daemon knows besides its file when it starts.
@@ -67,7 +71,7 @@ impl Runtime {
         discovered: &BTreeMap<Name, Findings>,
     ) -> Self {
         let overlay = Overlay::restored(kept);
-        let mut runtime = Self { overlay, journal, dormant: BTreeMap::new() };
+        let mut runtime = Self { overlay, journal, dormant: BTreeMap::new(), digests: None };
         runtime.settle(config, |service| discovered.get(service));
         runtime
     }
@@ -118,6 +122,7 @@ impl Runtime {
             servers.extend(found.real_servers.values().map(of));
             index.insert(service.clone(), servers);
         }
+        self.digests = None;
         let settled = self.overlay.settle(|service, address| match index.get(service) {
             None => Base::NoService,
             Some(servers) => match servers.get(&address) {
@@ -134,6 +139,24 @@ impl Runtime {
         }
     }
 
+    /// The changes for the fingerprint, by server: what was changed, and not by whom, why and when.
+    pub(super) fn digests(&mut self) -> Arc<Digests> {
+        let overlay = &self.overlay;
+        Arc::clone(self.digests.get_or_insert_with(|| {
+            let each = overlay.held().map(|((service, server), Held { entry, .. })| {
+                let Entry { address, presence, admin, weight } = &entry;
+                let (presence, admin, weight) = (
+                    presence.as_ref().map(|said| said.what),
+                    admin.as_ref().map(|said| said.what),
+                    weight.as_ref().map(|said| said.what),
+                );
+                let digest = Digest::of(&(address, presence, admin, weight));
+                (format!("{service}/{server}"), digest)
+            });
+            Arc::new(each.collect())
+        }))
+    }
+
     /// Takes note of a command that was carried out; whether it has changed what is kept.
     pub(super) fn note(&mut self, done: &Done<'_>, engine: &Engine, config: &Config) -> bool {
         let (service, server) = &done.key;
@@ -144,6 +167,7 @@ impl Runtime {
             lease: engine.lease(service, server).map(|(lease, _)| lease),
         };
         let said = (done.order, unix_now());
+        self.digests = None;
         self.dormant.remove(&done.key);
         if done.ephemeral {
             if done.changed {
@@ -172,6 +196,7 @@ impl Runtime {
 
     /// Forgets a change that can't be; whether there was one.
     pub(super) fn forget_dormant(&mut self, key: &Key) -> bool {
+        self.digests = None;
         let there = self.dormant.remove(key).is_some();
         if there && self.overlay.forget(key) {
             self.journal.write(vec![(key.clone(), None)], None);
@@ -181,6 +206,7 @@ impl Runtime {
 
     /// A server is called otherwise.
     pub(super) fn rename(&mut self, service: &Name, from: &Name, to: &Name) {
+        self.digests = None;
         if self.overlay.rename(service, from, to) {
             let (from, to) = ((service.clone(), from.clone()), (service.clone(), to.clone()));
             let entry = self.overlay.kept().get(&to).cloned();
@@ -190,6 +216,7 @@ impl Runtime {
 
     /// The lease of a server has ended: it does not come back by itself.
     pub(super) fn end_lease(&mut self, service: &Name, server: &Name) {
+        self.digests = None;
         let key = (service.clone(), server.clone());
         if self.overlay.forget(&key) {
             self.journal.write(vec![(key, None)], None);

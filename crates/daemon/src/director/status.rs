@@ -43,6 +43,7 @@ impl Director {
             sync: None,
             sysctls: Sysctls::default(),
             runs: self.runs(),
+            nodes: self.nodes.view(),
         }
     }
 

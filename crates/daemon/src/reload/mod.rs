@@ -41,6 +41,7 @@ use crate::hooks::Hooks;
 use crate::memory;
 use crate::notify::Notifier;
 use crate::options::Options;
+use crate::pair::PairEnd;
 use crate::state::last_good::LastGood;
 use crate::trackers::Trackers;
 use crate::vrrp::{self, VrrpRemote};
@@ -95,6 +96,7 @@ pub(crate) struct Reloader {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) http: Http,
+    pub(crate) pair: PairEnd,
     pub(crate) trackers: Trackers,
     pub(crate) hooks: Hooks,
     pub(crate) notifier: Notifier,
@@ -292,11 +294,14 @@ impl Reloader {
         if !refused.is_empty() || rights.is_some() {
             return Err(needs_restart(&refused, rights));
         }
+        // Certificates are read again, whether the configuration differs or not.
+        let pair = self.parts.pair.prepare(&new).await.map_err(unavailable)?;
         let applied = if differences.is_empty() {
             Vec::new()
         } else {
             self.apply(Arc::new(new), differences).await?
         };
+        self.parts.pair.replace(pair);
         let generation = self.loaded.applied(&fingerprint);
         self.keep(good).await;
         let took_ms = 0;

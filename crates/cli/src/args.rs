@@ -155,7 +155,7 @@ pub(crate) struct Diff {
     pub(crate) exit_code: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Server {
     /// Adds a real server to a service; it takes traffic after its first passed check.
     Add {
@@ -228,7 +228,7 @@ pub(crate) enum Server {
 }
 
 /// A server by name: `SERVICE SERVER` or `SERVICE/SERVER`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ServerName {
     /// The service, or `SERVICE/SERVER`.
     service: String,
@@ -236,7 +236,7 @@ pub(crate) struct ServerName {
     server: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DrainOptions {
     /// The drain ends after so long even with connections left [default: the service's `drain.timeout`, 5m].
     #[arg(long, value_parser = duration, value_name = "DURATION")]
@@ -248,7 +248,7 @@ pub(crate) struct DrainOptions {
     pub(crate) why: Why,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Why {
     /// Why: kept with the server, and shown.
     #[arg(long, value_name = "TEXT")]
@@ -256,6 +256,9 @@ pub(crate) struct Why {
     /// Forgets it when the daemon ends; otherwise it is kept over restarts.
     #[arg(long)]
     pub(crate) ephemeral: bool,
+    /// Does it on every node that `daemon.pair` names, and reports each; exits with 1 when it was not done on all. Saying it again is safe.
+    #[arg(long)]
+    pub(crate) all_nodes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -291,6 +294,20 @@ pub(crate) struct Role {
     /// then.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) wait: Option<Duration>,
+}
+
+impl Server {
+    /// What a verb that changes something says of why and where; none of one that does not.
+    pub(crate) const fn why(&self) -> Option<&Why> {
+        match self {
+            Self::Add { why, .. }
+            | Self::Ready { why, .. }
+            | Self::Maint { why, .. }
+            | Self::Weight { why, .. } => Some(why),
+            Self::Drain { drain, .. } | Self::Rm { drain, .. } => Some(&drain.why),
+            Self::List { .. } => None,
+        }
+    }
 }
 
 impl ServerName {

@@ -21,6 +21,16 @@ pub(crate) enum Failure {
     Failing(Answer),
     /// Something would not work: exit 1. The answer is to be printed as always.
     Unhealthy(Answer),
+    /// It was not done on every node: exit 1, or 3 where what was waited for did not come in time on some and nothing failed. The answer
+    /// is to be printed as always, and then the sentence.
+    Incomplete {
+        /// What became of it on each.
+        answer: Answer,
+        /// On which it was not done, and how to finish.
+        sentence: String,
+        /// Whether all that is missing is what was waited for.
+        late: bool,
+    },
     /// The configuration is invalid: exit 78 (EX_CONFIG). What is wrong has been printed already.
     InvalidConfiguration,
 }
@@ -29,9 +39,10 @@ impl Failure {
     /// The sentence to print, where there is one left to print.
     pub(crate) fn sentence(&self) -> Option<&str> {
         match self {
-            Self::Failed(sentence) | Self::Usage(sentence) | Self::TimedOut(sentence) => {
-                Some(sentence)
-            }
+            Self::Failed(sentence)
+            | Self::Usage(sentence)
+            | Self::TimedOut(sentence)
+            | Self::Incomplete { sentence, .. } => Some(sentence),
             Self::Changes(_)
             | Self::Failing(_)
             | Self::Unhealthy(_)
@@ -42,9 +53,12 @@ impl Failure {
     /// The exit code that scripts can rely on.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Failed(_) | Self::Failing(_) | Self::Unhealthy(_) => 1,
+            Self::Failed(_)
+            | Self::Failing(_)
+            | Self::Unhealthy(_)
+            | Self::Incomplete { late: false, .. } => 1,
             Self::Usage(_) => 2,
-            Self::TimedOut(_) => 3,
+            Self::TimedOut(_) | Self::Incomplete { late: true, .. } => 3,
             Self::Changes(_) => 4,
             Self::InvalidConfiguration => 78,
         })

@@ -9,6 +9,7 @@ mod events;
 mod failure;
 mod ipvs;
 mod log;
+mod nodes;
 mod output;
 mod reload;
 mod render;
@@ -43,8 +44,10 @@ fn main() -> ExitCode {
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Failure::Changes(answer) | Failure::Failing(answer) | Failure::Unhealthy(answer) =
-                &failure
+            if let Failure::Changes(answer)
+            | Failure::Failing(answer)
+            | Failure::Unhealthy(answer)
+            | Failure::Incomplete { answer, .. } = &failure
                 && let Err(failure) = print(answer, output)
             {
                 return failure.exit_code();

@@ -7,6 +7,7 @@ use holdfast_control::{
     RoleChange, Server, Service, Status, SyncedConnections, Sysctls, Tracker,
 };
 
+use crate::nodes;
 use crate::table::Table;
 use crate::times::{age, utc};
 
@@ -65,6 +66,7 @@ pub(crate) fn status(status: &Status) -> String {
     if let Some(problem) = &daemon.journal_problem {
         let _ = writeln!(text, "! run-time changes: {problem}");
     }
+    text.push_str(&nodes::nodes(&status.nodes));
     if !status.vrrp.is_empty() {
         text.push('\n');
         text.push_str(&instances(&status.vrrp));

@@ -1,6 +1,6 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Discarded, DriftCount, DualActive, Faults, IdleTimeouts, Ipvs, Order,
-    Peer, SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
+    CheckReason, DaemonInfo, Difference, Discarded, DriftCount, DualActive, Faults, IdleTimeouts,
+    Ipvs, Order, Peer, PeerNode, SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
 
 use super::*;
@@ -148,6 +148,27 @@ fn example() -> Status {
         sync: Some(sync_of_a_master()),
         sysctls: a_sysctl_that_cannot_be_set(),
         runs: Default::default(),
+        nodes: vec![PeerNode {
+            name: "lb2".into(),
+            address: "192.0.2.3:9651".into(),
+            state: "differs".into(),
+            since_s: 130,
+            seen_s_ago: Some(4),
+            version: Some("0.1.0".into()),
+            error: None,
+            differs: vec![
+                Difference {
+                    part: "services".into(),
+                    names: vec!["dns".into(), "web".into()],
+                    count: 2,
+                },
+                Difference {
+                    part: "runtime_changes".into(),
+                    names: vec!["web/web1".into()],
+                    count: 12,
+                },
+            ],
+        }],
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use holdfast_control::{
-    AddServer, Change, Client, Drain, RequestError, Server, Service, SetWeight, Why,
+    AddServer, Change, Client, Drain, RequestError, Server, Service, SetWeight, Why, chain,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::args;
 use crate::failure::Failure;
+use crate::nodes::{self, Failed};
 use crate::output::{Answer, to_answer};
 use crate::render;
 
@@ -17,43 +18,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, Failure> {
     match verb {
-        args::Server::Add { service, address, name, weight, ttl, why, wait } => {
-            let args::Why { reason, ephemeral } = why;
-            let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-            let server = AddServer { address, name, weight, ttl_ms, reason, ephemeral };
-            let change = client.add_server(&service, &server).await?;
-            settled(client, change, wait, "up", |now| now.is_some_and(|it| it.state == "up")).await
-        }
-        args::Server::Drain { server, drain } => {
-            let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.drain_server(service, name, &request(&drain)).await?;
-            let drained = |now: Option<&Server>| now.is_some_and(|it| it.state == "drained");
-            settled(client, change, drain.wait, "drained", drained).await
-        }
-        args::Server::Ready { server, why } => {
-            let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.ready_server(service, name, &spoken(why)).await?;
-            to_answer(&change, render::change)
-        }
-        args::Server::Maint { server, why } => {
-            let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let change = client.maintain_server(service, name, &spoken(why)).await?;
-            to_answer(&change, render::change)
-        }
-        args::Server::Weight { service, mut rest, why } => {
-            let word = rest.pop().unwrap_or_default();
-            let server = args::ServerName::new(service, rest.pop());
-            let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let weight = weight(&word, why).map_err(Failure::Usage)?;
-            let change = client.weigh_server(service, name, &weight).await?;
-            to_answer(&change, render::change)
-        }
-        args::Server::Rm { server, now, drain } => {
-            let (service, name) = server.parts().map_err(Failure::Usage)?;
-            let request = request(&drain);
-            let change = client.remove_server(service, name, now, &request).await?;
-            settled(client, change, drain.wait, "removed", |now| now.is_none()).await
-        }
         args::Server::List { service: Some(service) } => {
             to_answer(&client.service(&service).await?, render::service)
         }
@@ -62,24 +26,100 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
                 services.iter().map(render::service).collect::<Vec<_>>().join("\n")
             })
         }
+        verb if verb.why().is_some_and(|why| why.all_nodes) => {
+            nodes::everywhere(client, verb).await
+        }
+        verb => match carry_out(client, &verb).await {
+            Ok(change) => to_answer(&change, render::change),
+            Err(Unfinished::NotDone(Failed::Usage(sentence))) => Err(Failure::Usage(sentence)),
+            Err(Unfinished::NotDone(Failed::Refused(_, sentence) | Failed::Asking(sentence))) => {
+                Err(Failure::Failed(sentence))
+            }
+            Err(Unfinished::Waiting { why, late: true, .. }) => Err(Failure::TimedOut(why)),
+            Err(Unfinished::Waiting { why, .. }) => Err(Failure::Failed(why)),
+        },
+    }
+}
+
+/// Why a command is not at its end.
+#[derive(Debug)]
+pub(crate) enum Unfinished {
+    /// It was not carried out.
+    NotDone(Failed),
+    /// It was, and what was waited for has not come.
+    Waiting {
+        /// What was changed.
+        change: Box<Change>,
+        /// What has come instead.
+        why: String,
+        /// Whether it may come yet.
+        late: bool,
+    },
+}
+
+impl<E: Into<Failed>> From<E> for Unfinished {
+    fn from(error: E) -> Self {
+        Self::NotDone(error.into())
+    }
+}
+
+/// Carries out `verb`, which changes something, on the node of `client`, and waits for what it says.
+pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Change, Unfinished> {
+    match verb {
+        args::Server::Add { service, address, name, weight, ttl, why, wait } => {
+            let args::Why { reason, ephemeral, .. } = why.clone();
+            let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+            let (address, name, weight) = (address.clone(), name.clone(), *weight);
+            let server = AddServer { address, name, weight, ttl_ms, reason, ephemeral };
+            let change = client.add_server(service, &server).await?;
+            settled(client, change, *wait, "up", |now| now.is_some_and(|it| it.state == "up")).await
+        }
+        args::Server::Drain { server, drain } => {
+            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let change = client.drain_server(service, name, &request(drain)).await?;
+            let drained = |now: Option<&Server>| now.is_some_and(|it| it.state == "drained");
+            settled(client, change, drain.wait, "drained", drained).await
+        }
+        args::Server::Ready { server, why } => {
+            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            Ok(client.ready_server(service, name, &spoken(why.clone())).await?)
+        }
+        args::Server::Maint { server, why } => {
+            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            Ok(client.maintain_server(service, name, &spoken(why.clone())).await?)
+        }
+        args::Server::Weight { service, rest, why } => {
+            let mut rest = rest.clone();
+            let word = rest.pop().unwrap_or_default();
+            let server = args::ServerName::new(service.clone(), rest.pop());
+            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let weight = weight(&word, why.clone()).map_err(Failed::Usage)?;
+            Ok(client.weigh_server(service, name, &weight).await?)
+        }
+        args::Server::Rm { server, now, drain } => {
+            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let change = client.remove_server(service, name, *now, &request(drain)).await?;
+            settled(client, change, drain.wait, "removed", |now| now.is_none()).await
+        }
+        args::Server::List { .. } => Err(Failed::Usage("a list changes nothing".to_owned()).into()),
     }
 }
 
 fn request(options: &args::DrainOptions) -> Drain {
     let milliseconds = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    let args::Why { reason, ephemeral } = &options.why;
+    let args::Why { reason, ephemeral, .. } = &options.why;
     let (reason, ephemeral) = (reason.clone(), *ephemeral);
     Drain { timeout_ms: options.timeout.map(milliseconds), reason, ephemeral }
 }
 
-fn spoken(args::Why { reason, ephemeral }: args::Why) -> Why {
+fn spoken(args::Why { reason, ephemeral, .. }: args::Why) -> Why {
     Why { reason, ephemeral }
 }
 
 /// `5`, or a share as `50%`.
 fn weight(word: &str, why: args::Why) -> Result<SetWeight, String> {
     let wrong = |_not_a_number| format!("{word:?} is no weight: say a number, or a share as `50%`");
-    let args::Why { reason, ephemeral } = why;
+    let args::Why { reason, ephemeral, .. } = why;
     match word.strip_suffix('%') {
         Some(percent) => {
             let percent = Some(percent.parse().map_err(wrong)?);
@@ -100,31 +140,33 @@ async fn settled(
     wait: Option<Duration>,
     goal: &str,
     done: impl Fn(Option<&Server>) -> bool,
-) -> Result<Answer, Failure> {
-    let Some(wait) = wait else { return to_answer(&change, render::change) };
+) -> Result<Change, Unfinished> {
+    let Some(wait) = wait else { return Ok(change) };
     let deadline = Instant::now() + wait;
+    let waiting = |change, why, late| Unfinished::Waiting { change: Box::new(change), why, late };
     loop {
-        change.now = find(client, &change).await?;
-        if done(change.now.as_ref()) {
-            return to_answer(&change, render::change);
+        match find(client, &change).await {
+            Ok(now) => change.now = now,
+            Err(error) => return Err(waiting(change, chain(&error), false)),
         }
+        if done(change.now.as_ref()) {
+            return Ok(change);
+        }
+        let (service, name) = (&change.service, &change.server);
         let Some(server) = &change.now else {
-            return Err(Failure::Failed(format!(
-                "{}/{} is not {goal}: it was removed meanwhile",
-                change.service, change.server
-            )));
+            let why = format!("{service}/{name} is not {goal}: it was removed meanwhile");
+            return Err(waiting(change, why, false));
         };
         if server.admin == "ready" && goal != "up" {
-            return Err(Failure::Failed(format!(
-                "{}/{} is not {goal}: it was taken back meanwhile",
-                change.service, change.server
-            )));
+            let why = format!("{service}/{name} is not {goal}: it was taken back meanwhile");
+            return Err(waiting(change, why, false));
         }
         if Instant::now() >= deadline {
-            return Err(Failure::TimedOut(format!(
-                "{}/{} is not {goal} after {wait:?}, but {}: {}",
-                change.service, change.server, server.state, server.reason.sentence
-            )));
+            let why = format!(
+                "{service}/{name} is not {goal} after {wait:?}, but {}: {}",
+                server.state, server.reason.sentence
+            );
+            return Err(waiting(change, why, true));
         }
         sleep(LOOK_INTERVAL).await;
     }

@@ -1,0 +1,259 @@
+//! The other nodes of the pair: what the status shows of them, and a command that is given to all of them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use holdfast_control::{
+    Change, Client, Difference, NodeReport, NodesReport, PeerNode, RequestError,
+};
+use tokio::task::JoinSet;
+
+use crate::args;
+use crate::failure::Failure;
+use crate::output::{Answer, to_answer};
+use crate::server::{self, Unfinished};
+use crate::table::Table;
+use crate::times::age;
+
+/// The other nodes, a line each, and what to do where one is not as it should be; nothing where there is none.
+pub(crate) fn nodes(nodes: &[PeerNode]) -> String {
+    if nodes.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["NODE", "STATE", "SINCE", "SEEN", "VERSION", "ADDRESS"]);
+    for node in nodes {
+        table.row([
+            node.name.clone(),
+            node.state.replace('_', " "),
+            age(node.since_s),
+            node.seen_s_ago.map_or_else(|| "never".to_owned(), |ago| format!("{} ago", age(ago))),
+            node.version.clone().unwrap_or_else(|| "-".to_owned()),
+            node.address.clone(),
+        ]);
+    }
+    let mut text = format!("\n{}", table.render(0));
+    for node in nodes {
+        let name = &node.name;
+        for Difference { part, names, count } in &node.differs {
+            let more = match count.saturating_sub(names.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let (what, todo) = match part.as_str() {
+                "runtime_changes" => (
+                    "run-time changes",
+                    "compare `holdfast diff` of both; say them again with `--all-nodes`",
+                ),
+                part => (part, "give both the same file, and reload both"),
+            };
+            let names = names.join(", ");
+            let _ = writeln!(text, "! {name} differs in {what} ({names}{more}): {todo}");
+        }
+        match (node.state.as_str(), &node.error) {
+            ("unreachable", Some(error)) => {
+                let _ = writeln!(text, "! {name} can't be asked what it has: {error}");
+            }
+            ("other_version", _) => {
+                let _ = writeln!(
+                    text,
+                    "! {name} runs another version, and nothing is compared until both run the same"
+                );
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Gives `verb` to this node and all others at once: what became of it on each.
+pub(crate) async fn everywhere(client: &Client, verb: args::Server) -> Result<Answer, Failure> {
+    let known = client.nodes().await?;
+    if known.peers.is_empty() {
+        return Err(Failure::Failed(format!(
+            "{} knows no other node: `daemon.pair` names none (docs/pair.md); without `--all-nodes` it is done here alone",
+            known.node
+        )));
+    }
+    let mut clients = vec![(known.node.clone(), client.clone())];
+    for peer in known.peers {
+        clients.push((peer.name.clone(), client.through(&peer.name)?));
+    }
+    let removes = matches!(verb, args::Server::Rm { .. });
+    let (verb, mut asked) = (Arc::new(verb), JoinSet::new());
+    for (place, (node, client)) in clients.into_iter().enumerate() {
+        let verb = Arc::clone(&verb);
+        asked.spawn(async move { (place, node, server::carry_out(&client, &verb).await) });
+    }
+    let mut outcomes = Vec::new();
+    while let Some(done) = asked.join_next().await {
+        outcomes.push(done.map_err(|fault| Failure::Failed(fault.to_string()))?);
+    }
+    outcomes.sort_by_key(|(place, ..)| *place);
+    let outcomes = outcomes.into_iter().map(|(_, node, outcome)| (node, outcome)).collect();
+    concluded(outcomes, removes)
+}
+
+/// What became of the command on each node, and whether that is all that was to be done.
+fn concluded(
+    outcomes: Vec<(String, Result<Change, Unfinished>)>,
+    removes: bool,
+) -> Result<Answer, Failure> {
+    // A server that some nodes have is removed where it was, and is not there where it was not. One that nobody has is a slip.
+    let gone = |outcome: &Result<Change, Unfinished>| matches!(outcome, Err(Unfinished::NotDone(Failed::Refused(code, _))) if removes && code == "no_such_server");
+    let nowhere = outcomes.iter().all(|(_, outcome)| gone(outcome));
+    let (mut late, mut usage) = (false, None);
+    let nodes = outcomes.into_iter().map(|(node, outcome)| {
+        if gone(&outcome) && !nowhere {
+            return NodeReport { node, applied: true, ..NodeReport::default() };
+        }
+        match outcome {
+            Ok(change) => {
+                let changed = change.changed;
+                NodeReport { node, applied: true, changed, error: None, change: Some(change) }
+            }
+            Err(Unfinished::Waiting { change, why, late: may_come }) => {
+                late |= may_come;
+                let changed = change.changed;
+                let (error, change) = (Some(why), Some(*change));
+                NodeReport { node, applied: true, changed, error, change }
+            }
+            Err(Unfinished::NotDone(failed)) => {
+                let error = Some(match failed {
+                    Failed::Refused(_, why) | Failed::Asking(why) => why,
+                    Failed::Usage(why) => usage.get_or_insert(why).clone(),
+                });
+                NodeReport { node, error, ..NodeReport::default() }
+            }
+        }
+    });
+    let nodes: Vec<NodeReport> = nodes.collect();
+    if let Some(usage) = usage {
+        return Err(Failure::Usage(usage));
+    }
+    let complete = nodes.iter().all(|node| node.applied && node.error.is_none());
+    let report = NodesReport { complete, nodes };
+    let answer = to_answer(&report, render)?;
+    if complete {
+        return Ok(answer);
+    }
+    let names = |applied: bool| -> Vec<&str> {
+        let found = report.nodes.iter().filter(|node| node.applied == applied);
+        found.map(|node| node.node.as_str()).collect()
+    };
+    let (done, open) = (names(true), names(false));
+    let late = late && open.is_empty();
+    let sentence = match (done.is_empty(), open.is_empty()) {
+        (_, true) => {
+            "it holds on every node; what was waited for has not come on all of them".to_owned()
+        }
+        (true, false) => format!("it was done on no node: not on {}", open.join(", ")),
+        (false, false) => format!(
+            "it was done on {} and not on {}: when the reason is gone, say the same again (where it was done nothing changes), or take it back",
+            done.join(", "),
+            open.join(", ")
+        ),
+    };
+    Err(Failure::Incomplete { answer, sentence, late })
+}
+
+fn render(report: &NodesReport) -> String {
+    let mut table = Table::new(["NODE", "RESULT", "WHAT"]);
+    for node in &report.nodes {
+        let result = match (node.applied, node.changed, &node.error) {
+            (false, ..) => "NOT DONE",
+            (true, _, Some(_)) => "waiting",
+            (true, true, None) => "done",
+            (true, false, None) => "already so",
+        };
+        let what = node.change.as_ref().map(|change| {
+            let state = change.now.as_ref().map_or("removed", |server| &server.state);
+            let note = change.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+            format!("{}/{} {state}{note}", change.service, change.server)
+        });
+        let what = node.error.clone().or(what).unwrap_or_else(|| "it is not there".to_owned());
+        table.row([node.node.clone(), result.to_owned(), what]);
+    }
+    table.render(0)
+}
+
+/// Why a command was not carried out on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// The node refused it: the problem's code, and why.
+    Refused(String, String),
+    /// It was not asked, or did not answer.
+    Asking(String),
+    /// It makes no sense on any node.
+    Usage(String),
+}
+
+impl From<RequestError> for Failed {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused(problem) => Self::Refused(problem.code, problem.detail),
+            other => Self::Asking(holdfast_control::chain(&other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(changed: bool) -> Change {
+        let (service, server) = ("web".to_owned(), "web1".to_owned());
+        Change { changed, service, server, now: None, note: None }
+    }
+
+    fn refused(code: &str, why: &str) -> Result<Change, Unfinished> {
+        Err(Unfinished::NotDone(Failed::Refused(code.to_owned(), why.to_owned())))
+    }
+
+    fn told(
+        outcomes: [Result<Change, Unfinished>; 2],
+        removes: bool,
+    ) -> (String, Option<(String, bool)>) {
+        let nodes = ["lb1", "lb2"].map(str::to_owned).into_iter().zip(outcomes).collect();
+        match concluded(nodes, removes) {
+            Ok(answer) => (answer.table, None),
+            Err(Failure::Incomplete { answer, sentence, late }) => {
+                (answer.table, Some((sentence, late)))
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_report_says_of_each_node_what_became_of_it_and_how_to_finish() {
+        let (table, end) = told([Ok(change(true)), Ok(change(false))], false);
+        assert_eq!(end, None);
+        assert!(table.contains("lb1   done        web/web1 removed"), "{table}");
+        assert!(table.contains("lb2   already so"), "{table}");
+        let (table, end) =
+            told([Ok(change(true)), refused("node_unreachable", "connect to lb2: refused")], false);
+        assert!(table.contains("lb2   NOT DONE  connect to lb2: refused"), "{table}");
+        let (sentence, late) = end.unwrap();
+        assert!(sentence.starts_with("it was done on lb1 and not on lb2: ") && !late, "{sentence}");
+        let nobody = || refused("no_such_service", "no service `web`");
+        let (_, end) = told([nobody(), nobody()], false);
+        assert_eq!(end.unwrap().0, "it was done on no node: not on lb1, lb2");
+        let waiting = Err(Unfinished::Waiting {
+            change: Box::new(change(true)),
+            why: "not up".to_owned(),
+            late: true,
+        });
+        let (table, end) = told([Ok(change(true)), waiting], false);
+        assert!(table.contains("lb2   waiting  not up"), "{table}");
+        assert!(end.unwrap().1, "late, and nothing else");
+    }
+
+    #[test]
+    fn a_server_that_is_gone_on_one_node_is_removed_and_one_that_nobody_has_is_not() {
+        let gone = || refused("no_such_server", "no server `web1`");
+        let (table, end) = told([gone(), Ok(change(true))], true);
+        assert_eq!(end, None, "{table}");
+        assert!(table.contains("lb1   already so  it is not there"), "{table}");
+        assert!(told([gone(), gone()], true).1.is_some());
+        assert!(told([gone(), Ok(change(true))], false).1.is_some(), "nothing to drain there");
+    }
+}

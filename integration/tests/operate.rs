@@ -135,17 +135,22 @@ fn the_document_says_what_the_handlers_answer() -> Result<()> {
             let (to, body) = call(method, path);
             let (status, answer) = ask(socket, &method.to_uppercase(), &to, body)?;
             let at = format!("{method} {path}");
+            // What another node answers its own document says; tests/two_nodes.rs asks some.
+            let passed_on = path.starts_with("/v1/nodes/{");
             if path == "/metrics" {
                 ensure!(status == 200, "{at}: {status}");
                 continue;
             }
             let answer: Value =
                 serde_json::from_str(&answer).with_context(|| format!("{at}: {answer}"))?;
-            ensure!(status == 200, "{at}: {status} {answer}");
-            let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
-            ensure!(!schema.is_null(), "{at} has no schema");
-            conforms(&answer, schema, schemas, &at)?;
-            asked += 1;
+            if !passed_on {
+                ensure!(status == 200, "{at}: {status} {answer}");
+                let schema =
+                    &operation["responses"]["200"]["content"]["application/json"]["schema"];
+                ensure!(!schema.is_null(), "{at} has no schema");
+                conforms(&answer, schema, schemas, &at)?;
+                asked += 1;
+            }
             // And what it refuses, where it has something to refuse.
             if path.contains('{') {
                 let (status, answer) = ask(

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_control::PeerNode;
 use holdfast_integration::Director;
 use holdfast_testkit::lab::{Lab, Node, Output, Topology, wait_until};
+use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -174,6 +175,12 @@ fn each_sees_whether_the_other_has_the_same_over_both_families() -> Result<()> {
     }
     wait_equal([&lb1, &lb2])?;
     ensure!(wait_peer(&lb1, "equal", |_| true)?.address.starts_with('['), "IPv6");
+
+    // A node that hangs is given up, and holds nothing up meanwhile.
+    lb2.process().kill(Signal::SIGSTOP)?;
+    wait_unreachable(&lb1, "no answer within 8s")?;
+    lb2.process().kill(Signal::SIGCONT)?;
+    wait_equal([&lb1, &lb2])?;
 
     // A node that is down is said to be, and costs nothing.
     lb2.stop()?;

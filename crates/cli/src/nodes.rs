@@ -189,10 +189,10 @@ pub(crate) enum Failed {
 
 impl From<RequestError> for Failed {
     fn from(error: RequestError) -> Self {
-        match error {
-            RequestError::Refused(problem) => Self::Refused(problem.code, problem.detail),
-            other => Self::Asking(holdfast_control::chain(&other)),
+        if let RequestError::Refused(problem) = error {
+            return Self::Refused(problem.code, problem.detail);
         }
+        Self::Asking(holdfast_control::chain(&error))
     }
 }
 

@@ -90,6 +90,10 @@ pub(crate) fn faults(pair: &Pair, name: &str) -> Vec<PairFault> {
 
 impl Identity {
     /// What the other nodes would have against the certificate, now.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls has more words than matter here, and gets new ones"
+    )]
     pub fn fault(&self, pair: &Pair, name: &str) -> Option<PairFault> {
         let (file, ca) = (pair.certificate.display(), pair.ca.display());
         let whole = CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &provider());

@@ -44,7 +44,7 @@ use tokio::time::{sleep, timeout};
 use crate::api::Request;
 use crate::events::News;
 use crate::hooks::HookSender;
-use crate::pair::{Counted, Nodes};
+use crate::pair::{Counted, Nodes, Prints};
 use crate::reload::Loaded;
 use crate::state::discovered::Keeper;
 use crate::upkeep::{Board, View};
@@ -106,6 +106,8 @@ pub(crate) struct Director {
     clock: Instant,
     /// The other nodes.
     nodes: Nodes,
+    /// What is made of the configuration for them.
+    prints: Arc<Prints>,
 }
 
 impl Director {
@@ -148,6 +150,7 @@ impl Director {
         besides.want(Wanted::of(&config));
         Self {
             started: now(),
+            prints: Prints::of(&config),
             config,
             config_path,
             loaded,
@@ -427,8 +430,9 @@ impl Director {
                 self.try_checks(&service, &server, answer);
             }
             Request::Counted(answer) => {
+                self.prints = self.prints.renewed(&self.config);
                 drop(answer.send(Counted {
-                    config: Arc::clone(&self.config),
+                    prints: Arc::clone(&self.prints),
                     generation: self.loaded.view().generation,
                     changes: self.runtime.digests(),
                 }));

@@ -1,7 +1,7 @@
 //! This node's fingerprint: of the configuration that runs, made once for each, and of the run-time changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use holdfast_config::Config;
 use holdfast_config::fingerprint::{self, Digests};
@@ -11,10 +11,29 @@ use tokio::task::spawn_blocking;
 /// So many names of a part that differ are told.
 const NAMED_MAX: usize = 10;
 
+/// A configuration, and what is made of it: once, when it is first asked for, since there may be ten thousand services.
+#[derive(Debug)]
+pub(crate) struct Prints {
+    config: Arc<Config>,
+    made: OnceLock<(Digests, Digests)>,
+}
+
+impl Prints {
+    /// Those of `config`.
+    pub(crate) fn of(config: &Arc<Config>) -> Arc<Self> {
+        Arc::new(Self { config: Arc::clone(config), made: OnceLock::new() })
+    }
+
+    /// Those of `config`: these, where they are.
+    pub(crate) fn renewed(self: &Arc<Self>, config: &Arc<Config>) -> Arc<Self> {
+        if Arc::ptr_eq(&self.config, config) { Arc::clone(self) } else { Self::of(config) }
+    }
+}
+
 /// What the director has that counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
-    pub(crate) config: Arc<Config>,
+    pub(crate) prints: Arc<Prints>,
     pub(crate) generation: u64,
     pub(crate) changes: Arc<Digests>,
 }
@@ -22,14 +41,14 @@ pub(crate) struct Counted {
 impl Counted {
     /// The fingerprint, with what each part is made of where `names` says so. None when the daemon is stopping.
     pub(crate) async fn fingerprint(self, names: bool) -> Option<Fingerprint> {
-        // A configuration may have ten thousand services.
         spawn_blocking(move || self.make(names)).await.ok()
     }
 
     fn make(&self, names: bool) -> Fingerprint {
-        let (services, vrrp) =
-            (fingerprint::services(&self.config), fingerprint::vrrp(&self.config));
-        let parts = [("services", &services), ("vrrp", &vrrp), ("runtime_changes", &*self.changes)];
+        let Prints { config, made } = &*self.prints;
+        let made = made.get_or_init(|| (fingerprint::services(config), fingerprint::vrrp(config)));
+        let (services, vrrp) = made;
+        let parts = [("services", services), ("vrrp", vrrp), ("runtime_changes", &*self.changes)];
         let whole = |(name, digests): &(&str, &Digests)| {
             ((*name).to_owned(), fingerprint::together(digests).to_string())
         };
@@ -38,7 +57,7 @@ impl Counted {
             ((*name).to_owned(), each.collect())
         };
         Fingerprint {
-            node: self.config.node.clone(),
+            node: config.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: self.generation,
             parts: parts.iter().map(whole).collect(),

@@ -27,7 +27,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{AbortHandle, spawn_blocking};
 
-pub(crate) use self::fingerprint::Counted;
+pub(crate) use self::fingerprint::{Counted, Prints};
 use self::link::Link;
 use self::listener::NodeListener;
 pub(crate) use self::nodes::{Nodes, NotPassed};

@@ -32,14 +32,17 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    match last.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::UnexpectedEof) => {
-            "the other end closed the connection in the middle".to_owned()
-        }
-        _ => last.to_string(),
+    let kind = last.downcast_ref::<io::Error>().map(io::Error::kind);
+    if kind == Some(io::ErrorKind::UnexpectedEof) {
+        return "the other end closed the connection in the middle".to_owned();
     }
+    last.to_string()
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls has more words than matter here, and gets new ones"
+)]
 fn words(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "it showed no certificate".to_owned(),
@@ -57,6 +60,10 @@ fn words(error: &Error) -> String {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls has more words than matter here, and gets new ones"
+)]
 fn certificate(fault: &CertificateError) -> String {
     match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -79,6 +86,10 @@ fn certificate(fault: &CertificateError) -> String {
 }
 
 /// What the other end said before it closed (RFC 8446 §6.2).
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls has more words than matter here, and gets new ones"
+)]
 fn alerted(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::CertificateExpired => "it has expired, by that node's clock",

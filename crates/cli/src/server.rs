@@ -17,27 +17,25 @@ use crate::render;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, Failure> {
-    match verb {
-        args::Server::List { service: Some(service) } => {
-            to_answer(&client.service(&service).await?, render::service)
-        }
-        args::Server::List { service: None } => {
-            to_answer(&client.services().await?, |services: &Vec<Service>| {
+    if let args::Server::List { service } = &verb {
+        return match service {
+            Some(service) => to_answer(&client.service(service).await?, render::service),
+            None => to_answer(&client.services().await?, |services: &Vec<Service>| {
                 services.iter().map(render::service).collect::<Vec<_>>().join("\n")
-            })
+            }),
+        };
+    }
+    if verb.why().is_some_and(|why| why.all_nodes) {
+        return nodes::everywhere(client, verb).await;
+    }
+    match carry_out(client, &verb).await {
+        Ok(change) => to_answer(&change, render::change),
+        Err(Unfinished::NotDone(Failed::Usage(sentence))) => Err(Failure::Usage(sentence)),
+        Err(Unfinished::NotDone(Failed::Refused(_, sentence) | Failed::Asking(sentence))) => {
+            Err(Failure::Failed(sentence))
         }
-        verb if verb.why().is_some_and(|why| why.all_nodes) => {
-            nodes::everywhere(client, verb).await
-        }
-        verb => match carry_out(client, &verb).await {
-            Ok(change) => to_answer(&change, render::change),
-            Err(Unfinished::NotDone(Failed::Usage(sentence))) => Err(Failure::Usage(sentence)),
-            Err(Unfinished::NotDone(Failed::Refused(_, sentence) | Failed::Asking(sentence))) => {
-                Err(Failure::Failed(sentence))
-            }
-            Err(Unfinished::Waiting { why, late: true, .. }) => Err(Failure::TimedOut(why)),
-            Err(Unfinished::Waiting { why, .. }) => Err(Failure::Failed(why)),
-        },
+        Err(Unfinished::Waiting { why, late: true, .. }) => Err(Failure::TimedOut(why)),
+        Err(Unfinished::Waiting { why, .. }) => Err(Failure::Failed(why)),
     }
 }
 

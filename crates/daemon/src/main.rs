@@ -27,6 +27,7 @@ mod watchdog;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,6 +59,7 @@ use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::state::discovered::Keeper;
 use crate::state::journal::Journal;
+use crate::state::last_good::LastGood;
 use crate::supervisor::{Estate, Lifeline};
 use crate::trackers::Watchers;
 use crate::upkeep::{Board, Upkeep, UpkeepHandle};
@@ -177,13 +179,7 @@ async fn work(
     let discoveries = Discoveries::start(&config, requests.clone());
     let notifier = Notifier::start(&config, events.clone());
     let parts = Parts { http, pair, trackers, hooks, notifier, events, discoveries };
-    let state = config.daemon.state.clone();
-    // Nothing waits for it; a panic there has been logged.
-    drop(tokio::task::spawn_blocking(move || {
-        good.keep(&state);
-        drop(good);
-        memory::settle();
-    }));
+    keep(good, config.daemon.state.clone());
     let remote = vrrp.remote();
     tokio::spawn(watchdog::serve(requests.clone(), vrrp.remote()));
     let reloader =
@@ -207,6 +203,15 @@ async fn work(
     upkeep.stop().await;
     tracing::info!(node, "the director has stopped");
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
+}
+
+/// Keeps the configuration as the last good one. Nothing waits for it; a panic there has been logged.
+fn keep(good: LastGood, state: PathBuf) {
+    drop(tokio::task::spawn_blocking(move || {
+        good.keep(&state);
+        drop(good);
+        memory::settle();
+    }));
 }
 
 /// Comes when the daemon is told to stop, or with the fault that ends it.

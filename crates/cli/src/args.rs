@@ -45,6 +45,10 @@ pub(crate) enum Command {
     ///
     /// The daemon runs them; where none answers, this command does, by the configuration's file. Exits with 1 when one does not pass.
     CheckRun(CheckRun),
+    /// Converts a keepalived.conf: prints the configuration, and on standard error what became of each of its statements.
+    ///
+    /// Exits with 78 when the file is wrong: nothing is converted then, and every problem is told with its line and column.
+    Import(Import),
     /// Explains a configuration key or the code of a problem.
     Explain {
         /// A key such as `vrrp.instances.NAME.vrid`, or a code such as `HF0101`.
@@ -108,6 +112,18 @@ pub(crate) struct Check {
     /// Leaves out what depends on this host: interfaces, users, commands.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// keepalived's configuration, which may include others; `-` reads standard input.
+    pub(crate) file: PathBuf,
+    /// The node for which lines with `@ID` are kept: keepalived's `-i`, by default the short host name.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Writes the configuration to a new file, readable by its owner alone, and the report to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

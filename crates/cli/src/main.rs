@@ -7,6 +7,7 @@ mod check_run;
 mod doctor;
 mod events;
 mod failure;
+mod import;
 mod ipvs;
 mod log;
 mod nodes;
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Ipvs { .. } => Err(Failure::Usage("ipvs: nothing to do".to_owned())),
         Command::Check(check) => check::check(&check, arguments.output),
         Command::CheckRun(what) => block_on(check_run::run(&client, &what)),
+        Command::Import(what) => import::run(&what, arguments.output),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
         Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),

@@ -100,7 +100,7 @@ fn has_nft() -> bool {
 }
 
 /// This host's name up to the first dot; `localhost` where it has none.
-pub(crate) fn short_host_name() -> String {
+pub fn short_host_name() -> String {
     let full = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let full = full.unwrap_or_default();
     match full.split('.').next() {

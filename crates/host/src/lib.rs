@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use holdfast_config::{Environment, Outcome, Severity, host, parse_files};
 use holdfast_probe::trust::{self, Distrust};
 
-pub use facts::{FactsError, facts};
+pub use facts::{FactsError, facts, short_host_name};
 pub use files::{Files, read, with_includes};
 pub use trial::{told, trial};
 

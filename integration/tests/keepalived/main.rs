@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 #![expect(clippy::print_stderr, reason = "what a client lost is a figure worth reading")]
 
+mod converted;
 mod dialects;
 mod hand_over;
 mod speech;

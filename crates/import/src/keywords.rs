@@ -1,0 +1,203 @@
+//! Every word of keepalived's language, by the block that it stands in, and what becomes of it.
+
+mod checks;
+mod global;
+mod servers;
+mod vrrp;
+
+use std::collections::BTreeMap;
+
+use crate::ledger::Ledger;
+use crate::tree::Statement;
+
+/// A block of keepalived's language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// The top of the file.
+    Root,
+    /// `global_defs`.
+    Global,
+    /// `vrrp_instance`.
+    Instance,
+    /// `authentication`.
+    Authentication,
+    /// `auth_hmac`.
+    Hmac,
+    /// `vrrp_sync_group`.
+    SyncGroup,
+    /// `vrrp_script`.
+    Script,
+    /// `vrrp_track_file` and `track_file` at the top.
+    TrackFile,
+    /// `vrrp_track_process`.
+    TrackProcess,
+    /// `bfd_instance`.
+    Bfd,
+    /// `garp_group`.
+    GarpGroup,
+    /// `virtual_server`.
+    VirtualServer,
+    /// `real_server`.
+    RealServer,
+    /// `SSL`.
+    Ssl,
+    /// What every check takes.
+    Check,
+    /// `HTTP_GET` and `SSL_GET`.
+    Http,
+    /// `url`.
+    Url,
+    /// `SMTP_CHECK`.
+    Smtp,
+    /// `DNS_CHECK`.
+    Dns,
+    /// `MISC_CHECK`.
+    Misc,
+    /// `UDP_CHECK`.
+    Udp,
+    /// `BFD_CHECK`.
+    BfdCheck,
+    /// `FILE_CHECK`.
+    FileCheck,
+}
+
+/// What becomes of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It is converted, in `convert`.
+    Converted,
+    /// Holdfast does so anyway; the note says how.
+    Anyway(&'static str),
+    /// It is not converted; the note says why, and what to do.
+    Left(&'static str),
+}
+
+/// Words with the same fate.
+pub(crate) type Row = (Use, &'static [&'static str]);
+
+/// Whether keepalived knows the word in the block: any version of it, and also words that no manual has.
+pub fn known(context: Context, word: &str) -> bool {
+    fate(context, word).is_some()
+}
+
+fn rows(context: Context) -> &'static [Row] {
+    match context {
+        Context::Root => global::ROOT,
+        Context::Global => global::GLOBAL,
+        Context::Instance => vrrp::INSTANCE,
+        Context::Authentication => vrrp::AUTHENTICATION,
+        Context::Hmac => vrrp::HMAC,
+        Context::SyncGroup => vrrp::SYNC_GROUP,
+        Context::Script => vrrp::SCRIPT,
+        Context::TrackFile => vrrp::TRACK_FILE,
+        Context::TrackProcess => vrrp::TRACK_PROCESS,
+        Context::Bfd => vrrp::BFD,
+        Context::GarpGroup => vrrp::GARP_GROUP,
+        Context::VirtualServer => servers::VIRTUAL,
+        Context::RealServer => servers::REAL,
+        Context::Ssl => servers::SSL,
+        Context::Check => checks::COMMON,
+        Context::Http => checks::HTTP,
+        Context::Url => checks::URL,
+        Context::Smtp => checks::SMTP,
+        Context::Dns => checks::DNS,
+        Context::Misc => checks::MISC,
+        Context::Udp => checks::UDP,
+        Context::BfdCheck => checks::BFD,
+        Context::FileCheck => checks::FILE,
+    }
+}
+
+/// Whether the checks' common words stand there as well.
+const fn is_check(context: Context) -> bool {
+    matches!(
+        context,
+        Context::Http
+            | Context::Smtp
+            | Context::Dns
+            | Context::Misc
+            | Context::Udp
+            | Context::BfdCheck
+            | Context::FileCheck
+    )
+}
+
+fn fate(context: Context, word: &str) -> Option<Use> {
+    let common = if is_check(context) { checks::COMMON } else { &[] };
+    let all = rows(context).iter().chain(common);
+    all.filter(|(_, words)| words.contains(&word)).map(|(fate, _)| *fate).next()
+}
+
+/// Accounts for a statement that the conversion has no rule of its own for: by the table, or as a word that keepalived does not know.
+pub(crate) fn account(statement: &Statement, context: Context, ledger: &mut Ledger) {
+    match fate(context, statement.keyword()) {
+        Some(Use::Anyway(note)) => {
+            ledger.note(statement.id, note);
+            inside(statement, ledger);
+        }
+        Some(Use::Left(note)) => {
+            ledger.left(statement.id, note);
+            inside(statement, ledger);
+        }
+        Some(Use::Converted) => {}
+        None => unknown(statement, context, ledger),
+    }
+}
+
+fn unknown(statement: &Statement, context: Context, ledger: &mut Ledger) {
+    let word = statement.keyword();
+    let near = rows(context)
+        .iter()
+        .flat_map(|(_, words)| *words)
+        .map(|known| (strsim::jaro_winkler(known, word), *known))
+        .filter(|(likeness, _)| *likeness > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let help = match near {
+        _ if context != Context::Root && known(Context::Root, word) => {
+            "it stands at the top of the file: look for a `}` that is missing above".to_owned()
+        }
+        Some((_, near)) => format!(
+            "did you mean `{near}`? keepalived ignores the line and goes on with its default"
+        ),
+        None => "keepalived ignores the line; remove it".to_owned(),
+    };
+    let message = format!("`{word}` is no word of keepalived's here");
+    ledger.wrong(statement.id, statement.column(0), message, help);
+    inside(statement, ledger);
+}
+
+/// The statements of a block that count: of those without a block that are said twice, the last.
+pub(crate) fn effective<'a>(block: &'a Statement, ledger: &mut Ledger) -> Vec<&'a Statement> {
+    let plain = |statement: &&Statement| statement.block.is_none();
+    let last: BTreeMap<&str, usize> =
+        block.children().iter().filter(plain).map(|child| (child.keyword(), child.id)).collect();
+    let mut counting = Vec::new();
+    for child in block.children() {
+        if plain(&child) && last.get(child.keyword()) != Some(&child.id) {
+            ledger.left(child.id, "said again below: the last counts");
+        } else {
+            counting.push(child);
+        }
+    }
+    counting
+}
+
+/// Looks for what no rule has looked at: statements where keepalived has none, such as in the block of a word that has no block.
+pub(crate) fn sweep(statements: &[Statement], ledger: &mut Ledger) {
+    for statement in statements {
+        if !ledger.is_known(statement.id) {
+            let message = format!("`{}` can't stand here", statement.keyword());
+            let help = "look for a brace that is missing or too many above";
+            ledger.wrong(statement.id, statement.column(0), message, help);
+        }
+        sweep(statement.children(), ledger);
+    }
+}
+
+/// Accounts for everything in the block of a statement that was not converted.
+pub(crate) fn inside(statement: &Statement, ledger: &mut Ledger) {
+    for child in statement.children() {
+        ledger.left(child.id, format!("with `{}`", statement.keyword()));
+        inside(child, ledger);
+    }
+}

@@ -79,7 +79,7 @@ pub fn check_files(
     node: Option<&str>,
     offline: bool,
 ) -> Result<Outcome, ReadError> {
-    let node = node.map_or_else(facts::short_host_name, ToOwned::to_owned);
+    let node = node.map_or_else(short_host_name, ToOwned::to_owned);
     let files: Vec<(&str, &[u8])> =
         files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
     let mut outcome = parse_files(&files, &Environment::new(node));

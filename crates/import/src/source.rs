@@ -275,7 +275,7 @@ impl Reader<'_> {
             for (name, value) in unfolded.names.iter().zip(values) {
                 self.definitions.define(name, vec![value.clone()]);
             }
-            self.line(place, &[unfolded.rest.clone()], depth + 1);
+            self.line(place, std::slice::from_ref(&unfolded.rest), depth + 1);
         }
     }
 

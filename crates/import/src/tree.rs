@@ -36,7 +36,7 @@ impl Statement {
 
     /// Where a word begins, or the last one that there is.
     pub(crate) fn column(&self, index: usize) -> usize {
-        self.words.get(index).or(self.words.last()).map_or(1, |word| word.column)
+        self.words.get(index).or_else(|| self.words.last()).map_or(1, |word| word.column)
     }
 
     /// The statements of its block.

@@ -98,7 +98,7 @@ fn add(requests: &mut Vec<Map>, path: String, request: Map, statement: &Statemen
                     entry.value = Node::List(vec![first, item]);
                     return;
                 }
-                _ => {}
+                Node::List(_) | Node::Plain(_) | Node::Map(_) => {}
             }
         }
     }

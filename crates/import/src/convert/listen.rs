@@ -106,10 +106,10 @@ fn range(word: &str) -> Result<Vec<IpAddr>, String> {
     }
     let wrong = || format!("`{word}` is not an address or a range of addresses");
     let (first, last) = if let Some((first, last)) = word.split_once('-') {
-        let first: IpAddr = first.parse().map_err(|_| wrong())?;
+        let first: IpAddr = first.parse().ok().ok_or_else(wrong)?;
         (first, end(first, last).ok_or_else(wrong)?)
     } else {
-        let net: IpNet = word.parse().map_err(|_| wrong())?;
+        let net: IpNet = word.parse().ok().ok_or_else(wrong)?;
         (net.network(), net.broadcast())
     };
     let (first, last) = (number(first), number(last));

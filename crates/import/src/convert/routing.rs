@@ -135,7 +135,7 @@ fn number_or_word(word: &str) -> Node {
 }
 
 fn plain_number(word: &str) -> Result<Node, String> {
-    word.parse::<u32>().map(plain).map_err(|_| word.to_owned())
+    word.parse::<u32>().ok().map(plain).ok_or_else(|| word.to_owned())
 }
 
 fn scope(word: &str) -> Result<Node, String> {

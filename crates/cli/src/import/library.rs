@@ -26,7 +26,7 @@ impl Library for Disk {
     }
 
     fn matching(&self, from: &str, pattern: &str) -> Result<Vec<String>, String> {
-        let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+        let folder = Path::new(from).parent().unwrap_or_else(|| Path::new(""));
         let mut files = Vec::new();
         for pattern in braces(pattern)? {
             let whole = folder.join(&pattern);

@@ -12,6 +12,7 @@ mod raw;
 
 mod batches;
 mod commands;
+mod forged;
 mod golden;
 mod ipvsadm;
 mod refusals;

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use holdfast_net::{Interface, MacAddress, now, wait_until};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, getsockname, sendto,
+    socket,
+};
 
 /// How long an event may take before its test fails: far more than a slow machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,6 +61,25 @@ impl Namespace {
 
     pub(crate) fn interface(&self, name: &str) -> Interface {
         self.enter(|| Interface::by_name(name).unwrap())
+    }
+
+    /// Sends a message of route netlink, as any process with CAP_NET_ADMIN may, to the socket `to`: as if the kernel had said it.
+    pub(crate) fn forge(&self, to: &impl AsFd, kind: u16, payload: &[u8]) {
+        let port: NetlinkAddr = getsockname(to.as_fd().as_raw_fd()).unwrap();
+        assert_ne!(port.pid(), 0, "the socket has a port");
+        let forger = self.enter(|| {
+            let route = SockProtocol::NetlinkRoute;
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route).unwrap()
+        });
+        // struct nlmsghdr: length, type and flags, sequence number, sender.
+        let length = u32::try_from(16 + payload.len()).unwrap();
+        let mut message = length.to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.extend([0; 2 + 4 + 4]);
+        message.extend(payload);
+        let to = NetlinkAddr::new(port.pid(), 0);
+        let sent = sendto(forger.as_raw_fd(), &message, &to, MsgFlags::empty());
+        assert_eq!(sent, Ok(message.len()), "the kernel passes it on");
     }
 
     /// Where another process finds this namespace.

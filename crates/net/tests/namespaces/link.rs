@@ -1,17 +1,12 @@
 //! Links and addresses are followed.
 
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 
 use holdfast_net::{
     IfIndex, Interface, InterfaceState, LinkEvent, LinkMonitor, MacAddress, Network, Watched, now,
     wait_until,
 };
 use ipnet::IpNet;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, getsockname, sendto,
-    socket,
-};
 
 use crate::lab::{LEFT_MAC, Namespace, PATIENCE, Pair};
 use crate::network::{add, items, remove};
@@ -262,17 +257,9 @@ fn another_processs_messages_are_not_believed() {
     let mut monitor = monitor(&pair.left);
     let before = monitor.interfaces().clone();
     let index = eth0(&monitor).link.interface.index.value();
-    let port: NetlinkAddr = getsockname(monitor.descriptors().next().unwrap().as_raw_fd()).unwrap();
-    let forger = pair.left.enter(|| {
-        let route = SockProtocol::NetlinkRoute;
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route).unwrap()
-    });
     // RTM_DELLINK with a struct ifinfomsg of this index.
-    let mut forged = [32u32.to_ne_bytes(), [17, 0, 0, 0], [0; 4], [0; 4], [0; 4]].concat();
-    forged.extend(index.to_ne_bytes());
-    forged.extend([0; 8]);
-    let to = NetlinkAddr::new(port.pid(), 0);
-    assert_eq!(sendto(forger.as_raw_fd(), &forged, &to, MsgFlags::empty()), Ok(32));
+    let forged = [[0; 4], index.to_ne_bytes(), [0; 4], [0; 4]].concat();
+    pair.left.forge(&monitor.descriptors().next().unwrap(), 17, &forged);
     assert_eq!(drain(&mut monitor), []);
     assert_eq!(*monitor.interfaces(), before);
 }

@@ -14,10 +14,11 @@ use vrrp::Priority;
 use crate::code::Code;
 use crate::diagnostic::{Diagnostic, Problem, Problems, Spot};
 use crate::model::{
-    Check, CheckKind, Config, Hook, Instance, Pair, SecretFrom, Service, TrackerKind, Via,
+    CheckKind, Config, Hook, Instance, Pair, SecretFrom, Service, TrackerKind, Via,
 };
 use crate::path::Path;
 use crate::source::Source;
+use crate::whereabouts::{Whereabouts, checks};
 use crate::{suggest, text};
 
 pub use self::files::CheckFile;
@@ -128,7 +129,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
     let commands = commands(config, Some(source));
     accounts(config, source, facts, commands.first(), &mut problems);
     for command in &commands {
-        problems.extend(program(config, facts, command));
+        problems.extend(program(config, source, facts, command));
     }
     problems.locate(source)
 }
@@ -144,7 +145,12 @@ pub fn untrusted(source: &Source, why: &str) -> Diagnostic {
 }
 
 /// What is wrong with a command's program.
-fn program(config: &Config, facts: &Facts, command: &Command<'_>) -> Option<Problem> {
+fn program(
+    config: &Config,
+    source: &Source,
+    facts: &Facts,
+    command: &Command<'_>,
+) -> Option<Problem> {
     let program = command.program;
     let (code, what, help) = match facts.programs.get(program)? {
         Program::Missing => (
@@ -163,7 +169,7 @@ fn program(config: &Config, facts: &Facts, command: &Command<'_>) -> Option<Prob
         Program::Executable => return None,
     };
     let message = format!("the {} `{program}` {what} on this host", command.what);
-    Some(Problem::new(code, message).at(command.spot(), "").help(help))
+    Some(Problem::new(code, message).at(command.spot(source), "").help(help))
 }
 
 /// Where the value of `key` that holds on this node stands.
@@ -423,7 +429,7 @@ fn accounts(
     };
     if let (Some(problem), Some(command)) = (problem, command) {
         let written = Path::of(&["daemon", "scripts", "user"]);
-        let command = command.spot();
+        let command = command.spot(source);
         problems.push(if source.has(&written) {
             problem.at(Spot::Value(written), "").also(command, "needed for this command")
         } else {
@@ -446,39 +452,48 @@ struct Command<'a> {
     /// What runs it, for messages.
     what: &'static str,
     /// Where the list of the program and its arguments stands.
-    path: Path,
+    place: Place<'a>,
+}
+
+/// Where a command stands.
+enum Place<'a> {
+    At(Path),
+    Check(Whereabouts<'a>),
 }
 
 impl Command<'_> {
-    fn spot(&self) -> Spot {
-        Spot::Value(self.path.item(0))
+    fn spot(&self, source: &Source) -> Spot {
+        let list = match &self.place {
+            Place::At(path) => path.clone(),
+            Place::Check(check) => check.path(source).key("exec").key("command"),
+        };
+        Spot::Value(list.item(0))
     }
 }
 
 /// Every command, once for each place that names it.
 fn commands<'a>(config: &'a Config, source: Option<&Source>) -> Vec<Command<'a>> {
     let mut found = vec![];
-    for service in config.services.values() {
-        let path = Path::of(&["services", service.name.as_str()]);
-        let servers = path.key("real_servers");
-        checks(&service.checks, &path, source, &mut found);
-        for server in service.real_servers.values() {
-            let checked = server.checks.as_deref().unwrap_or_default();
-            checks(checked, &servers.key(server.name.as_str()), source, &mut found);
+    for (place, check) in checks(config.services.values()) {
+        if let CheckKind::Exec { command, .. } = &check.kind {
+            found.extend(one(command, "check command", Place::Check(place)));
         }
-        hooks(&service.policy.hooks, &path.key("hooks"), &mut found);
+    }
+    for service in config.services.values().filter(|service| !service.policy.hooks.is_empty()) {
+        let path = Path::of(&["services", service.name.as_str(), "hooks"]);
+        hooks(&service.policy.hooks, &path, &mut found);
     }
     for tracker in config.vrrp.trackers.values() {
         if let TrackerKind::Script { command, .. } = &tracker.kind {
             let path = Path::of(&["vrrp", "trackers", tracker.name.as_str()]);
             let path = path.key("script").key("command");
-            found.extend(one(command, "tracker's command", path));
+            found.extend(one(command, "tracker's command", Place::At(path)));
         }
     }
     for (name, notification) in &config.daemon.notifications {
         if let Via::Command(command) = &notification.via {
             let path = Path::of(&["daemon", "notifications", name.as_str(), "command"]);
-            found.extend(one(command, "notification's command", path));
+            found.extend(one(command, "notification's command", Place::At(path)));
         }
     }
     hooks(&config.vrrp.hooks, &Path::of(&["vrrp", "hooks"]), &mut found);
@@ -492,36 +507,13 @@ fn commands<'a>(config: &'a Config, source: Option<&Source>) -> Vec<Command<'a>>
     found
 }
 
-fn one<'a>(command: &'a [String], what: &'static str, path: Path) -> Option<Command<'a>> {
-    Some(Command { program: command.first()?, what, path })
+fn one<'a>(command: &'a [String], what: &'static str, place: Place<'a>) -> Option<Command<'a>> {
+    Some(Command { program: command.first()?, what, place })
 }
 
 fn hooks<'a>(hooks: &'a [Hook], path: &Path, found: &mut Vec<Command<'a>>) {
     let each = hooks.iter().enumerate();
-    found.extend(
-        each.filter_map(|(index, hook)| {
-            one(&hook.command, "hook", path.item(index).key("command"))
-        }),
-    );
-}
-
-fn checks<'a>(
-    checks: &'a [Check],
-    owner: &Path,
-    source: Option<&Source>,
-    found: &mut Vec<Command<'a>>,
-) {
-    for (index, check) in checks.iter().enumerate() {
-        let CheckKind::Exec { command, .. } = &check.kind else { continue };
-        let single = owner.key("check");
-        let list = owner.key("checks");
-        let has = |path: &Path| source.is_some_and(|source| source.has(path));
-        let path = if has(&single) {
-            single
-        } else {
-            let below = ["any", "all"].map(|word| list.key(word)).into_iter().find(has);
-            below.unwrap_or(list).item(index)
-        };
-        found.extend(one(command, "check command", path.key("exec").key("command")));
-    }
+    found.extend(each.filter_map(|(index, hook)| {
+        one(&hook.command, "hook", Place::At(path.item(index).key("command")))
+    }));
 }

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! bytes ─ syntax ─► text ─ positions ─► Source (the place of every path)
+//!                              │ (by `ordinary`, or else by the YAML parser)
 //!                              └─ raw ─► tree ─ read ─► Document ─ rules ─► Config
 //!                                                │          │
 //!                                                └─ Problems (by path) ─► Diagnostics (by place)
@@ -22,6 +23,7 @@ pub mod fingerprint;
 pub mod host;
 mod include;
 mod model;
+mod ordinary;
 mod path;
 mod pattern;
 mod positions;
@@ -39,6 +41,7 @@ mod syntax;
 mod sysctls;
 mod targets;
 mod text;
+mod whereabouts;
 mod withdraw;
 
 pub use code::{Code, Severity};

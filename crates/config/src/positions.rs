@@ -11,6 +11,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
+use crate::ordinary::{self, GivenUp};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::source::{Place, Source, Span, Style};
@@ -34,7 +35,7 @@ struct Frame<'a> {
 enum Content<'a> {
     Mapping {
         entries: Vec<(Cow<'a, str>, Node<'a>)>,
-        seen: BTreeMap<Cow<'a, str>, Extent>,
+        seen: Seen<'a>,
         key: Option<(Cow<'a, str>, Extent)>,
         /// The key was there before: its value is not taken in.
         again: bool,
@@ -43,6 +44,40 @@ enum Content<'a> {
         items: Vec<Node<'a>>,
         next: usize,
     },
+}
+
+/// The keys of a mapping so far and where each was first.
+#[derive(Default)]
+struct Seen<'a> {
+    keys: Vec<(Cow<'a, str>, Extent)>,
+    /// The place in `keys` of each, once there are more than [`FEW`].
+    index: BTreeMap<Cow<'a, str>, usize>,
+}
+
+/// So many keys are looked through one by one.
+const FEW: usize = 16;
+
+impl<'a> Seen<'a> {
+    /// Takes a key in; where it was first, if it was there before.
+    fn insert(&mut self, key: Cow<'a, str>, at: Extent) -> Option<Extent> {
+        if self.keys.len() > FEW && self.index.is_empty() {
+            let places = self.keys.iter().enumerate();
+            self.index = places.map(|(place, (key, _))| (key.clone(), place)).collect();
+        }
+        let first = if self.index.is_empty() {
+            self.keys.iter().find(|(known, _)| *known == key)
+        } else {
+            self.index.get(&key).and_then(|place| self.keys.get(*place))
+        };
+        if let Some((_, first)) = first {
+            return Some(*first);
+        }
+        if !self.index.is_empty() {
+            self.index.insert(key.clone(), self.keys.len());
+        }
+        self.keys.push((key, at));
+        None
+    }
 }
 
 enum Step<'a> {
@@ -67,7 +102,14 @@ pub(crate) fn index<'a>(
     problems: &mut Problems,
 ) -> Option<Node<'a>> {
     let mut indexer = Indexer::new(text, source, Wanted::First);
-    let read = indexer.run();
+    let read = match indexer.run_ordinary() {
+        Ok(()) => Ok(()),
+        // Whatever is wrong, if anything is, is told from the beginning.
+        Err(GivenUp) => {
+            indexer = Indexer::new(text, source, Wanted::First);
+            indexer.run()
+        }
+    };
     let Indexer { places, secrets, problems: found, root, .. } = indexer;
     problems.extend(found);
     let byte = |source: &Source, at: Marker| source.span(at.line(), at.col() + 1, 0).start;
@@ -136,6 +178,13 @@ impl<'a, 's> Indexer<'a, 's> {
         Ok(())
     }
 
+    /// The same of a text that is [`ordinary`]. What it has found of another one is worth nothing.
+    fn run_ordinary(&mut self) -> Result<(), GivenUp> {
+        ordinary::read(self.text, |event, extent| {
+            self.event(event, extent).map_err(|_told_again| GivenUp)
+        })
+    }
+
     /// The first line of `extent`: a span never crosses lines.
     fn span(&self, extent: Extent) -> Span {
         let (start, end) = (extent.start, extent.end);
@@ -175,7 +224,7 @@ impl<'a, 's> Indexer<'a, 's> {
                 self.collection(extent, Content::List { items: vec![], next: 0 })
             }
             Event::MappingStart(_, None) => {
-                let (entries, seen) = (vec![], BTreeMap::new());
+                let (entries, seen) = (vec![], Seen::default());
                 let content = Content::Mapping { entries, seen, key: None, again: false };
                 self.collection(extent, content)
             }
@@ -194,6 +243,9 @@ impl<'a, 's> Indexer<'a, 's> {
 
     /// The scalar as it stands in the text, where it stands there as it reads: the parser makes a copy of every one, with room for more.
     fn written(&self, scalar: Cow<'a, str>, extent: Extent) -> Cow<'a, str> {
+        if matches!(scalar, Cow::Borrowed(_)) {
+            return scalar;
+        }
         let start = self.source.byte(extent.start.index());
         let there = self.text.get(start..start.saturating_add(scalar.len()));
         match there.filter(|there| *there == scalar) {
@@ -290,6 +342,9 @@ impl<'a, 's> Indexer<'a, 's> {
         let Some(Step::Key(name)) = step else { return within };
         if within {
             return !secret::names_a_place(name);
+        }
+        if name.len() < secret::SHORTEST {
+            return false;
         }
         if let Some(secret) = self.judged.get(name) {
             return *secret;

@@ -60,13 +60,21 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether a plain scalar can be neither nothing nor a number nor true nor false: it begins with a letter that none of their words has,
-/// or it has a character that none of them has, such as the colon of an address and a port.
+/// Whether a plain scalar can be neither nothing nor a number nor true nor false: it begins with a letter and is none of their words, or
+/// with a digit and has a letter that no number has, or it has a character that none of them has, such as the colon of an address and a port.
 fn is_surely_text(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
-    let word = first.is_ascii_alphabetic() && !matches!(first, 'n' | 'N' | 't' | 'T' | 'f' | 'F');
+    if first.is_ascii_alphabetic() {
+        let words = ["null", "true", "false"];
+        return !words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    }
+    // Of `0xff`, `0o17` and `1e6`.
+    let of_number = |c: char| matches!(c.to_ascii_lowercase(), 'a'..='f' | 'o' | 'x');
+    if first.is_ascii_digit() && text.contains(|c: char| c.is_ascii_alphabetic() && !of_number(c)) {
+        return true;
+    }
     let foreign = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.' | '~' | '_');
-    word || text.contains(foreign)
+    text.contains(foreign)
         // An IPv4 address; a document's marks, which would not be read as scalars by themselves.
         || text.matches('.').count() > 1
         || text.starts_with("--")

@@ -40,6 +40,11 @@ impl<'a> Fields<'a> {
         Some(Cursor { node, path: self.path.key(key) })
     }
 
+    /// One of the entries with its path.
+    pub(crate) fn cursor(&self, key: &str, node: &'a Node<'a>) -> Cursor<'a> {
+        Cursor { node, path: self.path.key(key) }
+    }
+
     /// A mapping without entries at `path`.
     pub(crate) const fn none(path: Path) -> Self {
         Self { entries: &[], path }
@@ -78,7 +83,8 @@ impl<'a> Reader<'a> {
         Some(fields)
     }
 
-    fn mapping(&mut self, cursor: &Cursor<'a>) -> Option<Fields<'a>> {
+    /// The mapping at `cursor`, whatever its keys are.
+    pub(crate) fn mapping(&mut self, cursor: &Cursor<'a>) -> Option<Fields<'a>> {
         let path = cursor.path.clone();
         match cursor.node {
             Node::Mapping(entries) => Some(Fields { entries, path }),
@@ -133,20 +139,34 @@ impl<'a> Reader<'a> {
         what: &str,
         limit: usize,
     ) -> Vec<(Name, Cursor<'a>)> {
-        let mut named = vec![];
-        for (key, cursor) in self.entries(cursor, limit) {
-            if let Some(name) = self.names.get(key) {
-                named.push((name.clone(), cursor));
+        let Some(fields) = self.mapping(cursor) else { return vec![] };
+        let named = self.names_of(&fields, what, limit).into_iter();
+        named.map(|(name, key, node)| (name, fields.cursor(key, node))).collect()
+    }
+
+    /// The entries of `fields`, which is a mapping with names for keys, at most `limit`: the name, the key and the value of each. There
+    /// may be many, and whoever needs the path of one makes it ([`Fields::cursor`]).
+    pub(crate) fn names_of(
+        &mut self,
+        fields: &Fields<'a>,
+        what: &str,
+        limit: usize,
+    ) -> Vec<(Name, &'a str, &'a Node<'a>)> {
+        self.limit(&fields.path, fields.entries.len(), limit);
+        let mut named = Vec::with_capacity(fields.entries.len().min(limit));
+        for (key, node) in fields.entries.iter().take(limit) {
+            if let Some(name) = self.names.get(key.as_ref()) {
+                named.push((name.clone(), key.as_ref(), node));
                 continue;
             }
-            match Name::try_from(key.to_owned()) {
+            match Name::try_from(key.as_ref().to_owned()) {
                 Ok(name) => {
                     self.names.insert(key, name.clone());
-                    named.push((name, cursor));
+                    named.push((name, key, node));
                 }
                 Err(_) => {
                     let problem = Problem::new(Code::BadName, format!("{key:?} can't be the name of {what}"))
-                        .at(Spot::Key(cursor.path), "")
+                        .at(Spot::Key(fields.path.key(key)), "")
                         .help("a name has 1 to 63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit");
                     self.problems.push(problem);
                 }

@@ -13,6 +13,9 @@ use crate::suggest;
 /// URL may have one in it.
 const KEYS: [&str; 4] = ["authentication", "password", "headers", "webhook"];
 
+/// No shorter key has a password: none has `pass` in it, nor is it near one of [`KEYS`].
+pub(crate) const SHORTEST: usize = 4;
+
 /// Whether the value of `key`, and all below it, is covered.
 pub(crate) fn is_secret_key(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
@@ -88,7 +91,7 @@ mod tests {
         ] {
             assert!(is_secret_key(key), "{key}");
         }
-        for key in ["passive", "path", "address", "preempt"] {
+        for key in ["passive", "path", "address", "preempt", "pas", "pwd", "key"] {
             assert!(!is_secret_key(key), "{key}");
         }
     }

@@ -258,6 +258,12 @@ impl Source {
         Some(secret::cover(self.text.get(start..end)?, start, &self.secrets))
     }
 
+    /// Whether a place below [`positions::DEFERRED`] was asked for, which has the text read once more.
+    #[cfg(test)]
+    pub(crate) fn was_read_again(&self) -> bool {
+        self.deferred.get().is_some()
+    }
+
     /// The place of exactly this path.
     pub(crate) fn place(&self, path: &Path) -> Option<&Place> {
         if path.first_key() == Some(positions::DEFERRED) {

@@ -114,6 +114,9 @@ pub(crate) fn short(value: Duration) -> String {
 
 /// `192.0.2.10:80` or `[2001:db8::10]:80`; the port may be missing when there is a `default` one, and 0 where that is 0.
 pub(crate) fn endpoint(text: &str, default: Option<u16>) -> Result<SocketAddr, Fault> {
+    if let Some(usual) = usual_endpoint(text) {
+        return Ok(usual);
+    }
     let (address, rest) = split(text)?;
     match (rest.strip_prefix(':'), default) {
         (Some("0"), Some(0)) => Ok(SocketAddr::new(address, 0)),
@@ -126,6 +129,12 @@ pub(crate) fn endpoint(text: &str, default: Option<u16>) -> Result<SocketAddr, F
         }
         (None, _) => Err(not_an_address(text)),
     }
+}
+
+/// `192.0.2.10:80`, which most are, without a look at what else it might be.
+fn usual_endpoint(text: &str) -> Option<SocketAddr> {
+    let (address, number) = text.split_once(':')?;
+    Some(SocketAddr::new(address.parse::<Ipv4Addr>().ok()?.into(), port(number).ok()?))
 }
 
 /// The address at the beginning of `text` and what follows it.

@@ -179,8 +179,7 @@ async fn work(
     let discoveries = Discoveries::start(&config, requests.clone());
     let notifier = Notifier::start(&config, events.clone());
     let parts = Parts { http, pair, trackers, hooks, notifier, events, discoveries };
-    keep(good, config.daemon.state.clone());
-    let remote = vrrp.remote();
+    let (state, remote) = (config.daemon.state.clone(), vrrp.remote());
     tokio::spawn(watchdog::serve(requests.clone(), vrrp.remote()));
     let reloader =
         Reloader::new(source, config, given_up, loaded, requests, has_kernel, remote, kept, parts);
@@ -188,6 +187,7 @@ async fn work(
     tokio::spawn(follow_hangups(hangup, orders));
     tracing::info!(node, "the director works");
     holdfast_telemetry::service_manager::ready("working");
+    keep(good, state);
 
     let ((halt, halted), (hurry, hurried)) = (oneshot::channel(), oneshot::channel());
     let mut work = tokio::spawn(director.run(receiver, halted, hurried));
@@ -205,7 +205,7 @@ async fn work(
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
 }
 
-/// Keeps the configuration as the last good one. Nothing waits for it; a panic there has been logged.
+/// Keeps the configuration as the last good one, after the start, which does not wait for it. Nothing waits for it; a panic there has been logged.
 fn keep(good: LastGood, state: PathBuf) {
     drop(tokio::task::spawn_blocking(move || {
         good.keep(&state);

@@ -8,6 +8,7 @@ use crate::diagnostic::{Problem, Problems, Spot};
 use crate::model::{Check, CheckKind, Config, Login, Talk, Tls};
 use crate::path::Path;
 use crate::source::Source;
+use crate::whereabouts::{Whereabouts, checks};
 
 use super::Facts;
 
@@ -26,12 +27,12 @@ pub enum CheckFile {
 
 /// All of them.
 pub(super) fn questions(config: &Config) -> BTreeSet<CheckFile> {
-    named(config, None).into_iter().map(|(file, _)| file).collect()
+    named(config).into_iter().map(|(file, _)| file).collect()
 }
 
 /// What is wrong with them.
 pub(super) fn check(config: &Config, source: &Source, facts: &Facts, problems: &mut Problems) {
-    for (file, path) in named(config, Some(source)) {
+    for (file, place) in named(config) {
         let Some(why) = facts.check_files.get(&file) else { continue };
         let (code, help) = match file {
             CheckFile::Folder(_) => (
@@ -42,60 +43,55 @@ pub(super) fn check(config: &Config, source: &Source, facts: &Facts, problems: &
                 (Code::BadCheckFile, "correct the path or the file; `--offline` skips this check")
             }
         };
-        problems.push(Problem::new(code, why.clone()).at(Spot::Value(path), "").help(help));
+        let at = Spot::Value(place.path(source));
+        problems.push(Problem::new(code, why.clone()).at(at, "").help(help));
+    }
+}
+
+/// Where a file is named: below a check.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    check: Whereabouts<'a>,
+    /// The way from the check to the key; an empty step is none.
+    steps: [&'static str; 3],
+}
+
+impl Place<'_> {
+    fn path(&self, source: &Source) -> Path {
+        let steps = self.steps.iter().filter(|step| !step.is_empty());
+        steps.fold(self.check.path(source), |path, step| path.key(step))
     }
 }
 
 /// Every such file and where it is named.
-fn named(config: &Config, source: Option<&Source>) -> Vec<(CheckFile, Path)> {
+fn named(config: &Config) -> Vec<(CheckFile, Place<'_>)> {
     let mut found = vec![];
-    for service in config.services.values() {
-        let path = Path::of(&["services", service.name.as_str()]);
-        let servers = path.key("real_servers");
-        for (at, check) in places(&service.checks, &path, source) {
-            files(check, &at, &mut found);
-        }
-        for server in service.real_servers.values() {
-            let checks = server.checks.as_deref().unwrap_or_default();
-            let path = servers.key(server.name.as_str());
-            for (at, check) in places(checks, &path, source) {
-                files(check, &at, &mut found);
-            }
-        }
+    for (at, check) in checks(config.services.values()) {
+        files(check, at, &mut found);
     }
     found
 }
 
-fn places<'a>(
-    checks: &'a [Check],
-    owner: &Path,
-    source: Option<&Source>,
-) -> Vec<(Path, &'a Check)> {
-    let single = owner.key("check");
-    let is_single = source.is_some_and(|source| source.has(&single));
-    let each = checks.iter().enumerate().map(|(index, check)| {
-        (if is_single { single.clone() } else { owner.key("checks").item(index) }, check)
-    });
-    each.collect()
-}
-
-fn files(check: &Check, at: &Path, found: &mut Vec<(CheckFile, Path)>) {
-    let at = at.key(check.kind.name());
+fn files<'a>(check: &Check, at: Whereabouts<'a>, found: &mut Vec<(CheckFile, Place<'a>)>) {
+    let mut add = |file, below: &'static str, key: &'static str| {
+        let steps = [check.kind.name(), below, key];
+        found.push((file, Place { check: at, steps }));
+    };
     match &check.kind {
         CheckKind::Network(network) => match &network.talk {
-            Talk::Tls(tls) => secured(Some(tls), &at, found),
-            Talk::Http(http) => secured(http.tls.as_ref(), &at.key("tls"), found),
+            Talk::Tls(tls) => secured(Some(tls), "", &mut add),
+            Talk::Http(http) => secured(http.tls.as_ref(), "tls", &mut add),
             Talk::Redis(redis) => {
-                login(&redis.login, &at, found);
-                secured(redis.tls.as_ref(), &at.key("tls"), found);
+                login(&redis.login, &mut add);
+                secured(redis.tls.as_ref(), "tls", &mut add);
             }
-            Talk::Mysql(mysql) => login(&mysql.login, &at, found),
+            Talk::Mysql(mysql) => login(&mysql.login, &mut add),
             Talk::Postgres(postgres) => {
-                login(&postgres.login, &at, found);
-                secured(postgres.tls.as_ref(), &at.key("tls"), found);
+                login(&postgres.login, &mut add);
+                secured(postgres.tls.as_ref(), "tls", &mut add);
             }
-            Talk::Smtp(smtp) => secured(smtp.starttls.as_ref(), &at.key("starttls"), found),
-            Talk::Grpc(grpc) => secured(grpc.tls.as_ref(), &at.key("tls"), found),
+            Talk::Smtp(smtp) => secured(smtp.starttls.as_ref(), "starttls", &mut add),
+            Talk::Grpc(grpc) => secured(grpc.tls.as_ref(), "tls", &mut add),
             Talk::Tcp(_) | Talk::Icmp | Talk::Udp(_) | Talk::Dns(_) | Talk::Memcached => {}
             Talk::Agent { .. } => {}
         },
@@ -103,22 +99,28 @@ fn files(check: &Check, at: &Path, found: &mut Vec<(CheckFile, Path)>) {
             let folder = std::path::Path::new(path).parent();
             // One that depends on names is not looked for.
             if let Some(folder) = folder.filter(|folder| !folder.to_string_lossy().contains('{')) {
-                found.push((CheckFile::Folder(folder.to_owned()), at.key("path")));
+                add(CheckFile::Folder(folder.to_owned()), "", "path");
             }
         }
         CheckKind::Exec { .. } | CheckKind::Bfd { .. } => {}
     }
 }
 
-fn secured(tls: Option<&Tls>, at: &Path, found: &mut Vec<(CheckFile, Path)>) {
+/// Takes a file, what the key is below in its check, and the key.
+type Add<'a> = dyn FnMut(CheckFile, &'static str, &'static str) + 'a;
+
+fn secured(tls: Option<&Tls>, below: &'static str, add: &mut Add<'_>) {
     let Some(tls) = tls else { return };
-    found.extend(tls.ca.iter().map(|ca| (CheckFile::Authorities(ca.clone()), at.key("ca"))));
-    found.extend(tls.identity.iter().map(|(certificate, key)| {
-        (CheckFile::Identity(certificate.clone(), key.clone()), at.key("certificate"))
-    }));
+    if let Some(ca) = &tls.ca {
+        add(CheckFile::Authorities(ca.clone()), below, "ca");
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        add(CheckFile::Identity(certificate.clone(), key.clone()), below, "certificate");
+    }
 }
 
-fn login(login: &Login, at: &Path, found: &mut Vec<(CheckFile, Path)>) {
-    let file = login.password_file.iter();
-    found.extend(file.map(|path| (CheckFile::Password(path.clone()), at.key("password_file"))));
+fn login(login: &Login, add: &mut Add<'_>) {
+    if let Some(path) = &login.password_file {
+        add(CheckFile::Password(path.clone()), "", "password_file");
+    }
 }

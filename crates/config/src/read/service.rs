@@ -74,11 +74,17 @@ pub(super) fn service<'a>(
     // Under an unknown method nothing can be said of the servers' ports.
     let port = forwarding.and_then(|_| service.implied_port());
     service.sorry_servers = policy::sorry_servers(reader, &fields, port);
-    if let Some(cursor) = fields.get("real_servers") {
-        for (name, cursor) in reader.named(&cursor, "a real server", defaults::SERVERS_MAX) {
-            let server = real_server(reader, name.clone(), &cursor, port, script_timeout);
-            service.real_servers.extend(server.map(|server| (name, server)));
-        }
+    if let Some(cursor) = fields.get("real_servers")
+        && let Some(servers) = reader.mapping(&cursor)
+    {
+        let named = reader.names_of(&servers, "a real server", defaults::SERVERS_MAX);
+        let read = named.into_iter().filter_map(|(name, key, node)| {
+            let server = plain_server(name.clone(), node, port).or_else(|| {
+                real_server(reader, name.clone(), &servers.cursor(key, node), port, script_timeout)
+            });
+            Some((name, server?))
+        });
+        service.real_servers = read.collect();
     }
     Some(Draft { service, items })
 }
@@ -263,6 +269,13 @@ pub(super) fn whole_seconds<'a>(
         reader.fault(&cursor.path, text::Fault::new(Code::BadDuration, message));
     }
     u32::try_from(duration.as_secs()).ok()
+}
+
+/// A server of which there is nothing but an address, in order: most servers of a long file.
+fn plain_server(name: Name, node: &Node<'_>, port: Option<u16>) -> Option<RealServer> {
+    let Node::Text(text) = node else { return None };
+    let address = text::endpoint(text, port).ok()?;
+    Some(RealServer::bare(name, address, defaults::WEIGHT))
 }
 
 fn real_server<'a>(

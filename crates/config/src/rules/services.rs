@@ -18,8 +18,8 @@ use super::{marks, pool, transports};
 /// The rules of all services.
 pub(super) fn check(document: &Document, problems: &mut Problems) {
     let held = held(document);
-    let mut listens: BTreeMap<ServiceKey, (&Name, Path)> = BTreeMap::new();
-    let mut addresses: BTreeMap<IpAddr, &Name> = BTreeMap::new();
+    let mut listens: BTreeMap<ServiceKey, (&Name, usize)> = BTreeMap::new();
+    let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
     for (name, draft) in &document.services {
         fallback(draft, problems);
         slow_start(draft, problems);
@@ -27,14 +27,15 @@ pub(super) fn check(document: &Document, problems: &mut Problems) {
         one_port(draft, problems);
         transports::check(draft, problems);
         for (index, listen) in draft.items.iter().zip(&draft.service.listen) {
-            let path = pool::service_path(name).key("listen").item(*index);
-            if let Some((first, at)) = listens.insert(listen.key(), (name, path.clone())) {
-                problems.push(duplicate_listen(listen, name, path.clone(), first, at));
+            let path = |name, index| pool::service_path(name).key("listen").item(index);
+            if let Some((first, at)) = listens.insert(listen.key(), (name, *index)) {
+                let (here, there) = (path(name, *index), path(first, at));
+                problems.push(duplicate_listen(listen, name, here, first, there));
             }
             let Some(address) = listen.ip() else { continue };
-            addresses.insert(address, name);
+            addresses.insert(address);
             if held.as_ref().is_some_and(|held| !held.contains(&address)) {
-                problems.push(not_held(name, address, path));
+                problems.push(not_held(name, address, path(name, *index)));
             }
         }
     }
@@ -182,7 +183,7 @@ pub(super) fn not_held(name: &Name, address: IpAddr, path: Path) -> Problem {
 fn servers(
     draft: &Draft,
     held: Option<&BTreeSet<IpAddr>>,
-    listens: &BTreeMap<IpAddr, &Name>,
+    listens: &BTreeSet<IpAddr>,
     marked: &[&Listen],
     problems: &mut Problems,
 ) {
@@ -219,11 +220,11 @@ fn other_s_address(
     service: &Service,
     server: &RealServer,
     held: Option<&BTreeSet<IpAddr>>,
-    listens: &BTreeMap<IpAddr, &Name>,
+    listens: &BTreeSet<IpAddr>,
     marked: &[&Listen],
 ) -> Option<Problem> {
     let address = server.address.ip();
-    let virtual_address = listens.contains_key(&address)
+    let virtual_address = listens.contains(&address)
         || held.is_some_and(|held| held.contains(&address))
         || marked.iter().any(|listen| listen.covers(address));
     let found = virtual_address && !service.listens_on(address);

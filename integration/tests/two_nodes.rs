@@ -340,3 +340,21 @@ fn who_is_no_node_is_refused_and_a_node_may_do_what_it_is_let() -> Result<()> {
     }
     Ok(())
 }
+
+/// The key may be a credential of the service manager's, and then nobody but the daemon has to have it.
+#[test]
+fn the_key_is_taken_from_a_credential_and_missed_where_it_was_not_given() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    certificates(&lab)?;
+    let folder = lab.lb1().folder().join("pair");
+    let file = format!("key: {}/node.key", folder.display());
+    let config = config(lab.lb1(), ipv4(&lab), "", SAME).replace(&file, "key_credential: node.key");
+    let refused = Director::refusal(lab.lb1(), &config, &[])?;
+    ensure!(refused.code == 1 && refused.stderr.contains("`LoadCredential=`"), "{refused:?}");
+    let given = format!("CREDENTIALS_DIRECTORY={}", folder.display());
+    let lb1 = Director::start_by(lab.lb1(), &config, &["env".into(), given.into()])?;
+    assert_eq!(lb1.status()?.nodes.len(), 1);
+    let address = SocketAddr::new(ipv4(&lab)[0], 9651);
+    lab.lb2().enter(|| TcpStream::connect(address))?.context("it listens")?;
+    Ok(())
+}

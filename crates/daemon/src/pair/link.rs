@@ -9,7 +9,7 @@ use holdfast_config::Pair;
 use holdfast_config::host::PairFault;
 use holdfast_host::pair::{self, Identity};
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
@@ -24,6 +24,17 @@ pub(crate) struct Link {
     pub(super) server: Arc<ServerConfig>,
     pub(super) client: Arc<ClientConfig>,
     pub(super) interval: Duration,
+    /// What it was made of.
+    of: Made,
+}
+
+/// What makes two links the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Made {
+    pair: Pair,
+    node: String,
+    chain: Vec<CertificateDer<'static>>,
+    roots: Vec<TrustAnchor<'static>>,
 }
 
 impl Link {
@@ -37,10 +48,21 @@ impl Link {
             tracing::warn!(why, "the other nodes will not believe this one");
         }
         let peers = pair.peers(node).map(|(name, at)| (name.to_owned(), at)).collect();
+        let of = Made {
+            pair: pair.clone(),
+            node: node.to_owned(),
+            chain: identity.chain.clone(),
+            roots: identity.roots.roots.clone(),
+        };
         let (server, client) = settings(identity)
             .map_err(|error| format!("prepare TLS between nodes (`daemon.pair`): {error}"))?;
         let (server, client) = (Arc::new(server), Arc::new(client));
-        Ok(Self { peers, server, client, interval: pair.interval })
+        Ok(Self { peers, server, client, interval: pair.interval, of })
+    }
+
+    /// Whether `other` says the same with the same certificates: a certificate that stays has the key that it had.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.of == other.of
     }
 
     /// The node whose certificate this is; none when it is of no other node of the pair.

@@ -267,6 +267,7 @@ impl VirtualRouter {
             | Event::TakeOver
             | Event::ActiveFallen
             | Event::ActiveLost { .. }
+            | Event::ActiveDied { .. }
             | Event::Resumed => {}
         }
     }
@@ -281,6 +282,7 @@ impl VirtualRouter {
             }
             Event::Advertisement(heard) => self.hear_as_backup(now, heard),
             Event::ActiveLost { address } => self.lose_active(now, address),
+            Event::ActiveDied { address } => self.bury_active(now, address),
             Event::TakeOver => self.promote(now, Reason::Group),
             Event::ActiveFallen => self.promote(now, Reason::ActiveFallen),
             Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
@@ -317,7 +319,8 @@ impl VirtualRouter {
             | Event::Inherit { .. }
             | Event::TakeOver
             | Event::ActiveFallen
-            | Event::ActiveLost { .. } => {}
+            | Event::ActiveLost { .. }
+            | Event::ActiveDied { .. } => {}
         }
     }
 
@@ -337,6 +340,7 @@ impl VirtualRouter {
             | Event::TakeOver
             | Event::ActiveFallen
             | Event::ActiveLost { .. }
+            | Event::ActiveDied { .. }
             | Event::Advertisement(_)
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown

@@ -290,6 +290,7 @@ impl World {
             | Event::TakeOver
             | Event::ActiveFallen
             | Event::ActiveLost { .. }
+            | Event::ActiveDied { .. }
             | Event::InterfaceUp { .. }
             | Event::InterfaceDown
             | Event::PrimaryChanged { .. }
@@ -430,6 +431,7 @@ fn reason_fits(from: Status, to: Status, reason: Reason) -> bool {
         Reason::ActiveSilent
         | Reason::ActiveReleased
         | Reason::ActiveLost
+        | Reason::ActiveDied
         | Reason::Group
         | Reason::ActiveFallen
         | Reason::Preempt => (from, to) == (Status::Backup, Status::Active),

@@ -55,6 +55,15 @@ impl VirtualRouter {
         }
     }
 
+    /// B2: the known Active's process is dead. Whoever is heard meanwhile lives all the same, and the timer is its again.
+    pub(super) fn bury_active(&mut self, now: Instant, address: IpAddr) {
+        let State::Backup { active_down, active, takeover, .. } = &mut self.state else { return };
+        if *active == Some(address) {
+            *active_down = (*active_down).min(now + self.params.death_skew());
+            *takeover = Reason::ActiveDied;
+        }
+    }
+
     /// Whether the known Active is heard again when less than Skew_Time and one interval was left. With fewer than three
     /// `down_adverts` every advertisement would be that: it must be late by half an interval, too.
     fn is_near_takeover(&self, now: Instant, heard: Advertisement) -> bool {

@@ -27,6 +27,12 @@ pub enum Event {
         /// Whose primary address it was.
         address: IpAddr,
     },
+    /// The process that was the Active at this address has died, and its host says so. A Backup of that Active takes over after
+    /// [`Params::death_skew`], unless the Active is heard again before; nobody else is concerned.
+    ActiveDied {
+        /// Whose primary address it was.
+        address: IpAddr,
+    },
     /// A Backup shall become Active now: another router of its sync group did. Nobody else is concerned.
     TakeOver,
     /// A Backup shall become Active now: the Active has become worse than it is, though nobody preempts. Nobody else is concerned.
@@ -150,6 +156,8 @@ pub enum Reason {
     ActiveReleased,
     /// Another protocol said that the Active is gone: to Active.
     ActiveLost,
+    /// The Active's process died and its host said so: to Active.
+    ActiveDied,
     /// Another router of the sync group took over: to Active.
     Group,
     /// The Active has become worse than this router, which took over though Preempt_Mode is false: to Active.
@@ -167,7 +175,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Startup,
         Self::Owner,
         Self::Inherited,
@@ -179,6 +187,7 @@ impl Reason {
         Self::ActiveSilent,
         Self::ActiveReleased,
         Self::ActiveLost,
+        Self::ActiveDied,
         Self::Group,
         Self::ActiveFallen,
         Self::Preempt,
@@ -201,6 +210,7 @@ impl Reason {
             Self::ActiveSilent => "active_silent",
             Self::ActiveReleased => "active_released",
             Self::ActiveLost => "active_lost",
+            Self::ActiveDied => "active_died",
             Self::Group => "group",
             Self::ActiveFallen => "active_fallen",
             Self::Preempt => "preempt",

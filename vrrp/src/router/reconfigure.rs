@@ -45,6 +45,8 @@ impl VirtualRouter {
         let whole = |params: &Params, interval| {
             if matches!(*takeover, Reason::ActiveReleased | Reason::ActiveLost) {
                 params.skew_time(interval)
+            } else if *takeover == Reason::ActiveDied {
+                params.death_skew()
             } else {
                 params.active_down_interval(interval)
             }

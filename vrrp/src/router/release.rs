@@ -24,7 +24,8 @@ impl VirtualRouter {
             | Event::Inherit { .. }
             | Event::TakeOver
             | Event::ActiveFallen
-            | Event::ActiveLost { .. } => {}
+            | Event::ActiveLost { .. }
+            | Event::ActiveDied { .. } => {}
             Event::Advertisement(heard) => self.hear_as_releasing(now, heard),
             Event::InterfaceUp { primary } | Event::PrimaryChanged { primary } => {
                 self.primary = Some(primary);

@@ -83,9 +83,11 @@ impl Member {
             *router.state()
         {
             let released = matches!(takeover, Reason::ActiveReleased | Reason::ActiveLost);
+            let skew = released.then(|| params.skew_time(active_adver_interval));
+            let skew = skew.or((takeover == Reason::ActiveDied).then(|| params.death_skew()));
             if active_down <= read_until {
-                let at = active_down - params.skew_time(active_adver_interval);
-                member.due = Some(if released { Due::Released { at } } else { Due::Silent });
+                let released = skew.map(|skew| Due::Released { at: active_down - skew });
+                member.due = Some(released.unwrap_or(Due::Silent));
             }
             if takeover == Reason::ActiveSilent && active.is_some() {
                 member.heard = Some(active_down - active_down_interval);

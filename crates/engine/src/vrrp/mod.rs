@@ -12,6 +12,7 @@
 
 mod debounce;
 mod effect;
+pub mod fate;
 mod group;
 mod reading;
 mod standings;
@@ -20,6 +21,7 @@ mod trackers;
 
 pub use debounce::Debounce;
 pub use effect::{Contribution, Effect, Fault, Standing};
+pub use fate::{FateAction, FateEvent, FateWatch};
 pub use group::{Due, Member, Order, SyncGroup};
 pub use reading::{Level, Reading, SENTENCE_LIMIT, WAITS};
 pub use standings::{Standings, Subject};

@@ -61,7 +61,7 @@ impl Witness {
         } else if matches!(event, Event::Resumed) {
             let learned = self.waits.map_or(own, |(_, learned)| learned);
             *self = Self { waits: Some((now, learned)), unsure: self.unsure, ..Self::default() };
-        } else if matches!(event, Event::ActiveLost { .. }) {
+        } else if matches!(event, Event::ActiveLost { .. } | Event::ActiveDied { .. }) {
             self.unsure = true;
         }
     }

@@ -95,9 +95,24 @@ fn b1_one_that_is_lost_and_heard_again_is_active_again() {
 }
 
 #[test]
+fn b2_the_known_active_that_died_is_followed_within_4_ms() {
+    let died = |source| Event::ActiveDied { address: address(source) };
+    let mut bench = Bench::started(rank(100));
+    assert_eq!(bench.give(died(LOWER)), " | backup 3.609375s L=1s", "nobody has been heard");
+    bench.give(advertisement(200, LOWER));
+    assert_eq!(bench.give(died(HIGHER)), " | backup 3.609375s L=1s", "another one");
+    assert_eq!(bench.give(died(LOWER)), " | backup 2.4375ms L=1s");
+    assert_eq!(bench.give(advertisement(200, LOWER)), " | backup 3.609375s L=1s", "it lives");
+    bench.give(died(LOWER));
+    assert_eq!(bench.give(Event::Reconfigure(rank(200))), " | backup 875µs L=1s", "C1");
+    assert_eq!(bench.fire(), "adv 200, install, announce, backup>active active_died | active 1s");
+}
+
+#[test]
 fn b1_g1_concern_a_backup_only() {
     let others = || [Bench::initialize(rank(100)).after(600), Bench::active(rank(100)).after(600)];
-    for event in [lost(MINE), lost(LOWER), Event::TakeOver, Event::ActiveFallen] {
+    let died = Event::ActiveDied { address: address(LOWER) };
+    for event in [lost(MINE), lost(LOWER), died, Event::TakeOver, Event::ActiveFallen] {
         let said = others().map(|mut bench| bench.give(event.clone()));
         assert_eq!(said, [" | initialize", " | active 400ms"]);
     }

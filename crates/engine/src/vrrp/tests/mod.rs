@@ -1,6 +1,7 @@
 //! Trackers, standings, groups and succession alone; what groups do together is in `tests/groups`.
 
 mod debounce;
+mod fate;
 mod group;
 mod standing;
 mod succession;

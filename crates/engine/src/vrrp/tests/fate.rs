@@ -1,0 +1,92 @@
+//! What follows from the end of a fate channel.
+
+use super::*;
+use crate::vrrp::{FateAction, FateEvent, FateWatch};
+
+use FateAction::{Close, Connect, Died};
+use FateEvent::{Broken, Ended, Goodbye, Hello, Refused};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn actions(watch: &mut FateWatch) -> Vec<FateAction> {
+    std::iter::from_fn(|| watch.poll_action()).collect()
+}
+
+fn give(watch: &mut FateWatch, now: Instant, event: FateEvent) -> Vec<FateAction> {
+    watch.handle(now, event);
+    actions(watch)
+}
+
+fn due(watch: &mut FateWatch) -> (Instant, Vec<FateAction>) {
+    let now = watch.poll_timeout().unwrap();
+    watch.handle_timeout(now);
+    (now, actions(watch))
+}
+
+fn standing() -> FateWatch {
+    let mut watch = FateWatch::new(at(0));
+    assert_eq!(due(&mut watch), (at(0), vec![Connect]));
+    assert_eq!(give(&mut watch, at(0), Hello), []);
+    assert!(watch.stands() && watch.poll_timeout().is_none());
+    watch
+}
+
+#[test]
+fn an_end_and_a_refusal_are_a_death_told_once() {
+    let mut watch = standing();
+    assert_eq!(give(&mut watch, at(5), Ended), [Connect]);
+    assert_eq!(give(&mut watch, at(5), Refused), [Died, Close]);
+    let (again, opened) = due(&mut watch);
+    assert_eq!((again, opened), (at(6), vec![Connect]));
+    assert_eq!(give(&mut watch, again, Refused), [Close], "nobody has come since");
+}
+
+#[test]
+fn an_end_alone_is_none() {
+    // A forged reset, a worker in another's place: the port answers.
+    let mut watch = standing();
+    assert_eq!(give(&mut watch, at(5), Ended), [Connect]);
+    assert_eq!(give(&mut watch, at(5), Hello), []);
+    assert!(watch.stands());
+    // A partition in the same moment: nothing answers.
+    assert_eq!(give(&mut watch, at(9), Ended), [Connect]);
+    assert_eq!(due(&mut watch), (at(10), vec![Close]));
+    let (again, _) = due(&mut watch);
+    assert_eq!(give(&mut watch, again, Refused), [Close], "too late to be of that hint");
+}
+
+#[test]
+fn goodbyes_silence_and_garbage_say_nothing() {
+    for event in [Goodbye, Broken, Hello] {
+        let mut watch = standing();
+        assert_eq!(give(&mut watch, at(5), event), [Close]);
+        let (again, _) = due(&mut watch);
+        assert_eq!(give(&mut watch, again, Refused), [Close], "{event:?}");
+    }
+}
+
+#[test]
+fn a_port_that_never_answered_says_nothing_and_is_asked_less_and_less_often() {
+    let mut watch = FateWatch::new(at(0));
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let (now, opened) = due(&mut watch);
+        assert_eq!(opened, [Connect]);
+        assert_eq!(give(&mut watch, now, Refused), [Close]);
+        pauses.push(watch.poll_timeout().unwrap().saturating_since(now).as_secs());
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+}
+
+#[test]
+fn a_process_that_is_dying_is_asked_until_its_port_has_gone() {
+    let mut watch = standing();
+    assert_eq!(give(&mut watch, at(5), Ended), [Connect]);
+    let mut now = at(5);
+    for pause in [1, 2, 4] {
+        assert_eq!(give(&mut watch, now, Ended), [Close]);
+        assert_eq!(due(&mut watch), (now + MS * pause, vec![Connect]));
+        now += MS * pause;
+    }
+    assert_eq!(give(&mut watch, now, Refused), [Died, Close]);
+}

@@ -29,6 +29,7 @@ vrrp:
       addresses: [192.0.2.10/24, {address: 192.0.2.11/24, device: eth1, label: 'eth1:web', scope: link}]
       excluded: ['2001:db8::10/64']
       announce: {count: 1, repeat_after: 0s, refresh: 60s, refresh_count: 2}
+      lifetime: 9500ms
 ";
     let on = |text: &str, node: &str| {
         let outcome = parse("f", text, &Environment::new(node));
@@ -49,6 +50,7 @@ vrrp:
     let web = &edge.addresses[1];
     assert_eq!((web.device.as_deref(), web.label.as_deref()), (Some("eth1"), Some("eth1:web")));
     assert_eq!(web.scope, Some(Scope::Link));
+    assert_eq!(edge.lifetime, Some(Duration::from_secs(10)));
     let announce = edge.announce;
     assert_eq!((announce.count, announce.refresh_count), (1, 2));
     assert_eq!(

@@ -60,7 +60,7 @@ use crate::signals::Signals;
 use crate::state::discovered::Keeper;
 use crate::state::journal::Journal;
 use crate::state::last_good::LastGood;
-use crate::supervisor::{Estate, Lifeline};
+use crate::supervisor::Lifeline;
 use crate::trackers::Watchers;
 use crate::upkeep::{Board, Upkeep, UpkeepHandle};
 use crate::vrrp::VrrpHandle;
@@ -146,8 +146,8 @@ async fn work(
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
-    let estate = lifeline.as_ref().map(Lifeline::estate);
-    let (mut vrrp, mut upkeep, board) = start_vrrp(&config, &names, &tell_hooks, estate)?;
+    let (mut vrrp, mut upkeep, board) =
+        start_vrrp(&config, &names, &tell_hooks, lifeline.as_ref())?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
@@ -257,12 +257,12 @@ fn start_vrrp(
     config: &Arc<Config>,
     released: &BTreeSet<Name>,
     hooks: &HookSender,
-    estate: Option<Arc<Estate>>,
+    lifeline: Option<&Lifeline>,
 ) -> Result<(VrrpHandle, UpkeepHandle, Board), Failure> {
     let board = Board::default();
     let upkeep = Upkeep::open(config, board.clone())
         .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
-    let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone(), estate)
+    let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone(), lifeline)
         .map_err(|error| Failure::new("start", error))?;
     let upkeep = upkeep.start(vrrp.remote()).map_err(|error| Failure::new("start", error))?;
     Ok((vrrp, upkeep, board))

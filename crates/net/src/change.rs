@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
@@ -27,6 +27,8 @@ pub enum Item {
 pub enum Verb {
     /// Put there. What is there already is left as it is.
     Add,
+    /// Give the address the whole of its lifetime again; one that has gone comes back. For what was added with an end.
+    Renew,
     /// Take away. What somebody else has in its place stays.
     Remove,
 }
@@ -55,6 +57,11 @@ impl Change {
         Self { verb: Verb::Add, item }
     }
 
+    /// Renews an address.
+    pub const fn renew(item: Item) -> Self {
+        Self { verb: Verb::Renew, item }
+    }
+
     /// Removes `item`.
     pub const fn remove(item: Item) -> Self {
         Self { verb: Verb::Remove, item }
@@ -63,21 +70,26 @@ impl Change {
     /// The request and its flags.
     pub(crate) fn request(&self) -> (RouteNetlinkMessage, u16) {
         let message = match (self.verb, &self.item) {
-            (Verb::Add, Item::Address(on, placed)) => {
+            (Verb::Add | Verb::Renew, Item::Address(on, placed)) => {
                 RouteNetlinkMessage::NewAddress(placed.message(on.index))
             }
             (Verb::Remove, Item::Address(on, placed)) => {
                 RouteNetlinkMessage::DelAddress(placed.message(on.index))
             }
-            (Verb::Add, Item::Route(route)) => RouteNetlinkMessage::NewRoute(route.message()),
+            (Verb::Add | Verb::Renew, Item::Route(route)) => {
+                RouteNetlinkMessage::NewRoute(route.message())
+            }
             (Verb::Remove, Item::Route(route)) => {
                 RouteNetlinkMessage::DelRoute(route.key.removal())
             }
-            (Verb::Add, Item::Rule(rule)) => RouteNetlinkMessage::NewRule(rule.message()),
+            (Verb::Add | Verb::Renew, Item::Rule(rule)) => {
+                RouteNetlinkMessage::NewRule(rule.message())
+            }
             (Verb::Remove, Item::Rule(rule)) => RouteNetlinkMessage::DelRule(rule.message()),
         };
         let flags = match self.verb {
             Verb::Add => NLM_F_CREATE | NLM_F_EXCL,
+            Verb::Renew => NLM_F_REPLACE,
             Verb::Remove => 0,
         };
         (message, flags)
@@ -101,6 +113,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.verb, &self.item) {
             (Verb::Add, Item::Address(on, placed)) => write!(f, "add {placed} to {on}"),
+            (Verb::Renew, Item::Address(on, placed)) => write!(f, "renew {placed} on {on}"),
+            (Verb::Renew, Item::Route(route)) => write!(f, "renew the route {}", route.key),
+            (Verb::Renew, Item::Rule(rule)) => write!(f, "renew the rule {rule}"),
             (Verb::Remove, Item::Address(on, placed)) => write!(f, "remove {placed} from {on}"),
             (Verb::Add, Item::Route(route)) => write!(f, "add the route {}", route.key),
             (Verb::Remove, Item::Route(route)) => write!(f, "remove the route {}", route.key),

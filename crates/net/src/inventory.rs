@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use netlink_packet_core::NLM_F_REPLACE;
 
 use crate::change::Item;
@@ -71,6 +72,15 @@ impl Inventory {
     /// Every form in which `address` is on the interface of this index: one for each prefix length.
     pub fn placed(&self, address: IpAddr, on: IfIndex) -> &[Placed] {
         self.addresses.get(&(address, on)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether somebody else than the daemon has an IPv6 address of the network of `net` on the interface, which has brought the route to it.
+    pub fn has_own_route(&self, on: IfIndex, net: IpNet) -> bool {
+        let IpNet::V6(v6) = net else { return false };
+        let (first, last) = ((IpAddr::V6(v6.network()), on), (IpAddr::V6(v6.broadcast()), on));
+        let here = self.addresses.range(first..=last).filter(|((_, index), _)| *index == on);
+        here.flat_map(|(_, placed)| placed)
+            .any(|one| !one.marked && !one.routeless && one.net.trunc() == net.trunc())
     }
 
     /// All addresses.

@@ -24,8 +24,10 @@ mod change;
 mod clock;
 pub mod confine;
 mod echo;
+mod fate_socket;
 pub mod firewall;
 mod frame;
+pub mod handed;
 pub mod inherited;
 mod interface;
 mod inventory;
@@ -58,6 +60,7 @@ pub use bfd_socket::{BfdDatagram, BfdReceiver, BfdSender, BfdSocketError, MAX_BF
 pub use change::{Change, Effect, Item, Verb};
 pub use clock::{now, suspended};
 pub use echo::{Echo, EchoWay};
+pub use fate_socket::{FateListener, FateRead, FateStream};
 pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};
 pub use interface::{IfIndex, Interface, LookupError, MacAddress};
 pub use inventory::{Device, Inventory, Loss};

@@ -152,9 +152,9 @@ impl Network {
             let effect = change.effect(answer).map_err(|errno| refusal(change, errno))?;
             match (change.verb, effect) {
                 // IPv6: the message comes later, from a work queue.
-                (Verb::Add, Effect::Done) => inventory.add(&change.item),
+                (Verb::Add | Verb::Renew, Effect::Done) => inventory.add(&change.item),
                 // It may be there in another form, of which the kernel has told.
-                (Verb::Add, Effect::AlreadySo) => {}
+                (Verb::Add | Verb::Renew, Effect::AlreadySo) => {}
                 (Verb::Remove, Effect::Done | Effect::AlreadySo) => inventory.remove(&change.item),
             }
             Ok(effect)

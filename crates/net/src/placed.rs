@@ -6,6 +6,9 @@
 //!   once, and its owner has just changed). Virtual ones are *deprecated* (preferred lifetime 0, valid for ever): they serve whoever
 //!   connects to them and whoever binds them, but the kernel does not choose them as a source while there is another (RFC 6724 §5
 //!   rule 3), so that this host's own connections survive their leaving.
+//! - An address may have a lifetime, after which the kernel removes it unless it was renewed. One of IPv6 then takes no route to its
+//!   network along where another address of the interface has brought one (IFA_F_NOPREFIXROUTE): the kernel would let that route end with
+//!   it. For the same reason an address without an end is never given one; it is taken off and put on anew.
 //! - What the daemon adds carries its mark ([`MARK`], IFA_PROTO), which kernels before 5.18 neither keep nor tell.
 
 use std::fmt;
@@ -67,6 +70,11 @@ pub struct Placed {
     pub marked: bool,
     /// The metric of the route to its network (IFA_RT_PRIORITY); none = the kernel's.
     pub metric: Option<u32>,
+    /// How many seconds it stays without being renewed (IFA_CACHEINFO, `ifa_valid`); none = for ever. Of what the kernel lists: how many
+    /// were left when it spoke of it last.
+    pub lifetime: Option<u32>,
+    /// IPv6: it brings no route to its network (IFA_F_NOPREFIXROUTE).
+    pub routeless: bool,
 }
 
 impl Placed {
@@ -80,6 +88,8 @@ impl Placed {
             deprecated,
             marked: true,
             metric: None,
+            lifetime: None,
+            routeless: false,
         }
     }
 
@@ -103,14 +113,17 @@ impl Placed {
         if let (IpNet::V4(_), Some(label)) = (self.net, &self.label) {
             message.attributes.push(AddressAttribute::Label(label.clone()));
         }
-        if let IpNet::V6(_) = self.net {
+        let is_ipv6 = matches!(self.net, IpNet::V6(_));
+        if is_ipv6 {
+            let routeless = AddressFlags::Noprefixroute;
+            let routeless = if self.routeless { routeless } else { AddressFlags::empty() };
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad | routeless));
+        }
+        if is_ipv6 || self.lifetime.is_some() {
             let mut lifetimes = CacheInfo::default();
-            lifetimes.ifa_preferred = if self.deprecated { 0 } else { FOR_EVER };
-            lifetimes.ifa_valid = FOR_EVER;
-            message.attributes.extend([
-                AddressAttribute::Flags(AddressFlags::Nodad),
-                AddressAttribute::CacheInfo(lifetimes),
-            ]);
+            lifetimes.ifa_valid = self.lifetime.unwrap_or(FOR_EVER);
+            lifetimes.ifa_preferred = if self.deprecated { 0 } else { lifetimes.ifa_valid };
+            message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
         }
         message
     }
@@ -120,7 +133,7 @@ impl Placed {
         let message = AddressMessage::parse(payload).ok()?;
         let index = IfIndex::new(message.header.index)?;
         let (mut local, mut address, mut label, mut marked) = (None, None, None, false);
-        let mut metric = None;
+        let (mut metric, mut lifetime) = (None, None);
         let mut flags = u32::from(message.header.flags.bits());
         for attribute in message.attributes {
             if let AddressAttribute::Local(is) = attribute {
@@ -135,13 +148,18 @@ impl Placed {
                 marked = u8::from(is) == MARK;
             } else if let AddressAttribute::RoutePriority(is) = attribute {
                 metric = Some(is);
+            } else if let AddressAttribute::CacheInfo(is) = attribute {
+                lifetime = Some(is.ifa_valid).filter(|valid| *valid != FOR_EVER);
             }
         }
         // On a point-to-point link IFA_ADDRESS is the peer's (linux/if_addr.h).
         let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
-        let deprecated = AddressFlags::from_bits_retain(flags).contains(AddressFlags::Deprecated);
+        let flags = AddressFlags::from_bits_retain(flags);
+        let deprecated = flags.contains(AddressFlags::Deprecated);
+        let routeless = flags.contains(AddressFlags::Noprefixroute);
         let scope = Scope::new(message.header.scope.into());
-        Some((index, Self { net, label, scope, deprecated, marked, metric }))
+        let placed = Self { net, label, scope, deprecated, marked, metric, lifetime, routeless };
+        Some((index, placed))
     }
 }
 
@@ -183,6 +201,12 @@ mod tests {
         placed.scope = Scope::SITE;
         placed.metric = Some(4096);
         assert_eq!(Placed::parse(&encoded(&placed, on)), Some((on, placed.clone())));
+        placed.lifetime = Some(4);
+        assert_eq!(Placed::parse(&encoded(&placed, on)), Some((on, placed.clone())));
+        let mut ipv6 = Placed::virtual_address("2001:db8::10/64".parse().unwrap());
+        (ipv6.lifetime, ipv6.routeless) = (Some(30), true);
+        let read = Placed::parse(&encoded(&ipv6, on)).unwrap().1;
+        assert_eq!((read.lifetime, read.routeless), (Some(30), true));
         placed.marked = false;
         assert_eq!(Placed::parse(&encoded(&placed, on)), Some((on, placed)));
     }

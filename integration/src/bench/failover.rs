@@ -27,6 +27,9 @@ const SPEEDS: [(Duration, u8, Duration); 3] = [
 /// What the client may miss when the Active stops in order: the probe that is under way.
 const GRACEFUL: Duration = Duration::from_millis(4);
 
+/// When the Active's processes are killed and the peer hears of it by the fate channel.
+const DEATH: Duration = Duration::from_millis(5);
+
 /// One virtual router with the lab's address.
 fn setup(interval: Duration) -> Setup {
     let router = Virtual { interface: "eth0".to_owned(), vrid: 51, vip: VIP4, prefix: 24 };
@@ -128,9 +131,12 @@ pub(super) fn failover(plan: &Plan, report: &mut Report) -> Result<()> {
         let failures = [Failure::Kill, Failure::LinkDown, Failure::Terminate];
         let sights = measure(&mut pairs, &failures, plan.runs, pace, report);
         drop(pairs);
-        for failure in [Failure::Kill, Failure::LinkDown] {
-            silent(&sights, failure, interval, bound, report);
-        }
+        let who = (Failure::Kill, Holdfast, Holdfast);
+        let moved = "failure to the peer's first answer";
+        report.line(line(&sights, who, interval, moved, Goal::Median(ns(DEATH)), |seen| {
+            Some(seen.moved)
+        }));
+        silent(&sights, Failure::LinkDown, interval, bound, report);
         let who = (Failure::LinkDown, Holdfast, Holdfast);
         let goal = Goal::Median(ns(Duration::from_millis(20)));
         let given_up = "carrier lost to address given up";

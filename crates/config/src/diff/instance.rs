@@ -60,6 +60,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         routes,
         rules,
         announce,
+        lifetime,
         track,
         hooks,
     } = old;
@@ -92,6 +93,7 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         .list("routes", routes, &new.routes, Impact::None)
         .list("rules", rules, &new.rules, Impact::None)
         .put("announce", announce, &new.announce, Impact::None)
+        .put("lifetime", lifetime, &new.lifetime, Impact::None)
         .list("track", track, &new.track, Impact::Transition)
         .list("hooks", hooks, &new.hooks, Impact::None);
 }

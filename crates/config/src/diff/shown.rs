@@ -13,7 +13,7 @@ use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
 use crate::model::{
     AllDown, Announce, BfdSession, Check, CheckKind, Checksum, ConnectionSync, Convention,
-    Discovery, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, Notification,
+    Discovery, Fate, ForeignServices, Hook, InitialHealth, Listen, Missing, Name, Notification,
     OnBadConfig, OnFailure, OnStop, Pair, Password, Peer, PersistenceEngine, ReachBy, RealServer,
     Route, Rule, SecretFrom, SyncMode, Thresholds, Track, TrackerKind, Unicast, Via,
     VirtualAddress, VirtualMac,
@@ -329,6 +329,13 @@ impl Shown for Unicast {
 impl Shown for VirtualMac {
     fn shown(&self) -> String {
         self.name.clone()
+    }
+}
+
+impl Shown for Fate {
+    fn shown(&self) -> String {
+        let Self { port } = self;
+        format!("port {port}")
     }
 }
 

@@ -5,12 +5,13 @@ use super::{Found, Impact, Pair, Sign, Subject, pairs};
 use crate::model::{Group, InterfaceSettings, Tracker, TrackerKind, Vrrp};
 
 pub(super) fn compare(old: &Vrrp, new: &Vrrp, found: &mut Found) {
-    let Vrrp { startup_delay, trackers, groups, interfaces, hooks } = old;
+    let Vrrp { startup_delay, trackers, groups, interfaces, hooks, fate } = old;
     found
         .of(Subject::Vrrp)
         // It counts from the daemon's start, which is over.
         .put("startup_delay", startup_delay, &new.startup_delay, Impact::None)
-        .list("hooks", hooks, &new.hooks, Impact::None);
+        .list("hooks", hooks, &new.hooks, Impact::None)
+        .put("fate", fate, &new.fate, Impact::PeerMustMatch);
     for pair in pairs(trackers, &new.trackers) {
         compare_trackers(pair, found);
     }

@@ -28,6 +28,23 @@ pub struct Vrrp {
     pub interfaces: BTreeMap<String, InterfaceSettings>,
     /// The commands that every instance runs (`vrrp.hooks`).
     pub hooks: Vec<Hook>,
+    /// How nodes hear at once that another one's daemon has died (`vrrp.fate`); none = not.
+    pub fate: Option<Fate>,
+}
+
+/// The fate channel: a TCP connection to the Active's daemon that ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fate {
+    /// The port that every node listens on (`port`), 1..=65535.
+    pub port: u16,
+}
+
+impl Default for Fate {
+    /// The number that VRRP has as a protocol of IP: a port that only privileged programs can have.
+    fn default() -> Self {
+        Self { port: 112 }
+    }
 }
 
 /// A VRRP instance: one virtual router on one interface (`vrrp.instances.NAME`).
@@ -80,6 +97,8 @@ pub struct Instance {
     pub rules: Vec<Rule>,
     /// How addresses are announced (`announce`).
     pub announce: Announce,
+    /// How long the kernel keeps an address of a daemon that no longer renews it (`lifetime`), whole seconds; none = for ever.
+    pub lifetime: Option<Duration>,
     /// What changes its priority or keeps it from taking part (`track`).
     pub track: Vec<Track>,
     /// The commands that it runs besides those of all (`hooks`).

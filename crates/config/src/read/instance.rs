@@ -67,6 +67,7 @@ pub(crate) struct Draft {
     pub(crate) routes: Items<Route>,
     pub(crate) rules: Items<Rule>,
     pub(crate) announce: Announce,
+    pub(crate) lifetime: Option<Duration>,
     pub(crate) track: Items<Track>,
     hooks: Vec<Hook>,
     /// Where the instance stands.
@@ -161,6 +162,12 @@ impl Draft {
             addresses: values(self.addresses),
             excluded: values(self.excluded),
             announce: self.announce,
+            // What it is by itself goes by the interval; an owner's addresses are the node's, and stay.
+            lifetime: match self.lifetime {
+                None if self.priority == Priority::OWNER => None,
+                None => Some(defaults::lifetime(self.interval?.duration(), self.down_adverts)),
+                Some(lifetime) => Some(lifetime).filter(|lifetime| !lifetime.is_zero()),
+            },
             routes: values(self.routes),
             rules: values(self.rules),
             track: values(self.track),
@@ -327,6 +334,7 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
         announce: layers
             .get("announce")
             .map_or_else(Announce::default, |cursor| announce(reader, &cursor)),
+        lifetime: lifetime(reader, layers),
         base: layers.base.path.clone(),
         over: layers.over.path.clone(),
     }
@@ -422,6 +430,16 @@ fn preempt_delay<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Durati
         .get("preempt_delay")
         .and_then(|cursor| reader.duration(&cursor, range))
         .unwrap_or_default()
+}
+
+/// `lifetime` in whole seconds, for that is how the kernel counts; zero = for ever.
+fn lifetime<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Option<Duration> {
+    let cursor = layers.get("lifetime")?;
+    let lifetime = reader.duration(&cursor, (Duration::ZERO, defaults::LIFETIME.1))?;
+    if !lifetime.is_zero() && lifetime < defaults::LIFETIME.0 {
+        reader.fault(&cursor.path, text::far("lifetime", lifetime, defaults::LIFETIME));
+    }
+    Some(defaults::whole_seconds(lifetime))
 }
 
 fn virtual_mac<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<VirtualMacDraft> {

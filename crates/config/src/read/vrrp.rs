@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::defaults;
-use crate::model::{Group, Hook, InterfaceSettings, Name, Track, Tracker, Vrrp};
+use crate::model::{Fate, Group, Hook, InterfaceSettings, Name, Track, Tracker, Vrrp};
 use crate::path::Path;
+use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Items, Reader};
 
 use super::instance::{is_interface, values};
@@ -21,6 +22,7 @@ pub(crate) struct Draft {
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) interfaces: BTreeMap<String, InterfaceSettings>,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) fate: Option<Fate>,
 }
 
 /// A sync group as far as it could be read.
@@ -53,6 +55,7 @@ impl From<Draft> for Vrrp {
             groups: draft.groups.into_iter().map(group).collect(),
             interfaces: draft.interfaces,
             hooks: draft.hooks,
+            fate: draft.fate,
         }
     }
 }
@@ -85,7 +88,23 @@ pub(super) fn vrrp<'a>(
     if let Some(cursor) = fields.get("hooks") {
         draft.hooks = track::hooks(reader, &cursor, script_timeout, track::INSTANCE_EVENTS);
     }
+    draft.fate = match fields.get("fate") {
+        Some(cursor) => fate(reader, &cursor),
+        None => Some(Fate::default()),
+    };
     draft
+}
+
+/// `fate`: true or false, or true with the port.
+fn fate<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<Fate> {
+    let default = Fate::default();
+    let Node::Mapping(_) = cursor.node else {
+        return reader.boolean(cursor).unwrap_or(true).then_some(default);
+    };
+    let fields = reader.fields(cursor, "vrrp.fate")?;
+    let why = "a port of TCP has 16 bits, and is not 0";
+    let port = fields.get("port").and_then(|cursor| reader.integer(&cursor, 1..=65535, why));
+    Some(Fate { port: port.unwrap_or(default.port) })
 }
 
 fn group<'a>(

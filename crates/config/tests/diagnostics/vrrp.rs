@@ -16,6 +16,7 @@ macro_rules! edge {
 /// The cases.
 pub(crate) const CASES: &[Case] = &[
     ("HF0301", "announce", edge!("announce: {count: 0, refresh: 10ms, refresh_count: 101}")),
+    ("HF0301", "lifetime", edge!("lifetime: 3s")),
     ("HF0301", "preempt_delay", edge!("preempt_delay: 1001s")),
     ("HF0303", "peer", edge!("unicast: {peers: [lb2, '192.0.2.2:80', 192.0.2.0/24]}")),
     ("HF0306", "peer", edge!("unicast: {source: 0.0.0.0, peers: [224.0.0.18]}")),

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use holdfast_probe::trust::{self, Distrust};
 use nix::errno::Errno;
@@ -13,6 +14,11 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::Group;
 
 use crate::folder;
+
+/// How long a daemon that still has the socket may be one that is dying.
+const DYING: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The control socket. Its file is removed when this is dropped; the lock's file stays, since its removal could not be told from
 /// another daemon's start.
@@ -150,10 +156,25 @@ fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(&name)
         .map_err(failed)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => Err(SocketError::InUse(path.to_owned())),
-        Err((_, errno)) => Err(failed(errno.into())),
+    take(file, path, failed)
+}
+
+/// A daemon that was killed has its lock until the kernel has taken it apart, which takes some milliseconds: so long it is waited for.
+fn take(
+    mut file: File,
+    path: &Path,
+    failed: impl Fn(io::Error) -> SocketError,
+) -> Result<Flock<File>, SocketError> {
+    let until = Instant::now() + DYING;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(SocketError::InUse(path.to_owned())),
+            Err((_, errno)) => return Err(failed(errno.into())),
+        }
+        // flock(2) can be waited for without a limit only.
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -188,6 +209,25 @@ mod tests {
         assert!(matches!(second, Err(SocketError::InUse(_))), "{second:?}");
         drop(first);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_daemon_that_is_dying_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let (first, _listener) = ControlSocket::open(&path, None, false).unwrap();
+        let (started, starts) = std::sync::mpsc::channel();
+        let second = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                started.send(()).unwrap();
+                ControlSocket::open(&path, None, false).map(drop)
+            }
+        });
+        starts.recv().unwrap();
+        drop(first);
+        let opened = second.join().unwrap();
+        assert!(opened.is_ok(), "{opened:?}");
     }
 
     #[test]

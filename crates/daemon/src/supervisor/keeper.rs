@@ -1,26 +1,29 @@
 //! The supervisor's loop: signals, the worker's words, its end, its silence; then it sleeps until one of them has something new.
 
+mod upgrade;
+
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::str::FromStr;
 use std::time::Duration;
 
 use holdfast_net::{inherited, now, realtime, wait_until};
 use holdfast_telemetry::service_manager;
 use holdfast_time::Instant;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+pub(crate) use self::upgrade::Kept;
+use self::upgrade::{arguments, close_on_exec};
 use super::backoff::Backoff;
 use super::estate::{Bequest, Estate, Stood};
+use super::keepsakes::Keepsakes;
 use super::lifeline::Handles;
 use super::messages::{Messages, says};
 use super::relinquish::relinquish;
@@ -44,35 +47,8 @@ const LATE: Duration = Duration::from_millis(100);
 /// How often the service manager's watchdog is told that all is well, in the time that it allows.
 const PINGS: u32 = 3;
 
-/// How long a program may take to find out whether it could start.
-const TRIAL: Duration = Duration::from_secs(10);
-
 /// Why a worker was ended whose program is to be replaced.
 const MADE_PLACE: &str = "made place for another program";
-
-/// What a supervisor hands to the program that takes its place: `ESTATE,READER,WRITER,WORKER,RESTARTS`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
-    estate: RawFd,
-    reader: RawFd,
-    writer: RawFd,
-    worker: i32,
-    restarts: u64,
-}
-
-impl FromStr for Kept {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "five numbers are wanted".to_owned();
-        let numbers: Option<Vec<i32>> = text.split(',').map(|part| part.parse().ok()).collect();
-        let [estate, reader, writer, worker, restarts] = numbers.ok_or_else(wrong)?[..] else {
-            return Err(wrong());
-        };
-        let restarts = u64::try_from(restarts).map_err(|_negative| wrong())?;
-        Ok(Self { estate, reader, writer, worker, restarts })
-    }
-}
 
 /// The worker that lives.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +86,7 @@ pub(super) struct Keeper {
     reader: PipeReader,
     writer: PipeWriter,
     messages: Messages,
+    keepsakes: Keepsakes,
     worker: Option<Worker>,
     backoff: Backoff,
     restarts: u64,
@@ -137,16 +114,19 @@ impl Keeper {
     ///
     /// # Errors
     /// The kernel gives no descriptor.
-    pub(super) fn open(kept: Option<Kept>) -> Result<Self, Failure> {
+    pub(super) fn open(kept: Option<&Kept>) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::new("start the supervisor", error);
         let signals = catch_signals().map_err(|errno| failed(errno.into()))?;
+        let keepsakes =
+            kept.map_or_else(Keepsakes::new, |kept| Keepsakes::inherited(&kept.keepsakes));
+        let keepsakes = keepsakes.map_err(failed)?;
         let (estate, reader, writer) = match kept {
             None => {
                 let (reader, writer) = io::pipe().map_err(failed)?;
                 (Estate::create().map_err(failed)?, reader, writer)
             }
             Some(Kept { estate, reader, writer, .. }) => {
-                let take = |number| inherited::take(number).map_err(failed);
+                let take = |number: &_| inherited::take(*number).map_err(failed);
                 (Estate::behind(take(estate)?), take(reader)?.into(), take(writer)?.into())
             }
         };
@@ -154,7 +134,7 @@ impl Keeper {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|no| failed(no.into()))?;
         }
         // A worker inherits them.
-        for handed in [estate.as_fd(), writer.as_fd()] {
+        for handed in [estate.as_fd(), writer.as_fd(), keepsakes.workers_end()] {
             close_on_exec(handed, false).map_err(|errno| failed(errno.into()))?;
         }
         let at = now();
@@ -170,6 +150,7 @@ impl Keeper {
             reader,
             writer,
             messages: Messages::default(),
+            keepsakes,
             start_at: worker.is_none().then_some(at),
             worker,
             backoff: Backoff::default(),
@@ -198,7 +179,11 @@ impl Keeper {
         loop {
             let code = self.take_signals();
             self.hear();
+            self.keepsakes.look();
             if let Some(code) = code.or_else(|| self.reap()) {
+                // What it held has been given up: nobody need hear of a death.
+                self.keepsakes.look();
+                self.keepsakes.say_goodbye();
                 return Ok(ExitCode::from(code));
             }
             self.end_silence();
@@ -380,6 +365,7 @@ impl Keeper {
             estate: self.estate.as_fd().as_raw_fd(),
             pipe: self.writer.as_raw_fd(),
             supervisor: std::process::id(),
+            keepsakes: self.keepsakes.workers_end().as_raw_fd(),
         };
         let mut command = self.command(&self.running_program());
         command.arg("--worker").arg(handles.to_string());
@@ -468,56 +454,6 @@ impl Keeper {
         }
     }
 
-    /// Makes place for the program that is now where this one was, if that could start.
-    fn give_place(&mut self) {
-        let Some(Worker { pid, condemned: None, .. }) = self.worker else {
-            say("there is no worker that another program could take over from");
-            return;
-        };
-        let tried = self.try_program();
-        // Nobody was watched meanwhile.
-        self.excused_until = now() + PATIENCE;
-        self.alive_at = self.alive_at.map(|_| now());
-        if let Err(why) = tried {
-            say(&format!("{} is not started in this one's place: {why}", self.program.display()));
-            return;
-        }
-        let fds = [self.estate.as_fd(), self.reader.as_fd(), self.writer.as_fd()];
-        let [estate, reader, writer] = fds.map(|fd| fd.as_raw_fd());
-        let kept = format!("{estate},{reader},{writer},{pid},{}", self.restarts);
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).arg("--keep").arg(kept);
-        let error = match close_on_exec(self.reader.as_fd(), false) {
-            // It does not come back.
-            Ok(()) => command.exec(),
-            Err(errno) => errno.into(),
-        };
-        let _as_before = close_on_exec(self.reader.as_fd(), true);
-        say(&format!(
-            "{} could not be started in this one's place: {error}",
-            self.program.display()
-        ));
-    }
-
-    /// Lets the program find out whether it could start.
-    fn try_program(&self) -> Result<(), String> {
-        let mut command = self.command(&self.program);
-        let mut child = command.arg("--only-try").spawn().map_err(|error| error.to_string())?;
-        let until = now() + TRIAL;
-        loop {
-            match child.try_wait().map_err(|error| error.to_string())? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(format!("its trial ended with {status}")),
-                None if now() < until => std::thread::sleep(Duration::from_millis(2)),
-                None => {
-                    drop(child.kill());
-                    drop(child.wait());
-                    return Err(format!("its trial took longer than {TRIAL:?}"));
-                }
-            }
-        }
-    }
-
     fn sleep(&mut self) {
         let living = self.worker.filter(|worker| worker.condemned.is_none());
         let beat = living.and_then(|_| self.estate.last_beat()).map(|beat| beat + PATIENCE);
@@ -528,7 +464,8 @@ impl Keeper {
         let due = [silence, self.start_at, self.speak_at, ping].into_iter().flatten().min();
         // Beyond the moment itself, so that what is due is over.
         let due = due.map(|due| due + Duration::from_millis(1));
-        let descriptors = [self.signals.as_fd(), self.reader.as_fd()];
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.signals.as_fd(), self.reader.as_fd()];
+        descriptors.extend(self.keepsakes.waits_for());
         if let Err(error) = wait_until(&descriptors, due) {
             say(&format!("it could not sleep: {error}"));
             std::thread::sleep(Duration::from_millis(10));
@@ -565,25 +502,6 @@ fn catch_signals() -> nix::Result<SignalFd> {
     let set: SigSet = caught.into_iter().collect();
     set.thread_block()?;
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
-}
-
-fn close_on_exec(descriptor: impl AsFd, closed: bool) -> nix::Result<()> {
-    let flag = if closed { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
-    fcntl(descriptor, FcntlArg::F_SETFD(flag)).map(drop)
-}
-
-/// What this process was started with, without what its predecessor has handed over.
-fn arguments() -> Vec<OsString> {
-    let mut arguments = std::env::args_os().skip(1);
-    let mut own = Vec::new();
-    while let Some(argument) = arguments.next() {
-        if argument == "--keep" {
-            arguments.next();
-        } else {
-            own.push(argument);
-        }
-    }
-    own
 }
 
 /// A line to standard error. This process has no thread that could write a log; its workers say the same in the log's form.

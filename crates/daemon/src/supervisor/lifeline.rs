@@ -14,6 +14,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::estate::Estate;
+use super::keepsakes::Custody;
 use crate::failure::Failure;
 
 /// What a worker exits with that has found a fault of its own: EX_SOFTWARE of sysexits.h. The next one is started.
@@ -23,12 +24,14 @@ pub(crate) const FAULT: u8 = 70;
 /// one goes on where it was; of others the director hears when they are gone.
 const ESSENTIAL: [&str; 2] = ["vrrp", "addresses"];
 
-/// The supervisor's end of a worker, as it is on the worker's command line: `ESTATE,PIPE,SUPERVISOR`, two descriptors and a process.
+/// The supervisor's end of a worker, as it is on the worker's command line: `ESTATE,PIPE,SUPERVISOR,KEEPSAKES`, three descriptors and a
+/// process between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handles {
     pub(crate) estate: RawFd,
     pub(crate) pipe: RawFd,
     pub(crate) supervisor: u32,
+    pub(crate) keepsakes: RawFd,
 }
 
 impl FromStr for Handles {
@@ -36,18 +39,19 @@ impl FromStr for Handles {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
-        let mut part = || parts.next().ok_or_else(|| "three numbers are wanted".to_owned());
+        let mut part = || parts.next().ok_or_else(|| "four numbers are wanted".to_owned());
         let number = |text: &str| text.parse::<RawFd>().map_err(|error| error.to_string());
         let (estate, pipe) = (number(part()?)?, number(part()?)?);
         let supervisor = part()?.parse().map_err(|error| format!("{error}"))?;
-        Ok(Self { estate, pipe, supervisor })
+        let keepsakes = number(part()?)?;
+        Ok(Self { estate, pipe, supervisor, keepsakes })
     }
 }
 
 impl std::fmt::Display for Handles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { estate, pipe, supervisor } = self;
-        write!(f, "{estate},{pipe},{supervisor}")
+        let Self { estate, pipe, supervisor, keepsakes } = self;
+        write!(f, "{estate},{pipe},{supervisor},{keepsakes}")
     }
 }
 
@@ -55,6 +59,7 @@ impl std::fmt::Display for Handles {
 #[derive(Clone, Debug)]
 pub(crate) struct Lifeline {
     estate: Arc<Estate>,
+    custody: Custody,
 }
 
 impl Lifeline {
@@ -66,6 +71,7 @@ impl Lifeline {
         let failed = |error| Failure::new("start as a supervisor's worker", error);
         let estate = inherited::take(handles.estate).map_err(failed)?;
         let pipe = inherited::take(handles.pipe).map_err(failed)?;
+        let keepsakes = inherited::take(handles.keepsakes).map_err(failed)?;
         // A supervisor that is gone takes its worker along, in order: nobody would start the next one.
         prctl::set_pdeathsig(Signal::SIGTERM).map_err(|errno| failed(errno.into()))?;
         if parent_id() != handles.supervisor {
@@ -74,12 +80,17 @@ impl Lifeline {
         SigSet::empty().thread_set_mask().map_err(|errno| failed(errno.into()))?;
         service_manager::speak_through(File::from(pipe));
         die_of_panics();
-        Ok(Self { estate: Arc::new(Estate::behind(estate)) })
+        Ok(Self { estate: Arc::new(Estate::behind(estate)), custody: Custody::by(keepsakes) })
     }
 
     /// What this worker was left, and what it leaves.
     pub(crate) fn estate(&self) -> Arc<Estate> {
         Arc::clone(&self.estate)
+    }
+
+    /// How this worker has connections kept that must not end with it alone.
+    pub(crate) fn custody(&self) -> Custody {
+        self.custody.clone()
     }
 
     /// Ends the process with its addresses and its table left in place, for the next worker to go on with.
@@ -107,9 +118,9 @@ mod tests {
 
     #[test]
     fn handles_are_what_they_were() {
-        let handles = Handles { estate: 5, pipe: 6, supervisor: 1234 };
+        let handles = Handles { estate: 5, pipe: 6, supervisor: 1234, keepsakes: 7 };
         assert_eq!(handles.to_string().parse(), Ok(handles));
-        for wrong in ["", "1,2", "a,2,3", "1,2,-3"] {
+        for wrong in ["", "1,2", "1,2,3", "a,2,3,4", "1,2,-3,4"] {
             assert!(wrong.parse::<Handles>().is_err(), "{wrong}");
         }
     }

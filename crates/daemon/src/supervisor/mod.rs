@@ -17,6 +17,7 @@
 mod backoff;
 mod estate;
 mod keeper;
+mod keepsakes;
 mod lifeline;
 mod messages;
 mod relinquish;
@@ -32,6 +33,7 @@ pub(crate) use self::estate::{
 };
 use self::keeper::Keeper;
 pub(crate) use self::keeper::Kept;
+pub(crate) use self::keepsakes::Custody;
 pub(crate) use self::lifeline::{Handles, Lifeline};
 use crate::capabilities;
 use crate::failure::Failure;
@@ -112,5 +114,5 @@ pub(crate) fn faults() -> Faults {
 /// The kernel gives no descriptor, or no worker can be started.
 pub(crate) fn run(supervision: &Supervision) -> Result<ExitCode, Failure> {
     capabilities::confine_supervisor().map_err(|error| Failure::new("start", error))?;
-    Keeper::open(supervision.keep)?.run()
+    Keeper::open(supervision.keep.as_ref())?.run()
 }

@@ -11,19 +11,22 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use holdfast_config::{Checksum, HookEvent, Instance as InstanceConfig, Name, Password};
+use holdfast_config::{
+    Checksum, HookEvent, Instance as InstanceConfig, Name, Password, Peer as ConfigPeer,
+};
 use holdfast_engine::vrrp::{Member, Succession};
 use holdfast_net::{Datagram, Interface, VrrpSocketError, now};
 use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 use vrrp::{
     Action, AddressList, ChecksumChoice, DiscardReason, Event, InvalidAddresses, InvalidParams,
-    Observation, Params, Peer, Reason, Status, Timer, Transition, VirtualRouter, Vrid,
+    Observation, Params, Peer, Reason, State, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
 pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
+use super::fate::{self, Fate};
 use super::sockets::{SocketKey, Sockets};
 use super::testament::Testament;
 use crate::chatter::{Chatter, Topic};
@@ -51,6 +54,8 @@ pub(super) struct Instance {
     on: Option<Interface>,
     last: Option<Transition>,
     transitions: u64,
+    /// Who is Active, as a Backup knows it.
+    active: Option<IpAddr>,
     /// What the address thread is told to do, and what it was told last.
     wanted: Wanted,
     told: Wanted,
@@ -80,6 +85,8 @@ pub(super) struct Outside {
     pub(super) sockets: Sockets,
     pub(super) addresses: AddressThread,
     pub(super) hooks: HookSender,
+    /// Where it is told whose process is watched.
+    pub(super) fate: Fate,
     /// How much the instances may say in the log.
     pub(super) chatter: Chatter,
     /// Where it is told who is Active, for connection synchronisation.
@@ -117,6 +124,7 @@ impl Instance {
             on: None,
             last: None,
             transitions: 0,
+            active: None,
             wanted: Wanted::default(),
             told: Wanted::default(),
             lets_go_at: None,
@@ -234,6 +242,12 @@ impl Instance {
         self.act(means);
     }
 
+    /// Takes note that the process has died that was Active at this address.
+    pub(super) fn bury_active(&mut self, now: Instant, address: IpAddr, means: Means<'_>) {
+        self.router.handle(now, Event::ActiveDied { address });
+        self.act(means);
+    }
+
     /// Takes note that the whole machine slept.
     pub(super) fn resume(&mut self, now: Instant, means: Means<'_>) {
         self.router.handle(now, Event::Resumed);
@@ -289,11 +303,35 @@ impl Instance {
             }
         }
         self.tell(&means.addresses);
+        self.see_active(means);
         means.testament.write(&self.config.name, self.router.state(), self.router.since());
         if yielded && !self.role.yields() {
             // What it left to others is its own again, and so is its right to preempt.
             self.apply(now(), means);
         }
+    }
+
+    /// Takes note of who is Active now, whose process is watched.
+    fn see_active(&mut self, means: Means<'_>) {
+        let active = match self.router.state() {
+            State::Backup { active, .. } => *active,
+            State::Initialize | State::Active { .. } | State::Releasing { .. } => None,
+        };
+        if active != self.active {
+            self.active = active;
+            means.fate.outdate();
+        }
+    }
+
+    /// Where peers' watches on this node are taken, and which Active is watched; nothing while it has no interface.
+    pub(super) fn watch(&self, wanted: &mut fate::Wanted) {
+        let Some(interface) = self.on.clone() else { return };
+        let unicast = self.config.unicast.as_ref().map(|unicast| &unicast.peers);
+        let peers = unicast.map(|peers| peers.iter().map(|peer| peer.address).collect());
+        let near = |peers: &Vec<_>| peers.iter().all(|peer: &ConfigPeer| peer.ttl == (255, 255));
+        let neighbours = unicast.is_none_or(near);
+        let door = fate::Door { interface, peers, neighbours };
+        wanted.add(self.config.family, door, self.active, self.router.primary());
     }
 
     /// Tells the address thread what is wanted now, if that has changed.

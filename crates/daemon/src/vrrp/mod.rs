@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bfd;
+mod fate;
 mod groups;
 mod instance;
 mod lateness;
@@ -30,6 +31,7 @@ use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
 use self::bfd::{Bfd, BfdError, Change};
+use self::fate::Fate;
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
@@ -39,7 +41,7 @@ pub(crate) use self::sessions::Sessions;
 use self::thread::{OpenError, VrrpThread};
 use crate::api::RoleVerb;
 use crate::hooks::HookSender;
-use crate::supervisor::Estate;
+use crate::supervisor::{Estate, Lifeline};
 use crate::upkeep::Board;
 
 /// So many commands wait for the thread; it takes them all each time that it wakes.
@@ -131,6 +133,7 @@ struct Plan {
     state: PathBuf,
     /// What a worker before this one has left, and what this one leaves; none without a supervisor.
     estate: Option<Arc<Estate>>,
+    fate: Fate,
 }
 
 impl Plan {
@@ -140,12 +143,24 @@ impl Plan {
         readings: Readings,
         stop: StopSign,
         (hooks, board): (HookSender, Board),
-        estate: Option<Arc<Estate>>,
+        (estate, fate): (Option<Arc<Estate>>, Fate),
     ) -> Self {
         let instances = config.instances.values().cloned().collect();
         let (settings, node) = (config.vrrp.clone(), config.node.clone());
         let (released, state) = (released.clone(), config.daemon.state.clone());
-        Self { instances, settings, released, node, readings, stop, hooks, board, state, estate }
+        Self {
+            instances,
+            settings,
+            released,
+            node,
+            readings,
+            stop,
+            hooks,
+            board,
+            state,
+            estate,
+            fate,
+        }
     }
 }
 
@@ -201,7 +216,8 @@ pub(crate) enum VrrpError {
 
 impl VrrpHandle {
     /// Starts VRRP for the instances of `config`, those of `released` as the last choice, and waits until their sockets are open. What
-    /// becomes of them is told to `hooks` and to `board`. They go on where the worker before this one has left them in `estate`.
+    /// becomes of them is told to `hooks` and to `board`. They go on where the worker before this one has left them, where there is
+    /// a supervisor.
     ///
     /// # Errors
     /// The thread, a socket or the link monitor could not be had: a capability is missing, say.
@@ -210,7 +226,7 @@ impl VrrpHandle {
         released: &BTreeSet<Name>,
         hooks: HookSender,
         board: Board,
-        estate: Option<Arc<Estate>>,
+        lifeline: Option<&Lifeline>,
     ) -> Result<Self, VrrpError> {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         let waker = Waker::new().map_err(VrrpError::Waker)?;
@@ -218,7 +234,16 @@ impl VrrpHandle {
         let readings = Readings::default();
         let stop = StopSign::default();
         let told = (hooks, board);
-        let plan = Plan::new(config, released, readings.clone(), stop.clone(), told, estate);
+        let port = config.vrrp.fate.map(|fate| fate.port);
+        let left = (lifeline.map(Lifeline::estate), {
+            let (readings, waker) = (readings.clone(), waker.clone());
+            let tell = move |on, address| {
+                readings.bury(on, address);
+                wake(&waker);
+            };
+            Fate::new(port, lifeline.map(Lifeline::custody), Arc::new(tell))
+        });
+        let plan = Plan::new(config, released, readings.clone(), stop.clone(), told, left);
         let sessions = Sessions::default();
         let bfd = {
             let (readings, waker) = (readings.clone(), waker.clone());

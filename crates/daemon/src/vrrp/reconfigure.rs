@@ -79,6 +79,7 @@ impl VrrpThread {
         self.tracking.renew(at, &settings, &configs);
         self.trackers.clone_from(&settings.trackers);
         self.outside.testament.outdate();
+        self.outside.fate.set_port(settings.fate.map(|fate| fate.port));
         self.leaving.interfaces.clone_from(&settings.interfaces);
         self.outside.virtual_addresses = brought(&configs);
         let concerned = self.place(at, instances, fresh, &groups, renamed);
@@ -232,6 +233,7 @@ impl VrrpThread {
         self.leaving.names.retain(|name| !out.contains(name));
         self.claim(configs.iter(), Vec::new());
         self.outside.testament.outdate();
+        self.outside.fate.outdate();
         self.close_unused();
         tracing::info!(instances = ?out, "instances that the configuration has no longer are out");
     }

@@ -157,6 +157,7 @@ impl VrrpThread {
                 sockets,
                 addresses,
                 hooks: plan.hooks,
+                fate: plan.fate,
                 chatter: Chatter::default(),
                 board: plan.board,
                 testament: Testament::new(plan.estate),
@@ -278,6 +279,7 @@ impl VrrpThread {
         }
         tracking.settle(now(), roster, outside);
         groups.settle(now(), *stop != Stop::No, roster, outside);
+        outside.fate.settle(|wanted| roster.iter().for_each(|one| one.watch(wanted)));
         outside.chatter.sum_up(now());
     }
 
@@ -433,6 +435,7 @@ impl VrrpThread {
         }
         let Self { roster, outside, links, tracking, .. } = self;
         outside.testament.outdate();
+        outside.fate.outdate();
         let at = now();
         tracking.follow_links(at, links.interfaces());
         for name in changed {

@@ -127,9 +127,16 @@ impl Tracking {
     /// Takes what watchers have read, and lets the instances stand as that makes them. Whoever has a peer that BFD lost for its Active
     /// takes that for its goodbye.
     pub(super) fn settle(&mut self, now: Instant, roster: &mut Roster, means: Means<'_>) {
-        let News { readings, lost, caught_up } = self.readings.take();
+        let News { readings, lost, died, caught_up } = self.readings.take();
         for (instance, caught_up) in caught_up {
             roster.with(&instance, |one| one.catch_up(now, caught_up, means));
+        }
+        for (on, address) in died {
+            roster.each(|instance| {
+                if instance.socket().is_some_and(|(index, _)| index == on) {
+                    instance.bury_active(now, address, means);
+                }
+            });
         }
         for session in lost.iter().filter_map(|tracker| self.sessions.get(tracker)) {
             let BfdSession { peer, interface, .. } = session;

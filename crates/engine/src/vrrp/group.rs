@@ -82,9 +82,11 @@ impl Member {
         if let State::Backup { active_down, active_adver_interval, active, takeover, .. } =
             *router.state()
         {
-            let released = matches!(takeover, Reason::ActiveReleased | Reason::ActiveLost);
-            let skew = released.then(|| params.skew_time(active_adver_interval));
-            let skew = skew.or((takeover == Reason::ActiveDied).then(|| params.death_skew()));
+            let skew = if matches!(takeover, Reason::ActiveReleased | Reason::ActiveLost) {
+                Some(params.skew_time(active_adver_interval))
+            } else {
+                (takeover == Reason::ActiveDied).then(|| params.death_skew())
+            };
             if active_down <= read_until {
                 let released = skew.map(|skew| Due::Released { at: active_down - skew });
                 member.due = Some(released.unwrap_or(Due::Silent));

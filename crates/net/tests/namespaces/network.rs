@@ -85,6 +85,45 @@ fn addresses_are_added_once_and_removed_once_and_repeating_is_a_success() {
     assert_eq!(*network.inventory(), before, "what was heard is what there is");
 }
 
+/// Both families: what is not renewed goes, and is told; the route to the network, which others brought, stays as it is.
+#[test]
+fn an_address_with_a_lifetime_ends_unless_it_is_renewed() {
+    let pair = Pair::new();
+    pair.left.ip("address add 2001:db8::1/64 dev eth0 nodad");
+    let (mut network, eth0) = open(&pair.left);
+    let route = || pair.left.ip("-6 route show 2001:db8::/64 dev eth0");
+    let before = route();
+    let mortal = |net: &str, lifetime| {
+        let mut placed = Placed::virtual_address(net.parse().unwrap());
+        placed.routeless = network.inventory().has_own_route(eth0.index, placed.net);
+        placed.lifetime = Some(lifetime);
+        Item::Address(eth0.clone(), placed)
+    };
+    let short = [mortal("192.0.2.10/24", 1), mortal("2001:db8::10/64", 1)];
+    let long = [mortal("192.0.2.11/24", 1), mortal("2001:db8::11/64", 1)];
+    let longer = [mortal("192.0.2.11/24", 100), mortal("2001:db8::11/64", 100)];
+    let Item::Address(_, routeless) = &short[1] else { unreachable!() };
+    assert!(routeless.routeless);
+    assert_eq!(add(&mut network, &[short, long.clone()].concat()), vec![Ok(Effect::Done); 4]);
+    let renewed = network.change(&longer.clone().map(Change::renew));
+    assert_eq!(renewed, vec![Ok(Effect::Done); 2]);
+    let mut gone = std::collections::BTreeSet::new();
+    await_some(&mut network, |network| {
+        gone.extend(network.follow().unwrap().addresses);
+        (gone.len() >= 2).then_some(())
+    });
+    assert_eq!(gone, ["192.0.2.10", "2001:db8::10"].map(|one| one.parse().unwrap()).into());
+    for item in &long {
+        let Item::Address(on, placed) = item else { unreachable!() };
+        let [there] = network.inventory().placed(placed.net.addr(), on.index) else {
+            panic!("{placed} is there once")
+        };
+        assert!(there.lifetime.is_some_and(|left| left > 60), "{there:?}");
+        assert_eq!(there.deprecated, placed.net.addr().is_ipv6(), "{there:?}");
+    }
+    assert_eq!(route(), before, "the route ends with no virtual address");
+}
+
 #[test]
 fn an_address_has_its_label_and_scope_and_those_of_others_have_no_mark() {
     let pair = Pair::new();

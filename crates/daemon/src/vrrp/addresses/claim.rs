@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use holdfast_config as config;
 use holdfast_config::Name;
@@ -30,6 +31,8 @@ pub(in super::super) struct Claim {
     pub(super) routes: Vec<config::Route>,
     pub(super) rules: Vec<config::Rule>,
     pub(super) announce: config::Announce,
+    /// How long an address of its stays without being renewed; none = for ever.
+    pub(super) lifetime: Option<Duration>,
     /// The interface of its virtual MAC address, which is its `device` then.
     pub(super) seat: Option<Seat>,
     /// The addresses that packets from the network are not accepted for.
@@ -77,6 +80,7 @@ impl Claim {
             routes: config.routes.clone(),
             rules: config.rules.clone(),
             announce: config.announce,
+            lifetime: config.lifetime,
             seat,
             closed: closed(config),
         }

@@ -11,6 +11,7 @@ mod claim;
 mod desk;
 mod few;
 mod kernel;
+mod lifetime;
 mod restraint;
 mod tenant;
 mod virtual_mac;
@@ -224,6 +225,7 @@ mod tests {
             routes: Vec::new(),
             rules: Vec::new(),
             announce: Announce::default(),
+            lifetime: None,
             seat: None,
             closed: BTreeSet::new(),
         };

@@ -14,12 +14,14 @@ use std::time::Duration;
 use holdfast_config::Name;
 use holdfast_net::{Change, Effect, IfIndex, Interface, Inventory, Item, MacAddress, Placed, Verb};
 use holdfast_time::Instant;
+use ipnet::IpNet;
 
 use super::announcing::{Announcing, Pacing, Target};
 use super::claim::{Claim, Key, Wishes};
 use super::desk::{Outcome, Wanted};
 use super::few::Few;
 use super::kernel::Kernel;
+use super::lifetime::{Lease, TOGETHER, endless};
 use super::restraint::Restraint;
 
 /// How long after a refusal of the kernel the next attempt comes.
@@ -47,6 +49,7 @@ pub(super) struct Tenant {
     /// Since when the interface of its virtual MAC address has been missing.
     unseated_at: Option<Instant>,
     announcing: Announcing,
+    lease: Lease,
     /// The instance is in the configuration no longer: what it has put somewhere goes, and then itself.
     dismissed: bool,
     /// What has the daemon's mark and is wanted was put there by a worker that died: it counts as this one's.
@@ -86,6 +89,7 @@ impl Tenant {
             own: Few::default(),
             restraint: Restraint::default(),
             unseated_at: None,
+            lease: Lease::default(),
             dismissed: false,
             inherits: false,
         }
@@ -206,7 +210,37 @@ impl Tenant {
 
     /// When there is something to do for it without news.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.announcing.at()).min()
+        self.retry_at.into_iter().chain(self.announcing.at()).chain(self.lease.at()).min()
+    }
+
+    /// Lets its addresses live as long as they are claimed to, where the node has `crowd` addresses in all.
+    pub(super) fn set_lifetime(&mut self, now: Instant, crowd: usize) {
+        self.lease.set(now, self.claim.lifetime, crowd, self.wanted.held);
+    }
+
+    /// Whether its addresses are to be renewed now.
+    pub(super) fn is_to_renew(&self, now: Instant) -> bool {
+        self.lease.at().is_some_and(|at| at <= now)
+    }
+
+    /// What renews its addresses, when that is due now or soon.
+    pub(super) fn renewals(&mut self, now: Instant, host: &Inventory) -> Vec<Change> {
+        if !self.wanted.held {
+            self.lease.end();
+        }
+        if self.lease.at().is_none_or(|at| at > now + TOGETHER) {
+            return Vec::new();
+        }
+        self.lease.renewed(now);
+        let there = |on: IfIndex, net: IpNet| {
+            host.placed(net.addr(), on).iter().find(|placed| placed.net == net)
+        };
+        let renewal = |item: &Item| {
+            let Item::Address(on, ours) = item else { return None };
+            let left = there(on.index, ours.net)?.lifetime;
+            self.lease.concerns(ours.net, left).then(|| self.lease.limit(item.clone(), host))
+        };
+        self.outcome.ours.values().filter_map(renewal).map(Change::renew).collect()
     }
 
     pub(super) const fn announce_at(&self) -> Option<Instant> {
@@ -242,6 +276,7 @@ impl Tenant {
         self.note_own(&claimed, host);
         if std::mem::take(&mut self.inherits) && held {
             self.take_up(&claimed, host);
+            self.lease.begin(now, true);
         }
         let mut changes = self.surplus(&claimed, host);
         if !held {
@@ -276,7 +311,8 @@ impl Tenant {
                     .to_owned(),
             );
         } else {
-            changes.extend(missing.values().cloned().map(Change::add));
+            let missing = missing.values().cloned();
+            changes.extend(missing.map(|item| Change::add(self.lease.limit(item, host))));
         }
         for key in claimed.items.keys().filter(|key| !absent.contains_key(key)) {
             self.in_place.insert(key.clone(), ());
@@ -315,7 +351,7 @@ impl Tenant {
             let key = Key::of(&change.item);
             let is_address = matches!(key, Key::Address(..));
             match (change.verb, result) {
-                (Verb::Add, Ok(effect)) => {
+                (Verb::Add | Verb::Renew, Ok(effect)) => {
                     if back.contains_key(&key) {
                         restored.push(describe(&change.item));
                         self.outcome.put_back = self.outcome.put_back.saturating_add(1);
@@ -350,8 +386,11 @@ impl Tenant {
             ours.shrink();
         }
         if self.wanted.held {
+            self.lease.begin(now, false);
             let targets = self.targets(&wishes, &absent, host);
             self.announcing.ask(now, self.wanted.announcements, targets);
+        } else {
+            self.lease.end();
         }
         self.finish(now, problems);
     }
@@ -445,7 +484,7 @@ impl Tenant {
             self.announcing.renew();
         }
         if !self.own.contains_key(&key) {
-            self.change_ours(|ours| ours.insert(key, item));
+            self.change_ours(|ours| ours.insert(key, endless(item)));
         }
     }
 

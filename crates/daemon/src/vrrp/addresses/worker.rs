@@ -14,6 +14,7 @@ use super::announcing::{Paces, Pacing};
 use super::claim::{Claim, Key};
 use super::desk::{Claims, Desk};
 use super::kernel::{Hindrances, Kernel};
+use super::lifetime;
 use super::tenant::{self, Plan, RETRY_DELAY, Tenant, describe};
 
 /// How often everything is listed and compared though nothing was heard of: a change whose message was lost does not stay for ever.
@@ -53,7 +54,7 @@ impl<K: Kernel> Worker<K> {
         let tenants: BTreeMap<Name, Tenant> = claims.iter().map(tenant).collect();
         let claimants = claimants(&tenants);
         let at = now();
-        Self {
+        let mut worker = Self {
             desk,
             kernel,
             tenants,
@@ -62,7 +63,9 @@ impl<K: Kernel> Worker<K> {
             compare_at: at + COMPARE_EVERY,
             sweep_at: Some(at),
             closed: false,
-        }
+        };
+        worker.settle_lifetimes();
+        worker
     }
 
     /// The same with `heirs`, who go on with what a worker that died has put somewhere.
@@ -113,6 +116,7 @@ impl<K: Kernel> Worker<K> {
         match heard {
             Ok(()) => {
                 self.compare(now);
+                self.renew(now);
                 self.drop_dismissed();
             }
             Err(problem) => {
@@ -175,6 +179,33 @@ impl<K: Kernel> Worker<K> {
         let claims: Vec<&Claim> = self.tenants.values().map(Tenant::claim).collect();
         if self.kernel.reclaim(&claims) {
             self.tenants.values_mut().for_each(Tenant::doubt);
+        }
+        self.settle_lifetimes();
+    }
+
+    /// How long addresses live depends on how many there are.
+    fn settle_lifetimes(&mut self) {
+        let crowd = lifetime::count(self.tenants.values().map(Tenant::claim));
+        self.tenants.values_mut().for_each(|tenant| tenant.set_lifetime(now(), crowd));
+    }
+
+    /// Renews the addresses of which that is due, all in one row. One that can't be renewed is compared anew.
+    fn renew(&mut self, now: Instant) {
+        if !self.tenants.values().any(|tenant| tenant.is_to_renew(now)) {
+            return;
+        }
+        let Self { kernel, tenants, .. } = self;
+        let (mut whose, mut changes) = (Vec::new(), Vec::new());
+        for (name, tenant) in tenants.iter_mut() {
+            let renewals = tenant.renewals(now, kernel.inventory());
+            whose.extend(std::iter::repeat_n(name.clone(), renewals.len()));
+            changes.extend(renewals);
+        }
+        for (name, result) in whose.iter().zip(kernel.change(&changes)) {
+            if let (Err(error), Some(tenant)) = (result, tenants.get_mut(name)) {
+                tracing::warn!(instance = %name, %error, "an address could not be renewed");
+                tenant.doubt();
+            }
         }
     }
 
@@ -326,9 +357,9 @@ const fn rank(change: &Change) -> u8 {
         (Verb::Remove, Item::Rule(_)) => 0,
         (Verb::Remove, Item::Route(_)) => 1,
         (Verb::Remove, Item::Address(..)) => 2,
-        (Verb::Add, Item::Address(..)) => 3,
-        (Verb::Add, Item::Route(_)) => 4,
-        (Verb::Add, Item::Rule(_)) => 5,
+        (Verb::Add | Verb::Renew, Item::Address(..)) => 3,
+        (Verb::Add | Verb::Renew, Item::Route(_)) => 4,
+        (Verb::Add | Verb::Renew, Item::Rule(_)) => 5,
     }
 }
 

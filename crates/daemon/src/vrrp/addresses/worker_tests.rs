@@ -20,6 +20,8 @@ mod announcements;
 mod claims;
 #[path = "worker_tests/kinds.rs"]
 mod kinds;
+#[path = "worker_tests/lifetimes.rs"]
+mod lifetimes;
 
 const MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 1]);
 const OTHER_MAC: MacAddress = MacAddress::new([2, 0, 0, 0, 0, 2]);
@@ -81,7 +83,7 @@ impl Kernel for Fake {
             }
             for inventory in [&mut state.present, &mut self.heard] {
                 match change.verb {
-                    Verb::Add => inventory.add(&item),
+                    Verb::Add | Verb::Renew => inventory.add(&item),
                     Verb::Remove => inventory.remove(&item),
                 }
             }
@@ -131,7 +133,8 @@ fn claim(keys: &str) -> Claim {
     Claim::of(&config.instances[&name()])
 }
 
-const PLAIN: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
+/// Its addresses need no renewal.
+const PLAIN: &str = "lifetime: 0s, addresses: [10.0.0.1/24, 10.0.0.2/24]";
 const OWNER: &str = "priority: 255, addresses: [10.0.0.1/24, 10.0.0.2/24]";
 const BOTH: [&str; 2] = ["10.0.0.1/24", "10.0.0.2/24"];
 

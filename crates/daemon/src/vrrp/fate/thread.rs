@@ -1,0 +1,327 @@
+//! The fate channel's thread: connections that are held for others, and connections of others that are watched.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use holdfast_engine::vrrp::fate::{GOODBYE, HELLO};
+use holdfast_engine::vrrp::{FateAction, FateEvent, FateWatch};
+use holdfast_net::{FateListener, FateRead, FateStream, IfIndex, Waker, now, realtime, wait_until};
+use holdfast_time::Instant;
+use nix::errno::Errno;
+use vrrp::AddressFamily;
+
+use super::{Door, News, Slot, Target, Tell, Wanted, lock};
+use crate::supervisor::Custody;
+
+/// Below the VRRP thread's.
+const PRIORITY: u8 = 1;
+
+/// Connections of others that are held at once; a further one is closed.
+const HELD_MAX: usize = 64;
+/// Of one address; its oldest is closed for a further one, which may be half open.
+const HELD_OF_ONE_MAX: usize = 4;
+/// Connections that are taken in a second; the others wait in the kernel's queue of eight, beyond which nobody is answered.
+const ACCEPTED_MAX: u32 = 32;
+const SECOND: Duration = Duration::from_secs(1);
+/// When a port that was not to be had is tried again.
+const DOOR_AGAIN: Duration = Duration::from_secs(10);
+
+/// A door, and the port behind it while it is to be had.
+struct Gate {
+    door: Door,
+    listener: Option<FateListener>,
+    again_at: Option<Instant>,
+    /// That the port is not to be had was said.
+    said: bool,
+}
+
+/// A connection that another node watches.
+struct Held {
+    stream: FateStream,
+    from: IpAddr,
+    by: (IfIndex, AddressFamily),
+}
+
+/// A node that is watched.
+struct Watched {
+    target: Target,
+    watch: FateWatch,
+    stream: Option<FateStream>,
+}
+
+/// Everything that the thread owns.
+pub(super) struct FateThread {
+    slot: Slot,
+    waker: Waker,
+    custody: Option<Custody>,
+    tell: Tell,
+    port: Option<u16>,
+    gates: BTreeMap<(IfIndex, AddressFamily), Gate>,
+    held: Vec<Held>,
+    watched: BTreeMap<(IfIndex, IpAddr), Watched>,
+    /// How many connections were taken since when.
+    accepted: (u32, Instant),
+}
+
+impl FateThread {
+    pub(super) fn new(slot: Slot, waker: Waker, custody: Option<Custody>, tell: Tell) -> Self {
+        let (gates, held, watched) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let accepted = (0, now());
+        Self { slot, waker, custody, tell, port: None, gates, held, watched, accepted }
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self) {
+        if let Err(refused) = realtime::enter(PRIORITY) {
+            // The VRRP thread, which asks for more, says what to do.
+            tracing::debug!(%refused, "the fate channel may be late when the host is busy");
+        }
+        loop {
+            self.waker.drain();
+            let News { wanted, stops } = std::mem::take(&mut *lock(&self.slot));
+            if stops {
+                return self.say_goodbye();
+            }
+            if let Some(wanted) = wanted {
+                self.go_on(wanted);
+            }
+            self.open_gates();
+            self.accept();
+            self.held.retain(Held::is_silent);
+            self.watch();
+            self.sleep();
+        }
+    }
+
+    /// Does what is wanted from now on. What was there before and still is notices nothing.
+    fn go_on(&mut self, wanted: Wanted) {
+        let Wanted { port, doors, watched } = wanted;
+        if port != self.port {
+            // What a worker before this one has handed over is no worse for it.
+            if self.port.is_some() {
+                self.say_goodbye();
+            }
+            self.gates.clear();
+            self.watched.clear();
+            self.port = port;
+        }
+        self.gates.retain(|key, gate| {
+            doors.get(key).is_some_and(|door| {
+                door.interface == gate.door.interface && door.neighbours == gate.door.neighbours
+            })
+        });
+        let Self { gates, held, .. } = self;
+        held.retain(|held| {
+            let stays = gates.contains_key(&held.by);
+            if !stays {
+                held.say_goodbye();
+            }
+            stays
+        });
+        self.watched.retain(|key, one| watched.get(key) == Some(&one.target));
+        for (key, target) in watched {
+            let watch = FateWatch::new(now());
+            self.watched.entry(key).or_insert(Watched { target, watch, stream: None });
+        }
+        for (key, door) in doors {
+            match self.gates.get_mut(&key) {
+                Some(gate) => gate.door = door,
+                None => {
+                    let again_at = Some(now());
+                    let gate = Gate { door, listener: None, again_at, said: false };
+                    self.gates.insert(key, gate);
+                }
+            }
+        }
+    }
+
+    fn open_gates(&mut self) {
+        let Some(port) = self.port else { return };
+        let at = now();
+        for ((_, family), gate) in &mut self.gates {
+            if gate.again_at.is_none_or(|again| again > at) {
+                continue;
+            }
+            let Door { interface, neighbours, .. } = &gate.door;
+            match FateListener::open(interface, *family, port, *neighbours) {
+                Ok(listener) => {
+                    (gate.listener, gate.again_at, gate.said) = (Some(listener), None, false);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut gate.said, true) {
+                        let interface = &interface.name;
+                        tracing::warn!(interface, port, %error, "the fate channel's port can't be had, so that peers hear later that this daemon has died; it is tried again every ten seconds (`vrrp.fate.port`)");
+                    }
+                    gate.again_at = Some(at + DOOR_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// Takes the connections that wait, as many as may be.
+    fn accept(&mut self) {
+        let at = now();
+        let (taken, since) = &mut self.accepted;
+        if at.saturating_since(*since) >= SECOND {
+            (*taken, *since) = (0, at);
+        }
+        for (key, gate) in &mut self.gates {
+            while let Some(listener) = gate.listener.as_ref().filter(|_| *taken < ACCEPTED_MAX) {
+                match listener.accept() {
+                    Ok(None) => break,
+                    Ok(Some((stream, from))) => {
+                        *taken += 1;
+                        let may =
+                            gate.door.peers.as_ref().is_none_or(|peers| peers.contains(&from));
+                        if may {
+                            let held = Held { stream, from, by: *key };
+                            hold(&mut self.held, held, self.custody.as_ref());
+                        }
+                    }
+                    // Out of descriptors: to be asked again at once would be a busy loop.
+                    Err(error) => {
+                        tracing::warn!(%error, "connections of the fate channel can't be taken; it is tried again in ten seconds");
+                        gate.listener = None;
+                        gate.again_at = Some(at + DOOR_AGAIN);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hears what has become of the nodes that are watched.
+    fn watch(&mut self) {
+        let (Some(port), tell) = (self.port, &self.tell) else { return };
+        for ((index, address), watched) in &mut self.watched {
+            watched.watch.handle_timeout(now());
+            watched.act((*index, *address), port, tell);
+            while let Some(event) = watched.stream.as_ref().and_then(event) {
+                let stood = watched.watch.stands();
+                watched.watch.handle(now(), event);
+                if watched.watch.stands() && !stood {
+                    tracing::info!(%address, interface = watched.target.interface.name, "the fate channel to the active node stands");
+                }
+                watched.act((*index, *address), port, tell);
+            }
+        }
+    }
+
+    /// Says that connections end though nobody dies: those of this process, and those that its supervisor has kept for earlier ones.
+    fn say_goodbye(&mut self) {
+        self.held.drain(..).for_each(|held| held.say_goodbye());
+        if let Some(custody) = &self.custody {
+            // A supervisor that is gone has let go.
+            let _gone = custody.let_go();
+        }
+    }
+
+    fn sleep(&self) {
+        let (taken, since) = self.accepted;
+        let full = taken >= ACCEPTED_MAX;
+        let timeouts = self.watched.values().filter_map(|one| one.watch.poll_timeout());
+        let again = self.gates.values().filter_map(|gate| gate.again_at);
+        let deadline = timeouts.chain(again).chain(full.then(|| since + SECOND)).min();
+        let listeners = self.gates.values().filter_map(|gate| gate.listener.as_ref());
+        let listeners = listeners.filter(|_| !full).map(AsFd::as_fd);
+        let streams = self.watched.values().filter_map(|one| one.stream.as_ref());
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.waker.as_fd()];
+        descriptors.extend(listeners);
+        descriptors.extend(self.held.iter().map(|held| held.stream.as_fd()));
+        descriptors.extend(streams.map(AsFd::as_fd));
+        if let Err(error) = wait_until(&descriptors, deadline) {
+            // Without this pause a kernel out of memory would be asked in a busy loop.
+            tracing::error!(%error, "the fate channel's thread could not sleep");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Held {
+    /// Whether it goes on: who says something ends it.
+    fn is_silent(&self) -> bool {
+        let silent = self.stream.read() == FateRead::Nothing;
+        if !silent {
+            self.stream.end();
+        }
+        silent
+    }
+
+    /// Ends it, the supervisor's copy too, though this daemon lives on.
+    fn say_goodbye(&self) {
+        // It may have ended; then nobody has to be told.
+        let _ended = self.stream.say(GOODBYE);
+        self.stream.end();
+    }
+}
+
+impl Watched {
+    /// Does what follows.
+    fn act(&mut self, (index, address): (IfIndex, IpAddr), port: u16, tell: &Tell) {
+        while let Some(action) = self.watch.poll_action() {
+            match action {
+                FateAction::Close => self.stream = None,
+                FateAction::Connect => {
+                    let Target { interface, source } = &self.target;
+                    match FateStream::connect(interface, address, port, *source) {
+                        Ok(stream) => self.stream = Some(stream),
+                        Err(error) => {
+                            self.stream = None;
+                            self.watch.handle(now(), begins(&error));
+                        }
+                    }
+                }
+                FateAction::Died => {
+                    tracing::warn!(%address, interface = self.target.interface.name, "the active node's daemon has died");
+                    tell(index, address);
+                }
+            }
+        }
+    }
+}
+
+/// Holds a connection as long as this daemon lives: first in the supervisor's hands, then it is said.
+fn hold(all: &mut Vec<Held>, held: Held, custody: Option<&Custody>) {
+    let same = all.iter().filter(|one| one.from == held.from).count();
+    if same >= HELD_OF_ONE_MAX
+        && let Some(oldest) = all.iter().position(|one| one.from == held.from)
+    {
+        all.remove(oldest).say_goodbye();
+    }
+    if all.len() >= HELD_MAX {
+        return;
+    }
+    match custody.map_or(Ok(()), |custody| custody.keep(held.stream.as_fd())) {
+        Ok(()) => {}
+        // Without a supervisor this process is all there is.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        // It would end with this process, which may be followed by another: nothing was promised yet.
+        Err(_) => return,
+    }
+    if held.stream.say(HELLO).is_ok() {
+        all.push(held);
+    }
+}
+
+/// What is new of a connection.
+fn event(stream: &FateStream) -> Option<FateEvent> {
+    match stream.read() {
+        FateRead::Nothing => None,
+        FateRead::Byte(HELLO) => Some(FateEvent::Hello),
+        FateRead::Byte(GOODBYE) => Some(FateEvent::Goodbye),
+        FateRead::Ended => Some(FateEvent::Ended),
+        FateRead::Refused => Some(FateEvent::Refused),
+        FateRead::Byte(_) | FateRead::Failed(_) => Some(FateEvent::Broken),
+    }
+}
+
+/// What it means that a connection could not be begun.
+fn begins(error: &io::Error) -> FateEvent {
+    if error.raw_os_error() == Some(Errno::ECONNREFUSED as i32) {
+        FateEvent::Refused
+    } else {
+        FateEvent::Broken
+    }
+}

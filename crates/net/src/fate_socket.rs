@@ -1,0 +1,210 @@
+//! TCP on one interface for the fate channel: a port that neighbours connect to, and connections whose end is what they are for.
+//!
+//! Invariants: nothing blocks; only packets of the interface itself count; where a port is for `neighbours` only, what arrives with another TTL
+//! or hop limit than 255 is dropped by the kernel, so that nobody beyond the next router can open or reset a connection to it (RFC 5082). Who
+//! connects can't ask for that: a kernel refuses a connection with its usual TTL.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use vrrp::AddressFamily;
+
+use crate::interface::Interface;
+
+/// Connections that wait to be accepted; the kernel leaves further ones unanswered.
+const BACKLOG: i32 = 8;
+/// So long a connection is silent before the kernel asks whether the other side is there, and between the questions.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// After so many unanswered questions it has ended, by a time-out.
+const QUESTIONS: u32 = 3;
+/// `IPV6_MINHOPCOUNT` of linux/in6.h.
+const IPV6_MINHOPCOUNT: i32 = 73;
+
+/// What was read of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FateRead {
+    /// A byte.
+    Byte(u8),
+    /// Nothing yet.
+    Nothing,
+    /// Its end: FIN, or RST.
+    Ended,
+    /// Its beginning was refused.
+    Refused,
+    /// It has failed otherwise: nobody answers, for instance.
+    Failed(Errno),
+}
+
+/// A port on one interface in one family.
+#[derive(Debug)]
+pub struct FateListener(Socket);
+
+impl FateListener {
+    /// Listens to `port` on every address of the interface; to `neighbours` only, or to everybody.
+    ///
+    /// # Errors
+    /// Another program has the port, a capability is missing, or the interface is gone.
+    pub fn open(
+        interface: &Interface,
+        family: AddressFamily,
+        port: u16,
+        neighbours: bool,
+    ) -> io::Result<Self> {
+        let socket = open(interface, family)?;
+        if neighbours {
+            be_for_neighbours(&socket, family)?;
+        }
+        socket.set_reuse_address(true)?;
+        let any = match family {
+            AddressFamily::Ipv4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            AddressFamily::Ipv6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+        };
+        socket.bind(&any.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self(socket))
+    }
+
+    /// The next connection and where it comes from; none when there is none now.
+    ///
+    /// # Errors
+    /// The process or the host has no descriptor left.
+    pub fn accept(&self) -> io::Result<Option<(FateStream, IpAddr)>> {
+        loop {
+            match self.0.accept() {
+                Ok((socket, from)) => {
+                    let Some(from) = from.as_socket() else { continue };
+                    socket.set_nonblocking(true)?;
+                    return Ok(Some((FateStream(socket), from.ip())));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                // It had ended before it was accepted.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for FateListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// One connection. It becomes readable when there is something new of it, its refusal too.
+#[derive(Debug)]
+pub struct FateStream(Socket);
+
+impl FateStream {
+    /// Begins to connect to `port` of `address` by the interface, from `source` or what the kernel chooses.
+    ///
+    /// # Errors
+    /// The kernel can't begin: the interface is down, say, or has no route there.
+    pub fn connect(
+        interface: &Interface,
+        address: IpAddr,
+        port: u16,
+        source: Option<IpAddr>,
+    ) -> io::Result<Self> {
+        let socket = open(interface, AddressFamily::of(address))?;
+        let at = |address, port| match address {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+                SocketAddrV6::new(v6, port, 0, interface.index.value()).into()
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => SocketAddr::new(address, port),
+        };
+        if let Some(source) = source {
+            socket.bind(&at(source, 0).into())?;
+        }
+        match socket.connect(&at(address, port).into()) {
+            Ok(()) => Ok(Self(socket)),
+            Err(error) if error.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
+                Ok(Self(socket))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is next of it.
+    pub fn read(&self) -> FateRead {
+        let mut byte = [0];
+        loop {
+            match (&self.0).read(&mut byte) {
+                Ok(0) => return FateRead::Ended,
+                Ok(_) => return FateRead::Byte(byte[0]),
+                Err(error) => match error.raw_os_error().unwrap_or(libc::EIO) {
+                    libc::EINTR => {}
+                    libc::EAGAIN => return FateRead::Nothing,
+                    libc::ECONNRESET => return FateRead::Ended,
+                    libc::ECONNREFUSED => return FateRead::Refused,
+                    number => return FateRead::Failed(Errno::from_raw(number)),
+                },
+            }
+        }
+    }
+
+    /// Ends the connection, whoever else has a descriptor of it.
+    pub fn end(&self) {
+        // One that has ended is what is wanted.
+        drop(self.0.shutdown(Shutdown::Both));
+    }
+
+    /// Says a word.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn say(&self, word: u8) -> io::Result<()> {
+        (&self.0).write_all(&[word])
+    }
+}
+
+impl AsFd for FateStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open(interface: &Interface, family: AddressFamily) -> io::Result<Socket> {
+    let domain = match family {
+        AddressFamily::Ipv4 => Domain::IPV4,
+        AddressFamily::Ipv6 => Domain::IPV6,
+    };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    match family {
+        AddressFamily::Ipv4 => socket.set_ttl_v4(255)?,
+        AddressFamily::Ipv6 => {
+            socket.set_only_v6(true)?;
+            socket.set_unicast_hops_v6(255)?;
+        }
+    }
+    socket.bind_device(Some(interface.name.as_bytes()))?;
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    socket.set_tcp_keepalive(&keepalive.with_retries(QUESTIONS))?;
+    socket.set_tcp_user_timeout(Some(KEEPALIVE * QUESTIONS))?;
+    Ok(socket)
+}
+
+fn be_for_neighbours(socket: &Socket, family: AddressFamily) -> io::Result<()> {
+    match family {
+        AddressFamily::Ipv4 => set_number(socket, libc::IPPROTO_IP, libc::IP_MINTTL, 255),
+        AddressFamily::Ipv6 => set_number(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255),
+    }
+}
+
+/// Sets an option that is an `int`.
+#[expect(unsafe_code, reason = "neither socket2 nor nix knows IP_MINTTL and IPV6_MINHOPCOUNT")]
+fn set_number(socket: &Socket, level: i32, option: i32, value: i32) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<i32>()).unwrap_or_default();
+    // JUSTIFICATION: the options that keep everybody but neighbours out are set by no safe function of the crates that are used here.
+    // SAFETY: the pointer is to a number that lives through the call, and the length is that number's; the kernel copies it.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length)
+    };
+    Errno::result(set).map(drop).map_err(io::Error::from)
+}

@@ -1,0 +1,257 @@
+//! The fate channel: a daemon that dies as a whole is followed at once, and nothing that lives on is. Every test has steady questions to the
+//! virtual addresses and says how many were lost.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+#![expect(clippy::print_stderr, reason = "what a client lost is a figure worth reading")]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use holdfast_integration::Director;
+use holdfast_integration::pair::{
+    INSTANCES, LIMIT, Roles, VIPS, ensure_settled, holds_none, lab, wait_active, wait_counted,
+    wait_roles,
+};
+use holdfast_integration::probes::{Answers, Echo, Questions};
+use holdfast_testkit::lab::{Lab, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use socket2::SockRef;
+
+/// Down after 14 s of silence: a takeover within some seconds has another reason.
+const SLOW: Roles<'_> = Roles { interval: "4s", lb1: "priority: 150", lb2: "priority: 100" };
+const SECOND: Roles<'_> = Roles { interval: "1s", ..SLOW };
+const FAST: Roles<'_> = Roles { interval: "200ms", ..SLOW };
+
+/// The time between two questions.
+const PACE: Duration = Duration::from_millis(2);
+
+/// What the log says once for each family.
+const STANDS: &str = "the fate channel to the active node stands";
+
+/// A pair whose nodes answer questions; lb1 is Active, and lb2 has its channels.
+struct Stage {
+    lb1: Director,
+    lb2: Director,
+    _echoes: [Echo; 2],
+    lab: Lab,
+}
+
+impl Stage {
+    fn set(config: &str, supervisor: &str) -> Self {
+        let lab = lab().unwrap();
+        let lb1 = Director::start_with(lab.lb1(), config, &["--supervisor", supervisor]).unwrap();
+        wait_active(&lb1).unwrap();
+        let lb2 = Director::start(lab.lb2(), config).unwrap();
+        wait_roles(&lb1, &lb2).unwrap();
+        wait_counted(&lb2, "advertisements_received", 1).unwrap();
+        let _echoes = [lab.lb1(), lab.lb2()].map(|node| Echo::start(node).unwrap());
+        Self { lb1, lb2, _echoes, lab }
+    }
+
+    fn with_channels(roles: &Roles<'_>, supervisor: &str) -> Self {
+        let stage = Self::set(&roles.config(), supervisor);
+        stage.wait_channels(2);
+        stage
+    }
+
+    /// lb2 has come to so many channels since its start.
+    fn wait_channels(&self, count: usize) {
+        let stood = wait_until(LIMIT, "the channels to stand", || {
+            (self.lb2.process().log().matches(STANDS).count() >= count).then_some(())
+        });
+        stood.unwrap_or_else(|error| panic!("{error}: {}", self.lb2.process().log_tail()));
+    }
+
+    /// What a client is answered at both addresses all the while that `happens`.
+    fn asked(&mut self, happens: impl FnOnce(&mut Self)) -> [Answers; 2] {
+        let questions = VIPS.map(|vip| Questions::start(self.lab.client(), vip, PACE).unwrap());
+        happens(self);
+        let answers = questions.map(Questions::end);
+        for (vip, answers) in VIPS.iter().zip(&answers) {
+            let (lost, gap) = (answers.lost().len(), answers.longest_gap());
+            eprintln!("{vip}: {lost} of {} lost, the largest gap {gap:?}", answers.asked());
+        }
+        answers
+    }
+
+    fn transitions_of_the_peer(&self) -> Vec<u64> {
+        self.lb2.status().unwrap().vrrp.iter().map(|instance| instance.transitions).collect()
+    }
+
+    fn ensure_reason(&self, reason: &str) {
+        for name in INSTANCES {
+            let log = self.lb2.process().log();
+            assert_eq!(self.lb2.instance(name).unwrap().reason, reason, "{name}: {log}");
+        }
+    }
+
+    /// Kills everything of lb1's daemon, and waits for lb2 to follow.
+    fn kill_all(&mut self) {
+        self.lb1.process().kill_group(Signal::SIGKILL).unwrap();
+        wait_active(&self.lb2).unwrap();
+    }
+
+    /// Waits until lb1 has another worker than `before`, which answers.
+    fn wait_successor(&self, before: Pid) {
+        let next = wait_until(LIMIT, "another worker", || {
+            self.worker().filter(|now| *now != before && self.lb1.status().is_ok())
+        });
+        next.unwrap_or_else(|error| panic!("{error}: {}", self.lb1.process().log_tail()));
+    }
+
+    /// The child of lb1's process.
+    fn worker(&self) -> Option<Pid> {
+        let pid = self.lb1.process().pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+    }
+}
+
+/// The peer is Active while the dead one's advertisement is still good for twelve seconds; the dead one's addresses end by themselves.
+#[test]
+fn b2_a_process_tree_that_is_killed_is_followed_at_once() {
+    let mut stage = Stage::with_channels(&SLOW, "on");
+    let answers = stage.asked(Stage::kill_all);
+    stage.ensure_reason("active_died");
+    for (vip, answers) in VIPS.iter().zip(&answers) {
+        assert!(answers.longest_gap() < Duration::from_secs(4), "{vip}");
+        assert!(answers.by(stage.lab.lb2()) > 0, "{vip}");
+    }
+    wait_until(LIMIT, "the dead one's addresses to end", || {
+        holds_none(stage.lab.lb1()).unwrap().then_some(())
+    })
+    .unwrap();
+    stage.lb1.restart().unwrap();
+    wait_roles(&stage.lb1, &stage.lb2).unwrap();
+}
+
+/// Without a supervisor the daemon is one process.
+#[test]
+fn b2_a_daemon_without_a_supervisor_is_followed_at_once() {
+    let mut stage = Stage::with_channels(&SLOW, "off");
+    let answers = stage.asked(|stage| {
+        stage.lb1.kill().unwrap();
+        wait_active(&stage.lb2).unwrap();
+    });
+    stage.ensure_reason("active_died");
+    for (vip, answers) in VIPS.iter().zip(&answers) {
+        assert!(answers.longest_gap() < Duration::from_secs(4), "{vip}");
+    }
+}
+
+/// Workers come and go, programs are replaced, configurations too; and when all is killed then, that is still heard.
+#[test]
+fn a_daemon_that_lives_on_is_not_followed_whatever_becomes_of_its_parts() {
+    let mut stage = Stage::with_channels(&SECOND, "on");
+    let transitions = stage.transitions_of_the_peer();
+    let answers = stage.asked(|stage| {
+        let worker = stage.worker().unwrap();
+        kill(worker, Signal::SIGKILL).unwrap();
+        stage.wait_successor(worker);
+        wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
+        let worker = stage.worker().unwrap();
+        stage.lb1.process().kill(Signal::SIGUSR2).unwrap();
+        stage.wait_successor(worker);
+        wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
+        stage.lb1.cli(&["reload"]).unwrap();
+        wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
+    });
+    assert_eq!(answers.iter().map(|one| one.lost().len()).sum::<usize>(), 0);
+    assert_eq!(stage.transitions_of_the_peer(), transitions);
+    let log = stage.lb2.process().log();
+    assert!(!log.contains("has died") && log.matches(STANDS).count() == 2, "{log}");
+    stage.kill_all();
+    stage.ensure_reason("active_died");
+}
+
+/// A channel that is taken out by a reload says so; the daemon is no dead one for it, and the timers are what is left.
+#[test]
+fn off_is_off_and_a_reload_to_it_is_no_death() {
+    let mut stage = Stage::with_channels(&FAST, "on");
+    let transitions = stage.transitions_of_the_peer();
+    let off = FAST.config().replacen("vrrp:\n", "vrrp:\n  fate: false\n", 1);
+    stage.lab.lb1().write("holdfast.yaml", &off).unwrap();
+    stage.lb1.cli(&["reload"]).unwrap();
+    wait_until(LIMIT, "the port to be closed", || {
+        let ports = stage.lab.lb1().run(["ss", "-Htnl", "sport = :112"]).unwrap();
+        ports.stdout.trim().is_empty().then_some(())
+    })
+    .unwrap();
+    wait_counted(&stage.lb2, "advertisements_received", 10).unwrap();
+    assert_eq!(stage.transitions_of_the_peer(), transitions);
+    assert!(!stage.lb2.process().log().contains("has died"));
+    stage.asked(Stage::kill_all);
+    stage.ensure_reason("active_silent");
+}
+
+/// Nothing is heard of the other one: that is no death.
+#[test]
+fn a_partition_is_left_to_the_timers() {
+    let mut stage = Stage::with_channels(&FAST, "on");
+    stage.asked(|stage| {
+        stage.lab.isolate(&[stage.lab.lb1(), stage.lab.lb2()]).unwrap();
+        wait_active(&stage.lb2).unwrap();
+        stage.ensure_reason("active_silent");
+        stage.lab.join(&[stage.lab.lb1(), stage.lab.lb2()]).unwrap();
+        wait_roles(&stage.lb1, &stage.lb2).unwrap();
+    });
+    assert!(!stage.lb2.process().log().contains("has died"));
+    ensure_settled(&stage.lb1, &stage.lb2).unwrap();
+    stage.wait_channels(4);
+    stage.kill_all();
+    stage.ensure_reason("active_died");
+}
+
+/// Who is further away than the link is not answered; a neighbour that talks, or comes too often, costs its own connections.
+#[test]
+fn strangers_cost_their_own_connections_and_nothing_else() {
+    let mut stage = Stage::with_channels(&FAST, "on");
+    let transitions = stage.transitions_of_the_peer();
+    let ports = [IpAddr::V4(stage.lab.lb1().ip4()), IpAddr::V6(stage.lab.lb1().ip6())];
+    let ports = ports.map(|address| SocketAddr::new(address, 112));
+    for to in ports {
+        let far = stage
+            .lab
+            .client()
+            .enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(300)).map(drop));
+        assert_eq!(far.unwrap().unwrap_err().kind(), ErrorKind::TimedOut, "{to}");
+    }
+    let near = |to: SocketAddr| {
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)
+                .unwrap();
+        match to {
+            SocketAddr::V4(_) => socket.set_ttl_v4(255).unwrap(),
+            SocketAddr::V6(_) => socket.set_unicast_hops_v6(255).unwrap(),
+        }
+        socket.connect(&to.into()).unwrap();
+        TcpStream::from(socket)
+    };
+    let ended = stage.lab.client().enter(|| {
+        for to in ports {
+            // Who says something is cut off.
+            let mut talks = near(to);
+            talks.read_exact(&mut [0]).unwrap();
+            talks.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+            let cut = talks.read(&mut [0; 16]);
+            assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
+            // Of one address so many are held, and the oldest give way.
+            let held: Vec<TcpStream> = (0..6).map(|_| near(to)).collect();
+            for stream in &held {
+                SockRef::from(stream).set_read_timeout(Some(LIMIT)).unwrap();
+            }
+            for mut oldest in held.iter().take(2) {
+                let mut words = Vec::new();
+                oldest.read_to_end(&mut words).unwrap();
+                assert_eq!(words, b"+-", "it is told that nobody has died");
+            }
+        }
+    });
+    ended.unwrap();
+    assert_eq!(stage.transitions_of_the_peer(), transitions);
+    ensure_settled(&stage.lb1, &stage.lb2).unwrap();
+    stage.kill_all();
+    stage.ensure_reason("active_died");
+}

@@ -10,6 +10,8 @@ use holdfast_integration::pair::{
 };
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Node, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// The owner of an address (priority 255) has it whether the daemon runs or not; what the daemon added leaves with it.
 #[test]
@@ -82,12 +84,14 @@ fn hundreds_of_instances_have_their_addresses_and_give_them_back() {
     assert_eq!(virtual_addresses(node), 0);
 }
 
-/// A leftover is no longer there once the instance listens, whatever the prefix was that it was left with.
+/// A leftover is no longer there once the instance listens, whatever the prefix was that it was left with: ours (233), and keepalived's
+/// (18).
 #[test]
 fn a_leftover_of_another_prefix_is_removed() {
     let lab = lab().unwrap();
     let lb1 = Director::start(lab.lb1(), &Roles::LB1_FIRST.config()).unwrap();
-    lab.lb2().sh("ip address add 10.77.0.10/32 dev eth0").unwrap();
+    lab.lb2().sh("ip address add 10.77.0.10/32 dev eth0 proto 233").unwrap();
+    lab.lb2().sh("ip address add fd00:77::10/128 dev eth0 nodad proto 18").unwrap();
     let lb2 = Director::start(lab.lb2(), &Roles::LB1_FIRST.config()).unwrap();
     wait_backup(&lb2).unwrap();
     drop(lb1);
@@ -255,6 +259,94 @@ fn an_owners_own_address_that_somebody_deletes_is_put_back_and_stays() {
     wait_until(LIMIT, "the owner's address", || shows(node, there).then_some(())).unwrap();
     lb1.stop().unwrap();
     assert!(shows(node, there), "its own");
+}
+
+/// Who gives an instance an address that the node has of itself is told so before anything is done to it, at a start and at a reload, and
+/// by the command line in the same words.
+#[test]
+fn an_address_of_the_nodes_own_is_refused_and_left_alone() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    let (own4, own6) = (node.ip4(), node.ip6());
+    let bad = config(
+        &format!(
+            "    v4: {{interface: eth0, vrid: 9, interval: 200ms, addresses: [{own4}/24]}}\n    v6: {{interface: eth0, vrid: 9, interval: 200ms, addresses: ['fe80::33/64', '{own6}/64']}}\n"
+        ),
+        "",
+    );
+    let refused = Director::refusal(node, &bad, &[]).unwrap();
+    assert_eq!(refused.code, 78, "{refused:?}");
+    let problems = refused.stderr.matches("error[HF0715").count();
+    assert_eq!(problems, 2, "{}", refused.stderr);
+    for part in [
+        format!("{own4} of instance `v4` is this node's own"),
+        format!("{own6} of instance `v6` is this node's own"),
+        format!("`ip address del {own4}/24 dev eth0`"),
+    ] {
+        assert!(refused.stderr.contains(&part), "{part:?} in {}", refused.stderr);
+    }
+    let there = |address| node.has_address(address).unwrap();
+    assert!(there(own4.into()) && there(own6.into()), "left alone");
+
+    let good =
+        "    other: {interface: eth0, vrid: 10, interval: 200ms, addresses: [10.77.0.77/24]}\n";
+    let lb1 = Director::start(node, &config(good, "")).unwrap();
+    wait_held(&lb1);
+    node.write("holdfast.yaml", &bad).unwrap();
+    for verb in ["reload", "plan", "check"] {
+        let mut words = vec![verb];
+        let path = node.folder().join("holdfast.yaml").display().to_string();
+        if verb == "check" {
+            words.extend([path.as_str(), "--node", "lb1"]);
+        }
+        let (code, _, stderr) = lb1.try_cli(&words).unwrap();
+        assert_eq!(code, 78, "{verb}: {stderr}");
+        assert!(stderr.contains("HF0715"), "{verb}: {stderr}");
+    }
+    wait_held(&lb1);
+    assert!(there(own4.into()) && there(own6.into()), "left alone");
+}
+
+/// What others make of a virtual address while the daemon runs keeps it neither from a reload nor from going on after a worker's death.
+#[test]
+fn an_address_that_lost_its_mark_is_no_reason_to_stop() {
+    let lab = lab().unwrap();
+    let node = lab.lb1();
+    let both = |more: &str| {
+        config(
+            &format!(
+                "    v4: {{interface: eth0, vrid: 9, interval: 200ms, addresses: [10.77.0.10/24]{more}}}\n    v6: {{interface: eth0, vrid: 9, interval: 200ms, addresses: ['fe80::33/64', 'fd00:77::10/64']}}\n"
+            ),
+            "",
+        )
+    };
+    let lb1 = Director::start_with(node, &both(""), &["--supervisor", "on"]).unwrap();
+    wait_held(&lb1);
+    node.sh("ip address replace 10.77.0.10/24 dev eth0; ip address replace fd00:77::10/64 dev eth0 nodad")
+        .unwrap();
+    assert!(!shows(
+        node,
+        ("ip address show dev eth0", "inet 10.77.0.10/24 scope global secondary proto 233")
+    ));
+    node.write("holdfast.yaml", &both(", priority: 120")).unwrap();
+    lb1.cli(&["reload"]).unwrap();
+    wait_held(&lb1);
+    let worker = lb1.status().unwrap();
+    let before = worker.daemon.faults.restarts;
+    kill_worker(&lb1);
+    wait_until(LIMIT, "another worker", || {
+        (lb1.status().ok()?.daemon.faults.restarts > before).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", lb1.process().log_tail()));
+    wait_held(&lb1);
+}
+
+/// Ends the worker under a director's supervisor.
+fn kill_worker(director: &Director) {
+    let pid = director.process().pid();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let worker = children.split_whitespace().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
 }
 
 /// How many instances: as many as an allowed configuration may have, 1000; in the guest, which is ten times slower, 300.

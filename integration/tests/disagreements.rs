@@ -1,13 +1,14 @@
-//! Two nodes whose configurations differ: what is discarded or taken all the same is said in the log, and not for every packet. The
-//! network is [`holdfast_integration::pair`]'s.
+//! Two nodes whose configurations differ: what is discarded or taken all the same is said in the log, and not for every packet, and in the
+//! status for as long as it is heard. The network is [`holdfast_integration::pair`]'s.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
+use holdfast_control::Disagreement;
 use holdfast_integration::pair::{
     LIMIT, Roles, ensure_settled, lab, wait_active, wait_backup, wait_count, wait_roles,
 };
 use holdfast_integration::{Director, config};
-use holdfast_testkit::lab::{Lab, Node, VIP4, wait_until};
+use holdfast_testkit::lab::{Lab, Node, VIP4, VIP6, wait_until};
 
 const DIFFERS: &str = "an advertisement does not agree with this configuration";
 const DISCARDED: &str = "a packet was discarded";
@@ -57,12 +58,138 @@ fn what_does_not_agree_is_logged_once_a_second_at_most() {
     ] {
         let mut lb2 = start(lab.lb2(), &keys);
         wait_count(&lb2, "edge", "advertisements_received", PACKETS).unwrap();
-        assert_eq!(lb2.instance("edge").unwrap().state, "backup");
+        let edge = lb2.instance("edge").unwrap();
+        assert_eq!(edge.state, "backup");
+        assert_eq!(edge.disagreements.len(), 1, "{edge:?}");
         for line in said(&lb2, differs, PACKETS) {
             assert!(line.contains(DIFFERS) && line.contains("source=10.77.0.11"), "{line}");
         }
         lb2.stop().unwrap();
     }
+}
+
+/// Both families: lb2, the Backup, shows who says what, what it is itself configured with, and what to do, until that is so no more.
+#[test]
+fn what_does_not_agree_is_in_the_status_as_long_as_it_is_heard() {
+    let lab = lab().unwrap();
+    let both = |interval: &str, more: [&str; 2]| {
+        let [more4, more6] = more;
+        let v4 = format!(
+            "    v4: {{interface: eth0, vrid: 51, interval: {interval}, addresses: [{VIP4}/24{more4}], {PRIORITIES}}}\n"
+        );
+        let v6 = format!(
+            "    v6: {{interface: eth0, vrid: 51, interval: {interval}, addresses: ['fe80::33/64', '{VIP6}/64'{more6}], {PRIORITIES}}}\n"
+        );
+        config(&(v4 + &v6), "")
+    };
+    let lb1 = Director::start(lab.lb1(), &both("200ms", ["", ""])).unwrap();
+    wait_active(&lb1).unwrap();
+    let differs = both("300ms", [", 10.77.0.9/24", ", 'fd00:77::9/64'"]);
+    let lb2 = Director::start(lab.lb2(), &differs).unwrap();
+    for (name, ours) in [("v4", "10.77.0.9"), ("v6", "fd00:77::9")] {
+        let found = wait_disagreements(&lb2, name, 2);
+        let [addresses, interval] = &found[..] else { panic!("{found:?}") };
+        assert_eq!([&*addresses.about, &*interval.about], ["addresses", "interval"]);
+        assert_eq!((&*addresses.theirs, &*addresses.ours), ("", ours));
+        assert_eq!((&*interval.theirs, &*interval.ours), ("200ms", "300ms"));
+        let status = lb2.cli(&["status"]).unwrap();
+        for part in [
+            format!(
+                "! {name}: {} does not advertise {ours}, which is in `addresses` here: both nodes need",
+                addresses.peer
+            ),
+            format!(
+                "! {name}: {} advertises every 200ms, and `interval` here is 300ms: ",
+                interval.peer
+            ),
+        ] {
+            assert!(status.contains(&part), "{part:?} in {status}");
+        }
+    }
+    // The other way round of the lists, and the same interval.
+    let more = both("200ms", [", 10.77.0.9/24", ", 'fd00:77::9/64'"]);
+    lab.lb1().write("holdfast.yaml", &more).unwrap();
+    lb1.cli(&["reload"]).unwrap();
+    lab.lb2().write("holdfast.yaml", &both("200ms", ["", ""])).unwrap();
+    lb2.cli(&["reload"]).unwrap();
+    for (name, theirs) in [("v4", "10.77.0.9"), ("v6", "fd00:77::9")] {
+        wait_until(LIMIT, "the lists alone to differ", || {
+            let found = lb2.instance(name).ok()?.disagreements;
+            let [one] = &found[..] else { return None };
+            (one.theirs == theirs && one.ours.is_empty()).then_some(())
+        })
+        .unwrap();
+    }
+    lab.lb2().write("holdfast.yaml", &more).unwrap();
+    lb2.cli(&["reload"]).unwrap();
+    for name in ["v4", "v6"] {
+        wait_disagreements(&lb2, name, 0);
+    }
+}
+
+const PRIORITIES: &str = "per_node: {lb1: {priority: 150}, lb2: {priority: 100}}";
+
+/// A VRID with a mistake in it: both nodes are Active, have the address, and say so of each other.
+#[test]
+fn the_same_address_with_another_vrid_is_in_the_status_of_both() {
+    let lab = lab().unwrap();
+    let both = |vrid: u8| {
+        let v4 = format!(
+            "    v4: {{interface: eth0, vrid: {vrid}, interval: 200ms, addresses: [{VIP4}/24]}}\n"
+        );
+        let v6 = format!(
+            "    v6: {{interface: eth0, vrid: {vrid}, interval: 200ms, addresses: ['fe80::33/64', '{VIP6}/64']}}\n"
+        );
+        config(&(v4 + &v6), "")
+    };
+    let lb1 = Director::start(lab.lb1(), &both(51)).unwrap();
+    let mut lb2 = Director::start(lab.lb2(), &both(52)).unwrap();
+    for (director, theirs, ours) in [(&lb1, "52", "51"), (&lb2, "51", "52")] {
+        for name in ["v4", "v6"] {
+            let found = wait_disagreements(director, name, 1);
+            let [one] = &found[..] else { panic!("{found:?}") };
+            assert_eq!((&*one.about, &*one.theirs, &*one.ours), ("vrid", theirs, ours));
+            let address = if name == "v4" { VIP4.to_string() } else { "fe80::33".to_owned() };
+            let line = format!(
+                "! {name}: {} advertises {address} with VRID {theirs}, and `vrid` here is {ours}: ",
+                one.peer
+            );
+            let status = director.cli(&["status"]).unwrap();
+            assert!(status.contains(&line), "{line:?} in {status}");
+        }
+    }
+    let log = lb1.process().log();
+    assert!(
+        log.contains("somebody advertises an address of this instance with another VRID"),
+        "{log}"
+    );
+    lb2.stop().unwrap();
+    for name in ["v4", "v6"] {
+        wait_disagreements(&lb1, name, 0);
+    }
+}
+
+/// Another virtual router on the link is nobody's business.
+#[test]
+fn another_vrid_with_other_addresses_is_no_disagreement() {
+    let lab = lab().unwrap();
+    let lb1 = active(&lab);
+    let other =
+        "    other: {interface: eth0, vrid: 52, interval: 200ms, addresses: [10.77.0.9/24]}\n";
+    let _lb2 = Director::start(lab.lb2(), &config(other, "")).unwrap();
+    wait_count(&lb1, "edge", "stray_unknown_vrid", PACKETS).unwrap();
+    wait_disagreements(&lb1, "edge", 0);
+}
+
+/// Waits until an instance shows so many disagreements.
+fn wait_disagreements(director: &Director, name: &str, count: usize) -> Vec<Disagreement> {
+    let what = format!("{count} disagreements of {name}");
+    let found = wait_until(LIMIT, &what, || {
+        let mut found = director.instance(name).ok()?.disagreements;
+        found.sort_by(|a, b| a.about.cmp(&b.about));
+        (found.len() == count).then_some(found)
+    });
+    found.unwrap_or_else(|error| panic!("{error}: {:?}", director.instance(name)))
 }
 
 #[test]
@@ -77,6 +204,7 @@ fn what_agrees_is_not_logged() {
     for director in [&lb1, &lb2] {
         let log = director.process().log();
         assert!(!log.contains(DIFFERS) && !log.contains(DISCARDED), "{log}");
+        assert!(director.status().unwrap().vrrp.iter().all(|one| one.disagreements.is_empty()));
     }
 }
 

@@ -154,6 +154,71 @@ fn a_bond_whose_active_port_fails_goes_on() {
     }
 }
 
+/// What a port receives is its master's: the instances there are in fault, as long as it is one, and the other director takes over. The
+/// same at a start, with a word for who wrote it.
+#[test]
+fn an_interface_that_becomes_a_port_is_a_fault_and_recovers() {
+    let lab = Lab::with(Topology::one_arm().webs(0)).unwrap();
+    let on_eth0 = configuration("").replace("vrrp0", "eth0");
+    let lb1 = Director::start(lab.lb1(), &on_eth0).unwrap();
+    let lb2 = Director::start(lab.lb2(), &on_eth0).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    let node = lab.lb1();
+    for (kind, make) in [
+        (
+            "bridge",
+            "ip link add name upper type bridge; ip link set upper up; ip link set eth0 master upper",
+        ),
+        // A bond takes an interface that is down.
+        (
+            "bond",
+            "ip link add upper type bond mode active-backup; ip link set eth0 down; ip link set eth0 master upper; ip link set upper up; ip link set eth0 up",
+        ),
+    ] {
+        node.sh(make).unwrap();
+        wait_fault(&lb1, &format!("interface eth0 is a port of the {kind} upper"));
+        wait_active(&lb2).unwrap();
+        wait_until(LIMIT, "the addresses to go", || holds_none(node).unwrap().then_some(()))
+            .unwrap();
+        let file = node.folder().join("holdfast.yaml").display().to_string();
+        let (code, stdout, stderr) = lb1.try_cli(&["check", &file, "--node", "lb1"]).unwrap();
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        for part in [
+            format!("warning[HF0717]: the interface `eth0` is a port of the {kind} `upper`"),
+            "use `upper`".to_owned(),
+        ] {
+            assert!(stderr.contains(&part), "{part:?} in {stderr}");
+        }
+        node.sh("ip link set eth0 nomaster; ip link set eth0 up; ip link delete upper").unwrap();
+        let (v4, v6) = (node.ip4(), node.ip6());
+        node.sh(&format!(
+            "ip address replace {v4}/24 dev eth0; ip address replace {v6}/64 dev eth0 nodad"
+        ))
+        .unwrap();
+        wait_roles(&lb1, &lb2).unwrap();
+        ensure_settled(&lb1, &lb2).unwrap();
+    }
+}
+
+/// An interface in a VRF receives as before, and is no port.
+#[test]
+fn an_interface_in_a_vrf_is_no_port() {
+    let lab = Lab::with(Topology::one_arm().webs(0)).unwrap();
+    let node = lab.lb1();
+    node.sh(
+        "ip link add blue type vrf table 77; ip link set blue up; ip link set eth0 master blue",
+    )
+    .unwrap();
+    let (v4, v6) = (node.ip4(), node.ip6());
+    node.sh(&format!(
+        "ip address replace {v4}/24 dev eth0; ip address replace {v6}/64 dev eth0 nodad"
+    ))
+    .unwrap();
+    let on_eth0 = configuration("").replace("vrrp0", "eth0");
+    let lb1 = Director::start(node, &on_eth0).unwrap();
+    wait_active(&lb1).unwrap();
+}
+
 /// How long somebody who asks for an address waits for it.
 const TURN: Duration = Duration::from_millis(300);
 

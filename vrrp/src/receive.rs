@@ -14,7 +14,9 @@ use crate::address::is_link_local_where_needed;
 use crate::discard::DiscardReason;
 use crate::router::{Advertisement, Params};
 use crate::types::{AddressFamily, Interval, Priority, Version, Vrid};
-use crate::wire::{self, ADVERTISEMENT, Authentication, ChecksumForm, Format, HOP_LIMIT, Packet};
+use crate::wire::{
+    self, ADVERTISEMENT, Addresses, Authentication, ChecksumForm, Format, HOP_LIMIT, Packet,
+};
 
 /// A datagram that is long enough to say which virtual router it is for. Nothing else about it has been checked.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,21 @@ impl Identified<'_> {
     /// Who sent it.
     pub const fn source(&self) -> IpAddr {
         self.datagram.source
+    }
+
+    /// The addresses that it has; none of a version that its family does not have. Whether it is sound is another question.
+    pub fn addresses(&self) -> Option<Addresses<'_>> {
+        Some(self.packet.addresses(self.format()?))
+    }
+
+    /// The interval that it says; none of 0, and none of a version that its family does not have. Whether it is sound is another
+    /// question.
+    pub fn interval(&self) -> Option<Interval> {
+        self.packet.interval(self.format()?)
+    }
+
+    fn format(&self) -> Option<Format> {
+        wire::known_format(self.packet.version(), self.family())
     }
 }
 
@@ -136,6 +153,12 @@ pub fn check(
     Ok(Received { advertisement, observations })
 }
 
+/// Whether a packet that may be for no router here is a neighbour's advertisement which keeps all rules that need no router to be
+/// known: what it says can be believed as far as anything on the link.
+pub fn is_sound(identified: &Identified<'_>) -> bool {
+    check_form(identified, None).is_ok_and(|format| check_content(identified, format).is_ok())
+}
+
 /// Who sent it and from how far. What is for no router has to be a neighbour's.
 fn check_source(
     datagram: &Datagram<'_>,
@@ -162,7 +185,8 @@ fn check_form(
 ) -> Result<Format, DiscardReason> {
     let Identified { datagram, packet } = identified;
     check_source(datagram, expectation)?;
-    let format = wire::known_format(packet.version(), identified.family())
+    let format = identified
+        .format()
         .filter(|&format| expectation.is_none_or(|ours| ours.params.format() == format))
         .ok_or(DiscardReason::Version)?;
     if packet.kind() != ADVERTISEMENT {

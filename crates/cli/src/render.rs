@@ -311,6 +311,8 @@ fn remarks(instance: &Instance) -> Vec<String> {
             last.source, last.reason
         ));
     }
+    let disagreements = instance.disagreements.iter();
+    remarks.extend(disagreements.map(|one| format!("{}: {}", one.text, one.advice)));
     if let Some(dual) = &instance.dual_active {
         let own = dual.own.map_or_else(|| "this node".to_owned(), |own| own.to_string());
         remarks.push(format!(

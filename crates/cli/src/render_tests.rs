@@ -1,5 +1,5 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Difference, Discarded, DriftCount, DualActive, Faults, IdleTimeouts,
+    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive, Faults, IdleTimeouts,
     Ipvs, Order, Peer, PeerNode, SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
 
@@ -244,6 +244,16 @@ fn backup() -> Instance {
             source: "192.0.2.3".parse().unwrap(),
             ms_ago: 200,
         }),
+        disagreements: vec![Disagreement {
+            peer: "192.0.2.2".parse().unwrap(),
+            about: "interval".into(),
+            theirs: "200ms".into(),
+            ours: "1s".into(),
+            text: "192.0.2.2 advertises every 200ms, and `interval` here is 1s".into(),
+            advice: "both nodes should have the same interval".into(),
+            since_s: 12,
+            heard_ms_ago: 100,
+        }],
         peers: vec![Peer {
             address: "192.0.2.2".parse().unwrap(),
             priority: 100,
@@ -269,6 +279,7 @@ fn what_is_not_as_usual_is_said_below_the_instances() {
         "130 (150)",
         "two nodes are active for 12s: 192.0.2.2 with priority 100 does not hear 192.0.2.1",
         "! edge: advertisements of 192.0.2.3 are discarded: password",
+        "! edge: 192.0.2.2 advertises every 200ms, and `interval` here is 1s: both nodes should have the same interval\n",
         "! edge: gave its role away: it preempts nobody",
         "! edge: released: `holdfast vrrp resume` takes it back",
         "! edge: priority 150 by haproxy -20\n",

@@ -318,6 +318,9 @@ codes! {
         why "When the other node dies, this one would take no part either, and nobody had the addresses. The loss of an Active makes its \
              Backup take over without any entry.",
         fix "Remove the entry of `track`; the tracker itself is enough.";
+    LoopbackInterface "HF0443" Error "an instance on the loopback",
+        why "What is sent there comes back to this host and to nobody else: no other node is heard, so that each of them is active.",
+        fix "Name the interface of the LAN that the addresses are for.";
     UnknownScheduler "HF0501" Error "an unknown scheduler",
         why "The kernel would look for a module of that name and refuse the service.",
         fix "Choose one of those that the message lists; `wlc` is the usual one.";
@@ -494,6 +497,21 @@ codes! {
     CredentialElsewhere "HF0714" Warning "a credential that can't be seen from here",
         why "Credentials are given to the daemon by the service manager, in a folder of its own. Whoever checks a configuration has none.",
         fix "Nothing, where the unit has `LoadCredential=` for it: the daemon looks at its start, and refuses to start without it.";
+    OwnAddress "HF0715" Error "a virtual address that is this node's own",
+        why "The interface has the address, and neither this program nor keepalived put it there (IFA_PROTO). As a Backup the node would take it \
+             off: with the node's only address goes the way to the node, and with the first one of a subnet may go the others. Where it \
+             stayed, two nodes would answer for it.",
+        fix "Choose an address that no host has; or take it out of the interface's own configuration, `ip address del` it, and let VRRP bring it; \
+             or choose priority 255 where it is the node's own and shall be (RFC 9568 §5.2.4). A keepalived that was killed may have left it: \
+             `ip address del` it.";
+    PerhapsOwnAddress "HF0716" Warning "a virtual address that may be this node's own",
+        why "The interface has the address, and a kernel before 5.18 does not tell who put it there. A killed daemon leaves its addresses, \
+             which is as it should be. If it is the node's own, it is taken off as soon as the node is a Backup.",
+        fix "Choose an address that no host has, or priority 255. Ignore the warning where VRRP brought the address.";
+    PortInterface "HF0717" Warning "an interface that is a port of another one",
+        why "What a port of a bridge, a bond or a team receives is the master's: an instance there hears nobody, and hosts can't reach an \
+             address on it. The instance is in fault until the interface is a port no longer.",
+        fix "Name the master, as the message says.";
     UntrustedConfiguration "HF0720" Error "a configuration that others could write",
         why "Who can write the file, or replace it or a directory on the way to it, decides where every packet goes and which commands \
              run. It has to belong to root, or to the user that the daemon runs as, and nobody else may write to it.",

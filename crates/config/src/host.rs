@@ -2,6 +2,8 @@
 //! collect.
 
 mod files;
+mod interface;
+mod own;
 mod pair;
 mod secrets;
 
@@ -17,11 +19,14 @@ use crate::model::{
     CheckKind, Config, Hook, Instance, Pair, SecretFrom, Service, TrackerKind, Via,
 };
 use crate::path::Path;
+use crate::rules::on_loopback;
 use crate::source::Source;
 use crate::whereabouts::{Whereabouts, checks};
 use crate::{suggest, text};
 
 pub use self::files::CheckFile;
+use self::interface::place;
+pub use self::interface::{Address, Claimed, Interface, PlacedBy, Port, claimed};
 pub use self::pair::PairFault;
 pub use self::secrets::Secret;
 
@@ -43,17 +48,6 @@ pub struct Questions {
     pub secrets: BTreeSet<SecretFrom>,
     /// The pair whose files are to be read, and this node's name.
     pub pair: Option<(Pair, String)>,
-}
-
-/// A network interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Whether it is up (IFF_UP).
-    pub up: bool,
-    /// Its addresses with their prefix lengths.
-    pub addresses: Vec<IpNet>,
 }
 
 /// What became of a program's path.
@@ -91,6 +85,8 @@ pub struct Facts {
     pub secrets: BTreeMap<SecretFrom, Secret>,
     /// What is wrong with the files of the pair.
     pub pair: Vec<PairFault>,
+    /// What of the addresses a running daemon knows already.
+    pub claimed: Claimed,
 }
 
 /// What has to be looked up for `config`.
@@ -118,6 +114,7 @@ pub fn check(config: &Config, source: &Source, facts: &Facts) -> Vec<Diagnostic>
         interface(config, instance, source, facts, &mut problems);
         peers(config, instance, source, facts, &mut problems);
         owner(config, instance, source, facts, &mut problems);
+        own::check(config, instance, source, facts, &mut problems);
     }
     devices(config, source, facts, &mut problems);
     sync(config, source, facts, &mut problems);
@@ -192,7 +189,7 @@ fn peers(
         let local = matches!(peer.address, IpAddr::V6(address) if text::is_link_local(address));
         let has = |one: &&Interface| {
             (!local || one.name == instance.interface)
-                && one.addresses.iter().any(|net| net.addr() == peer.address)
+                && one.addresses.iter().any(|one| one.net.addr() == peer.address)
         };
         let Some(on) = facts.interfaces.iter().find(has) else { continue };
         let path = at(config, instance, Some(source), "unicast").key("peers").item(index);
@@ -218,7 +215,7 @@ fn owner(
     let all = || facts.interfaces.iter().flat_map(|interface| &interface.addresses);
     for (index, address) in instance.addresses.iter().enumerate() {
         let address = address.net.addr();
-        if all().any(|net| net.addr() == address) {
+        if all().any(|one| one.net.addr() == address) {
             continue;
         }
         let message = format!(
@@ -251,8 +248,13 @@ fn devices(config: &Config, source: &Source, facts: &Facts, problems: &mut Probl
         let routes = instance.routes.iter().enumerate();
         let routes = routes.map(|(index, route)| ("routes", index, route.device.as_ref()));
         for (key, index, device) in addresses.chain(routes) {
-            if let Some(name) = device.filter(|name| !there(name)) {
+            let Some(name) = device else { continue };
+            if !there(name) {
                 problems.push(no_interface(name, place(key, index), facts));
+            }
+            let found = facts.interfaces.iter().find(|interface| interface.name == *name);
+            if let Some(port) = found.and_then(|found| found.port.as_ref()) {
+                problems.push(own::is_port(name, port, place(key, index)));
             }
         }
     }
@@ -349,13 +351,21 @@ fn interface(
         problems.push(no_interface(name, at("interface"), facts));
         return;
     };
+    if found.loopback {
+        let at = Spot::Value(at("interface"));
+        problems.push(on_loopback(&instance.name, name, at));
+    }
+    if let Some(port) = &found.port {
+        problems.push(own::is_port(name, port, at("interface")));
+    }
     if !found.up {
         let problem = Problem::new(Code::InterfaceDown, format!("the interface `{name}` is down"))
             .at(Spot::Value(at("interface")), "")
             .help(format!("`ip link set {name} up`"));
         problems.push(problem);
     }
-    // The addresses of an active node are there because of VRRP: they prove no subnet. An owner's are its own.
+    // The addresses of an active node are there because of VRRP: they prove no subnet. An owner's are its own, and so are those that
+    // somebody else has put there.
     let held: BTreeSet<_> = config
         .instances
         .values()
@@ -363,7 +373,9 @@ fn interface(
         .flat_map(Instance::held)
         .map(|address| address.net.addr())
         .collect();
-    let own: Vec<_> = found.addresses.iter().filter(|net| !held.contains(&net.addr())).collect();
+    let own = found.addresses.iter();
+    let own = own.filter(|one| one.by == PlacedBy::Other || !held.contains(&one.net.addr()));
+    let own: Vec<_> = own.map(|one| one.net).collect();
     for (index, address) in instance.addresses.iter().enumerate() {
         // The subnets of another interface are its own affair.
         if address.device.as_ref().is_some_and(|device| device != name) {
@@ -380,16 +392,13 @@ fn interface(
         let problem = Problem::new(Code::NoSubnet, message)
             .at(Spot::Value(at("addresses").item(index)), format!("`{name}` has {subnets}"))
             .help("hosts of that LAN won't ask for it by ARP or neighbour discovery: check address and interface, or add a route");
-        problems.push(match found.addresses.iter().any(|one| one.addr() == net.addr()) {
-            false => problem,
-            true => problem.help(format!("`{name}` has {} now: a Backup takes it off; if it is this node's own, choose another, or `priority: 255`", net.addr())),
-        });
+        problems.push(problem);
     }
 }
 
 fn available(facts: &Facts) -> String {
     let one = |interface: &Interface| {
-        let mut parts: Vec<_> = interface.addresses.iter().map(IpNet::to_string).collect();
+        let mut parts: Vec<_> = interface.addresses.iter().map(|one| one.net.to_string()).collect();
         parts.push(if interface.up { "up" } else { "down" }.to_owned());
         format!("{} ({})", interface.name, parts.join(", "))
     };

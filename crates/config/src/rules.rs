@@ -15,6 +15,8 @@ use crate::diagnostic::Problems;
 use crate::read::Document;
 use crate::source::Source;
 
+pub(crate) use self::vrrp::on_loopback;
+
 /// Applies every rule.
 pub(crate) fn check(document: &Document, source: &Source, problems: &mut Problems) {
     for view in &document.views {

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use holdfast_config::host::{
-    CheckFile, Facts, Interface, PairFault, Program, Secret, check, questions, untrusted,
+    Address, CheckFile, Claimed, Facts, Interface, PairFault, PlacedBy, Port, Program, Secret, check,
+    claimed, questions, untrusted,
 };
 use holdfast_config::{Code, Diagnostic, Environment, Outcome, SecretFrom, parse, render};
 
@@ -40,8 +41,13 @@ fn outcome() -> Outcome {
 }
 
 fn interface(name: &str, up: bool, addresses: &[&str]) -> Interface {
-    let addresses = addresses.iter().map(|net| net.parse().unwrap()).collect();
-    Interface { name: name.to_owned(), up, addresses }
+    interface_by(PlacedBy::Other, name, up, addresses)
+}
+
+fn interface_by(by: PlacedBy, name: &str, up: bool, addresses: &[&str]) -> Interface {
+    let addresses = addresses.iter().map(|net| Address { net: net.parse().unwrap(), by });
+    let (name, addresses) = (name.to_owned(), addresses.collect());
+    Interface { name, up, addresses, ..Interface::default() }
 }
 
 /// A host on which nothing is wrong.
@@ -59,9 +65,7 @@ fn sound() -> Facts {
         ]
         .into(),
         firewall: None,
-        check_files: Default::default(),
-        secrets: [].into(),
-        pair: vec![],
+        ..Facts::default()
     }
 }
 
@@ -92,35 +96,104 @@ fn the_addresses_of_an_active_node_prove_no_subnet() {
     let outcome = outcome();
     let config = outcome.config.unwrap();
     let mut facts = sound();
-    facts.interfaces[0] = interface("ens192", true, &["192.0.2.10/24", "198.51.100.2/24"]);
+    facts.interfaces[0] = interface("ens192", true, &["198.51.100.2/24"]);
+    let held = "192.0.2.10/24".parse().unwrap();
+    facts.interfaces[0].addresses.push(Address { net: held, by: PlacedBy::Vrrp });
     let found = check(&config, &outcome.source, &facts);
     let codes: Vec<_> = found.iter().map(|found| found.code).collect();
     assert_eq!(codes, [Code::NoSubnet]);
     assert!(found[0].message.starts_with("192.0.2.10 "), "{}", found[0].message);
 }
 
-/// The daemon takes what it finds of a virtual address off while another node is Active: who gives an instance the node's only address
-/// is told so before that is done, at a start and at a reload alike.
+/// What the daemon would take off the interface of a Backup though it is the node's own.
+const OWN: &str = "\
+node: lb1
+vrrp:
+  instances:
+    four:
+      interface: eth0
+      vrid: 1
+      addresses: [192.0.2.2/24, {address: 198.51.100.2/24, device: eth1}, 192.0.2.3/24]
+      excluded: ['2001:db8::2/64']
+    six: {interface: eth0, vrid: 1, addresses: ['fe80::2/64', '2001:db8::3/64']}
+    mac: {interface: eth0, vrid: 2, virtual_mac: true, addresses: [192.0.2.4/24]}
+    owner: {interface: eth0, vrid: 3, priority: 255, addresses: [192.0.2.5/24]}
+";
+
+/// A host that has all of these addresses, put there by whom.
+fn with_own(by: PlacedBy) -> Facts {
+    let on_eth0 = ["192.0.2.1/24", "192.0.2.2/24", "192.0.2.5/24", "2001:db8::2/64", "fe80::2/64"];
+    let placed = |name: &str, addresses: &[&str]| interface_by(by, name, true, addresses);
+    let mut eth0 = placed("eth0", &on_eth0);
+    let unmarked = ["192.0.2.4/24", "2001:db8::1/64"].map(|net| net.parse().unwrap());
+    eth0.addresses.extend(unmarked.map(|net| Address { net, by: PlacedBy::Other }));
+    let interfaces = vec![eth0, placed("eth1", &["198.51.100.2/32"])];
+    Facts { interfaces, ..Facts::default() }
+}
+
+fn checked(text: &str, facts: &Facts) -> Vec<Diagnostic> {
+    let outcome = parse("holdfast.yaml", text.as_bytes(), &Environment::new("lb1"));
+    assert_eq!(outcome.render(false), "");
+    check(&outcome.config.unwrap(), &outcome.source, facts)
+}
+
+/// Neither VRRP's own leftovers nor an owner's addresses are found, nor what lies on the interface below a virtual MAC address.
 #[test]
-fn an_address_that_the_interface_has_already_is_the_owners_or_is_doubted() {
-    let checked = |priority: &str| {
-        let text = format!(
-            "vrrp: {{instances: {{edge: {{interface: eth0, vrid: 1, priority: {priority}, addresses: [192.0.2.2/24]}}}}}}\n"
-        );
-        let outcome = parse("f", text.as_bytes(), &Environment::new("lb1"));
-        let facts = Facts {
-            interfaces: vec![interface("eth0", true, &["192.0.2.2/24"])],
-            ..Facts::default()
-        };
-        let config = outcome.config.unwrap();
-        let found = check(&config, &outcome.source, &facts);
-        render(&outcome.source, &found, false)
+fn a_virtual_address_that_the_node_has_of_itself_is_refused() {
+    let found = checked(OWN, &with_own(PlacedBy::Other));
+    let outcome = parse("holdfast.yaml", OWN, &Environment::new("lb1"));
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _guard = settings.bind_to_scope();
+    insta::assert_snapshot!("HF0715_own_address", render(&outcome.source, &found, false));
+    let codes =
+        |by| -> Vec<_> { checked(OWN, &with_own(by)).iter().map(|found| found.code).collect() };
+    assert_eq!(codes(PlacedBy::Vrrp), []);
+    assert_eq!(codes(PlacedBy::Unknown), [Code::PerhapsOwnAddress; 4]);
+}
+
+/// A daemon that runs has seen to its own instances' addresses; a new instance's, and those of who owned them until now, it has not.
+#[test]
+fn a_running_daemon_is_told_of_new_instances_alone() {
+    let (running, facts) =
+        (with_own(PlacedBy::Other), |claimed| Facts { claimed, ..with_own(PlacedBy::Other) });
+    let claims = |text: &str| claimed(&parse("f", text, &Environment::new("lb1")).config.unwrap());
+    let codes = |text: &str, facts: &Facts| -> Vec<_> {
+        checked(text, facts).iter().map(|found| found.code).collect()
     };
-    assert_eq!(checked("255"), "", "an owner's address is its own, and proves its subnet");
-    let doubted = checked("100");
-    assert!(doubted.contains("warning[HF0703]"), "{doubted}");
-    assert!(doubted.contains("`eth0` has 192.0.2.2 now"), "{doubted}");
-    assert!(doubted.contains("`priority: 255`"), "{doubted}");
+    assert_eq!(codes(OWN, &running).len(), 4);
+    assert_eq!(codes(OWN, &facts(claims(OWN))), []);
+    assert_eq!(codes(OWN, &facts(Claimed::Everything)), []);
+    let no_owner = OWN.replace("priority: 255", "priority: 200");
+    assert_eq!(codes(&no_owner, &facts(claims(OWN))), [Code::OwnAddress]);
+}
+
+#[test]
+fn a_port_and_a_loopback_of_another_name_are_no_interfaces_for_an_instance() {
+    let text = "\
+node: lb1
+vrrp:
+  instances:
+    edge: {interface: eth0, vrid: 1, addresses: [192.0.2.10/24, {address: 192.0.2.11/24, device: eth2}]}
+    local: {interface: loop, vrid: 1, addresses: [192.0.2.20/24]}
+    switched: {interface: eth1, vrid: 1, addresses: [192.0.2.30/24]}
+";
+    let mut facts = Facts::default();
+    let names = ["eth0", "eth1", "eth2", "loop"];
+    facts.interfaces.extend(names.map(|name| interface(name, true, &["192.0.2.1/24"])));
+    let port = |kind, instead: Option<&str>| Some(Port { kind, instead: instead.map(Into::into) });
+    facts.interfaces[0].port = port("bridge", Some("br0"));
+    facts.interfaces[1].port = port("Open vSwitch bridge", None);
+    facts.interfaces[2].port = port("bond", Some("bond0"));
+    facts.interfaces[3].loopback = true;
+    let outcome = parse("holdfast.yaml", text, &Environment::new("lb1"));
+    let found = checked(text, &facts);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _guard = settings.bind_to_scope();
+    insta::assert_snapshot!("HF0717_port", render(&outcome.source, &found, false));
 }
 
 #[test]
@@ -140,9 +213,7 @@ fn everything_missing_is_reported_at_once() {
         ]
         .into(),
         firewall: None,
-        check_files: Default::default(),
-        secrets: [].into(),
-        pair: vec![],
+        ..Facts::default()
     };
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -164,6 +235,7 @@ fn everything_missing_is_reported_at_once() {
     codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
     codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
     codes.extend([Code::BadPairFile, Code::NoPair, Code::PairCertificateTime]);
+    codes.extend([Code::OwnAddress, Code::PerhapsOwnAddress, Code::PortInterface]);
     let open =
         untrusted(&outcome.source, "/etc/holdfast is writable by group or others (mode 0777)");
     insta::assert_snapshot!(

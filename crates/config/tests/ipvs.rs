@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holdfast_config::host::{Facts, Interface, check};
+use holdfast_config::host::{Address, Facts, Interface, PlacedBy, check};
 use holdfast_config::{Code, Config, Environment, SyncMode, parse};
 
 fn load(node: &str, text: &str) -> Config {
@@ -122,7 +122,10 @@ fn an_interface_that_the_host_does_not_have_is_named_where_it_is_written() {
     let interface = |name: &str| Interface {
         name: name.to_owned(),
         up: true,
-        addresses: vec!["192.0.2.2/24".parse().unwrap(), "198.51.100.2/24".parse().unwrap()],
+        addresses: ["192.0.2.2/24", "198.51.100.2/24"]
+            .map(|net| Address { net: net.parse().unwrap(), by: PlacedBy::Other })
+            .into(),
+        ..Interface::default()
     };
     let facts = |names: &[&str]| Facts {
         interfaces: names.iter().map(|name| interface(name)).collect(),

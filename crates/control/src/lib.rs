@@ -56,6 +56,6 @@ pub use runtime::{Discovery, Exported, RuntimeChange, RuntimeChanges};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
 pub use trial::{CheckRun, Trial, TrialStep};
 pub use vrrp::{
-    BfdSession, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange, Timing, Tracker,
-    Weight,
+    BfdSession, Disagreement, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange,
+    Timing, Tracker, Weight,
 };

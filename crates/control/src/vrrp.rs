@@ -56,6 +56,8 @@ pub struct Instance {
     pub peers: Vec<Peer>,
     /// Another router that is Active beside this one, and does not hear it.
     pub dual_active: Option<DualActive>,
+    /// What other nodes seem to be configured with otherwise, for as long as they are heard: eight at most.
+    pub disagreements: Vec<Disagreement>,
     /// What keeps the instance from taking part: interface down, no address, a tracker. None when nothing does.
     pub fault: Option<String>,
     /// What of the addresses, routes and rules is missing, and why, sentence by sentence.
@@ -66,6 +68,27 @@ pub struct Instance {
     pub transitions: u64,
     /// Counters of packets, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// What another node advertises otherwise than this one is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Disagreement {
+    /// Who advertises it.
+    pub peer: IpAddr,
+    /// `addresses`, `interval`, or `vrid`: one of this instance's addresses with another VRID.
+    pub about: String,
+    /// What it says; of addresses, those that this node has not.
+    pub theirs: String,
+    /// What this node has instead; of addresses, those that the other one does not advertise.
+    pub ours: String,
+    /// Both in a sentence.
+    pub text: String,
+    /// What comes of it, and what to do.
+    pub advice: String,
+    /// Seconds since it was heard first.
+    pub since_s: u64,
+    /// Milliseconds since it was heard last.
+    pub heard_ms_ago: u64,
 }
 
 /// A packet that broke a rule.

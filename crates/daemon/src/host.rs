@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use holdfast_config::host::Claimed;
 use holdfast_config::{Config, Diagnostic, OnBadConfig, Outcome, state_directory};
 use holdfast_control::chain;
 use holdfast_control::reload::LastGoodInUse;
@@ -36,13 +37,16 @@ impl Start {
     }
 }
 
-/// The configuration. Nothing is logged yet: [`Start::say`] does.
+/// The configuration. Nothing is logged yet: [`Start::say`] does. Who `succeeds` a worker that died, or asks for one whether that could
+/// be, finds that one's addresses, and what others have made of them meanwhile: that keeps nobody from going on.
 ///
 /// # Errors
 /// The file can't be read (exit 1), or something is wrong with it (exit 78, with every problem), and there is no last good one that says
 /// `daemon.on_bad_config: last_good`.
-pub(crate) fn load(options: &Options) -> Result<Start, Failure> {
-    let found = holdfast_host::check(&options.config, options.node.as_deref(), false)
+pub(crate) fn load(options: &Options, succeeds: bool) -> Result<Start, Failure> {
+    let claimed = if succeeds { Claimed::Everything } else { Claimed::Nothing };
+    let node = options.node.as_deref();
+    let found = holdfast_host::check_again(&options.config, node, claimed.clone())
         .map_err(|error| Failure::new("start", error));
     let failure = match found.and_then(usable) {
         Ok((config, outcome)) => {
@@ -57,7 +61,7 @@ pub(crate) fn load(options: &Options) -> Result<Start, Failure> {
         }
         Err(failure) => failure,
     };
-    let (good, config) = match last_good(options) {
+    let (good, config) = match last_good(options, claimed) {
         Ok(Some(found)) => found,
         Ok(None) => return Err(failure),
         Err(why) => {
@@ -106,12 +110,13 @@ fn fitted(mut config: Config, options: &Options) -> Config {
 }
 
 /// The last good configuration, where there is one that is good on this host now and wants to be used; why it can't be looked at.
-fn last_good(options: &Options) -> Result<Option<(LastGood, Config)>, String> {
+fn last_good(options: &Options, claimed: Claimed) -> Result<Option<(LastGood, Config)>, String> {
     let folder = options.state.clone().unwrap_or_else(|| state_of(options));
     let good = LastGood::read(&folder)
         .map_err(|error| format!("the last good configuration can't be read: {error}"))?;
     let Some(good) = good else { return Ok(None) };
-    let outcome = holdfast_host::check_files(&good.files(), options.node.as_deref(), false);
+    let node = options.node.as_deref();
+    let outcome = holdfast_host::check_files(&good.files(), node, Some(claimed));
     let outcome = outcome.map_err(|error| {
         format!("the last good configuration can't be checked: {}", chain(&error))
     })?;

@@ -92,7 +92,9 @@ fn start(options: &Options) -> Result<(), Failure> {
     umask(Mode::from_bits_truncate(0o077));
     // Before there is another thread, the log's among them: capabilities are a thread's.
     capabilities::confine().map_err(|error| Failure::new("start", error))?;
-    let loaded = host::load(options)?;
+    let left = |lifeline: &Lifeline| lifeline.estate().read().is_some();
+    let succeeds = options.supervision.only_try || lifeline.as_ref().is_some_and(left);
+    let loaded = host::load(options, succeeds)?;
     if options.supervision.only_try {
         return Ok(());
     }

@@ -389,7 +389,7 @@ mod tests {
 
     fn config(trackers: &str) -> Config {
         let text = format!(
-            "node: lb1\ndaemon: {{scripts: {{user: nobody}}}}\nvrrp:\n  trackers:\n{trackers}\n  instances:\n    edge:\n      interface: lo\n      vrid: 1\n      priority: 100\n      addresses: [192.0.2.10/24]\n"
+            "node: lb1\ndaemon: {{scripts: {{user: nobody}}}}\nvrrp:\n  trackers:\n{trackers}\n  instances:\n    edge:\n      interface: eth0\n      vrid: 1\n      priority: 100\n      addresses: [192.0.2.10/24]\n"
         );
         let environment = holdfast_config::Environment::new("lb1");
         let outcome = holdfast_config::parse("test.yaml", &text, &environment);

@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use holdfast_config::host::{CheckFile, Facts, Interface, Program, Questions};
-use holdfast_net::{LinkMonitor, MonitorError};
+use holdfast_config::host::{CheckFile, Facts, Program, Questions};
+use holdfast_net::MonitorError;
 use holdfast_probe::{files, trust};
 use nix::errno::Errno;
 use nix::unistd::{Group, User, geteuid};
 
-use crate::{pair, secret};
+use crate::{interfaces, pair, secret};
 
 /// Why the host did not tell.
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +36,7 @@ pub enum FactsError {
 /// # Errors
 /// The kernel or the user database fails to answer.
 pub fn facts(questions: &Questions) -> Result<Facts, FactsError> {
-    let monitor = LinkMonitor::open().map_err(FactsError::Interfaces)?;
-    let interfaces = monitor.interfaces().iter().map(|state| Interface {
-        name: state.link.interface.name.clone(),
-        up: state.link.admin_up,
-        addresses: state.addresses.iter().map(|one| one.address).collect(),
-    });
-    let mut facts = Facts { interfaces: interfaces.collect(), ..Facts::default() };
+    let mut facts = Facts { interfaces: interfaces::list()?, ..Facts::default() };
     let mut script_user = None;
     for name in &questions.users {
         let user = User::from_name(name).map_err(account(name))?;

@@ -5,6 +5,7 @@
 
 mod facts;
 mod files;
+mod interfaces;
 pub mod pair;
 mod secret;
 mod trial;
@@ -12,6 +13,7 @@ mod trial;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use holdfast_config::host::{Claimed, Facts};
 use holdfast_config::{Environment, Outcome, Severity, host, parse_files};
 use holdfast_probe::trust::{self, Distrust};
 
@@ -46,8 +48,25 @@ pub enum ReadError {
 /// # Errors
 /// A file can't be read, or the host can't be asked. What is wrong with the configuration is in the outcome.
 pub fn check(path: &Path, node: Option<&str>, offline: bool) -> Result<Outcome, ReadError> {
+    look(path, node, (!offline).then_some(Claimed::Nothing))
+}
+
+/// The same on this host, for a daemon that runs already, or goes on with what another one left: `claimed` is what it knows.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_again(
+    path: &Path,
+    node: Option<&str>,
+    claimed: Claimed,
+) -> Result<Outcome, ReadError> {
+    look(path, node, Some(claimed))
+}
+
+fn look(path: &Path, node: Option<&str>, claimed: Option<Claimed>) -> Result<Outcome, ReadError> {
     let files = read(path)?;
-    let mut outcome = check_files(&files, node, offline)?;
+    let offline = claimed.is_none();
+    let mut outcome = check_files(&files, node, claimed)?;
     let paths = files.iter().map(|(name, _)| Path::new(name));
     if let Some(why) = paths.filter(|_| !offline).find_map(distrust) {
         outcome.diagnostics.push(host::untrusted(&outcome.source, &why));
@@ -70,21 +89,21 @@ fn distrust(path: &Path) -> Option<String> {
     }
 }
 
-/// The same of files that were read already.
+/// The same of files that were read already; without `claimed` not against this host.
 ///
 /// # Errors
 /// The host can't be asked.
 pub fn check_files(
     files: &[(String, Vec<u8>)],
     node: Option<&str>,
-    offline: bool,
+    claimed: Option<Claimed>,
 ) -> Result<Outcome, ReadError> {
     let node = node.map_or_else(short_host_name, ToOwned::to_owned);
     let files: Vec<(&str, &[u8])> =
         files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
     let mut outcome = parse_files(&files, &Environment::new(node));
-    if let Some(config) = outcome.config.as_mut().filter(|_| !offline) {
-        let facts = facts(&host::questions(config))?;
+    if let (Some(config), Some(claimed)) = (outcome.config.as_mut(), claimed) {
+        let facts = Facts { claimed, ..facts(&host::questions(config))? };
         let found = host::check(config, &outcome.source, &facts);
         config.fill_secrets(&facts);
         let refused = found.iter().any(|found| found.severity == Severity::Error);

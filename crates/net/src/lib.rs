@@ -65,7 +65,9 @@ pub use frame::{gratuitous_arp, unsolicited_neighbour_advertisement};
 pub use interface::{IfIndex, Interface, LookupError, MacAddress};
 pub use inventory::{Device, Inventory, Loss};
 pub use link::{LinkMonitor, MonitorError};
-pub use link_state::{InterfaceAddress, InterfaceState, Interfaces, Link, LinkEvent};
+pub use link_state::{
+    InterfaceAddress, InterfaceState, Interfaces, Link, LinkEvent, Port, PortKind,
+};
 pub use macvlan::{Macvlan, MacvlanError, Macvlans};
 pub use neighbour::NeighbourQuery;
 pub use network::{Losses, Network, NetworkError, Watched};

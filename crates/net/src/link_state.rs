@@ -2,6 +2,7 @@
 //! what differs between two moments. No sockets: bytes and lists go in, events come out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -21,6 +22,10 @@ const RTM_DELADDR: u16 = 21;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+/// Attribute of IFLA_LINKINFO: the kind of the master (linux/if_link.h).
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 /// Length of `struct ifinfomsg`.
 const LINK_HEADER_LEN: usize = 16;
 
@@ -38,6 +43,55 @@ pub struct Link {
     pub mac: Option<MacAddress>,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Whether it is a loopback (IFF_LOOPBACK): what it sends comes back to this host and to nobody else.
+    pub loopback: bool,
+    /// What takes all that it receives; none for an interface of its own, and for one in a VRF, which receives as before.
+    pub port: Option<Port>,
+}
+
+/// An interface's place in a bridge, a bond or a team. What it receives is the master's: no socket on the port hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The master's index (IFLA_MASTER); [`Interfaces::by_index`] has its name.
+    pub master: IfIndex,
+    /// What the master is.
+    pub kind: PortKind,
+}
+
+/// What a port belongs to (IFLA_INFO_SLAVE_KIND).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// A bridge of the kernel.
+    Bridge,
+    /// A bond.
+    Bond,
+    /// A team.
+    Team,
+    /// A bridge of Open vSwitch. The kernel calls every such port's master `ovs-system`, whatever the bridge.
+    OpenVswitch,
+}
+
+impl PortKind {
+    /// The kind by the kernel's word for it; none where ports go on to receive, as in a VRF.
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "bridge" => Some(Self::Bridge),
+            "bond" => Some(Self::Bond),
+            "team" => Some(Self::Team),
+            "openvswitch" => Some(Self::OpenVswitch),
+            _ => None,
+        }
+    }
+
+    /// The kind in words: `bridge`, `bond`, `team`, `Open vSwitch bridge`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Bond => "bond",
+            Self::Team => "team",
+            Self::OpenVswitch => "Open vSwitch bridge",
+        }
+    }
 }
 
 /// An address on an interface.
@@ -54,6 +108,9 @@ pub struct InterfaceAddress {
     pub duplicate: bool,
     /// IPv6: its preferred lifetime is over; the kernel chooses it as a source only when there is no other.
     pub deprecated: bool,
+    /// Who put it there, by number (IFA_PROTO): the daemon's own is [`crate::MARK`]. 0 is who does not say so, as `ip address add`,
+    /// and everybody on kernels before 5.18.
+    pub protocol: u8,
 }
 
 impl InterfaceAddress {
@@ -144,7 +201,8 @@ pub enum LinkEvent {
     },
 }
 
-/// What one message of the kernel says. A name may be missing, for messages about something else of the link.
+/// What one message of the kernel says. A name may be missing, for messages about something else of the link, which then say nothing
+/// of its port either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Link {
@@ -154,6 +212,8 @@ pub(crate) enum Change {
         up: bool,
         mac: Option<MacAddress>,
         mtu: Option<u32>,
+        loopback: bool,
+        port: Option<Port>,
     },
     LinkGone(IfIndex),
     Address(IfIndex, InterfaceAddress),
@@ -181,7 +241,16 @@ fn parse_link(kind: u16, payload: &[u8]) -> Option<Change> {
         return Some(Change::LinkGone(index));
     }
     let (mut name, mut mac, mut mtu) = (None, None, None);
+    let (mut master, mut kind) = (None, None);
     for attribute in NlasIterator::new(payload.get(LINK_HEADER_LEN..)?).map_while(Result::ok) {
+        match attribute.kind() {
+            IFLA_MASTER => {
+                let number = <[u8; 4]>::try_from(attribute.value()).ok().map(u32::from_ne_bytes);
+                master = number.and_then(IfIndex::new);
+            }
+            IFLA_LINKINFO => kind = port_kind(attribute.value()),
+            _ => {}
+        }
         if ![IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU].contains(&attribute.kind()) {
             continue;
         }
@@ -201,13 +270,23 @@ fn parse_link(kind: u16, payload: &[u8]) -> Option<Change> {
         up: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp | LinkFlags::Running),
         mac,
         mtu,
+        loopback: header.flags.contains(LinkFlags::Loopback),
+        port: master.zip(kind).map(|(master, kind)| Port { master, kind }),
     })
+}
+
+/// What a link is a port of, by its IFLA_LINKINFO.
+fn port_kind(info: &[u8]) -> Option<PortKind> {
+    let mut attributes = NlasIterator::new(info).map_while(Result::ok);
+    let word = attributes.find(|one| one.kind() == IFLA_INFO_SLAVE_KIND)?;
+    PortKind::of(CStr::from_bytes_until_nul(word.value()).ok()?.to_str().ok()?)
 }
 
 fn parse_address(kind: u16, payload: &[u8]) -> Option<Change> {
     let message = AddressMessage::parse(payload).ok()?;
     let index = IfIndex::new(message.header.index)?;
     let (mut local, mut address) = (None, None);
+    let mut protocol = 0;
     let mut flags = u32::from(message.header.flags.bits());
     for attribute in message.attributes {
         if let AddressAttribute::Local(is) = attribute {
@@ -216,6 +295,8 @@ fn parse_address(kind: u16, payload: &[u8]) -> Option<Change> {
             address = Some(is);
         } else if let AddressAttribute::Flags(are) = attribute {
             flags = are.bits();
+        } else if let AddressAttribute::Protocol(is) = attribute {
+            protocol = is.into();
         }
     }
     // On a point-to-point link IFA_ADDRESS is the peer's (linux/if_addr.h).
@@ -233,6 +314,7 @@ fn parse_address(kind: u16, payload: &[u8]) -> Option<Change> {
             && !flags.contains(AddressFlags::Optimistic),
         duplicate: flags.contains(AddressFlags::Dadfailed),
         deprecated: flags.contains(AddressFlags::Deprecated),
+        protocol,
     };
     Some(Change::Address(index, state))
 }
@@ -274,11 +356,16 @@ impl Interfaces {
     /// left out: its link's own message comes first, so this one is older than what is known.
     pub(crate) fn apply(&mut self, change: Change) -> Option<LinkEvent> {
         match change {
-            Change::Link { index, name, admin_up, up, mac, mtu } => {
+            Change::Link { index, name, admin_up, up, mac, mtu, loopback, port } => {
                 let known = self.by_index.get(&index).map(|state| &state.link);
+                let port = match name {
+                    Some(_) => port,
+                    None => known.and_then(|link| link.port),
+                };
                 let name = name.or_else(|| known.map(|link| link.interface.name.clone()))?;
                 let mtu = mtu.or_else(|| known.map(|link| link.mtu)).unwrap_or_default();
-                let link = Link { interface: Interface { index, name }, admin_up, up, mac, mtu };
+                let interface = Interface { index, name };
+                let link = Link { interface, admin_up, up, mac, mtu, loopback, port };
                 self.apply_link(link)
             }
             Change::LinkGone(index) => {
@@ -346,14 +433,14 @@ impl Interfaces {
             }
         }
         for (index, wanted) in &target.by_index {
-            let Link { interface, admin_up, up, mac, mtu } = wanted.link.clone();
-            let name = Some(interface.name);
-            changes.push(Change::Link { index: *index, name, admin_up, up, mac, mtu: Some(mtu) });
-            let known = self.by_index.get(index).into_iter().flat_map(|state| &state.addresses);
+            let Link { interface, admin_up, up, mac, mtu, loopback, port } = wanted.link.clone();
+            let (index, name, mtu) = (*index, Some(interface.name), Some(mtu));
+            changes.push(Change::Link { index, name, admin_up, up, mac, mtu, loopback, port });
+            let known = self.by_index.get(&index).into_iter().flat_map(|state| &state.addresses);
             let known: BTreeMap<IpNet, &InterfaceAddress> =
                 known.map(|one| (one.address, one)).collect();
             let news = wanted.addresses.iter().filter(|one| known.get(&one.address) != Some(one));
-            changes.extend(news.map(|one| Change::Address(*index, *one)));
+            changes.extend(news.map(|one| Change::Address(index, *one)));
         }
         events.extend(changes.into_iter().filter_map(|change| self.apply(change)));
         events

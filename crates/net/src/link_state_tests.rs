@@ -18,6 +18,8 @@ fn link(number: u32, name: &str, up: bool) -> Change {
         up,
         mac: None,
         mtu: Some(1500),
+        loopback: false,
+        port: None,
     }
 }
 
@@ -28,6 +30,7 @@ fn plain(address: &str) -> InterfaceAddress {
         tentative: false,
         duplicate: false,
         deprecated: false,
+        protocol: 0,
     }
 }
 
@@ -37,7 +40,8 @@ fn address(number: u32, text: &str) -> Change {
 
 fn state(addresses: Vec<InterfaceAddress>) -> InterfaceState {
     let interface = Interface { index: index(2), name: "eth0".to_owned() };
-    let link = Link { interface, admin_up: true, up: true, mac: None, mtu: 1500 };
+    let (mac, port) = (None, None);
+    let link = Link { interface, admin_up: true, up: true, mac, mtu: 1500, loopback: false, port };
     InterfaceState { link, addresses }
 }
 
@@ -67,6 +71,8 @@ fn a_link_is_read_with_its_name_mac_mtu_and_state() {
         up,
         mac: Some(MacAddress::new([2, 0, 0, 0, 0, 1])),
         mtu: Some(9000),
+        loopback: false,
+        port: None,
     };
     let unspec = AddressFamily::Unspec;
     assert_eq!(parse(RTM_NEWLINK, &link_message(unspec, flags)), Some(expected(true)));
@@ -83,6 +89,59 @@ fn a_port_that_left_its_bridge_is_no_link_that_is_gone() {
     let message = link_message(AddressFamily::Bridge, LinkFlags::Up);
     assert_eq!(parse(RTM_DELLINK, &message), None);
     assert_eq!(parse(RTM_NEWLINK, &message), None);
+}
+
+/// A message about eth0, which has this master, of this kind.
+fn port_message(master: u32, kind: &str) -> Vec<u8> {
+    let mut message = link_message(AddressFamily::Unspec, LinkFlags::Up);
+    let mut attribute = |kind: u16, value: &[u8]| {
+        let length = u16::try_from(value.len() + 4).unwrap();
+        message.extend([length.to_ne_bytes(), kind.to_ne_bytes()].concat());
+        message.extend(value);
+        message.resize(message.len().next_multiple_of(4), 0);
+    };
+    attribute(IFLA_MASTER, &master.to_ne_bytes());
+    let word = [kind.as_bytes(), b"\0"].concat();
+    let length = u16::try_from(word.len() + 4).unwrap();
+    let inner = [&length.to_ne_bytes()[..], &IFLA_INFO_SLAVE_KIND.to_ne_bytes(), &word].concat();
+    attribute(IFLA_LINKINFO, &inner);
+    message
+}
+
+#[test]
+fn a_port_is_read_with_its_master_and_who_is_in_a_vrf_is_none() {
+    let port = |message: &[u8]| match parse(RTM_NEWLINK, message) {
+        Some(Change::Link { port, .. }) => port,
+        other => panic!("{other:?}"),
+    };
+    let kinds = [
+        ("bridge", PortKind::Bridge),
+        ("bond", PortKind::Bond),
+        ("team", PortKind::Team),
+        ("openvswitch", PortKind::OpenVswitch),
+    ];
+    for (word, kind) in kinds {
+        let expected = Some(Port { master: index(3), kind });
+        assert_eq!(port(&port_message(3, word)), expected, "{word}");
+    }
+    assert_eq!(port(&port_message(3, "vrf")), None);
+    assert_eq!(port(&port_message(0, "bridge")), None, "no master");
+    assert_eq!(port(&link_message(AddressFamily::Unspec, LinkFlags::Up)), None);
+}
+
+#[test]
+fn a_message_without_a_name_leaves_a_port_what_it_is() {
+    let mut interfaces = Interfaces::default();
+    let enslaved = parse(RTM_NEWLINK, &port_message(3, "bridge")).unwrap();
+    assert!(interfaces.apply(enslaved).is_some());
+    let mut other =
+        parse(RTM_NEWLINK, &link_message(AddressFamily::Unspec, LinkFlags::Up)).unwrap();
+    let Change::Link { name, .. } = &mut other else { panic!("{other:?}") };
+    let name = name.take();
+    assert_eq!(interfaces.apply(other.clone()), None);
+    let Change::Link { name: place, .. } = &mut other else { panic!("{other:?}") };
+    *place = name;
+    assert!(matches!(interfaces.apply(other), Some(LinkEvent::Link(Link { port: None, .. }))));
 }
 
 #[test]
@@ -182,6 +241,8 @@ fn a_message_without_a_name_keeps_the_known_one() {
         up: false,
         mac: None,
         mtu: None,
+        loopback: false,
+        port: None,
     };
     assert_eq!(interfaces.apply(nameless.clone()), None);
     interfaces.apply(link(2, "eth0", true));

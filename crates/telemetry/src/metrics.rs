@@ -340,6 +340,7 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     let (states, priorities, ages) = (Numbers::default(), Numbers::default(), Numbers::default());
     let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
     let (adverts, errors) = (Totals::default(), Totals::default());
+    let disagreements = Numbers::default();
     let (dual, released, held) = (Numbers::default(), Numbers::default(), Numbers::default());
     for instance in instances {
         let labels = InstanceLabels {
@@ -367,6 +368,8 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
         }
         ages.get_or_create(&labels).set(signed(instance.since_s));
         dual.get_or_create(&labels).set(instance.dual_active.is_some().into());
+        let count = i64::try_from(instance.disagreements.len()).unwrap_or(i64::MAX);
+        disagreements.get_or_create(&labels).set(count);
         released.get_or_create(&labels).set(instance.released.into());
         held.get_or_create(&labels).set(instance.holds_addresses.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
@@ -391,6 +394,8 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     registry.register_with_unit("vrrp_state_age", help, Unit::Seconds, ages);
     registry.register("vrrp_priority", "The priority of this node", priorities);
     registry.register("vrrp_dual_active", "1 while another router is Active beside this one", dual);
+    let help = "What other nodes advertise otherwise than this one is configured";
+    registry.register("vrrp_disagreements", help, disagreements);
     registry.register("vrrp_released", "1 while the node was told to step back", released);
     registry.register("vrrp_holds_addresses", "1 while this node has the addresses", held);
     registry.register("vrrp_transitions", "Changes of state", transitions);

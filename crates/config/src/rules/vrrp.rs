@@ -11,6 +11,7 @@ use ::vrrp::{AddressFamily, Priority, Version};
 use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Problems, Spot};
+use crate::model::Name;
 use crate::path::Path;
 use crate::read::{InstanceDraft, View};
 use crate::source::Source;
@@ -23,6 +24,7 @@ pub(super) fn check(view: &View, source: &Source, problems: &mut Problems) {
         link_local(draft, source, problems);
         count(draft, source, problems);
         owner(draft, source, problems);
+        loopback(draft, source, problems);
         setup::check(draft, source, problems);
         routes::check(draft, source, problems);
     }
@@ -131,6 +133,22 @@ fn owner(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
         .also(Spot::Value(draft.at(source, "priority")), "the address owner's priority")
         .help("use a priority of at most 254, or remove `preempt: false`");
     problems.push(problem);
+}
+
+/// The kernel makes the loopback of every network namespace under this name.
+fn loopback(draft: &InstanceDraft, source: &Source, problems: &mut Problems) {
+    if draft.interface.as_deref() == Some("lo") {
+        let at = Spot::Value(draft.at(source, "interface"));
+        problems.push(on_loopback(&draft.name, "lo", at));
+    }
+}
+
+/// That an instance is on the loopback, whatever that is called.
+pub(crate) fn on_loopback(instance: &Name, interface: &str, at: Spot) -> Problem {
+    let message = format!("instance `{instance}` is on the loopback `{interface}`");
+    Problem::new(Code::LoopbackInterface, message)
+        .at(at, "nobody hears it there, and it hears nobody")
+        .help("name the interface of the LAN; an address of `addresses` may be on the loopback: `{address: …, device: lo}`")
 }
 
 /// A virtual router is its VRID, interface and family.

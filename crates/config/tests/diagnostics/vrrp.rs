@@ -28,6 +28,11 @@ pub(crate) const CASES: &[Case] = &[
     ("HF0313", "too long", edge!("version: 2", "authentication: {password: hunter2hunter2}")),
     ("HF0314", "upside down", edge!("unicast: {peers: [{address: 192.0.2.2, ttl: 255-253}]}")),
     ("HF0315", "beyond the mask", edge!("rules: [{mark: 16/8, table: 100, priority: 1}]")),
+    (
+        "HF0443",
+        "lo",
+        "vrrp:\n  instances:\n    edge: {interface: lo, vrid: 51, addresses: [192.0.2.10/24]}\n    six:\n      interface: eth0\n      vrid: 51\n      addresses: ['fe80::33/64']\n      per_node: {lb1: {interface: lo}}\n",
+    ),
     ("HF0411", "not multicast", edge!("multicast_group: 192.0.2.99")),
     ("HF0411", "beyond the link", edge!("multicast_group: 239.0.0.18")),
     ("HF0411", "another family", edge!("multicast_group: 'ff02::12'")),

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use holdfast_config::diff::{Change, Impact, changes, renamed_instances};
+use holdfast_config::host::{Claimed, claimed};
 use holdfast_config::{Config, Name, Outcome};
 use holdfast_control::reload::{Plan, Reloaded};
 use holdfast_control::{Exported, Problem, chain};
@@ -128,18 +129,18 @@ impl Source {
         Self { path: config.clone(), node, socket, state }
     }
 
-    /// Reads and checks the configuration, or checks `text`, on this host.
-    async fn read(&self, text: Option<Bytes>) -> Result<Outcome, Problem> {
+    /// Reads and checks the configuration, or checks `text`, on this host, where a daemon runs that has `claimed` these addresses.
+    async fn read(&self, text: Option<Bytes>, claimed: Claimed) -> Result<Outcome, Problem> {
         let source = self.clone();
         let read = spawn_blocking(move || {
             let node = source.node.as_deref();
             let Some(text) = text else {
-                return holdfast_host::check(&source.path, node, false);
+                return holdfast_host::check_again(&source.path, node, claimed);
             };
             // What it includes lies where that of the daemon's file does.
             let folder = source.path.parent().unwrap_or_else(|| Path::new(""));
             let files = holdfast_host::with_includes("(plan)", text.to_vec(), folder)?;
-            holdfast_host::check_files(&files, node, false)
+            holdfast_host::check_files(&files, node, Some(claimed))
         });
         let outcome = read.await.map_err(|fault| unreadable(fault.to_string()))?;
         let mut outcome = outcome.map_err(|error| unreadable(chain(&error)))?;
@@ -282,7 +283,7 @@ impl Reloader {
     }
 
     async fn try_reload(&mut self) -> Result<Reloaded, Problem> {
-        let outcome = self.source.read(None).await?;
+        let outcome = self.source.read(None, claimed(&self.current)).await?;
         let warnings = outcome.render(false);
         let fingerprint = outcome.source.fingerprint();
         let good = LastGood::of(&outcome.source);
@@ -418,7 +419,7 @@ impl Reloader {
     }
 
     async fn plan(&self, text: Option<Bytes>) -> Result<Plan, Problem> {
-        let outcome = self.source.read(text).await?;
+        let outcome = self.source.read(text, claimed(&self.current)).await?;
         let warnings = outcome.render(false);
         let fingerprint = outcome.source.fingerprint();
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };

@@ -1,6 +1,7 @@
 //! One VRRP instance: its machine, the interface that it is on now, and what its actions do.
 
 mod bequest;
+mod disagreements;
 mod interface;
 mod reconfigure;
 mod role;
@@ -23,6 +24,7 @@ use vrrp::{
     Observation, Params, Peer, Reason, State, Status, Timer, Transition, VirtualRouter, Vrid,
 };
 
+use self::disagreements::Disagreements;
 pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
 use super::addresses::{AddressThread, Claim, Wanted};
@@ -69,6 +71,8 @@ pub(super) struct Instance {
     discarded: Option<Discarded>,
     /// Another node that has priority 255 too, and when it was heard.
     other_owner: Option<(IpAddr, Instant)>,
+    /// What other nodes seem to be configured with otherwise.
+    disagreements: Disagreements,
 }
 
 /// The last packet for an instance that broke a rule.
@@ -134,6 +138,7 @@ impl Instance {
             discards: RateLimit::default(),
             discarded: None,
             other_owner: None,
+            disagreements: Disagreements::default(),
         })
     }
 
@@ -151,6 +156,7 @@ impl Instance {
         match receive::check(packet, Some(self.router.expectation().with_peers(&self.peers))) {
             Err(reason) => {
                 self.router.count_discard(reason);
+                self.disagreements.hear_discarded(now, packet, reason, &self.config);
                 self.discarded = Some(Discarded { reason, source: packet.source(), at: now });
                 // RFC 9568 §7.1: "SHOULD log the event (subject to rate-limiting)".
                 if self.discards.allows(now) && means.chatter.allows(now, Topic::Packet) {
@@ -163,6 +169,7 @@ impl Instance {
                 }
             }
             Ok(received) => {
+                self.disagreements.hear(now, packet, received.observations, &self.config);
                 if received.observations.owner_conflict {
                     self.other_owner = Some((packet.source(), now));
                 }
@@ -184,6 +191,33 @@ impl Instance {
                 self.act(means);
             }
         }
+    }
+
+    /// Takes note that somebody advertises `address`, which is this instance's, as another virtual router's.
+    pub(super) fn hear_other_vrid(
+        &mut self,
+        now: Instant,
+        packet: &Identified<'_>,
+        address: IpAddr,
+        means: Means<'_>,
+    ) {
+        let Some(vrid) = packet.vrid() else { return };
+        self.disagreements.hear_other_vrid(now, packet, vrid, address);
+        if self.chatter.allows(now) && means.chatter.allows(now, Topic::Packet) {
+            tracing::warn!(
+                instance = %self.config.name,
+                source = %packet.source(),
+                %address,
+                vrid = %vrid,
+                ours = %self.config.vrid,
+                "somebody advertises an address of this instance with another VRID"
+            );
+        }
+    }
+
+    /// Whether it brings this address.
+    pub(super) fn brings(&self, address: IpAddr) -> bool {
+        self.config.held().any(|one| one.net.addr() == address)
     }
 
     /// Fires the timer if it is due, and says how late that was. A Backup may not take over before all that arrived until its deadline

@@ -1,6 +1,7 @@
 //! The instances, found by what is known of them: by packet, by deadline, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use holdfast_config::Name;
 use holdfast_net::IfIndex;
@@ -100,6 +101,19 @@ impl Roster {
     ) -> Option<T> {
         let at = *self.routers.get(&(key, packet.vrid()?))?;
         self.at(at, change)
+    }
+
+    /// Lets `change` do something to the instance of this socket that brings `address`.
+    pub(super) fn bringer(
+        &mut self,
+        key: SocketKey,
+        address: IpAddr,
+        change: impl FnOnce(&mut Instance),
+    ) {
+        let brings = |one: &Instance| one.socket() == Some(key) && one.brings(address);
+        if let Some(at) = self.instances.iter().position(brings) {
+            self.at(at, change);
+        }
     }
 
     /// Lets `change` do something to every instance whose deadline has come.

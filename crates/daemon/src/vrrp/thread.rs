@@ -2,6 +2,7 @@
 //! what has something new is asked, so that a turn costs the same with one instance as with a thousand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use holdfast_net::{
     Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
 };
 use holdfast_time::Instant;
-use vrrp::receive;
+use vrrp::receive::{self, Identified};
 
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
@@ -554,8 +555,27 @@ fn dispatch(
         let hears = instance.hears(datagram.destination);
         hears.then(|| instance.receive(now(), &packet, means))
     });
+    if heard.is_none() {
+        notice_other_vrid(roster, means, key, &packet);
+    }
     match heard.flatten() {
         Some(()) => Ok(()),
         None => receive::check(&packet, None).map(|_| ()),
+    }
+}
+
+/// A packet for a VRID that no instance has may have one's address: the same virtual router was meant, or the address is given twice.
+fn notice_other_vrid(
+    roster: &mut Roster,
+    means: Means<'_>,
+    key: SocketKey,
+    packet: &Identified<'_>,
+) {
+    if !receive::is_sound(packet) {
+        return;
+    }
+    let ours = |address: &IpAddr| means.virtual_addresses.contains(address);
+    if let Some(address) = packet.addresses().and_then(|mut all| all.find(ours)) {
+        roster.bringer(key, address, |one| one.hear_other_vrid(now(), packet, address, means));
     }
 }

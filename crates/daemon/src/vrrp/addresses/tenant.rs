@@ -421,12 +421,21 @@ impl Tenant {
                 Item::Route(_) | Item::Rule(_) => {}
             }
         }
-        if !left.is_empty() {
-            let items: Vec<String> = left.iter().map(describe).collect();
-            tracing::info!(instance = %self.name(), ?items, "what somebody left on the interface is removed");
-        }
+        self.say_left(&left);
         surplus.extend(left.into_iter().map(Change::remove));
         surplus
+    }
+
+    /// Says what is taken away that this process has not put there: what a killed daemon left, which is as it should be, or what somebody
+    /// else has given the interface meanwhile.
+    fn say_left(&self, left: &[Item]) {
+        let foreign = |item: &Item| matches!(item, Item::Address(_, placed) if !placed.marked);
+        let items: Vec<String> = left.iter().map(describe).collect();
+        if left.iter().any(foreign) {
+            tracing::warn!(instance = %self.name(), ?items, "the interface has virtual addresses that somebody else has put there: they are removed, since VRRP brings them and takes them");
+        } else if !left.is_empty() {
+            tracing::info!(instance = %self.name(), ?items, "what somebody left on the interface is removed");
+        }
     }
 
     /// Whether the wish is there, in whatever form counts.

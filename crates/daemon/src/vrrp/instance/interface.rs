@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use holdfast_net::{Interface, InterfaceAddress, InterfaceState, LinkMonitor, VrrpSocketError};
+use holdfast_net::{
+    Interface, InterfaceAddress, InterfaceState, Interfaces, LinkMonitor, PortKind, VrrpSocketError,
+};
 use holdfast_time::Instant;
 use vrrp::{AddressFamily, Event, Peer};
 
@@ -52,9 +54,9 @@ impl Instance {
         let fault = match (opened, found) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => Err(self.no_interface()),
-            (Ok(()), Some(state)) => {
+            (Ok(()), Some(state)) => own_reception(state, links.interfaces()).and_then(|()| {
                 self.usable(state, up.unwrap_or(state.link.up), &means.virtual_addresses)
-            }
+            }),
         };
         match fault {
             Ok(primary) => {
@@ -150,4 +152,24 @@ impl Instance {
         let link_local = |peer: &Peer| matches!(peer.address, IpAddr::V6(address) if address.is_unicast_link_local());
         self.peers.iter().any(|peer| !link_local(peer))
     }
+}
+
+/// That the interface receives what comes to it.
+///
+/// # Errors
+/// Another one does, which it is a port of.
+fn own_reception(state: &InterfaceState, all: &Interfaces) -> Result<(), String> {
+    let Some(port) = state.link.port else { return Ok(()) };
+    let (name, kind) = (&state.link.interface.name, port.kind.label());
+    let master = all.by_index(port.master).map(|master| master.link.interface.name.as_str());
+    // What all ports of Open vSwitch have for a master is no bridge.
+    let master = master.filter(|_| port.kind != PortKind::OpenVswitch);
+    Err(match master {
+        Some(master) => {
+            format!(
+                "interface {name} is a port of the {kind} {master}, which has all that it receives: use {master}"
+            )
+        }
+        None => format!("interface {name} is a port of an {kind}, which has all that it receives"),
+    })
 }

@@ -35,6 +35,7 @@ impl Instance {
         means: Means<'_>,
     ) {
         self.peers = peers(&config);
+        self.disagreements.clear();
         self.config = config;
         if self.group != group {
             self.group = group;

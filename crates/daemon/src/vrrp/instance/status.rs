@@ -66,6 +66,7 @@ impl Instance {
                 own: self.router.primary(),
                 since_s: now.saturating_since(dual.since).as_secs(),
             }),
+            disagreements: self.disagreements.view(now, config),
             problems: outcome.problems.iter().cloned().chain(self.other_owner(now)).collect(),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions,
@@ -95,7 +96,7 @@ impl Instance {
     }
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use holdfast_integration::pair::{
     LIMIT, Pair, Roles, VIPS, believed_mac, lab, wait_backup, wait_believed, wait_served_by,
 };
-use holdfast_integration::{Director, config};
+use holdfast_integration::{Director, Programs, config};
 use holdfast_testkit::lab::{Node, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -84,14 +84,17 @@ fn hundreds_of_instances_have_their_addresses_and_give_them_back() {
     assert_eq!(virtual_addresses(node), 0);
 }
 
-/// A leftover is no longer there once the instance listens, whatever the prefix was that it was left with: ours (233), and keepalived's
-/// (18).
+/// A killed daemon's leftover is no longer there once the instance listens, whatever the prefix was that it was left with.
 #[test]
 fn a_leftover_of_another_prefix_is_removed() {
     let lab = lab().unwrap();
+    let left = "    v4: {interface: eth0, vrid: 51, interval: 200ms, addresses: [10.77.0.10/32]}
+    v6: {interface: eth0, vrid: 51, interval: 200ms, addresses: ['fe80::33/64', 'fd00:77::10/128']}\n";
+    let mut killed = Director::start(lab.lb2(), &config(left, "")).unwrap();
+    wait_held(&killed);
+    killed.kill().unwrap();
+    assert!(has(lab.lb2(), [10, 77, 0, 10]), "a killed daemon removes nothing");
     let lb1 = Director::start(lab.lb1(), &Roles::LB1_FIRST.config()).unwrap();
-    lab.lb2().sh("ip address add 10.77.0.10/32 dev eth0 proto 233").unwrap();
-    lab.lb2().sh("ip address add fd00:77::10/128 dev eth0 nodad proto 18").unwrap();
     let lb2 = Director::start(lab.lb2(), &Roles::LB1_FIRST.config()).unwrap();
     wait_backup(&lb2).unwrap();
     drop(lb1);
@@ -293,16 +296,17 @@ fn an_address_of_the_nodes_own_is_refused_and_left_alone() {
     let lb1 = Director::start(node, &config(good, "")).unwrap();
     wait_held(&lb1);
     node.write("holdfast.yaml", &bad).unwrap();
-    for verb in ["reload", "plan", "check"] {
-        let mut words = vec![verb];
-        let path = node.folder().join("holdfast.yaml").display().to_string();
-        if verb == "check" {
-            words.extend([path.as_str(), "--node", "lb1"]);
-        }
-        let (code, _, stderr) = lb1.try_cli(&words).unwrap();
+    for verb in ["reload", "plan"] {
+        let (code, _, stderr) = lb1.try_cli(&[verb]).unwrap();
         assert_eq!(code, 78, "{verb}: {stderr}");
         assert!(stderr.contains("HF0715"), "{verb}: {stderr}");
     }
+    let program = Programs::find().unwrap().holdfast;
+    let file = node.folder().join("holdfast.yaml");
+    let argv = [program.as_os_str(), "check".as_ref(), file.as_os_str()];
+    let checked =
+        node.try_run(argv.into_iter().chain(["--node", "lb1"].map(AsRef::as_ref))).unwrap();
+    assert_eq!((checked.code, &checked.stderr), (78, &refused.stderr), "the same words");
     wait_held(&lb1);
     assert!(there(own4.into()) && there(own6.into()), "left alone");
 }

@@ -18,7 +18,7 @@ use holdfast_integration::pair::{
     INSTANCES, LIMIT, VIPS, believed_mac, counter, ensure_settled, holds_none, wait_active,
     wait_count, wait_roles,
 };
-use holdfast_integration::{Director, config};
+use holdfast_integration::{Director, Programs, config};
 use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, VIP6, wait_until};
 
 /// lb1 is the better one. `more` are keys of both instances.
@@ -164,6 +164,7 @@ fn an_interface_that_becomes_a_port_is_a_fault_and_recovers() {
     let lb2 = Director::start(lab.lb2(), &on_eth0).unwrap();
     wait_roles(&lb1, &lb2).unwrap();
     let node = lab.lb1();
+    let program = Programs::find().unwrap().holdfast;
     for (kind, make) in [
         (
             "bridge",
@@ -180,14 +181,17 @@ fn an_interface_that_becomes_a_port_is_a_fault_and_recovers() {
         wait_active(&lb2).unwrap();
         wait_until(LIMIT, "the addresses to go", || holds_none(node).unwrap().then_some(()))
             .unwrap();
-        let file = node.folder().join("holdfast.yaml").display().to_string();
-        let (code, stdout, stderr) = lb1.try_cli(&["check", &file, "--node", "lb1"]).unwrap();
-        assert_eq!(code, 0, "{stdout}{stderr}");
+        let file = node.folder().join("holdfast.yaml");
+        let argv = [program.as_os_str(), "check".as_ref(), file.as_os_str()];
+        let checked =
+            node.try_run(argv.into_iter().chain(["--node", "lb1"].map(AsRef::as_ref))).unwrap();
+        assert_eq!(checked.code, 0, "{checked:?}");
+        let said = checked.stderr + &checked.stdout;
         for part in [
             format!("warning[HF0717]: the interface `eth0` is a port of the {kind} `upper`"),
             "use `upper`".to_owned(),
         ] {
-            assert!(stderr.contains(&part), "{part:?} in {stderr}");
+            assert!(said.contains(&part), "{part:?} in {said}");
         }
         node.sh("ip link set eth0 nomaster; ip link set eth0 up; ip link delete upper").unwrap();
         let (v4, v6) = (node.ip4(), node.ip6());

@@ -1,6 +1,7 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive, Faults, IdleTimeouts,
-    Ipvs, Order, Peer, PeerNode, SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
+    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive, Faults,
+    IdleTimeouts, Ipvs, Order, Peer, PeerNode, SyncDaemon, SyncedConnections, Sysctl, Timing,
+    Weight,
 };
 
 use super::*;

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use holdfast_config::host::{
-    Address, CheckFile, Claimed, Facts, Interface, PairFault, PlacedBy, Port, Program, Secret, check,
-    claimed, questions, untrusted,
+    Address, CheckFile, Claimed, Facts, Interface, PairFault, PlacedBy, Port, Program, Secret,
+    check, claimed, questions, untrusted,
 };
 use holdfast_config::{Code, Diagnostic, Environment, Outcome, SecretFrom, parse, render};
 

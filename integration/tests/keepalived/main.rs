@@ -139,43 +139,56 @@ fn nobody_takes_over_from_the_living(speech: &Speech) {
     speech.never_both(&ears);
 }
 
-const PASSWORDS: Speech = VERSION_2.with(Dialect::Passwords(PASSWORD, PASSWORD));
-const UNICAST: Speech = VERSION_3.with(Dialect::Unicast);
-const UNICAST_GLOBAL: Speech = VERSION_3.with(Dialect::UnicastGlobal);
-const GROUPS: Speech = VERSION_3.with(Dialect::Groups);
-const VIRTUAL_MAC: Speech = VERSION_3.with(Dialect::VirtualMac);
-
-/// The three scenes in each of these dialects. Those of version 3 are of both families.
-macro_rules! scenes {
-    ($($name:ident: $speech:ident;)*) => {$(
-        mod $name {
-            #[test]
-            fn ours_is_better() {
-                crate::ours_is_better(&crate::$speech);
-            }
-
-            #[test]
-            fn keepalived_is_better() {
-                crate::keepalived_is_better(&crate::$speech);
-            }
-
-            #[test]
-            fn without_preemption_who_is_active_stays_so() {
-                let speech = crate::Speech { preempt: false, ..crate::$speech };
-                crate::nobody_takes_over_from_the_living(&speech);
-            }
-        }
-    )*};
+/// The three scenes in one dialect, at once: each has a network of its own, and most of it is waiting.
+fn all_scenes(speech: &Speech) {
+    let patient = Speech { preempt: false, ..*speech };
+    let scenes: [(&str, fn(&Speech), &Speech); 3] = [
+        ("ours is better", ours_is_better, speech),
+        ("keepalived is better", keepalived_is_better, speech),
+        ("without preemption", nobody_takes_over_from_the_living, &patient),
+    ];
+    let failed: Vec<&str> = std::thread::scope(|scope| {
+        let running =
+            scenes.map(|(name, scene, speech)| (name, scope.spawn(move || scene(speech))));
+        let ended = running.map(|(name, thread)| thread.join().err().map(|_panic| name));
+        ended.into_iter().flatten().collect()
+    });
+    assert!(failed.is_empty(), "see above: {failed:?}");
 }
 
-scenes! {
-    version_3: VERSION_3;
-    version_2: VERSION_2;
-    version_2_with_a_password: PASSWORDS;
-    unicast: UNICAST;
-    unicast_between_global_ipv6_addresses: UNICAST_GLOBAL;
-    another_group: GROUPS;
-    virtual_mac: VIRTUAL_MAC;
+#[test]
+fn version_3_in_both_families() {
+    all_scenes(&VERSION_3);
+}
+
+#[test]
+fn version_2() {
+    all_scenes(&VERSION_2);
+}
+
+#[test]
+fn version_2_with_a_password() {
+    all_scenes(&VERSION_2.with(Dialect::Passwords(PASSWORD, PASSWORD)));
+}
+
+#[test]
+fn unicast_in_both_families() {
+    all_scenes(&VERSION_3.with(Dialect::Unicast));
+}
+
+#[test]
+fn unicast_between_global_ipv6_addresses() {
+    all_scenes(&VERSION_3.with(Dialect::UnicastGlobal));
+}
+
+#[test]
+fn another_group_in_both_families() {
+    all_scenes(&VERSION_3.with(Dialect::Groups));
+}
+
+#[test]
+fn virtual_mac_addresses_in_both_families() {
+    all_scenes(&VERSION_3.with(Dialect::VirtualMac));
 }
 
 /// At equal priority and a healed split the higher address wins, whoever has it.

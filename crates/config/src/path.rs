@@ -100,8 +100,24 @@ impl PartialOrd for Path {
 }
 
 impl Ord for Path {
+    /// From the root on, without a list of the steps: a map of places compares paths by the million.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.segments().cmp(&other.segments())
+        let depth = |path: &Self| path.backwards().count();
+        compare(self, depth(self), other, depth(other))
+    }
+}
+
+/// Compares paths of so many steps. It recurses once a step, of which a document has few.
+fn compare(one: &Path, steps: usize, other: &Path, others: usize) -> Ordering {
+    let (Some(last), Some(other_last)) = (&one.0, &other.0) else { return steps.cmp(&others) };
+    match steps.cmp(&others) {
+        Ordering::Greater => {
+            compare(&last.parent, steps - 1, other, others).then(Ordering::Greater)
+        }
+        Ordering::Less => compare(one, steps, &other_last.parent, others - 1).then(Ordering::Less),
+        Ordering::Equal if Arc::ptr_eq(last, other_last) => Ordering::Equal,
+        Ordering::Equal => compare(&last.parent, steps - 1, &other_last.parent, others - 1)
+            .then_with(|| last.segment.cmp(&other_last.segment)),
     }
 }
 
@@ -130,6 +146,31 @@ impl fmt::Display for Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_in_the_order_of_their_steps_from_the_root() {
+        let of = |keys: &[&str]| Path::of(keys);
+        let a = of(&["a"]);
+        let sorted = [
+            Path::default(),
+            a.clone(),
+            a.key("a"),
+            of(&["a", "a", "z"]),
+            of(&["a", "b"]),
+            of(&["a", "b", "a"]),
+            a.item(0),
+            a.item(1).key("a"),
+            a.item(2),
+            of(&["b"]),
+            of(&["b", "a"]),
+        ];
+        for (place, one) in sorted.iter().enumerate() {
+            for (other_place, other) in sorted.iter().enumerate() {
+                assert_eq!(one.cmp(other), place.cmp(&other_place), "{one} {other}");
+                assert_eq!(one.cmp(other), one.segments().cmp(&other.segments()));
+            }
+        }
+    }
 
     #[test]
     fn a_key_with_a_dot_is_quoted_so_that_two_paths_never_read_alike() {

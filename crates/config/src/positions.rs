@@ -27,6 +27,8 @@ pub(crate) const DEFERRED: &str = "services";
 struct Frame<'a> {
     /// Its step in the path; none for the root.
     step: Option<Step<'a>>,
+    /// Its path, where its place is remembered: what is in it goes on from there.
+    path: Option<Path>,
     /// Whether what is in it is never shown.
     secret: bool,
     content: Content<'a>,
@@ -317,9 +319,9 @@ impl<'a, 's> Indexer<'a, 's> {
             return Err(Box::new(problem));
         }
         let (step, key) = self.step(extent)?;
-        self.note(step.as_ref(), key, extent, || None);
+        let path = self.note(step.as_ref(), key, extent, || None);
         let secret = self.is_secret(step.as_ref());
-        self.stack.push(Frame { step, secret, content });
+        self.stack.push(Frame { step, path, secret, content });
         Ok(())
     }
 
@@ -354,31 +356,36 @@ impl<'a, 's> Indexer<'a, 's> {
         secret
     }
 
-    /// Remembers the place of a value, where it is one of those that are wanted.
+    /// Remembers the place of a value, where it is one of those that are wanted; its path then.
     fn note(
         &mut self,
         step: Option<&Step<'a>>,
         key: Option<Extent>,
         extent: Extent,
         scalar: impl FnOnce() -> Option<(String, Style)>,
-    ) {
+    ) -> Option<Path> {
         let top = self.stack.get(1).map_or(step, |frame| frame.step.as_ref());
         let below = matches!(top, Some(Step::Key(name)) if name == DEFERRED);
         if below != (self.wanted == Wanted::Deferred) {
-            return;
+            return None;
         }
         let place = Place {
             key: key.map(|key| self.span(key)),
             value: self.span(extent),
             scalar: scalar(),
         };
-        self.places.entry(self.path(step)).or_insert(place);
+        let path = self.path(step);
+        self.places.entry(path.clone()).or_insert(place);
+        Some(path)
     }
 
     /// The path of the innermost collection, and one step more.
     fn path(&self, last: Option<&Step<'a>>) -> Path {
-        let steps = self.stack.iter().filter_map(|frame| frame.step.as_ref()).chain(last);
-        steps.fold(Path::default(), |path, step| match step {
+        let known = |(place, frame): (usize, &Frame<'a>)| Some((place + 1, frame.path.clone()?));
+        let (from, path) = self.stack.iter().enumerate().rev().find_map(known).unwrap_or_default();
+        let inner = self.stack.iter().skip(from);
+        let steps = inner.filter_map(|frame| frame.step.as_ref()).chain(last);
+        steps.fold(path, |path, step| match step {
             Step::Key(name) => path.key(name),
             Step::Item(index) => path.item(*index),
         })

@@ -86,3 +86,25 @@ fn what_a_person_has_to_decide_stands_in_the_configuration() {
     assert!(configuration.contains("    # pair.conf:"), "{configuration}");
     assert!(found.report.iter().any(|line| line.outcome == Outcome::NotConverted));
 }
+
+/// One file without a name.
+struct Text(&'static str);
+
+impl Library for Text {
+    fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+
+    fn matching(&self, _: &str, _: &str) -> Result<Vec<String>, String> {
+        Ok(vec![])
+    }
+}
+
+#[test]
+fn a_reversed_weight_is_taken_while_up_as_keepalived_has_it() {
+    let text = "vrrp_script s {\n script /bin/true\n}\nvrrp_instance v {\n interface eth0\n virtual_router_id 1\n virtual_ipaddress {\n 192.0.2.1\n }\n \
+                track_script {\n s weight 20 reverse\n }\n}\n";
+    let found = import("keepalived.conf", &Text(text), &Options { id: "lb1".to_owned() });
+    let configuration = found.configuration.unwrap();
+    assert!(configuration.contains("{tracker: s, weight: -20, reverse: true}"), "{configuration}");
+}

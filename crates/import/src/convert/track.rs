@@ -70,6 +70,10 @@ fn entry(kind: Kind, statement: &Statement, conversion: &mut Conversion<'_>) -> 
             .differs(statement.id, "254 is a fault in keepalived, and so it is here: no weight");
         weight_of = 0;
     }
+    if reverse && kind != Kind::File {
+        // keepalived turns the sign around: 20 is taken while up. Here the tracker is turned around, so that it is taken while "down".
+        weight_of = -weight_of;
+    }
     let origin = statement.span.clone();
     if weight_of == 0 && !reverse {
         return Some(text(defined.name));

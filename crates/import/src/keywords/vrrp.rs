@@ -167,7 +167,7 @@ pub(super) const SCRIPT: &[Row] = &[
     (Converted, &["script", "interval", "timeout", "weight", "rise", "fall", "user"]),
     (
         Left(
-            "the first run decides alone, also after `init_fail`: a script that has not run yet keeps nothing from taking part",
+            "an entry without a weight waits for the first run in any case, and that decides alone; one with a weight changes nothing before",
         ),
         &["init_fail"],
     ),

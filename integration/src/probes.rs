@@ -193,6 +193,13 @@ impl Answers {
         self.by.values().filter(|by| by.as_str() == node.name()).count()
     }
 
+    /// When the first question was asked that `node` answered, if it answered one.
+    pub fn first_by(&self, node: &Node) -> Option<Instant> {
+        let name = node.name();
+        let first = self.by.iter().find(|(_, by)| by.as_str() == name)?;
+        self.asked.get(*first.0).copied()
+    }
+
     /// The numbers of the questions that nobody answered.
     pub fn lost(&self) -> Vec<usize> {
         (0..self.asked.len()).filter(|number| !self.by.contains_key(number)).collect()

@@ -216,13 +216,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         let (first, _listener) = ControlSocket::open(&path, None, false).unwrap();
-        let (started, starts) = std::sync::mpsc::channel();
-        let second = std::thread::spawn({
-            let path = path.clone();
-            move || {
-                started.send(()).unwrap();
-                ControlSocket::open(&path, None, false).map(drop)
-            }
+        let (started, starts) = std::sync::mpsc::sync_channel(1);
+        let second = std::thread::spawn(move || {
+            started.send(()).unwrap();
+            ControlSocket::open(&path, None, false).map(drop)
         });
         starts.recv().unwrap();
         drop(first);

@@ -89,7 +89,6 @@ fn addresses_are_added_once_and_removed_once_and_repeating_is_a_success() {
 #[test]
 fn an_address_with_a_lifetime_ends_unless_it_is_renewed() {
     let pair = Pair::new();
-    pair.left.ip("address add 2001:db8::1/64 dev eth0 nodad");
     let (mut network, eth0) = open(&pair.left);
     let route = || pair.left.ip("-6 route show 2001:db8::/64 dev eth0");
     let before = route();
@@ -105,7 +104,7 @@ fn an_address_with_a_lifetime_ends_unless_it_is_renewed() {
     let Item::Address(_, routeless) = &short[1] else { unreachable!() };
     assert!(routeless.routeless);
     assert_eq!(add(&mut network, &[short, long.clone()].concat()), vec![Ok(Effect::Done); 4]);
-    let renewed = network.change(&longer.clone().map(Change::renew));
+    let renewed = network.change(&longer.map(Change::renew));
     assert_eq!(renewed, vec![Ok(Effect::Done); 2]);
     let mut gone = std::collections::BTreeSet::new();
     await_some(&mut network, |network| {

@@ -59,8 +59,8 @@ impl Two {
     }
 }
 
-const A: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
-const B: &str = "addresses: [10.0.0.3/24]";
+const A: &str = "lifetime: 0s, addresses: [10.0.0.1/24, 10.0.0.2/24]";
+const B: &str = "lifetime: 0s, addresses: [10.0.0.3/24]";
 
 #[test]
 fn the_same_claims_change_nothing() {

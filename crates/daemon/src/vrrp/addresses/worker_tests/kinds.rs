@@ -5,7 +5,8 @@ use super::*;
 /// A label, a scope or a prefix length of somebody else's choice is replaced; what this process has put there never is.
 #[test]
 fn an_address_in_another_form_is_replaced() {
-    let keys = "addresses: [{address: 10.0.0.1/24, label: \"eth1:vip\", scope: link}]";
+    let keys =
+        "lifetime: 0s, addresses: [{address: 10.0.0.1/24, label: \"eth1:vip\", scope: link}]";
     let mut placed = Placed::virtual_address(net("10.0.0.1/24"));
     placed.label = Some("eth1".to_owned());
     for marked in [true, false] {

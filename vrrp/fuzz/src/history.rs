@@ -133,7 +133,7 @@ impl World {
                 2 | 6 => Event::StepDown,
                 3 => Event::TakeOver,
                 4 => Event::ActiveFallen,
-                5 => Event::ActiveLost { address: self.host(tape.byte()) },
+                5 => self.ended(tape.byte()),
                 7 => Event::Inherit { advertised: self.earlier(tape.pair()) },
                 _ => Event::Shutdown,
             },
@@ -182,6 +182,16 @@ impl World {
             .and_then(|both| both.with_advertisement_interval(params.advertisement_interval()));
         let Ok(both) = both else { panic!("parameters that were valid before") };
         with_options(both.with_preempt_mode(params.preempt_mode()), how >> 6)
+    }
+
+    /// What is known of the Active from elsewhere: another protocol has lost it, or its process is dead.
+    fn ended(&self, number: u8) -> Event {
+        let address = self.host(number);
+        if number & 0x80 == 0 {
+            Event::ActiveLost { address }
+        } else {
+            Event::ActiveDied { address }
+        }
     }
 
     /// A host of the LAN; sometimes one of the other family, which is nobody here.

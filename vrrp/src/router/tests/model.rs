@@ -37,6 +37,7 @@ enum Step {
     TakeOver,
     ActiveFallen,
     ActiveLost(u8),
+    ActiveDied(u8),
     /// A process that died so many nanoseconds ago, right after an advertisement, is inherited from.
     Inherit(u64),
 }
@@ -89,6 +90,11 @@ impl Model {
         (256 - u64::from(self.priority)) * if self.v2 { SECOND } else { interval } / 256
     }
 
+    /// (256 - Priority) / 256 of 4 ms.
+    fn death_skew(&self) -> u64 {
+        (256 - u64::from(self.priority)) * 4_000_000 / 256
+    }
+
     fn down(&self, interval: u64) -> u64 {
         3 * interval + self.skew(interval)
     }
@@ -100,7 +106,7 @@ impl Model {
             ('A', Step::Resumed) | ('A' | 'B', Step::Startup) => {}
             ('I' | 'B' | 'R', Step::GiveUp)
             | ('I' | 'A' | 'R', Step::TakeOver | Step::ActiveFallen) => {}
-            ('I' | 'A' | 'R', Step::ActiveLost(_)) => {}
+            ('I' | 'A' | 'R', Step::ActiveLost(_) | Step::ActiveDied(_)) => {}
             ('I', Step::Inherit(ago)) => self.inherits = Some(now.saturating_sub(*ago)),
             (_, Step::Inherit(_)) => {}
             ('R', Step::Startup) => self.wanted = true,
@@ -147,6 +153,7 @@ impl Model {
                 self.takeover(now, "active_fallen", "backup", &mut out);
             }
             ('B', Step::ActiveLost(host)) => self.b1(now, *host),
+            ('B', Step::ActiveDied(host)) => self.b2(now, *host),
             ('R', Step::Timeout | Step::Fire | Step::Resumed | Step::Heard { .. }) => {
                 self.giving_up(now, step, &mut out);
             }
@@ -182,6 +189,13 @@ impl Model {
         if self.active == Some(host) {
             self.timer = self.timer.min(now + self.skew(self.learned));
             self.why = "active_lost";
+        }
+    }
+
+    fn b2(&mut self, now: u64, host: u8) {
+        if self.active == Some(host) {
+            self.timer = self.timer.min(now + self.death_skew());
+            self.why = "active_died";
         }
     }
 
@@ -457,6 +471,8 @@ impl Model {
             }
             let (was, is) = if matches!(self.why, "active_released" | "active_lost") {
                 (before.skew(before.learned), self.skew(self.learned))
+            } else if self.why == "active_died" {
+                (before.death_skew(), self.death_skew())
             } else {
                 (before.down(before.learned), self.down(self.learned))
             };

@@ -81,6 +81,7 @@ impl Pair {
             Step::TakeOver => Event::TakeOver,
             Step::ActiveFallen => Event::ActiveFallen,
             Step::ActiveLost(host) => Event::ActiveLost { address: address(host) },
+            Step::ActiveDied(host) => Event::ActiveDied { address: address(host) },
             Step::Inherit(ago) => {
                 let age = Duration::from_nanos(ago.min(self.now()));
                 let advertised = self.bench.now.since_start().saturating_sub(age);
@@ -102,7 +103,7 @@ impl Pair {
             Step::Timeout | Step::Startup | Step::Shutdown | Step::Up(_) | Step::Down => {}
             Step::Primary(_) | Step::Heard { .. } | Step::Reconfigure { .. } | Step::Resumed => {}
             Step::GiveUp | Step::TakeOver | Step::ActiveFallen => {}
-            Step::ActiveLost(_) | Step::Inherit(_) => {}
+            Step::ActiveLost(_) | Step::ActiveDied(_) | Step::Inherit(_) => {}
         }
         match self.event(step) {
             Some(event) => self.bench.router.handle(self.bench.now, event),
@@ -204,6 +205,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::TakeOver),
         1 => Just(Step::ActiveFallen),
         1 => host().prop_map(Step::ActiveLost),
+        1 => host().prop_map(Step::ActiveDied),
         1 => (0..20 * SECOND).prop_map(Step::Inherit),
     ];
     // The same one again and again, in time or late: who does not hear us, and who is hardly heard.

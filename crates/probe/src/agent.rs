@@ -12,7 +12,7 @@ use crate::words;
 /// HAProxy reads no more of it.
 const LINE: usize = 16 * 1024;
 
-pub(crate) async fn run(place: &Place<'_>, send: Option<&[u8]>, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, send: Option<&[u8]>, deadline: Deadline<'_>) -> Finding {
     let what = format!("agent {}", place.address);
     let (mut talk, _) = match opened(place, None, deadline).await {
         Ok(opened) => opened,

@@ -42,7 +42,7 @@ const STATUSES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-pub(crate) async fn run(place: &Place<'_>, grpc: &GrpcCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, grpc: &GrpcCheck, deadline: Deadline<'_>) -> Finding {
     let what = match grpc.service.as_str() {
         "" => format!("grpc {}", place.address),
         service => format!("grpc {} {service}", place.address),
@@ -56,7 +56,7 @@ async fn asked(
     place: &Place<'_>,
     grpc: &GrpcCheck,
     what: &str,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<Finding, Finding> {
     let request = request(place, grpc)
         .map_err(|error| Finding::ours(format!("{what}: not a request: {error}")))?;

@@ -33,7 +33,7 @@ pub(crate) const USER_AGENT: &str =
     concat!("holdfast/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// Asks for every path; all must pass.
-pub(crate) async fn run(place: &Place<'_>, http: &HttpCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, http: &HttpCheck, deadline: Deadline<'_>) -> Finding {
     let mut first: Option<Finding> = None;
     for path in &http.paths {
         let finding = Question { place, http, path }.ask(deadline).await;
@@ -74,7 +74,7 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    async fn ask(&self, deadline: Deadline) -> Finding {
+    async fn ask(&self, deadline: Deadline<'_>) -> Finding {
         let what = format!(
             "{} {}://{}{}",
             self.http.method,
@@ -87,7 +87,7 @@ impl Question<'_> {
         }
     }
 
-    async fn asked(&self, what: &str, deadline: Deadline) -> Result<Finding, Finding> {
+    async fn asked(&self, what: &str, deadline: Deadline<'_>) -> Result<Finding, Finding> {
         let made = |version| {
             self.request(version)
                 .map_err(|error| Finding::ours(format!("{what}: not a request: {error}")))

@@ -9,7 +9,7 @@ use crate::place::Place;
 use crate::readable::Readable;
 use crate::transcript;
 
-pub(crate) async fn run(place: &Place<'_>, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, deadline: Deadline<'_>) -> Finding {
     let address = place.address.ip();
     let what = format!("ping {address}");
     let way = EchoWay {

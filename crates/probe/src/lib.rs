@@ -125,7 +125,9 @@ impl Probe {
     pub async fn find(&self, timeout: Duration) -> Found {
         let started = Instant::now();
         let finding = match self {
-            Self::Network(network) => network.run(Deadline::from(started, timeout), None).await,
+            Self::Network(network) => {
+                network.run(Deadline::from(started, timeout, None), None).await
+            }
             Self::Exec(exec) => Box::pin(exec.run(timeout)).await,
             Self::File(file) => Box::pin(file.run(timeout)).await,
         };

@@ -15,10 +15,11 @@
 //! Only plain ways lead over lines: a source, a device and a mark would stay with the socket, and so would the interface of a
 //! link-local target.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -78,6 +79,11 @@ struct Seats {
     idle: [Vec<(OwnedFd, usize)>; 2],
     /// The time, once somebody has asked for it in this turn.
     now: Option<Instant>,
+    /// Who is to be woken when, earliest first, by a number of their own.
+    alarms: BTreeMap<(Instant, u64), Waker>,
+    alarm: u64,
+    /// Whether something has been done of which the kernel tells: a connection begun, or reset.
+    stirred: bool,
 }
 
 /// What is known of a socket's present connection, and who waits for more.
@@ -150,9 +156,50 @@ impl Lines {
         self.lock().now = None;
     }
 
-    /// Looks what has happened to the lines and wakes whom it concerns; whether anything has.
+    /// What `future` gives; none when it is not done at `at`. [`Self::next_alarm`] says when somebody has to call [`Self::ring`] for it.
+    pub(crate) async fn within<T>(
+        &self,
+        at: Instant,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut future = pin!(future);
+        let mut alarm = Alarm { lines: self, key: None };
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(given) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(given));
+            }
+            if self.now() >= at {
+                return Poll::Ready(None);
+            }
+            alarm.set(at, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The earliest moment at which somebody wants to be woken.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.lock().alarms.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Wakes whose moment has come; whether there was one.
+    pub(crate) fn ring(&self) -> bool {
+        let now = self.now();
+        let mut rung = false;
+        let mut seats = self.lock();
+        while let Some(first) = seats.alarms.first_entry()
+            && first.key().0 <= now
+        {
+            first.remove().wake();
+            rung = true;
+        }
+        rung
+    }
+
+    /// Looks what has happened to the lines, if something may have by what was done with them, and wakes whom it concerns; whether anything
+    /// has. What is near has answered before one would have slept, and resets of connections are to wake nobody.
     pub(crate) fn glance(&self) -> bool {
-        self.wake(&self.0.epoll.get().heard().0)
+        std::mem::take(&mut self.lock().stirred) && self.wake(&self.0.epoll.get().heard().0)
     }
 
     /// The same once there may be something; until then it is pending.
@@ -201,11 +248,40 @@ impl Lines {
         if let Some(seat) = seats.seats.get_mut(seat) {
             *seat = Seat::NEW;
         }
+        seats.stirred = true;
         Ok(Line { lines: self.clone(), socket: Some(socket), seat, family, again })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A wish to be woken, until it is dropped.
+struct Alarm<'a> {
+    lines: &'a Lines,
+    key: Option<(Instant, u64)>,
+}
+
+impl Alarm<'_> {
+    /// The first time counts: a run is polled with one waker always.
+    fn set(&mut self, at: Instant, waker: &Waker) {
+        if self.key.is_some() {
+            return;
+        }
+        let mut seats = self.lines.lock();
+        seats.alarm += 1;
+        let key = (at, seats.alarm);
+        seats.alarms.insert(key, waker.clone());
+        self.key = Some(key);
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.lines.lock().alarms.remove(&key);
+        }
     }
 }
 
@@ -321,6 +397,7 @@ impl Drop for Line {
         if let Some(seat) = seats.seats.get_mut(self.seat) {
             *seat = Seat::NEW;
         }
+        seats.stirred = true;
         let idle = seats.idle(self.family);
         if again && idle.len() < IDLE_MAX {
             idle.push((socket, self.seat));

@@ -6,7 +6,7 @@ use crate::opened::opened;
 use crate::place::Place;
 use crate::talk::{Broken, judged};
 
-pub(crate) async fn run(place: &Place<'_>, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, deadline: Deadline<'_>) -> Finding {
     let what = format!("memcached {}", place.address);
     let (mut talk, _) = match opened(place, None, deadline).await {
         Ok(opened) => opened,

@@ -20,7 +20,7 @@ const REPLICA_STATUS: [&str; 2] = ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"];
 /// ER_PARSE_ERROR: the server is too old, or too young, for the statement.
 const PARSE_ERROR: u16 = 1064;
 
-pub(crate) async fn run(place: &Place<'_>, mysql: &MysqlCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, mysql: &MysqlCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("mysql {}", place.address);
     match opened(place, None, deadline).await {
         Err(finding) => finding,

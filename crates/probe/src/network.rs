@@ -44,7 +44,7 @@ impl Network {
     }
 
     /// Tries it once, over a line where there are lines.
-    pub(crate) async fn run(&self, deadline: Deadline, lines: Option<&Lines>) -> Finding {
+    pub(crate) async fn run(&self, deadline: Deadline<'_>, lines: Option<&Lines>) -> Finding {
         let place = self.place().over(lines);
         // The greatest of these is many times the least, and a task is as great as the greatest of what it may hold: each has its own.
         match &self.check.talk {

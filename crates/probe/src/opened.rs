@@ -23,7 +23,7 @@ const PASSWORD_LIMIT: u64 = 1024;
 pub(crate) async fn opened(
     place: &Place<'_>,
     options: Option<&Tls>,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<(Talk, String), Finding> {
     let stream = place.connect(deadline).await?;
     match options {

@@ -58,7 +58,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// What the run found instead. A connection that met itself counts as refused: where nobody listens on a local address, the
     /// kernel may choose the very port that it connects to.
-    pub(crate) async fn connect(&self, deadline: Deadline) -> Result<Box<dyn Stream>, Finding> {
+    pub(crate) async fn connect(&self, deadline: Deadline<'_>) -> Result<Box<dyn Stream>, Finding> {
         let Way { source, device, mark, .. } = self.way;
         let connected = match self.lines {
             Some(lines) if source.is_none() && device.is_none() && mark.is_none() => {

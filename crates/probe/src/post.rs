@@ -59,7 +59,7 @@ impl Post<'_> {
         deadline.within(self.sent(&what, deadline)).await.unwrap_or_else(late)
     }
 
-    async fn sent(&self, what: &str, deadline: Deadline) -> Posted {
+    async fn sent(&self, what: &str, deadline: Deadline<'_>) -> Posted {
         let failed = |why: String| Posted::Failed(format!("{what}: {why}"));
         let request = match self.request() {
             Ok(request) => request,
@@ -86,7 +86,7 @@ impl Post<'_> {
         &self,
         address: SocketAddr,
         request: Request<Full<Bytes>>,
-        deadline: Deadline,
+        deadline: Deadline<'_>,
     ) -> Result<StatusCode, String> {
         let way = Way::default();
         let place = Place::of(&way, address);

@@ -27,7 +27,7 @@ const MESSAGES: usize = 128;
 pub(crate) async fn run(
     place: &Place<'_>,
     postgres: &PostgresCheck,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Finding {
     let what = format!("postgres {}", place.address);
     match opened(place, None, deadline).await {
@@ -40,7 +40,7 @@ async fn converse(
     mut talk: Talk,
     place: &Place<'_>,
     postgres: &PostgresCheck,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<String, Broken> {
     let mut note = String::new();
     if let Some(options) = &postgres.tls {

@@ -12,7 +12,7 @@ use crate::transcript;
 /// No line that matters is longer.
 const LINE: usize = 1024;
 
-pub(crate) async fn run(place: &Place<'_>, redis: &RedisCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, redis: &RedisCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("redis {}", place.address);
     match opened(place, redis.tls.as_ref(), deadline).await {
         Err(finding) => finding,

@@ -12,7 +12,7 @@ use crate::tls::{self, Offer};
 /// RFC 5321 §4.5.3.1.5 has 512; servers say more.
 const LINE: usize = 2048;
 
-pub(crate) async fn run(place: &Place<'_>, smtp: &SmtpCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, smtp: &SmtpCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("smtp {}", place.address);
     match opened(place, None, deadline).await {
         Err(finding) => finding,
@@ -24,7 +24,7 @@ async fn converse(
     mut talk: Talk,
     place: &Place<'_>,
     smtp: &SmtpCheck,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<String, Broken> {
     let greeting = reply(&mut talk, 220, "the greeting").await?;
     let hello = format!("EHLO {}\r\n", smtp.hello);

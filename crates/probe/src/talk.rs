@@ -133,7 +133,7 @@ impl Talk {
 /// What a conversation says of the server; `what` is what was tried, and begins each sentence.
 pub(crate) async fn judged(
     what: &str,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
     talk: impl Future<Output = Result<String, Broken>>,
 ) -> Finding {
     match deadline.within(talk).await {

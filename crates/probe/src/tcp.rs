@@ -15,7 +15,7 @@ use crate::talk::{Broken, Talk, judged};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Connects and closes.
-pub(crate) async fn connects(place: &Place<'_>, deadline: Deadline) -> Finding {
+pub(crate) async fn connects(place: &Place<'_>, deadline: Deadline<'_>) -> Finding {
     match place.connect(deadline).await {
         Ok(_closed_here) => {
             Finding::pass(Code::L4OK, format!("connect to {}: connected", place.address))
@@ -25,7 +25,7 @@ pub(crate) async fn connects(place: &Place<'_>, deadline: Deadline) -> Finding {
 }
 
 /// Connects, says what there is to say, listens where something is expected, and closes.
-pub(crate) async fn run(place: &Place<'_>, bytes: &Bytes, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, bytes: &Bytes, deadline: Deadline<'_>) -> Finding {
     let address = place.address;
     let stream = match place.connect(deadline).await {
         Ok(stream) => stream,

@@ -13,6 +13,7 @@ use std::{fmt, future, io};
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use holdfast_health::Outcome;
+use tokio::time::{Sleep, sleep};
 
 use crate::deadline::Deadline;
 use crate::finding::Finding;
@@ -25,6 +26,8 @@ pub struct Together<K> {
     /// Those that have not begun.
     next: VecDeque<Run<K>>,
     runs: FuturesUnordered<Run<K>>,
+    /// One timer for the timeouts of all: tokio wakes its own thread for each timer that is set.
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// So many runs begin in one turn: whose task it is has other things to do, too.
@@ -47,7 +50,12 @@ impl<K: Send + 'static> Together<K> {
     /// # Errors
     /// The process or the host has no descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { lines: Lines::new()?, next: VecDeque::new(), runs: FuturesUnordered::new() })
+        Ok(Self {
+            lines: Lines::new()?,
+            next: VecDeque::new(),
+            runs: FuturesUnordered::new(),
+            alarm: Box::pin(sleep(Duration::ZERO)),
+        })
     }
 
     /// Starts a run, which may last so long from its beginning on: in the next turn, or where many are started at once, in one after it.
@@ -55,7 +63,8 @@ impl<K: Send + 'static> Together<K> {
         let lines = self.lines.clone();
         self.push(key, async move {
             let started = lines.now();
-            let finding = network.run(Deadline::from(started, timeout), Some(&lines)).await;
+            let deadline = Deadline::from(started, timeout, Some(&lines));
+            let finding = network.run(deadline, Some(&lines)).await;
             let Finding { verdict, reason, feedback } = finding;
             let took = lines.now().saturating_duration_since(started);
             Found { outcome: Outcome { verdict, reason, took }, feedback }
@@ -102,15 +111,13 @@ impl<K: Send + 'static> Together<K> {
         self.lines.time_passes();
         let begin = self.next.len().min(BEGIN_MAX);
         self.runs.extend(self.next.drain(..begin));
-        // What is near has answered before we would have slept.
-        let mut near = begin > 0;
         loop {
             // Before a timeout counts, what has come is heard. Where the runtime is stopping nothing more will come.
             while let Poll::Ready(Ok(())) = self.lines.poll_turn(cx) {}
             if let Poll::Ready(Some(ended)) = self.runs.poll_next_unpin(cx) {
                 return Poll::Ready(ended);
             }
-            if !std::mem::take(&mut near) || !self.lines.glance() {
+            if !self.lines.glance() && !self.ring(cx) {
                 break;
             }
         }
@@ -118,6 +125,24 @@ impl<K: Send + 'static> Together<K> {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Ends what has lasted too long, and waits for the next timeout; whether there was one.
+    fn ring(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some(at) = self.lines.next_alarm() {
+            let at = at.into();
+            // One that is set for a run which has ended comes for nothing, which is less work than to set it anew for each.
+            if self.alarm.is_elapsed() || self.alarm.deadline() > at {
+                self.alarm.as_mut().reset(at);
+            }
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if self.lines.ring() {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -14,7 +14,7 @@ use crate::transcript;
 /// A datagram's greatest payload.
 const DATAGRAM: usize = 65_535;
 
-pub(crate) async fn run(place: &Place<'_>, udp: &UdpCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, udp: &UdpCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("udp {}", place.address);
     let socket = match place.udp().await {
         Ok(socket) => socket,

@@ -19,7 +19,7 @@ use message::{Malformed, Query, Reply};
 /// What EDNS offers to take over UDP (RFC 9715 §3.2): it fits any path without fragments.
 const DATAGRAM: usize = 1232;
 
-pub(crate) async fn run(place: &Place<'_>, dns: &DnsCheck, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, dns: &DnsCheck, deadline: Deadline<'_>) -> Finding {
     let name = if dns.name.is_empty() { "." } else { &dns.name };
     let transport = if dns.tcp { "tcp" } else { "udp" };
     let what = format!("dns {} ({transport}) {name} {}", place.address, dns.record.0);
@@ -39,7 +39,7 @@ async fn asked(
     dns: &DnsCheck,
     query: Query<'_>,
     what: &str,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<Finding, Finding> {
     if !dns.tcp {
         let reply = over_udp(place, query, what, deadline).await?;
@@ -65,7 +65,7 @@ async fn over_udp(
     place: &Place<'_>,
     query: Query<'_>,
     what: &str,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<Reply, Finding> {
     let socket = place.udp().await?;
     let failed = |error: std::io::Error| {

@@ -35,7 +35,7 @@ pub(crate) struct Secured<S> {
 }
 
 /// The check `tls`: a handshake.
-pub(crate) async fn run(place: &Place<'_>, tls: &Tls, deadline: Deadline) -> Finding {
+pub(crate) async fn run(place: &Place<'_>, tls: &Tls, deadline: Deadline<'_>) -> Finding {
     let stream = match place.connect(deadline).await {
         Ok(stream) => stream,
         Err(finding) => return finding,
@@ -65,7 +65,7 @@ pub(crate) async fn secure<S: Stream>(
     tls: &Tls,
     host: Option<&str>,
     offer: Offer,
-    deadline: Deadline,
+    deadline: Deadline<'_>,
 ) -> Result<Secured<S>, Finding> {
     let what = format!("handshake with {}", place.address);
     let made = deadline.within(async {

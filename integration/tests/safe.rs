@@ -109,6 +109,22 @@ fn what_was_given_up_does_not_come_back_by_a_reload_and_the_reload_says_so() -> 
     Ok(())
 }
 
+/// `daemon.scripts` says that commands are meant to come.
+#[test]
+fn a_daemon_with_the_key_for_scripts_takes_its_first_command_by_a_reload() -> Result<()> {
+    let (lab, _web) = lab()?;
+    let scripts = "daemon: {scripts: {user: nobody}}\n";
+    let director = Director::start(lab.lb1(), &format!("{scripts}{}", services("tcp: {}")))?;
+    director.wait_server("web", "web1", "up", LIMIT)?;
+    ensure_confined(director.process().pid(), ALWAYS | FOR_COMMANDS)?;
+    let exec = services("exec: {command: [/bin/false]}");
+    director.node().write("holdfast.yaml", &format!("{scripts}{exec}"))?;
+    director.cli(&["reload"])?;
+    let down = director.wait_server("web", "web1", "down", LIMIT)?;
+    assert_eq!(down.reason.code, "PROCERR");
+    Ok(())
+}
+
 /// A daemon as its own user: `nobody` with some capabilities, in a folder of its own.
 struct OwnUser {
     process: Process,

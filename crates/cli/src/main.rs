@@ -9,6 +9,8 @@ mod events;
 mod failure;
 mod import;
 mod ipvs;
+#[cfg(test)]
+mod json_tests;
 mod log;
 mod nodes;
 mod output;

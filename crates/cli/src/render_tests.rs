@@ -83,6 +83,7 @@ fn a_service_with_a_server_of_each_state() -> Service {
         sorry_servers: vec![],
         weight_scale: 1,
         refused: vec![],
+        traffic: None,
         discovery: None,
         servers: vec![
             server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),

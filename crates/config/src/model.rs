@@ -141,6 +141,8 @@ pub struct Daemon {
     pub http: Option<SocketAddr>,
     /// The API between nodes (`daemon.pair`); none = there is none.
     pub pair: Option<Pair>,
+    /// Whether there is a key `daemon.scripts`: what commands need is kept then, also while there is none.
+    pub scripts_given: bool,
     /// The user that scripts run as (`daemon.scripts.user`).
     pub script_user: String,
     /// Where what outlives the daemon is kept (`daemon.state`).

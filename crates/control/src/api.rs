@@ -117,6 +117,9 @@ pub struct Service {
     /// refused is not in the kernel's table, and the other services go on.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// What the kernel has counted of it, over all addresses that it listens on; none while it is not in the kernel's table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<crate::Traffic>,
     /// The files that name servers, where the service has `discover`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery: Option<Discovery>,

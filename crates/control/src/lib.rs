@@ -41,6 +41,7 @@ mod pair;
 pub mod reload;
 mod runtime;
 mod sync;
+mod traffic;
 mod trial;
 mod vrrp;
 
@@ -54,6 +55,7 @@ pub use client::{Client, RequestError, TRIAL_MAX};
 pub use pair::{Difference, Fingerprint, NodeReport, Nodes, NodesReport, PeerNode};
 pub use runtime::{Discovery, Exported, RuntimeChange, RuntimeChanges};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
+pub use traffic::Traffic;
 pub use trial::{CheckRun, Trial, TrialStep};
 pub use vrrp::{
     BfdSession, Disagreement, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange,

@@ -71,7 +71,7 @@ pub(crate) fn confine_supervisor() -> Result<(), CapabilityError> {
 /// # Errors
 /// Something is missing, or the kernel refuses.
 pub(crate) fn keep_for(config: &Config) -> Result<GivenUp, CapabilityError> {
-    let kept = keep(needed(config))?;
+    let kept = keep(kept_for(config))?;
     let lacks = |(cap, name): &(Cap, &'static str)| (!kept.0.has(*cap)).then_some(*name);
     let missing: Vec<_> = [
         (Cap::NET_ADMIN, "CAP_NET_ADMIN (virtual addresses, IPVS)"),
@@ -93,7 +93,9 @@ impl GivenUp {
         );
         let what = match (commands, instances) {
             (false, false) => return None,
-            (true, false) => "to run commands as another user: it had none to run",
+            (true, false) => {
+                "to run commands as another user: it had none to run (with `daemon.scripts` in the file at its start it keeps that)"
+            }
             (false, true) => "to be on time with VRRP: it had no instance",
             (true, true) => {
                 "to run commands as another user and to be on time with VRRP: it had neither"
@@ -101,6 +103,13 @@ impl GivenUp {
         };
         Some(format!("the daemon gave up at its start what it needs {what}"))
     }
+}
+
+/// What a daemon that starts with `config` keeps: what it needs, and with `daemon.scripts` what the first command of a later reload
+/// will need.
+fn kept_for(config: &Config) -> CapSet {
+    let commands = FOR_COMMANDS.into_iter().filter(|_| config.daemon.scripts_given);
+    needed(config) | commands.collect()
 }
 
 /// What a daemon with `config` needs.
@@ -194,6 +203,11 @@ mod tests {
         assert_eq!(needed(&config(SERVICE)), set(&[&ALWAYS]));
         assert_eq!(needed(&config(COMMAND)), set(&[&ALWAYS, &FOR_COMMANDS]));
         assert_eq!(needed(&config(INSTANCE)), set(&[&ALWAYS, &FOR_INSTANCES]));
+        assert_eq!(kept_for(&config(SERVICE)), set(&[&ALWAYS]));
+        let scripts = config(&format!("daemon: {{scripts: {{}}}}\n{SERVICE}"));
+        assert_eq!(kept_for(&scripts), set(&[&ALWAYS, &FOR_COMMANDS]));
+        // A reload that brings the key and no command needs nothing that was given up.
+        assert_eq!(GivenUp(set(&[&FOR_COMMANDS])).needed_by(&scripts), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! counted by [`crate::tally`] and [`crate::checks`].
 
 mod text;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -193,6 +194,8 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
         Late(status.timing.clone()),
     );
     pools(&mut registry, &status.services);
+    traffic::traffic(&mut registry, &status.services);
+    traffic::discovery(&mut registry, &status.services);
     if let Some(ipvs) = &status.ipvs {
         table(&mut registry, ipvs);
     }
@@ -341,6 +344,7 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
     let (adverts, errors) = (Totals::default(), Totals::default());
     let disagreements = Numbers::default();
+    let (became, dual_actives) = (Totals::default(), Totals::default());
     let (dual, released, held) = (Numbers::default(), Numbers::default(), Numbers::default());
     for instance in instances {
         let labels = InstanceLabels {
@@ -373,6 +377,10 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
         released.get_or_create(&labels).set(instance.released.into());
         held.get_or_create(&labels).set(instance.holds_addresses.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
+        for (counter, total) in [("became_active", &became), ("dual_actives", &dual_actives)] {
+            let value = instance.counters.get(counter).copied().unwrap_or_default();
+            total.get_or_create(&labels).inc_by(value);
+        }
         for (counter, value) in &instance.counters {
             let name = instance.name.clone();
             if let Some(reason) = counter.strip_prefix("discarded_") {
@@ -399,6 +407,9 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     registry.register("vrrp_released", "1 while the node was told to step back", released);
     registry.register("vrrp_holds_addresses", "1 while this node has the addresses", held);
     registry.register("vrrp_transitions", "Changes of state", transitions);
+    registry.register("vrrp_became_active", "Changes of state to Active", became);
+    let help = "How often another router was Active beside this one";
+    registry.register("vrrp_dual_actives", help, dual_actives);
     registry.register("vrrp_adverts", "Advertisements by direction", adverts);
     registry.register("vrrp_advert_errors", "Packets that broke a rule, by the rule", errors);
     registry.register("vrrp_packets", "Packets by what became of them", packets);

@@ -55,10 +55,21 @@ impl Finding {
 
 /// The whole report.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(crate) struct Report {
     /// Whether nothing keeps the daemon from working.
     healthy: bool,
     findings: Vec<Finding>,
+}
+
+/// One of each grade.
+#[cfg(test)]
+pub(crate) fn example() -> Report {
+    let findings = vec![
+        Finding::ok("rights", "root"),
+        Finding::warn("limits", "1024 descriptors", "`LimitNOFILE=`"),
+        Finding::fail("ipvs", "IPVS does not answer", "`modprobe ip_vs`"),
+    ];
+    Report { healthy: false, findings }
 }
 
 /// Looks at everything. Exit 1 where something would not work.

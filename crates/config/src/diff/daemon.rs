@@ -10,6 +10,8 @@ pub(super) fn compare(old: &Daemon, new: &Daemon, found: &mut Found) {
         control_others,
         http,
         pair,
+        // What it says counts at the start alone.
+        scripts_given: _,
         script_user,
         state,
         script_timeout,

@@ -41,6 +41,7 @@ pub(super) fn daemon<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Daemon
         control_group: control.get("group").and_then(|cursor| account(reader, &cursor)),
         http,
         pair,
+        scripts_given: fields.get("scripts").is_some(),
         script_user: user.unwrap_or_else(|| defaults::SCRIPT_USER.to_owned()),
         state: state.map_or_else(|| PathBuf::from(defaults::STATE), PathBuf::from),
         on_bad_config: on_bad_config.unwrap_or_default(),

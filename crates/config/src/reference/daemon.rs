@@ -49,7 +49,9 @@ section! {
          good. `refuse`: the daemon does not start, and the kernel forwards as it is. `last_good`: it works with the last good one, \
          and the log, the status, `/readyz` and a metric say so until a reload succeeds. What the last good configuration says counts.",
         source "MetalLB: stale configuration";
-    "daemon.scripts" "mapping", default "all defaults", range "", "How commands are run.", source "";
+    "daemon.scripts" "mapping", default "all defaults", range "",
+        "How commands are run. A daemon that starts with this key keeps the rights to run them, so that a reload may bring the first command; \
+         without it and without any command it gives them up.", source "";
     "daemon.scripts.user" "text", default "`holdfast-script`", range "a user of the host other than root",
         "The user that commands run as.", source "keepalived: `script_user`";
     "daemon.scripts.timeout" "duration", default "`5s`", range "10ms to 1h",

@@ -538,6 +538,36 @@ mod tests {
         found
     }
 
+    /// A route in another file would be asked of nobody here.
+    #[test]
+    fn a_route_that_nobody_has_written_down_is_seen() {
+        let code = include_str!("mod.rs");
+        let (code, _) = code.split_once("#[cfg(test)]").expect("the code");
+        let more = code.replacen(
+            ".fallback(",
+            ".route(\"/v1/secret/{name}\", get(secret).delete(forget)) .fallback(",
+            1,
+        );
+        let new: Vec<_> = routes(&more).difference(&routes(code)).cloned().collect();
+        let path = "/v1/secret/{name}".to_owned();
+        assert_eq!(new, [("DELETE".to_owned(), path.clone()), ("GET".to_owned(), path)]);
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("the source") {
+                let path = entry.expect("the source").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "rs")
+                    && !path.ends_with("api/mod.rs")
+                {
+                    let text = std::fs::read_to_string(&path).expect("the source");
+                    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                    assert!(!code.contains(".route(\"/"), "{} has routes", path.display());
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_handler_is_in_the_document_and_everything_in_the_document_has_a_handler() {
         let code = include_str!("mod.rs");

@@ -16,13 +16,13 @@ use holdfast_control::{Ipvs, chain};
 use holdfast_engine::{Connections, Engine, Extent};
 use holdfast_time::Instant;
 use ipvs_ctl::client::{Client, ClientError, Status};
-use ipvs_ctl::model::{Entry, ServiceKey, Table};
+use ipvs_ctl::model::{Counters, Entry, ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, in_order};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::job::Done;
-use self::job::{Counted, Counts, Job, Order, Reconciliation, Scope};
-use self::thread::{counts, work};
+use self::job::{Counted, Counts, Job, Order, Reconciliation, Scope, Traffic};
+use self::thread::{counts, traffic, work};
 use super::drift::{Tally, drift};
 use super::refusals::Refusals;
 use crate::events::News;
@@ -50,6 +50,8 @@ pub(crate) struct Kernel {
     /// Who wants to know the table as it is.
     lookers: Vec<oneshot::Sender<Look>>,
     counts: Counts,
+    /// Of all services that there are, at the last look.
+    traffic: Traffic,
     in_sync_at: Option<Instant>,
     reconciliations: u64,
     operations: u64,
@@ -149,6 +151,7 @@ impl Kernel {
             owned: BTreeSet::new(),
             lookers: Vec::new(),
             counts: Counts::new(),
+            traffic: Traffic::new(),
             in_sync_at: None,
             reconciliations: 0,
             operations: 0,
@@ -289,6 +292,7 @@ impl Kernel {
         let (table, orders) = match status {
             Ok(status) => {
                 self.counts = counts(&status);
+                self.traffic = traffic(&status);
                 let orders = self.made.as_ref().map(|made| status.orders(made));
                 (status.table(), orders.unwrap_or_default())
             }
@@ -326,6 +330,11 @@ impl Kernel {
     /// The connections of a destination when they were last counted.
     pub(super) fn connections(&self, service: ServiceKey, address: SocketAddr) -> Connections {
         self.counts.get(&(service, address)).copied().unwrap_or_default()
+    }
+
+    /// What the kernel had counted of a service at the last look; none of one that it has not.
+    pub(super) fn traffic(&self, service: &ServiceKey) -> Option<&Counters> {
+        self.traffic.get(service)
     }
 
     /// The table's state for the API.

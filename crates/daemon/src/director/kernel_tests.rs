@@ -37,9 +37,18 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
     };
     let operations = applied.into_iter().chain(refused).collect();
     let (counts, foreign, refused) = (Counts::new(), Vec::new(), Refused::of(&report.errors));
+    let traffic = Traffic::new();
     let (before, unread) = (Table::new(), BTreeSet::new());
-    let result =
-        Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign });
+    let result = Ok(Reconciliation {
+        operations,
+        before,
+        report,
+        counts,
+        traffic,
+        unread,
+        refused,
+        foreign,
+    });
     Done::Reconciled { order: Box::new(order(desired)), result }
 }
 
@@ -97,6 +106,7 @@ fn did(order: Order, answers_lost: bool) -> Done {
         before: Table::new(),
         report,
         counts: Counts::new(),
+        traffic: Traffic::new(),
         unread: BTreeSet::new(),
         refused: Refused::default(),
         foreign: vec![],

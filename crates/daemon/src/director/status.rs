@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use holdfast_config::{ForeignServices, RealServer};
 use holdfast_control::{
     Advice, Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Quorum, Runs, Server,
-    Service, SorryServer, Status, Sysctls, Timing,
+    Service, SorryServer, Status, Sysctls, Timing, Traffic,
 };
 use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
@@ -116,6 +116,7 @@ impl Director {
                 .collect(),
             up: pool.servers().values().filter(|server| serving(pool.presence(server))).count(),
             refused: self.refused_of(service),
+            traffic: self.traffic(pool),
             discovery: self.discovery(service),
             servers: pool
                 .servers()
@@ -138,6 +139,22 @@ impl Director {
             active_connections: connections.map(|c| c.active),
             inactive_connections: connections.map(|c| c.inactive),
         }
+    }
+
+    /// What the kernel has counted of a service over all addresses that it listens on; none where it has none of them.
+    fn traffic(&self, pool: &Pool) -> Option<Traffic> {
+        let kernel = self.kernel.as_ref()?;
+        let counted = pool.keys().filter_map(|key| kernel.traffic(&key));
+        counted.fold(None, |sum: Option<Traffic>, one| {
+            let sum = sum.unwrap_or_default();
+            Some(Traffic {
+                connections: sum.connections.wrapping_add(one.connections),
+                packets_in: sum.packets_in.wrapping_add(one.packets_in),
+                packets_out: sum.packets_out.wrapping_add(one.packets_out),
+                bytes_in: sum.bytes_in.wrapping_add(one.bytes_in),
+                bytes_out: sum.bytes_out.wrapping_add(one.bytes_out),
+            })
+        })
     }
 
     /// The connections of a server over all addresses that the service listens on; none where there is no kernel to ask.

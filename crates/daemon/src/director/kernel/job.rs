@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use holdfast_config::ForeignServices;
 use holdfast_engine::Connections;
 use ipvs_ctl::client::{ClientError, Report, Status};
-use ipvs_ctl::model::{ServiceKey, Table};
+use ipvs_ctl::model::{Counters, ServiceKey, Table};
 use ipvs_ctl::plan::Operation;
 use tokio::sync::oneshot;
 
@@ -14,6 +14,9 @@ use super::super::refusals::Refused;
 
 /// What the kernel counts for each destination of each service.
 pub(in crate::director) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
+
+/// What the kernel has counted of each service since it was made.
+pub(in crate::director) type Traffic = BTreeMap<ServiceKey, Counters>;
 
 /// What the table is to be.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +88,8 @@ pub(crate) struct Reconciliation {
     pub(super) before: Table,
     pub(super) report: Report,
     pub(super) counts: Counts,
+    /// Of the services that were read.
+    pub(super) traffic: Traffic,
     /// Services of which nothing was counted.
     pub(super) unread: BTreeSet<ServiceKey>,
     pub(super) refused: Refused,

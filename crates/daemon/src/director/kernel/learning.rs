@@ -106,8 +106,22 @@ impl Kernel {
 
     /// Takes note of a reconciliation that came to its end.
     fn learn(&mut self, order: Order, done: Reconciliation, now: Instant) {
-        let Reconciliation { operations, before, report, counts, unread, refused, foreign } = done;
+        let Reconciliation {
+            operations,
+            before,
+            report,
+            counts,
+            traffic,
+            unread,
+            refused,
+            foreign,
+        } = done;
         let Order { desired, scope, held, .. } = order;
+        // All that there is was read, or what was changed alone.
+        if matches!(scope, Scope::Table { .. }) {
+            self.traffic.clear();
+        }
+        self.traffic.extend(traffic);
         let owned = if let Scope::Table { owned, .. } = scope { owned } else { BTreeSet::new() };
         self.counts.retain(|(service, _), _| unread.contains(service));
         self.counts.extend(counts);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
-use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope};
+use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Traffic};
 
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
@@ -93,9 +93,9 @@ fn reconcile(
     let spared = Spared::during(&operations);
     let (report, refused) = apply(client, &operations, refused)?;
     drop(spared);
-    let counts = counts(&status);
+    let (counts, traffic) = (counts(&status), traffic(&status));
     let unread = status.unread;
-    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+    Ok(Reconciliation { operations, before, report, counts, traffic, unread, refused, foreign })
 }
 
 /// What turns the table that a look has found into `desired`, and that table, as far as the two may differ. What the look did not read
@@ -135,7 +135,8 @@ fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliati
     let (report, refused) = apply(client, &operations, refused)?;
     drop(spared);
     let (counts, unread, foreign) = (Counts::new(), BTreeSet::new(), Vec::new());
-    Ok(Reconciliation { operations, before, report, counts, unread, refused, foreign })
+    let traffic = traffic(&status);
+    Ok(Reconciliation { operations, before, report, counts, traffic, unread, refused, foreign })
 }
 
 /// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
@@ -200,6 +201,11 @@ fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Coun
 /// What the kernel counts, of the destinations that were read.
 pub(super) fn counts(status: &Status) -> Counts {
     status.services.iter().flat_map(of_service).collect()
+}
+
+/// What it has counted of the services themselves, which every look reads.
+pub(super) fn traffic(status: &Status) -> Traffic {
+    status.services.iter().map(|found| (found.service.key, found.counters)).collect()
 }
 
 fn of_service(

@@ -19,8 +19,10 @@ const PACE: Duration = Duration::from_millis(40);
 /// A request that takes longer has failed, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many reloads in a row. They are asked for by the API: a program that is started for each would take most of the time.
-const RELOADS: usize = 1000;
+/// So many reloads in a row, unless the variable HOLDFAST_RELOADS says otherwise: a thousand take the guest ten minutes.
+fn reloads() -> Result<usize> {
+    Ok(std::env::var("HOLDFAST_RELOADS").map_or(Ok(300), |number| number.parse())?)
+}
 
 /// The service as ipvsadm names it.
 const SERVICE: &str = "-t 10.77.0.10:80";
@@ -314,7 +316,7 @@ fn signals_that_come_in_a_storm_are_few_reloads_and_the_last_one_counts() -> Res
 }
 
 #[test]
-fn a_thousand_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Result<()> {
+fn hundreds_of_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Result<()> {
     let (lab, _webs) = lab()?;
     let director = ready(&lab)?;
     let pid = director.process().pid();
@@ -326,7 +328,8 @@ fn a_thousand_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Res
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::new(director.socket());
     let mut resources = Vec::new();
-    for turn in 0..RELOADS {
+    let reloads = reloads()?;
+    for turn in 0..reloads {
         // Two of three change something: a weight, a service beside; the third says what the one before said.
         let weight = 1 + turn / 3 % 2;
         let servers = format!("web1: {{address: {WEB1}, weight: {weight}}}, web2: {WEB2}");
@@ -338,12 +341,12 @@ fn a_thousand_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Res
         };
         director.node().write("holdfast.yaml", &config(&servers, &more))?;
         runtime.block_on(client.reload())?;
-        if turn % 100 == 99 {
+        if turn % 50 == 49 {
             resources.push(resources_of(pid)?);
         }
     }
     let status = director.status()?.daemon.configuration;
-    assert_eq!((status.reloads_applied, status.reloads_refused), (RELOADS as u64, 0));
+    assert_eq!((status.reloads_applied, status.reloads_refused), (reloads as u64, 0));
     let after = director.instance("edge")?;
     assert_eq!((after.transitions, after.state.as_str()), (edge.transitions, "active"));
     ensure!(after.since_s >= edge.since_s, "{after:?}");
@@ -351,8 +354,8 @@ fn a_thousand_reloads_under_traffic_lose_no_request_and_restart_nothing() -> Res
     ensure!(server(&director, "web2")?.since_s >= since, "web2 has another state");
     let all = load.all();
     assert_eq!(all.errors(), Vec::<String>::new(), "of {} requests", all.requests());
-    ensure!(all.requests() > RELOADS / 10, "{} requests", all.requests());
-    // The first hundred reloads fill caches and the allocator; from then on nothing grows.
+    ensure!(all.requests() > reloads / 10, "{} requests", all.requests());
+    // The first fifty reloads fill caches and the allocator; from then on nothing grows.
     let [(first_kib, first_fds), .., (last_kib, last_fds)] = resources.as_slice() else {
         anyhow::bail!("{resources:?}");
     };

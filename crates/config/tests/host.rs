@@ -374,7 +374,7 @@ fn files_of_checks_are_asked_for_and_what_is_wrong_with_them_is_said_where_they_
     let config = outcome.config.unwrap();
     let authorities = CheckFile::Authorities("/tls/ca.pem".into());
     let identity = CheckFile::Identity("/tls/lb.pem".into(), "/tls/lb.key".into());
-    let password = CheckFile::Password("/etc/holdfast/mysql".into());
+    let password = CheckFile::Password(SecretFrom::File("/etc/holdfast/mysql".into()));
     let folder = CheckFile::Folder("/run/servers".into());
     let all = [authorities, identity, password, folder];
     assert_eq!(questions(&config).check_files, BTreeSet::from(all.clone()));

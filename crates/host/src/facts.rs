@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use holdfast_config::SecretFrom;
 use holdfast_config::host::{CheckFile, Facts, Program, Questions};
 use holdfast_net::MonitorError;
 use holdfast_probe::{files, trust};
@@ -75,11 +76,18 @@ fn fault(file: &CheckFile) -> Option<String> {
         CheckFile::Identity(certificate, key) if !hidden(certificate) && !hidden(key) => {
             files::identity(certificate, key).err()
         }
-        CheckFile::Password(path) if !hidden(path) => files::password(path).err(),
+        CheckFile::Password(SecretFrom::File(path)) if hidden(path) => None,
+        // The service manager gives it to the daemon: elsewhere nobody can look.
+        CheckFile::Password(SecretFrom::Credential(_))
+            if std::env::var_os(files::CREDENTIALS).is_none() =>
+        {
+            None
+        }
+        CheckFile::Password(from) => files::password(from).err(),
         CheckFile::Folder(path) => {
             (!path.is_dir()).then(|| format!("the folder {} is not there", path.display()))
         }
-        CheckFile::Authorities(_) | CheckFile::Identity(..) | CheckFile::Password(_) => None,
+        CheckFile::Authorities(_) | CheckFile::Identity(..) => None,
     }
 }
 
@@ -192,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         let found = |file: CheckFile| fault(&file).unwrap_or_default();
-        let password = || CheckFile::Password(path.clone());
+        let password = || CheckFile::Password(SecretFrom::File(path.clone()));
         assert!(found(password()).ends_with("/password: no such file or directory (ENOENT)"));
         fs::write(&path, "\n").unwrap();
         assert!(found(password()).ends_with("has no password in its first line"));

@@ -6,16 +6,14 @@ use std::path::{Path, PathBuf};
 
 use holdfast_config::SecretFrom;
 use holdfast_config::host::Secret;
-
-/// The folder of the credentials, for the daemon alone (systemd.exec(5)).
-const FOLDER: &str = "CREDENTIALS_DIRECTORY";
+use holdfast_probe::files::CREDENTIALS;
 
 /// A secret is a line; a file that is longer is another one.
 const BYTES_MAX: u64 = 4096;
 
 /// The file that a secret is in; none where nobody here can have it.
 pub(crate) fn file(place: &SecretFrom) -> Option<PathBuf> {
-    let folder = std::env::var_os(FOLDER).map(PathBuf::from);
+    let folder = std::env::var_os(CREDENTIALS).map(PathBuf::from);
     match place {
         SecretFrom::File(path) => Some(path.clone()),
         SecretFrom::Credential(name) => folder.map(|folder| folder.join(name)),

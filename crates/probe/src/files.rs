@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use holdfast_config::SecretFrom;
+
 use crate::opened::read_password;
 use crate::tls::settings;
 
@@ -21,10 +23,13 @@ pub fn identity(certificate: &Path, key: &Path) -> Result<(), String> {
     settings::examine_identity(certificate, key)
 }
 
-/// Whether the first line of the file at `path` can be a password.
+/// The variable with the folder of the service manager's credentials, for the daemon alone (systemd.exec(5)).
+pub const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Whether the first line of the file or credential can be a password.
 ///
 /// # Errors
-/// It can't, or the file can't be read: a sentence that names it.
-pub fn password(path: &Path) -> Result<(), String> {
-    read_password(path).map(drop)
+/// It can't, or it can't be read: a sentence that names it.
+pub fn password(from: &SecretFrom) -> Result<(), String> {
+    read_password(from).map(drop)
 }

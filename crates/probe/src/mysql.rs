@@ -38,8 +38,8 @@ async fn converse(talk: &mut Talk, mysql: &MysqlCheck) -> Result<String, Broken>
     let version = excerpt(&greeting.version);
     let version = version.trim_matches('"');
     let Some(user) = &mysql.login.user else { return Ok(format!("version {version}")) };
-    let password = match &mysql.login.password_file {
-        Some(path) => password(path).await?,
+    let password = match &mysql.login.password {
+        Some(from) => password(from).await?,
         None => vec![],
     };
     login::log_in(talk, &greeting, user, &password, first.number).await?;

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::PathBuf;
 
-use holdfast_config::Tls;
+use holdfast_config::{SecretFrom, Tls};
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe};
@@ -36,13 +36,13 @@ pub(crate) async fn opened(
     }
 }
 
-/// The password in the file at `path`: its first line. It is read at each run, so that a new one needs no restart.
+/// The password in a file or credential: its first line. It is read at each run, so that a new one needs no restart.
 ///
 /// # Errors
 /// It can't be read: that is ours.
-pub(crate) async fn password(path: &Path) -> Result<Vec<u8>, Broken> {
-    let path = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || read_password(&path));
+pub(crate) async fn password(from: &SecretFrom) -> Result<Vec<u8>, Broken> {
+    let from = from.clone();
+    let read = tokio::task::spawn_blocking(move || read_password(&from));
     let read = read.await.map_err(|_stopping| Broken::Ours("the daemon is stopping".to_owned()))?;
     let password = read.map_err(Broken::Ours)?;
     transcript::keep_secret(&password);
@@ -53,7 +53,18 @@ pub(crate) async fn password(path: &Path) -> Result<Vec<u8>, Broken> {
 ///
 /// # Errors
 /// Why there is none: a sentence that names the file.
-pub(crate) fn read_password(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read_password(from: &SecretFrom) -> Result<Vec<u8>, String> {
+    let path = &match from {
+        SecretFrom::File(path) => path.clone(),
+        SecretFrom::Credential(name) => {
+            let folder = std::env::var_os(crate::files::CREDENTIALS).ok_or_else(|| {
+                format!(
+                    "{from} was not given to the daemon: `LoadCredential=` of the unit names it"
+                )
+            })?;
+            PathBuf::from(folder).join(name)
+        }
+    };
     let mut bytes = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(PASSWORD_LIMIT + 1).read_to_end(&mut bytes));

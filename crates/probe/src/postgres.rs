@@ -67,8 +67,8 @@ async fn converse(
     let said = match &login.user {
         None => ready(&mut talk).await?,
         Some(_) => {
-            let password = match &login.password_file {
-                Some(path) => Some(password(path).await?),
+            let password = match &login.password {
+                Some(from) => Some(password(from).await?),
                 None => None,
             };
             log_in(&mut talk, password.as_deref()).await?;
@@ -103,7 +103,10 @@ fn foreign(kind: u8) -> Broken {
 async fn log_in(talk: &mut Talk, password: Option<&[u8]>) -> Result<(), Broken> {
     let needed = || {
         password.ok_or_else(|| {
-            Broken::Refused("it wants a password, and there is no password_file".to_owned())
+            Broken::Refused(
+                "it wants a password, and there is no password_file and no password_credential"
+                    .to_owned(),
+            )
         })
     };
     let _hiding = crate::transcript::hide();

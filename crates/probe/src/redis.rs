@@ -24,8 +24,8 @@ pub(crate) async fn run(place: &Place<'_>, redis: &RedisCheck, deadline: Deadlin
 }
 
 async fn converse(talk: &mut Talk, redis: &RedisCheck) -> Result<String, Broken> {
-    if let Some(path) = &redis.login.password_file {
-        let password = password(path).await?;
+    if let Some(from) = &redis.login.password {
+        let password = password(from).await?;
         let user = redis.login.user.as_deref().map(str::as_bytes);
         let words: Vec<&[u8]> =
             [Some(&b"AUTH"[..]), user, Some(&password)].into_iter().flatten().collect();

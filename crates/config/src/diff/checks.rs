@@ -1,6 +1,8 @@
 //! Network checks in few words.
 
-use crate::model::{Bytes, DnsCheck, Expect, HttpCheck, Login, NetworkCheck, Role, Talk, Tls, Way};
+use crate::model::{
+    Bytes, DnsCheck, Expect, HttpCheck, Login, NetworkCheck, Role, SecretFrom, Talk, Tls, Way,
+};
 
 use super::shown::Shown;
 
@@ -60,10 +62,13 @@ fn dns_options(dns: &DnsCheck) -> String {
 }
 
 fn login(login: &Login) -> String {
-    let Login { user, password_file } = login;
+    let Login { user, password } = login;
     let user = user.as_ref().map(|user| format!(" user {user}"));
-    let file = password_file.as_ref().map(|path| format!(" password_file {}", path.display()));
-    [user, file].into_iter().flatten().collect()
+    let password = password.as_ref().map(|from| match from {
+        SecretFrom::File(path) => format!(" password_file {}", path.display()),
+        SecretFrom::Credential(name) => format!(" password_credential {name}"),
+    });
+    [user, password].into_iter().flatten().collect()
 }
 
 fn role(role: Option<Role>) -> String {

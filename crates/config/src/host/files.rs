@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
-use crate::model::{Check, CheckKind, Config, Login, Talk, Tls};
+use crate::model::{Check, CheckKind, Config, Login, SecretFrom, Talk, Tls};
 use crate::path::Path;
 use crate::source::Source;
 use crate::whereabouts::{Whereabouts, checks};
@@ -19,8 +19,8 @@ pub enum CheckFile {
     Authorities(PathBuf),
     /// PEM files with our own certificate and its key.
     Identity(PathBuf, PathBuf),
-    /// A file whose first line is a password (`password_file`).
-    Password(PathBuf),
+    /// A file or a credential whose first line is a password (`password_file`, `password_credential`).
+    Password(SecretFrom),
     /// The folder of the file of a file check.
     Folder(PathBuf),
 }
@@ -120,7 +120,10 @@ fn secured(tls: Option<&Tls>, below: &'static str, add: &mut Add<'_>) {
 }
 
 fn login(login: &Login, add: &mut Add<'_>) {
-    if let Some(path) = &login.password_file {
-        add(CheckFile::Password(path.clone()), "", "password_file");
-    }
+    let Some(from) = &login.password else { return };
+    let key = match from {
+        SecretFrom::File(_) => "password_file",
+        SecretFrom::Credential(_) => "password_credential",
+    };
+    add(CheckFile::Password(from.clone()), "", key);
 }

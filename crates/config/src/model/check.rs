@@ -9,7 +9,7 @@ use holdfast_health::Policy;
 
 use crate::pattern::Pattern;
 
-use super::Name;
+use super::{Name, SecretFrom};
 
 /// A health check and when it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,8 +219,8 @@ pub struct DnsCheck {
 pub struct Login {
     /// The user; none = the protocol's default.
     pub user: Option<String>,
-    /// The file that has the password and nothing else.
-    pub password_file: Option<PathBuf>,
+    /// Where the password is (`password_file`, `password_credential`).
+    pub password: Option<SecretFrom>,
 }
 
 /// What a server is to the others of its data.

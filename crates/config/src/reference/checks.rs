@@ -216,6 +216,7 @@ const REDIS: &[Key] = check! { "redis":
     "" "mapping", default "", range "", "Sends PING to Redis, and ROLE where a role is expected.", source "HAProxy: `option redis-check`";
     ".user" "text", default "Redis's default user", range "1 to 255 bytes", "Who logs in.", source "Redis: AUTH";
     ".password_file" "path", default "nobody logs in", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".password_credential" "text", default "`password_file`", range "the name of a credential", "The credential of the service manager whose first line is the password (`LoadCredential=` of the unit). It is read at each run.", source "systemd: `LoadCredential=`";
     ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be.", source "Redis: ROLE";
     ".tls" "mapping", default "no TLS", range "", "TLS from the first byte on.", source "RFC 8446";
 };
@@ -229,6 +230,7 @@ const MYSQL: &[Key] = check! { "mysql":
     "" "mapping", default "", range "", "Reads the greeting of MySQL or MariaDB; with a user it logs in.", source "HAProxy: `option mysql-check`";
     ".user" "text", default "nobody logs in", range "1 to 255 bytes", "Who logs in.", source "";
     ".password_file" "path", default "an empty password", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".password_credential" "text", default "`password_file`", range "the name of a credential", "The credential of the service manager whose first line is the password (`LoadCredential=` of the unit). It is read at each run.", source "systemd: `LoadCredential=`";
     ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be: `primary` has `read_only` off. Needs `user`.", source "MySQL: `read_only`";
     ".max_lag" "duration", default "not asked", range "1s to 24h", "How far its replication may be behind; one that stands fails. Needs `user`.", source "MySQL: SHOW REPLICA STATUS";
 };
@@ -237,6 +239,7 @@ const POSTGRES: &[Key] = check! { "postgres":
     "" "mapping", default "", range "", "Asks PostgreSQL whether it takes connections; with a user it logs in.", source "HAProxy: `option pgsql-check`; pg_isready";
     ".user" "text", default "nobody logs in", range "1 to 255 bytes", "Who logs in.", source "";
     ".password_file" "path", default "no password", range "an absolute path", "The file whose first line is the password. It is read at each run.", source "";
+    ".password_credential" "text", default "`password_file`", range "the name of a credential", "The credential of the service manager whose first line is the password (`LoadCredential=` of the unit). It is read at each run.", source "systemd: `LoadCredential=`";
     ".database" "text", default "the user's name", range "1 to 255 bytes", "The database that is logged in to. Needs `user`.", source "";
     ".role" "word", default "either", range "`primary`, `replica`", "What the server has to be: a `replica` is in recovery. Needs `user`.", source "PostgreSQL: pg_is_in_recovery()";
     ".tls" "mapping", default "no TLS", range "", "TLS, asked for by an SSLRequest.", source "PostgreSQL: protocol, SSL Session Encryption";

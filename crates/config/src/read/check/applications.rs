@@ -6,8 +6,8 @@ use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::{Problem, Spot};
 use crate::model::{
-    DnsCheck, GrpcCheck, Login, MysqlCheck, PostgresCheck, RedisCheck, Role, SmtpCheck, Talk, Tls,
-    UdpCheck,
+    DnsCheck, GrpcCheck, Login, MysqlCheck, PostgresCheck, RedisCheck, Role, SecretFrom, SmtpCheck,
+    Talk, Tls, UdpCheck,
 };
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Reader};
@@ -121,7 +121,8 @@ fn answer<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, record: &str) -> Vec
 
 pub(super) fn redis<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, pattern: &str) -> Talk {
     let login = login(reader, fields);
-    if login.user.is_some() && fields.get("password_file").is_none() {
+    let keys = ["password_file", "password_credential"];
+    if login.user.is_some() && keys.iter().all(|key| fields.get(key).is_none()) {
         reader.missing(&fields.path, "password_file", "a user of Redis logs in with a password");
     }
     Talk::Redis(RedisCheck { login, role: role(reader, fields), tls: tls(reader, fields, pattern) })
@@ -130,12 +131,12 @@ pub(super) fn redis<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, pattern: &
 pub(super) fn mysql<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Talk {
     let range = (Duration::from_secs(1), defaults::LAG_MAX);
     let max_lag = fields.get("max_lag").and_then(|cursor| reader.duration(&cursor, range));
-    needs_user(reader, fields, &["password_file", "role", "max_lag"]);
+    needs_user(reader, fields, &["password_file", "password_credential", "role", "max_lag"]);
     Talk::Mysql(MysqlCheck { login: login(reader, fields), role: role(reader, fields), max_lag })
 }
 
 pub(super) fn postgres<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, pattern: &str) -> Talk {
-    needs_user(reader, fields, &["password_file", "role", "database"]);
+    needs_user(reader, fields, &["password_file", "password_credential", "role", "database"]);
     Talk::Postgres(PostgresCheck {
         login: login(reader, fields),
         database: word(reader, fields, "database"),
@@ -195,9 +196,24 @@ fn role<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Role> {
 }
 
 fn login<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Login {
-    Login {
-        user: word(reader, fields, "user"),
-        password_file: network::file(reader, fields, "password_file"),
+    Login { user: word(reader, fields, "user"), password: password(reader, fields) }
+}
+
+/// Where the password of a login is: in a file, or in a credential of the service manager.
+fn password<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<SecretFrom> {
+    let (file, credential) = (fields.get("password_file"), fields.get("password_credential"));
+    if file.is_some() && credential.is_some() {
+        let message = "`password_file` and `password_credential`: there is one password";
+        let problem = Problem::new(Code::Conflict, message.to_owned())
+            .at(Spot::Key(fields.path.key("password_credential")), "")
+            .also(Spot::Key(fields.path.key("password_file")), "")
+            .help("remove one of them");
+        reader.problems.push(problem);
+        return None;
+    }
+    match credential {
+        Some(cursor) => crate::read::credential(reader, &cursor),
+        None => network::file(reader, fields, "password_file").map(SecretFrom::File),
     }
 }
 

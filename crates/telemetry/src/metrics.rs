@@ -184,6 +184,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
     registry.register_with_unit("uptime", "Time since the daemon started", Unit::Seconds, uptime);
     configuration(&mut registry, &status.daemon.configuration);
     vrrp(&mut registry, &status.vrrp);
+    takeovers(&mut registry, &status.vrrp);
     trackers(&mut registry, &status.trackers);
     bfd(&mut registry, &status.bfd);
     hooks(&mut registry, &status.hooks);
@@ -339,20 +340,42 @@ fn configuration(registry: &mut Registry, configuration: &Configuration) {
     registry.register("reloads", "Reloads by result", total);
 }
 
+fn labels_of(instance: &Instance) -> InstanceLabels {
+    InstanceLabels {
+        instance: instance.name.clone(),
+        interface: instance.interface.clone(),
+        vrid: instance.vrid.into(),
+        family: instance.family.clone(),
+    }
+}
+
+/// How often this node has become Active, and how often another one was so beside it.
+fn takeovers(registry: &mut Registry, instances: &[Instance]) {
+    for (counter, name, help) in [
+        ("became_active", "vrrp_became_active", "Changes of state to Active"),
+        (
+            "dual_actives",
+            "vrrp_dual_actives",
+            "How often another router was Active beside this one",
+        ),
+    ] {
+        let total = Totals::default();
+        for instance in instances {
+            let value = instance.counters.get(counter).copied().unwrap_or_default();
+            total.get_or_create(&labels_of(instance)).inc_by(value);
+        }
+        registry.register(name, help, total);
+    }
+}
+
 fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     let (states, priorities, ages) = (Numbers::default(), Numbers::default(), Numbers::default());
     let (transitions, packets, events) = (Totals::default(), Totals::default(), Totals::default());
     let (adverts, errors) = (Totals::default(), Totals::default());
     let disagreements = Numbers::default();
-    let (became, dual_actives) = (Totals::default(), Totals::default());
     let (dual, released, held) = (Numbers::default(), Numbers::default(), Numbers::default());
     for instance in instances {
-        let labels = InstanceLabels {
-            instance: instance.name.clone(),
-            interface: instance.interface.clone(),
-            vrid: instance.vrid.into(),
-            family: instance.family.clone(),
-        };
+        let labels = labels_of(instance);
         for state in ["initialize", "backup", "active", "releasing"] {
             let InstanceLabels { instance: name, interface, vrid, family } = labels.clone();
             let state_labels = InstanceStateLabels {
@@ -377,10 +400,6 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
         released.get_or_create(&labels).set(instance.released.into());
         held.get_or_create(&labels).set(instance.holds_addresses.into());
         transitions.get_or_create(&labels).inc_by(instance.transitions);
-        for (counter, total) in [("became_active", &became), ("dual_actives", &dual_actives)] {
-            let value = instance.counters.get(counter).copied().unwrap_or_default();
-            total.get_or_create(&labels).inc_by(value);
-        }
         for (counter, value) in &instance.counters {
             let name = instance.name.clone();
             if let Some(reason) = counter.strip_prefix("discarded_") {
@@ -407,9 +426,6 @@ fn vrrp(registry: &mut Registry, instances: &[Instance]) {
     registry.register("vrrp_released", "1 while the node was told to step back", released);
     registry.register("vrrp_holds_addresses", "1 while this node has the addresses", held);
     registry.register("vrrp_transitions", "Changes of state", transitions);
-    registry.register("vrrp_became_active", "Changes of state to Active", became);
-    let help = "How often another router was Active beside this one";
-    registry.register("vrrp_dual_actives", help, dual_actives);
     registry.register("vrrp_adverts", "Advertisements by direction", adverts);
     registry.register("vrrp_advert_errors", "Packets that broke a rule, by the rule", errors);
     registry.register("vrrp_packets", "Packets by what became of them", packets);

@@ -6,7 +6,6 @@
 //!
 //! ```text
 //! bytes ─ syntax ─► text ─ positions ─► Source (the place of every path)
-//!                              │ (by `ordinary`, or else by the YAML parser)
 //!                              └─ raw ─► tree ─ read ─► Document ─ rules ─► Config
 //!                                                │          │
 //!                                                └─ Problems (by path) ─► Diagnostics (by place)
@@ -23,7 +22,6 @@ pub mod fingerprint;
 pub mod host;
 mod include;
 mod model;
-mod ordinary;
 mod path;
 mod pattern;
 mod positions;

@@ -11,7 +11,6 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Extent};
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
-use crate::ordinary::{self, GivenUp};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::source::{Place, Source, Span, Style};
@@ -104,14 +103,7 @@ pub(crate) fn index<'a>(
     problems: &mut Problems,
 ) -> Option<Node<'a>> {
     let mut indexer = Indexer::new(text, source, Wanted::First);
-    let read = match indexer.run_ordinary() {
-        Ok(()) => Ok(()),
-        // Whatever is wrong, if anything is, is told from the beginning.
-        Err(GivenUp) => {
-            indexer = Indexer::new(text, source, Wanted::First);
-            indexer.run()
-        }
-    };
+    let read = indexer.run();
     let Indexer { places, secrets, problems: found, root, .. } = indexer;
     problems.extend(found);
     let byte = |source: &Source, at: Marker| source.span(at.line(), at.col() + 1, 0).start;
@@ -178,13 +170,6 @@ impl<'a, 's> Indexer<'a, 's> {
             self.event(event, extent)?;
         }
         Ok(())
-    }
-
-    /// The same of a text that is [`ordinary`]. What it has found of another one is worth nothing.
-    fn run_ordinary(&mut self) -> Result<(), GivenUp> {
-        ordinary::read(self.text, |event, extent| {
-            self.event(event, extent).map_err(|_told_again| GivenUp)
-        })
     }
 
     /// The first line of `extent`: a span never crosses lines.

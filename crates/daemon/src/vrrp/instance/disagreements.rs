@@ -228,3 +228,87 @@ fn list(addresses: &[IpAddr]) -> String {
         more => format!("{} and {more} more", named.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_config::{Environment, parse};
+    use vrrp::receive::{Datagram, identify};
+
+    use super::*;
+
+    fn config() -> InstanceConfig {
+        let text = "vrrp: {instances: {edge: {interface: eth0, vrid: 51, interval: 1s, addresses: [192.0.2.10/24, 192.0.2.11/24]}}}\n";
+        let config = parse("f", text, &Environment::new("lb1")).config.unwrap();
+        config.instances.into_values().next().unwrap()
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_start(Duration::from_secs(seconds))
+    }
+
+    /// What `source` says of version 3, with this interval in centiseconds; lets `hear` hear it.
+    fn said(source: u8, interval: u8, addresses: &[[u8; 4]], hear: impl FnOnce(&Identified<'_>)) {
+        let count = u8::try_from(addresses.len()).unwrap();
+        let mut payload = vec![0x31, 51, 100, count, 0, interval, 0, 0];
+        payload.extend(addresses.iter().flatten());
+        let datagram = Datagram {
+            source: [192, 0, 2, source].into(),
+            destination: [224, 0, 0, 18].into(),
+            hop_limit: Some(255),
+            payload: &payload,
+        };
+        hear(&identify(datagram).unwrap());
+    }
+
+    fn differ(address_list_differs: bool, interval_differs: bool) -> Observations {
+        let mut observations = Observations::default();
+        (observations.address_list_differs, observations.interval_differs) =
+            (address_list_differs, interval_differs);
+        observations
+    }
+
+    #[test]
+    fn what_is_said_otherwise_is_shown_until_it_is_said_no_more_or_nothing_is_heard() {
+        let (config, mut all) = (config(), Disagreements::default());
+        let ours = [[192, 0, 2, 10], [192, 0, 2, 11]];
+        let other = [[192, 0, 2, 10], [192, 0, 2, 12]];
+        said(2, 200, &other, |packet| all.hear(at(0), packet, differ(true, true), &config));
+        said(2, 200, &other, |packet| all.hear(at(2), packet, differ(true, true), &config));
+        let seen = all.view(at(3), &config);
+        let texts: Vec<&str> = seen.iter().map(|one| one.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "192.0.2.2 advertises 192.0.2.12, which is not in `addresses` here, and not 192.0.2.11, which is",
+                "192.0.2.2 advertises every 2s, and `interval` here is 1s",
+            ]
+        );
+        assert!(seen.iter().all(|one| one.since_s == 3 && one.heard_ms_ago == 1000), "{seen:?}");
+        // Four of its intervals.
+        assert_eq!(all.view(at(10), &config).len(), 2);
+        assert_eq!(all.view(at(11), &config), []);
+        said(2, 200, &ours, |packet| all.hear(at(12), packet, differ(false, true), &config));
+        let again = all.view(at(12), &config);
+        assert_eq!((again.len(), &*again[0].about, again[0].since_s), (1, "interval", 0));
+        all.clear();
+        assert_eq!(all.view(at(12), &config), []);
+    }
+
+    #[test]
+    fn of_more_sources_than_are_remembered_the_oldest_is_forgotten_and_long_lists_are_cut() {
+        let (config, mut all) = (config(), Disagreements::default());
+        let many: Vec<[u8; 4]> = (1..=20).map(|last| [198, 51, 100, last]).collect();
+        for source in 1..=20 {
+            let hear = |packet: &Identified<'_>| {
+                all.hear(at(source.into()), packet, differ(true, false), &config);
+            };
+            said(source, 255, &many, hear);
+        }
+        let seen = all.view(at(20), &config);
+        assert_eq!(seen.len(), MAX);
+        assert_eq!(seen[0].peer, IpAddr::from([192, 0, 2, 13]));
+        let named = (1..=5).map(|last| format!("198.51.100.{last}")).collect::<Vec<_>>();
+        assert_eq!(seen[0].theirs, format!("{} and 15 more", named.join(", ")));
+        assert_eq!(seen[0].ours, "192.0.2.10, 192.0.2.11");
+    }
+}

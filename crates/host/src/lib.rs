@@ -187,6 +187,6 @@ mod tests {
 
     #[test]
     fn without_a_name_the_node_is_the_short_host_name() {
-        assert!(!facts::short_host_name().contains('.'));
+        assert!(!short_host_name().contains('.'));
     }
 }

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn patterns_are_those_of_glob() {
         let fits = |pattern: &str, name: &str| {
-            super::fits(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
+            fits(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
         };
         assert!(fits("*.conf", "a.conf") && fits("*", "") && fits("a*b*c", "aXbYbZc"));
         assert!(fits("?[0-9].conf", "x7.conf") && fits("[!a]", "b"));

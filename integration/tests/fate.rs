@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 use socket2::SockRef;
 
 /// Down after 6.6 s of silence at least: a takeover within two seconds has another reason.
-const SLOW: Roles<'_> = Roles { interval: "2s", lb1: "priority: 150", lb2: "priority: 100" };
+const SLOW: Roles<'_> =
+    Roles { interval: "2s", lb1: "priority: 150, lifetime: 8s", lb2: "priority: 100" };
 const SECOND: Roles<'_> = Roles { interval: "1s", ..SLOW };
 const FAST: Roles<'_> = Roles { interval: "200ms", ..SLOW };
 

@@ -217,8 +217,8 @@ fn a_supervisor_that_is_killed_takes_its_worker_along_in_order() {
 /// As long as the daemon lives its addresses do not end. Killed as a whole it leaves them to the kernel, which takes them off.
 #[test]
 fn a_process_tree_that_is_killed_leaves_no_address_behind() {
-    let mut stage = Stage::set(&SECOND);
-    // Longer than the addresses' lifetime, which is 4 s.
+    let mut stage = Stage::set(&Roles { lb1: "priority: 150, lifetime: 4s", ..SECOND });
+    // Longer than the lifetime.
     wait_counted(&stage.lb1, "advertisements_sent", 6).unwrap();
     assert!(holds_all(stage.lab.lb1()).unwrap());
     assert!(!stage.lb1.process().log().contains("was put back"), "{}", stage.lb1.process().log());

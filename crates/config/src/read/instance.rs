@@ -162,12 +162,7 @@ impl Draft {
             addresses: values(self.addresses),
             excluded: values(self.excluded),
             announce: self.announce,
-            // What it is by itself goes by the interval; an owner's addresses are the node's, and stay.
-            lifetime: match self.lifetime {
-                None if self.priority == Priority::OWNER => None,
-                None => Some(defaults::lifetime(self.interval?.duration(), self.down_adverts)),
-                Some(lifetime) => Some(lifetime).filter(|lifetime| !lifetime.is_zero()),
-            },
+            lifetime: self.lifetime.filter(|lifetime| !lifetime.is_zero()),
             routes: values(self.routes),
             rules: values(self.rules),
             track: values(self.track),

@@ -526,6 +526,10 @@ codes! {
     PairCertificateTime "HF0733" Warning "a certificate of the pair that is not valid now",
         why "The other nodes refuse this one until it has another. Nothing else depends on it: the director elects, checks and forwards as always.",
         fix "Make another certificate (docs/pair.md) and reload; look at the clock where the certificate is new.";
+    PairFileLater "HF0734" Warning "a certificate or key of the pair that a successor goes on without",
+        why "A worker that died, or an upgrade, is followed by one that goes on with the addresses: it waits for no certificate. Until there is a \
+             good one it is no part of the pair's API: nothing is compared, and `--all-nodes` does not reach it.",
+        fix "Put the file right, which HF0731 of `holdfast check` names, and reload.";
     BadCheckFile "HF0751" Error "a file of a check that is not what it should be",
         why "The check could never be made: the file is missing, can't be read, or has no certificate, key or password.",
         fix "Correct the path or the file. Certificates and keys are in PEM; a password is the file's first line.";

@@ -234,7 +234,7 @@ fn everything_missing_is_reported_at_once() {
     codes.extend([Code::NoFirewall, Code::NoTrackedInterface, Code::OwnerWithoutAddress]);
     codes.extend([Code::BadCheckFile, Code::NoCheckFolder]);
     codes.extend([Code::NoSecret, Code::CredentialElsewhere]);
-    codes.extend([Code::BadPairFile, Code::NoPair, Code::PairCertificateTime]);
+    codes.extend([Code::BadPairFile, Code::NoPair, Code::PairCertificateTime, Code::PairFileLater]);
     codes.extend([Code::OwnAddress, Code::PerhapsOwnAddress, Code::PortInterface]);
     let open =
         untrusted(&outcome.source, "/etc/holdfast is writable by group or others (mode 0777)");
@@ -447,15 +447,16 @@ daemon:
     ca: /etc/holdfast/pair/ca.pem
 services: {}
 ";
-    let said = |node: &str, faults: &[PairFault]| {
+    let said_to = |claimed: Claimed, node: &str, faults: &[PairFault]| {
         let outcome = parse("holdfast.yaml", PAIR, &Environment::new(node));
         let config = outcome.config.unwrap();
         let (pair, name) = questions(&config).pair.unzip();
         assert_eq!(pair.is_some(), node != "lb3", "its files are asked about");
         assert_eq!(name, pair.map(|_| node.to_owned()));
-        let facts = Facts { pair: faults.to_vec(), ..Facts::default() };
+        let facts = Facts { pair: faults.to_vec(), claimed, ..Facts::default() };
         render(&outcome.source, &check(&config, &outcome.source, &facts), false)
     };
+    let said = |node: &str, faults: &[PairFault]| said_to(Claimed::Nothing, node, faults);
     assert_eq!(said("lb1", &[]), "");
     let told = said("lb3", &[]);
     assert!(told.contains("warning[HF0732]") && told.contains("`lb3`"), "{told}");
@@ -467,6 +468,9 @@ services: {}
     ];
     let told = said("lb1", &faults);
     assert_eq!(told.matches("error[HF0731]").count(), 2, "{told}");
+    let successor = said_to(Claimed::Everything, "lb1", &faults);
+    assert_eq!(successor.matches("warning[HF0734]").count(), 2, "{successor}");
+    assert!(!successor.contains("error"), "a worker in a dead one's place goes on: {successor}");
     for part in ["warning[HF0733]", "warning[HF0714]", "no such file", "holdfast.yaml:5:"] {
         assert!(told.contains(part), "{part}: {told}");
     }

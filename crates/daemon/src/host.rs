@@ -21,6 +21,8 @@ pub(crate) struct Start {
     pub(crate) good: LastGood,
     /// Why it is not the file's, where it is not.
     pub(crate) instead: Option<LastGoodInUse>,
+    /// Whether it is for a worker in the place of one that died.
+    pub(crate) succeeds: bool,
     warnings: Vec<Diagnostic>,
     complaints: Vec<String>,
 }
@@ -55,6 +57,7 @@ pub(crate) fn load(options: &Options, succeeds: bool) -> Result<Start, Failure> 
                 config: fitted(config, options),
                 good,
                 instead: None,
+                succeeds,
                 warnings: outcome.diagnostics,
                 complaints: Vec::new(),
             });
@@ -84,7 +87,7 @@ pub(crate) fn load(options: &Options, succeeds: bool) -> Result<Start, Failure> 
     ];
     let instead = Some(LastGoodInUse { of: good.at, error: first_line(&why) });
     let (config, warnings) = (fitted(config, options), Vec::new());
-    Ok(Start { config, good, instead, warnings, complaints })
+    Ok(Start { config, good, instead, succeeds, warnings, complaints })
 }
 
 /// The configuration, when nothing is wrong with it.

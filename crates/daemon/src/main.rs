@@ -54,7 +54,7 @@ use crate::hooks::{HookSender, Hooks};
 use crate::host::Start;
 use crate::notify::Notifier;
 use crate::options::Options;
-use crate::pair::{Nodes, PairEnd};
+use crate::pair::{Nodes, PairEnd, Prepared};
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
 use crate::state::discovered::Keeper;
@@ -133,10 +133,10 @@ async fn work(
     (given_up, level, lifeline): (GivenUp, Level, Option<Lifeline>),
     options: &Options,
 ) -> Result<(), Failure> {
-    let Start { config, good, instead, .. } = start;
+    let Start { config, good, instead, succeeds, .. } = start;
     let config = Arc::new(config);
     let http = open_http(&config).await?;
-    let prepared = pair::prepare(&config, None).await.map_err(Failure::Host)?;
+    let prepared = open_pair(&config, succeeds).await?;
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch(lifeline.is_some())?;
     let hangup = signals::catch_hangup()?;
@@ -227,6 +227,17 @@ async fn wait_for_end(
         () = vrrp.gone() => Some("a thread of VRRP or BFD ended by a fault of the daemon".to_owned()),
         () = upkeep.gone() => Some("the upkeep thread ended by a fault of the daemon".to_owned()),
         ended = work => Some(ended_early(ended)),
+    }
+}
+
+/// The API between nodes. Who `succeeds` a worker that died goes on without it where it can't be had: the addresses don't wait for a file.
+async fn open_pair(config: &Config, succeeds: bool) -> Result<Prepared, Failure> {
+    match pair::prepare(config, None).await {
+        Err(why) if succeeds => {
+            tracing::error!(why, "goes on without the other nodes: reload when this is put right");
+            Ok(Prepared::NOTHING)
+        }
+        result => result.map_err(Failure::Host),
     }
 }
 

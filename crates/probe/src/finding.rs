@@ -45,7 +45,9 @@ impl Finding {
 
 /// Whether `error` says that this host lacks something, which no server is to blame for.
 pub(crate) fn is_own_shortage(error: &io::Error) -> bool {
-    const SHORTAGES: [Errno; 6] = [
+    const SHORTAGES: [Errno; 7] = [
+        // Of epoll: fs.epoll.max_user_watches of this user.
+        Errno::ENOSPC,
         Errno::EMFILE,
         Errno::ENFILE,
         Errno::ENOBUFS,
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_this_host_lacks_is_no_fault_of_a_server() {
-        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::ENOSPC] {
             assert!(is_own_shortage(&io::Error::from_raw_os_error(errno as i32)), "{errno}");
         }
         for errno in [Errno::EADDRNOTAVAIL, Errno::EAGAIN] {

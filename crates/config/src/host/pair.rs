@@ -1,6 +1,6 @@
 //! The certificates of the pair, as the host has them.
 
-use super::Facts;
+use super::{Claimed, Facts};
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
 use crate::model::{Config, Pair};
@@ -44,11 +44,16 @@ pub(super) fn check(config: &Config, facts: &Facts, problems: &mut Problems) {
                 .help("nothing is compared, and `--all-nodes` reaches nobody else"),
         );
     }
+    // Who goes on in a dead worker's place keeps the addresses, whatever has become of the files meanwhile.
+    let bad = match facts.claimed {
+        Claimed::Everything => Code::PairFileLater,
+        Claimed::Nothing | Claimed::These(_) => Code::BadPairFile,
+    };
     for fault in &facts.pair {
         let (code, key, why) = match fault {
-            PairFault::Certificate(why) => (Code::BadPairFile, "certificate", why.as_str()),
-            PairFault::Key(why) => (Code::BadPairFile, pair.key_name(), why.as_str()),
-            PairFault::Authorities(why) => (Code::BadPairFile, "ca", why.as_str()),
+            PairFault::Certificate(why) => (bad, "certificate", why.as_str()),
+            PairFault::Key(why) => (bad, pair.key_name(), why.as_str()),
+            PairFault::Authorities(why) => (bad, "ca", why.as_str()),
             PairFault::NotNow(why) => (Code::PairCertificateTime, "certificate", why.as_str()),
             PairFault::Elsewhere => (
                 Code::CredentialElsewhere,

@@ -60,6 +60,11 @@ pub(crate) struct Prepared {
     listener: Option<TcpListener>,
 }
 
+impl Prepared {
+    /// No part in a pair.
+    pub(crate) const NOTHING: Self = Self { link: None, address: None, listener: None };
+}
+
 impl PairEnd {
     /// One that serves nobody yet: `router` is what other nodes may ask.
     pub(crate) const fn new(
@@ -126,9 +131,8 @@ pub(crate) async fn prepare(
     config: &Config,
     current: Option<SocketAddr>,
 ) -> Result<Prepared, String> {
-    let none = Prepared { link: None, address: None, listener: None };
-    let Some(pair) = config.daemon.pair.clone() else { return Ok(none) };
-    let Some(address) = pair.listens(&config.node) else { return Ok(none) };
+    let Some(pair) = config.daemon.pair.clone() else { return Ok(Prepared::NOTHING) };
+    let Some(address) = pair.listens(&config.node) else { return Ok(Prepared::NOTHING) };
     let node = config.node.clone();
     let read = spawn_blocking(move || Link::open(&pair, &node)).await;
     let link = read.map_err(|fault| fault.to_string())??;

@@ -32,7 +32,7 @@ fn link_local(node: &Node) -> IpAddr {
     address.unwrap().parse().unwrap()
 }
 
-/// No `track` names the sessions: they serve the instances all the same. `ends` are the link-local addresses, its own and the peer's.
+/// No `track` names the sessions: they serve the instances all the same. There is no fate channel, which would be faster. `ends` are the link-local addresses, its own and the peer's.
 fn start(node: &Node, peer: &Node, ends: [IpAddr; 2], priority: u8) -> Director {
     let instance = |name: &str, addresses: &str| {
         format!(
@@ -45,7 +45,7 @@ fn start(node: &Node, peer: &Node, ends: [IpAddr; 2], priority: u8) -> Director 
         instance(v4, &format!("{VIP4}/24")) + &instance(v6, &format!("'fe80::33/64', '{VIP6}/64'"));
     let [own, theirs] = ends;
     let trackers = format!(
-        "vrrp:\n  trackers:\n    peer4: {{bfd: {{peer: {}, source: {}, {TIMING}}}}}\n    \
+        "vrrp:\n  fate: false\n  trackers:\n    peer4: {{bfd: {{peer: {}, source: {}, {TIMING}}}}}\n    \
          peer6: {{bfd: {{peer: '{theirs}', source: '{own}', interface: eth0, {TIMING}}}}}\n",
         peer.ip4(),
         node.ip4(),

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const MORTAL: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
+const ADDRESSES: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
+const MORTAL: &str = "lifetime: 4s, addresses: [10.0.0.1/24, 10.0.0.2/24]";
 
 fn lifetimes(bench: &Bench) -> Vec<Option<u32>> {
     bench.placed(1).iter().map(|placed| placed.lifetime).collect()
@@ -29,8 +30,8 @@ fn what_is_held_is_renewed_and_what_is_not_held_is_not() {
 }
 
 #[test]
-fn an_owners_addresses_and_those_with_lifetime_0_never_end() {
-    for (keys, left) in [(OWNER, &["10.0.0.1/24"][..]), (PLAIN, &[])] {
+fn an_owners_addresses_and_those_without_a_lifetime_never_end() {
+    for (keys, left) in [(OWNER, &["10.0.0.1/24"][..]), (PLAIN, &[]), (ADDRESSES, &[])] {
         let mut bench = Bench::new(keys, left);
         bench.want(|wanted| wanted.held = true);
         assert_eq!(lifetimes(&bench), [None, None], "{keys}");
@@ -45,7 +46,7 @@ fn a_reload_gives_and_takes_the_end_of_what_is_there() {
     let mut bench = Bench::new(MORTAL, &[]);
     bench.want(|wanted| wanted.held = true);
     for (keys, lifetime) in [("lifetime: 0s", None), ("lifetime: 30s", Some(30))] {
-        let claim = claim(&format!("{keys}, {MORTAL}"));
+        let claim = claim(&format!("{keys}, {ADDRESSES}"));
         bench.desk.claim(vec![claim], Paces::new(), Vec::new());
         bench.turn();
         // The worker sets the moment by its own clock.

@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -41,6 +41,10 @@ const IDLE_MAX: usize = 128;
 
 /// So many lines are heard of at a time.
 const EVENTS: usize = 256;
+
+/// A timeout that comes so late was not waited for: the task did something else, or the host stood still.
+const STALL: Duration = Duration::from_millis(5);
+const GRACE_MAX: Duration = Duration::from_millis(100);
 
 /// Whoever looks for these finds something or the end.
 const TO_READ: EpollFlags =
@@ -79,6 +83,8 @@ struct Seats {
     idle: [Vec<(OwnedFd, usize)>; 2],
     /// The time, once somebody has asked for it in this turn.
     now: Option<Instant>,
+    /// How long the lines' clock is behind: what passed while nobody looked at them is no time that a server had.
+    lost: Duration,
     /// Who is to be woken when, earliest first, by a number of their own.
     alarms: BTreeMap<(Instant, u64), Waker>,
     alarm: u64,
@@ -146,14 +152,25 @@ impl Lines {
         Ok(line)
     }
 
-    /// The time of this turn: it is read from the clock once.
+    /// The time of this turn by the lines' own clock, which stands still while nobody looks at them: it is read once.
     pub(crate) fn now(&self) -> Instant {
-        *self.lock().now.get_or_insert_with(Instant::now)
+        let mut seats = self.lock();
+        let lost = seats.lost;
+        *seats.now.get_or_insert_with(|| before(Instant::now(), lost))
     }
 
-    /// Time has passed: the next one who asks is told anew.
+    /// Time has passed: the next one who asks is told anew. Where a timeout is overdue by more than [`STALL`] nobody has looked at the lines
+    /// meanwhile: runs have that time again, and as much once more (at most [`GRACE_MAX`]), for no server can have answered what it was not sent.
     pub(crate) fn time_passes(&self) {
-        self.lock().now = None;
+        let mut seats = self.lock();
+        seats.now = None;
+        let Some(((due, _), _)) = seats.alarms.first_key_value() else { return };
+        let real = Instant::now();
+        let overdue = real.saturating_duration_since(*due + seats.lost);
+        if overdue > STALL {
+            seats.lost += overdue + overdue.min(GRACE_MAX);
+        }
+        seats.now = Some(before(real, seats.lost));
     }
 
     /// What `future` gives; none when it is not done at `at`. [`Self::next_alarm`] says when somebody has to call [`Self::ring`] for it.
@@ -177,9 +194,10 @@ impl Lines {
         .await
     }
 
-    /// The earliest moment at which somebody wants to be woken.
+    /// The earliest moment, by everybody's clock, at which somebody wants to be woken.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        self.lock().alarms.first_key_value().map(|((at, _), _)| *at)
+        let seats = self.lock();
+        seats.alarms.first_key_value().map(|((at, _), _)| *at + seats.lost)
     }
 
     /// Wakes whose moment has come; whether there was one.
@@ -255,6 +273,10 @@ impl Lines {
     fn lock(&self) -> MutexGuard<'_, Seats> {
         self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn before(moment: Instant, by: Duration) -> Instant {
+    moment.checked_sub(by).unwrap_or(moment)
 }
 
 /// A wish to be woken, until it is dropped.

@@ -138,6 +138,8 @@ impl<K: Send + 'static> Together<K> {
             if self.alarm.as_mut().poll(cx).is_pending() {
                 return false;
             }
+            // It may have come after the clock was read.
+            self.lines.time_passes();
             if self.lines.ring() {
                 return true;
             }
@@ -248,6 +250,23 @@ mod tests {
             let (mut stream, _) = silent.accept().unwrap();
             let error = io::read_to_string(&mut stream).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+        }
+    }
+
+    /// The task that makes the runs stands still for longer than they may last, while the server answers.
+    #[tokio::test]
+    async fn a_stall_of_our_own_is_no_timeout_of_the_servers() {
+        for at in ["127.0.0.1:0", "[::1]:0"] {
+            let server = server(at, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
+            let network = Network { check: check("http: {path: [/, /second]}"), server };
+            let mut together = Together::new().unwrap();
+            together.start((), network, Duration::from_millis(50));
+            // The first request is sent, and the timeout runs; the second one follows the first one's answer.
+            let begun = future::poll_fn(|cx| Poll::Ready(together.poll_next(cx))).await;
+            assert!(begun.is_pending());
+            std::thread::sleep(Duration::from_millis(300));
+            let outcome = together.next().await.found.unwrap().outcome;
+            assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.reason);
         }
     }
 

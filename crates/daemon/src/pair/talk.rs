@@ -81,9 +81,9 @@ pub(super) async fn ask(
     match timeout_at(late, converse(link, name, stream, question)).await {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(why)) => Err(format!("speak with {name} ({address}): {why}")),
-        Err(_late) => {
-            Err(format!("speak with {name} ({address}): no answer within {ANSWER_TIMEOUT:?}"))
-        }
+        Err(_late) => Err(format!(
+            "speak with {name} ({address}): no answer within {ANSWER_TIMEOUT:?}: whether it was done there is not known"
+        )),
     }
 }
 

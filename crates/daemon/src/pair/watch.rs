@@ -87,13 +87,30 @@ async fn compare(
 }
 
 fn decode(status: StatusCode, body: &Bytes) -> Result<Fingerprint, String> {
-    if status.is_success() {
-        return serde_json::from_slice(body).map_err(|error| error.to_string());
+    if !status.is_success() {
+        return Err(match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => printable(&problem.detail, SENTENCE_MAX),
+            Err(_) => format!("it answered {status}"),
+        });
     }
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => Err(problem.detail),
-        Err(_) => Err(format!("it answered {status}")),
+    let mut said: Fingerprint = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    said.version = printable(&said.version, NAME_MAX);
+    for objects in said.objects.values_mut() {
+        objects.retain(|name, _| *name == printable(name, NAME_MAX));
     }
+    Ok(said)
+}
+
+/// So many characters of a name, and of a sentence, are believed to another node: more, and what is no text, is kept from the log, the
+/// status and whoever's terminal shows them.
+const NAME_MAX: usize = 256;
+const SENTENCE_MAX: usize = 500;
+
+fn printable(text: &str, most: usize) -> String {
+    text.chars()
+        .take(most)
+        .map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one })
+        .collect()
 }
 
 /// Says in the log and the events that a node stands otherwise.
@@ -130,4 +147,26 @@ fn told(differs: &[Difference]) -> String {
         format!("{} ({}{more})", part.replace('_', " "), names.join(", "))
     });
     each.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_node_says_is_cut_and_has_no_control_characters() {
+        let escape = "\u{1b}]0;x";
+        let said = serde_json::json!({
+            "node": "lb2", "version": escape, "generation": 1, "parts": {},
+            "objects": {"services": {"web": "1", escape: "2", "n".repeat(300): "3"}},
+        });
+        let said = decode(StatusCode::OK, &Bytes::from(said.to_string())).unwrap();
+        assert_eq!(said.version, "\u{fffd}]0;x");
+        let names: Vec<_> = said.objects.get("services").unwrap().keys().collect();
+        assert_eq!(names, ["web"]);
+        let detail = "x".repeat(10_000);
+        let problem = serde_json::json!({"title": "no", "status": 403, "code": "forbidden", "detail": detail});
+        let why = decode(StatusCode::FORBIDDEN, &Bytes::from(problem.to_string())).unwrap_err();
+        assert_eq!(why.len(), SENTENCE_MAX);
+    }
 }

@@ -93,6 +93,30 @@ fn a_service_with_a_server_of_each_state() -> Service {
     }
 }
 
+fn a_node_that_differs() -> PeerNode {
+    PeerNode {
+        name: "lb2".into(),
+        address: "192.0.2.3:9651".into(),
+        state: "differs".into(),
+        since_s: 130,
+        seen_s_ago: Some(4),
+        version: Some("0.1.0".into()),
+        error: None,
+        differs: vec![
+            Difference {
+                part: "services".into(),
+                names: vec!["dns".into(), "web".into()],
+                count: 2,
+            },
+            Difference {
+                part: "runtime_changes".into(),
+                names: vec!["web/web1".into()],
+                count: 12,
+            },
+        ],
+    }
+}
+
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
@@ -150,27 +174,7 @@ fn example() -> Status {
         sync: Some(sync_of_a_master()),
         sysctls: a_sysctl_that_cannot_be_set(),
         runs: Default::default(),
-        nodes: vec![PeerNode {
-            name: "lb2".into(),
-            address: "192.0.2.3:9651".into(),
-            state: "differs".into(),
-            since_s: 130,
-            seen_s_ago: Some(4),
-            version: Some("0.1.0".into()),
-            error: None,
-            differs: vec![
-                Difference {
-                    part: "services".into(),
-                    names: vec!["dns".into(), "web".into()],
-                    count: 2,
-                },
-                Difference {
-                    part: "runtime_changes".into(),
-                    names: vec!["web/web1".into()],
-                    count: 12,
-                },
-            ],
-        }],
+        nodes: vec![a_node_that_differs()],
     }
 }
 

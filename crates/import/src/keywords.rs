@@ -8,6 +8,7 @@ mod vrrp;
 use std::collections::BTreeMap;
 
 use crate::ledger::Ledger;
+use crate::secret::masked;
 use crate::tree::Statement;
 
 /// A block of keepalived's language.
@@ -161,7 +162,7 @@ fn unknown(statement: &Statement, context: Context, ledger: &mut Ledger) {
         ),
         None => "keepalived ignores the line; remove it".to_owned(),
     };
-    let message = format!("`{word}` is no word of keepalived's here");
+    let message = format!("`{}` is no word of keepalived's here", masked(word));
     ledger.wrong(statement.id, statement.column(0), message, help);
     inside(statement, ledger);
 }
@@ -186,7 +187,7 @@ pub(crate) fn effective<'a>(block: &'a Statement, ledger: &mut Ledger) -> Vec<&'
 pub(crate) fn sweep(statements: &[Statement], ledger: &mut Ledger) {
     for statement in statements {
         if !ledger.is_known(statement.id) {
-            let message = format!("`{}` can't stand here", statement.keyword());
+            let message = format!("`{}` can't stand here", masked(statement.keyword()));
             let help = "look for a brace that is missing or too many above";
             ledger.wrong(statement.id, statement.column(0), message, help);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::MAX_PROBLEMS;
+use crate::secret::masked;
 
 /// The number of a statement, in the order of reading.
 pub(crate) type Id = usize;
@@ -42,7 +43,7 @@ pub struct Line {
     pub file: String,
     /// The line, from 1; of a statement that a definition unfolds to, the line that uses it.
     pub line: usize,
-    /// The statement, without comment, and without its password where it has one.
+    /// The statement, without comment, password and value of a definition.
     pub statement: String,
     /// What became of it.
     pub outcome: Outcome,
@@ -93,8 +94,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the account of a statement.
-    pub(crate) fn open(&mut self, place: Place, statement: String) -> Id {
+    /// Opens the account of a statement. What no report shows is taken out of its text.
+    pub(crate) fn open(&mut self, place: Place, statement: &str) -> Id {
+        let statement = masked(statement);
         self.accounts.push(Account { place, statement, outcome: None, notes: Vec::new() });
         self.accounts.len() - 1
     }

@@ -15,6 +15,7 @@
 mod convert;
 mod keywords;
 mod ledger;
+mod secret;
 mod source;
 mod tree;
 mod verify;

@@ -153,10 +153,7 @@ impl Reader<'_> {
             if body.len() > 1 && body.first().is_some_and(|line| line.trim().is_empty()) {
                 body.remove(0);
             }
-            // What a definition is for can't be told from its name alone; a password is shown in no report.
-            let secret = ["pass", "key", "secret"].iter().any(|w| name.to_lowercase().contains(w));
-            let shown = if secret { "…" } else { value.trim() };
-            let id = self.ledger.open(place, format!("${name}={shown}"));
+            let id = self.ledger.open(place, &format!("${name}=…"));
             self.ledger.note(id, "a definition: it is converted where it is used");
             return self.definitions.define(name, body);
         }
@@ -200,7 +197,7 @@ impl Reader<'_> {
             return false;
         }
         let pattern = pattern.trim().trim_matches(['"', '\'']);
-        let id = self.ledger.open(place.clone(), text.to_owned());
+        let id = self.ledger.open(place.clone(), text);
         let column = place.column + word.chars().count() + 1;
         if pattern.is_empty() {
             self.ledger.wrong(id, column, format!("`{word}` names no file"), "name one");
@@ -241,7 +238,7 @@ impl Reader<'_> {
             None => (id, id == self.options.id),
         };
         if !kept {
-            let account = self.ledger.open(place.clone(), format!("@{line}").trim_end().to_owned());
+            let account = self.ledger.open(place.clone(), format!("@{line}").trim_end());
             let own = &self.options.id;
             let whom = if id.starts_with('^') { "every node but" } else { "the node" };
             let note =
@@ -293,7 +290,7 @@ impl Reader<'_> {
                 }
             }
             Err(column) => {
-                let id = self.ledger.open(place.clone(), text);
+                let id = self.ledger.open(place.clone(), &text);
                 let column = column + place.column - 1;
                 self.ledger.wrong(
                     id,

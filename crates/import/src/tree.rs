@@ -107,21 +107,16 @@ fn read_line(line: &SourceLine, stack: &mut Vec<Open>, ledger: &mut Ledger) {
     statement(line, words, stack, ledger);
 }
 
-/// Words whose values are nobody's business: no report shows them.
-const SECRET: [&str; 3] = ["auth_pass", "password", "key"];
-
 /// Adds a statement to the innermost block.
 fn statement(line: &SourceLine, words: Vec<Word>, stack: &mut [Open], ledger: &mut Ledger) {
     let Some(first) = words.first() else { return };
     let place = Place { column: first.column, ..line.place.clone() };
-    let text = if SECRET.contains(&first.text.as_str()) {
-        format!("{} …", first.text)
-    } else if words.len() == line.words.len() {
-        line.text.clone()
+    let id = if words.len() == line.words.len() {
+        ledger.open(place, &line.text)
     } else {
-        words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        ledger.open(place, &texts.join(" "))
     };
-    let id = ledger.open(place, text);
     if let Some(block) = stack.last_mut() {
         block.statements.push(Statement { id, words, block: None, span: id..id + 1 });
     }
@@ -140,7 +135,7 @@ fn open(line: &SourceLine, brace: &Word, stack: &mut Vec<Open>, ledger: &mut Led
             "a `{` that belongs to no statement",
             "remove it with its `}`",
         );
-        let id = ledger.open(place.clone(), "{".to_owned());
+        let id = ledger.open(place.clone(), "{");
         ledger.left(id, "a block without a name");
         let owner = Statement { id, words: Vec::new(), block: None, span: id..id + 1 };
         return stack.push(Open { owner: Some(owner), place, statements: Vec::new() });

@@ -22,6 +22,7 @@ mod track;
 mod tracker;
 mod values;
 
+use crate::MAX_SERVED;
 use crate::keywords::{Context, account, inside, sweep};
 use crate::ledger::Ledger;
 use crate::tree::Statement;
@@ -36,6 +37,8 @@ pub(crate) struct Conversion<'a> {
     pub(crate) globals: Globals,
     pub(crate) trackers: Trackers,
     pub(crate) services: Names,
+    /// What is left of [`MAX_SERVED`]; none when it was told that there was not enough.
+    served: Option<usize>,
     /// Names of the file's instances, and what each is called here.
     pub(crate) instances: Names,
     pub(crate) groups: Names,
@@ -49,6 +52,7 @@ pub(crate) fn convert(statements: &[Statement], ledger: &mut Ledger) -> Map {
         globals: Globals::default(),
         trackers: Trackers::default(),
         services: Names::default(),
+        served: Some(MAX_SERVED),
         instances: Names::default(),
         groups: Names::default(),
         root: Map::default(),
@@ -105,6 +109,27 @@ fn arrange(mut root: Map) -> Map {
 }
 
 impl Conversion<'_> {
+    /// Whether the statement may become `more` than it says, of what is left of [`MAX_SERVED`]. Told of the first one that may not.
+    pub(crate) fn serve(&mut self, more: usize, statement: &Statement) -> bool {
+        match self.served {
+            _ if more == 0 => return true,
+            Some(left) if more <= left => {
+                self.served = Some(left - more);
+                return true;
+            }
+            Some(_) => {
+                let message = format!(
+                    "addresses and servers unfold to more than {MAX_SERVED} with this statement"
+                );
+                let help = "mark the packets to a range of addresses, and use `fwmark`";
+                self.ledger.wrong(statement.id, statement.column(0), message, help);
+            }
+            None => self.ledger.left(statement.id, "beyond the limit that a problem tells of"),
+        }
+        self.served = None;
+        false
+    }
+
     /// Changes the mapping `section`.`key` of the configuration.
     pub(crate) fn section<R>(
         &mut self,

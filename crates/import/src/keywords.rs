@@ -147,7 +147,9 @@ pub(crate) fn account(statement: &Statement, context: Context, ledger: &mut Ledg
 
 fn unknown(statement: &Statement, context: Context, ledger: &mut Ledger) {
     let word = statement.keyword();
-    let near = rows(context)
+    // A longer word is like none, and comparing it takes long.
+    let rows = if word.len() > 64 { &[] } else { rows(context) };
+    let near = rows
         .iter()
         .flat_map(|(_, words)| *words)
         .map(|known| (strsim::jaro_winkler(known, word), *known))

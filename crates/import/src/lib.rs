@@ -1,7 +1,7 @@
 //! keepalived.conf to a Holdfast configuration, with a report of every statement.
 //!
 //! It is pure: files come from a [`Library`], which the caller fills from the disk. Nothing here panics on any text, and everything that a
-//! text can make grow has a limit ([`MAX_BYTES`], [`MAX_STATEMENTS`], [`MAX_DEPTH`]).
+//! text can make grow has a limit ([`MAX_BYTES`], [`MAX_STATEMENTS`], [`MAX_UNFOLDED`], [`MAX_SERVED`], [`MAX_DEPTH`]).
 //!
 //! ```text
 //! bytes ─ source (includes, @id, $NAME, ~SEQ) ─► lines ─ words ─► Statement (a tree; each has its number in the Ledger)
@@ -32,6 +32,11 @@ use ledger::Ledger;
 pub const MAX_BYTES: usize = 4 << 20;
 /// The most statements that are read, those that definitions and loops unfold to included.
 pub const MAX_STATEMENTS: usize = 200_000;
+/// The most that definitions and loops unfold to, in bytes.
+pub const MAX_UNFOLDED: usize = 8 << 20;
+/// How much all virtual servers together may become that the text does not say itself: addresses of ranges and of groups, and real servers once
+/// more for each further service that a virtual server is divided into, counted in addresses and statements.
+pub const MAX_SERVED: usize = MAX_STATEMENTS;
 /// The deepest nesting of blocks, of included files, and of definitions in definitions.
 pub const MAX_DEPTH: usize = 16;
 /// The most problems that are kept.

@@ -8,7 +8,7 @@ mod loops;
 
 use crate::ledger::{Ledger, Place};
 use crate::words::{Word, split, without_comment};
-use crate::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS, Options};
+use crate::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS, MAX_UNFOLDED, Options};
 use definitions::Definitions;
 
 /// Where files come from.
@@ -49,6 +49,7 @@ pub(crate) fn read(
         definitions: Definitions::new(&options.id),
         open: Vec::new(),
         bytes: 0,
+        unfolded: 0,
         units: 0,
         full: false,
         lines: Vec::new(),
@@ -68,15 +69,22 @@ struct Reader<'a> {
     definitions: Definitions,
     /// The files that are being read, the outermost first.
     open: Vec<String>,
+    /// Of all files so far.
     bytes: usize,
+    /// The bytes of what definitions and loops made.
+    unfolded: usize,
     /// How much has been done: lines, and what definitions and loops made of them.
     units: usize,
+    /// Whether a limit was passed: nothing is read any more.
     full: bool,
     lines: Vec<SourceLine>,
 }
 
 impl Reader<'_> {
     fn file(&mut self, name: &str, from: &Place) {
+        if self.full {
+            return;
+        }
         if self.open.iter().any(|open| open == name) {
             let chain = self.open.join(" includes ");
             let message = format!("{name} includes itself: {chain} includes {name}");
@@ -96,11 +104,7 @@ impl Reader<'_> {
         self.bytes = self.bytes.saturating_add(text.len());
         if self.bytes > MAX_BYTES {
             let message = format!("the files have more than {MAX_BYTES} bytes");
-            return self.ledger.problem(
-                from.clone(),
-                message,
-                "check that these are the right files",
-            );
+            return self.stop(from, message, "check that these are the right files");
         }
         self.open.push(name.to_owned());
         self.text(name, &text);
@@ -111,6 +115,9 @@ impl Reader<'_> {
     fn text(&mut self, name: &str, text: &str) {
         let mut lines = text.lines().enumerate().peekable();
         while let Some((number, first)) = lines.next() {
+            if self.full {
+                return;
+            }
             let mut joined = vec![first.trim_end()];
             while joined.last().is_some_and(|line| continues(line)) {
                 let Some((_, next)) = lines.next() else { break };
@@ -136,7 +143,8 @@ impl Reader<'_> {
         if text.trim().is_empty() && rest.iter().all(|part| part.trim().is_empty()) {
             return;
         }
-        if !self.room(place) {
+        let unfolded = if depth == 0 { 0 } else { parts.iter().map(String::len).sum() };
+        if !self.room(place, unfolded) {
             return;
         }
         let indent = first.chars().count() - text.chars().count();
@@ -177,18 +185,28 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether there is room for another line; told once when there is none.
-    fn room(&mut self, place: &Place) -> bool {
+    /// Whether there is room for another line, of which definitions and loops made `unfolded` bytes; told once when there is none.
+    fn room(&mut self, place: &Place, unfolded: usize) -> bool {
+        if self.full {
+            return false;
+        }
         self.units += 1;
-        if self.units <= MAX_STATEMENTS {
+        self.unfolded = self.unfolded.saturating_add(unfolded);
+        let message = if self.units > MAX_STATEMENTS {
+            format!("the text unfolds to more than {MAX_STATEMENTS} lines")
+        } else if self.unfolded > MAX_UNFOLDED {
+            format!("the text unfolds to more than {MAX_UNFOLDED} bytes")
+        } else {
             return true;
-        }
-        if !self.full {
-            self.full = true;
-            let message = format!("the text unfolds to more than {MAX_STATEMENTS} lines");
-            self.ledger.problem(place.clone(), message, "convert it in parts");
-        }
+        };
+        self.stop(place, message, "convert it in parts");
         false
+    }
+
+    /// Tells of a limit, and reads nothing any more.
+    fn stop(&mut self, place: &Place, message: String, help: &str) {
+        self.full = true;
+        self.ledger.problem(place.clone(), message, help);
     }
 
     fn include(&mut self, place: &Place, text: &str) -> bool {
@@ -253,20 +271,22 @@ impl Reader<'_> {
     }
 
     fn repeat(&mut self, place: &Place, text: &str, depth: usize) {
+        if depth >= MAX_DEPTH {
+            let message = format!("loops and definitions are more than {MAX_DEPTH} deep");
+            return self.ledger.problem(place.clone(), message, "write the lines out");
+        }
         let unfolded = match loops::unfold(text) {
-            Ok(unfolded) if depth < MAX_DEPTH => unfolded,
-            Ok(_) => {
-                let message = format!("loops and definitions are more than {MAX_DEPTH} deep");
-                return self.ledger.problem(place.clone(), message, "write the lines out");
-            }
+            Ok(unfolded) => unfolded,
             Err(message) => {
                 let help =
                     "the forms are `~SEQ(NAME, first, step, last)` and `~LST(NAME, one, two)`";
                 return self.ledger.problem(place.clone(), message, help);
             }
         };
+        // A round that reads no line is counted here, every other one with its line.
+        let empty = unfolded.rest.trim().is_empty();
         for values in &unfolded.rounds {
-            if self.full {
+            if self.full || (empty && !self.room(place, 0)) {
                 return;
             }
             for (name, value) in unfolded.names.iter().zip(values) {

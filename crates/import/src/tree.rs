@@ -54,12 +54,21 @@ struct Open {
     statements: Vec<Statement>,
 }
 
+/// The blocks that are being read.
+struct Blocks {
+    /// The outermost, which is the text, first; never more than [`MAX_DEPTH`] in it.
+    stack: Vec<Open>,
+    /// How many more are open in the innermost, which has their statements.
+    beyond: usize,
+}
+
 /// The statements of the text, each with its account opened.
 pub(crate) fn build(lines: Vec<SourceLine>, ledger: &mut Ledger) -> Vec<Statement> {
-    let mut stack = vec![Open::default()];
+    let mut blocks = Blocks { stack: vec![Open::default()], beyond: 0 };
     for line in lines {
-        read_line(&line, &mut stack, ledger);
+        read_line(&line, &mut blocks, ledger);
     }
+    let Blocks { mut stack, .. } = blocks;
     while stack.len() > 1 {
         if let Some(Open { owner: Some(owner), place, .. }) = stack.last() {
             let message = format!("the block of `{}` is not closed", owner.keyword());
@@ -70,18 +79,20 @@ pub(crate) fn build(lines: Vec<SourceLine>, ledger: &mut Ledger) -> Vec<Statemen
     stack.pop().map(|top| top.statements).unwrap_or_default()
 }
 
-fn read_line(line: &SourceLine, stack: &mut Vec<Open>, ledger: &mut Ledger) {
+fn read_line(line: &SourceLine, blocks: &mut Blocks, ledger: &mut Ledger) {
     let mut words: Vec<Word> = Vec::new();
     for word in &line.words {
         match word.text.as_str() {
             "{" if !word.quoted => {
-                statement(line, std::mem::take(&mut words), stack, ledger);
-                open(line, word, stack, ledger);
+                statement(line, std::mem::take(&mut words), &mut blocks.stack, ledger);
+                open(line, word, blocks, ledger);
             }
             "}" if !word.quoted => {
-                statement(line, std::mem::take(&mut words), stack, ledger);
-                if stack.len() > 1 {
-                    close(stack, ledger);
+                statement(line, std::mem::take(&mut words), &mut blocks.stack, ledger);
+                if blocks.beyond > 0 {
+                    blocks.beyond -= 1;
+                } else if blocks.stack.len() > 1 {
+                    close(&mut blocks.stack, ledger);
                 } else {
                     let place = Place { column: word.column, ..line.place.clone() };
                     ledger.problem(
@@ -98,13 +109,13 @@ fn read_line(line: &SourceLine, stack: &mut Vec<Open>, ledger: &mut Ledger) {
             {
                 let text = text.trim_end_matches('{').to_owned();
                 words.push(Word { text, ..word.clone() });
-                statement(line, std::mem::take(&mut words), stack, ledger);
-                open(line, word, stack, ledger);
+                statement(line, std::mem::take(&mut words), &mut blocks.stack, ledger);
+                open(line, word, blocks, ledger);
             }
             _ => words.push(word.clone()),
         }
     }
-    statement(line, words, stack, ledger);
+    statement(line, words, &mut blocks.stack, ledger);
 }
 
 /// Adds a statement to the innermost block.
@@ -122,9 +133,20 @@ fn statement(line: &SourceLine, words: Vec<Word>, stack: &mut [Open], ledger: &m
     }
 }
 
-/// Opens the block of the last statement.
-fn open(line: &SourceLine, brace: &Word, stack: &mut Vec<Open>, ledger: &mut Ledger) {
+/// Opens the block of the last statement. What is deeper than the limit is counted alone: its statements are those of the innermost block
+/// within it, so that nothing that walks the tree is deep.
+fn open(line: &SourceLine, brace: &Word, blocks: &mut Blocks, ledger: &mut Ledger) {
     let place = Place { column: brace.column, ..line.place.clone() };
+    if blocks.stack.len() > MAX_DEPTH {
+        if blocks.beyond == 0 {
+            let message = format!("blocks are more than {MAX_DEPTH} deep");
+            let help = "no block of keepalived is so deep: look for a missing `}`";
+            ledger.problem(place, message, help);
+        }
+        blocks.beyond += 1;
+        return;
+    }
+    let stack = &mut blocks.stack;
     let owner = stack.last_mut().and_then(|block| {
         let free = block.statements.last().is_some_and(|last| last.block.is_none());
         if free { block.statements.pop() } else { None }
@@ -140,28 +162,14 @@ fn open(line: &SourceLine, brace: &Word, stack: &mut Vec<Open>, ledger: &mut Led
         let owner = Statement { id, words: Vec::new(), block: None, span: id..id + 1 };
         return stack.push(Open { owner: Some(owner), place, statements: Vec::new() });
     };
-    if stack.len() == MAX_DEPTH + 1 {
-        let message = format!("blocks are more than {MAX_DEPTH} deep");
-        ledger.problem(
-            place.clone(),
-            message,
-            "no block of keepalived is so deep: look for a missing `}`",
-        );
-    }
     stack.push(Open { owner: Some(owner), place, statements: Vec::new() });
 }
 
-/// Closes the innermost block. What is deeper than the limit is kept flat, so that nothing that walks the tree is deep.
+/// Closes the innermost block.
 fn close(stack: &mut Vec<Open>, ledger: &Ledger) {
-    let deep = stack.len() > MAX_DEPTH + 1;
     let Some(Open { owner: Some(mut owner), statements, .. }) = stack.pop() else { return };
     let Some(outer) = stack.last_mut() else { return };
     owner.span = owner.id..ledger.len();
-    if deep {
-        outer.statements.push(owner);
-        outer.statements.extend(statements);
-    } else {
-        owner.block = Some(statements);
-        outer.statements.push(owner);
-    }
+    owner.block = Some(statements);
+    outer.statements.push(owner);
 }

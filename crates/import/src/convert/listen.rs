@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Conversion;
 use super::values::refuse;
 use crate::keywords::inside;
-use crate::ledger::{Id, Ledger};
+use crate::ledger::Id;
 use crate::tree::Statement;
 
 /// The most addresses that one service of Holdfast has.
@@ -26,6 +26,13 @@ pub(super) enum Listen {
 pub(super) struct Member {
     pub(super) id: Id,
     pub(super) listen: Listen,
+}
+
+impl Member {
+    /// Whether it is a mark.
+    pub(super) const fn marked(&self) -> bool {
+        matches!(self.listen, Listen::Mark(..))
+    }
 }
 
 /// The groups of the file.
@@ -47,7 +54,7 @@ pub(super) fn groups(statements: &[Statement], conversion: &mut Conversion<'_>) 
         let mut members = Vec::new();
         for statement in block.children() {
             let before = members.len();
-            match member(statement, 0, conversion.ledger) {
+            match member(statement, 0, conversion) {
                 Some(listens) => {
                     let id = statement.id;
                     members.extend(listens.into_iter().map(|listen| Member { id, listen }));
@@ -66,12 +73,13 @@ pub(super) fn groups(statements: &[Statement], conversion: &mut Conversion<'_>) 
     groups
 }
 
-/// What the words from `index` on name: an address or a range of them, with a port; or a mark.
+/// What the words from `index` on name: an address or a range of them, with a port; or a mark. None is told of.
 pub(super) fn member(
     statement: &Statement,
     index: usize,
-    ledger: &mut Ledger,
+    conversion: &mut Conversion<'_>,
 ) -> Option<Vec<Listen>> {
+    let ledger = &mut *conversion.ledger;
     if statement.word(index) == "fwmark" {
         let mark = statement.word(index + 1).parse::<u32>().ok().filter(|mark| *mark > 0);
         let ipv6 = statement.word(index + 2) == "inet6";
@@ -91,7 +99,9 @@ pub(super) fn member(
         },
     };
     match range(statement.word(index)) {
-        Ok(ips) => Some(ips.into_iter().map(|ip| Listen::Address(ip, port)).collect()),
+        Ok(range) => conversion
+            .serve(range.more(), statement)
+            .then(|| range.addresses().map(|ip| Listen::Address(ip, port)).collect()),
         Err(what) => {
             refuse(statement, index, what, ledger);
             None
@@ -99,10 +109,30 @@ pub(super) fn member(
     }
 }
 
+/// Addresses of one family, one after the other.
+struct Range {
+    ipv4: bool,
+    first: u128,
+    last: u128,
+}
+
+impl Range {
+    /// How many addresses there are behind the first, 65,535 at most.
+    fn more(&self) -> usize {
+        usize::try_from(self.last.saturating_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ipv4 = self.ipv4;
+        (self.first..=self.last).map(move |number| address(ipv4, number))
+    }
+}
+
 /// The addresses that a word is: one, `A-B` (whole addresses or the last part alone), or a network.
-fn range(word: &str) -> Result<Vec<IpAddr>, String> {
+fn range(word: &str) -> Result<Range, String> {
     if let Ok(ip) = word.parse() {
-        return Ok(vec![ip]);
+        let (ipv4, number) = number(ip);
+        return Ok(Range { ipv4, first: number, last: number });
     }
     let wrong = || format!("`{word}` is not an address or a range of addresses");
     let (first, last) = if let Some((first, last)) = word.split_once('-') {
@@ -117,7 +147,7 @@ fn range(word: &str) -> Result<Vec<IpAddr>, String> {
     if count > 65_536 {
         return Err(format!("`{word}` is more than 65536 addresses: mark them, and use `fwmark`"));
     }
-    Ok((first.1..=last.1).map(|n| address(first.0, n)).collect())
+    Ok(Range { ipv4: first.0, first: first.1, last: last.1 })
 }
 
 /// The last address of a range by what stands behind the dash: in IPv4 the last byte in decimal, in IPv6 the last 16 bits in hexadecimal.
@@ -199,7 +229,8 @@ mod tests {
 
     #[test]
     fn ranges_are_those_of_the_manual() {
-        let texts = |word| range(word).unwrap().iter().map(IpAddr::to_string).collect::<Vec<_>>();
+        let texts =
+            |word| range(word).unwrap().addresses().map(|ip| ip.to_string()).collect::<Vec<_>>();
         assert_eq!(texts("192.0.2.9-11"), ["192.0.2.9", "192.0.2.10", "192.0.2.11"]);
         assert_eq!(texts("192.0.2.255-192.0.3.0"), ["192.0.2.255", "192.0.3.0"]);
         assert_eq!(texts("192.0.2.4/31"), ["192.0.2.4", "192.0.2.5"]);

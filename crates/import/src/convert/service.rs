@@ -1,6 +1,6 @@
 //! `virtual_server`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check_http::Client;
 use super::command::hook;
@@ -49,7 +49,7 @@ fn listens(
     conversion: &mut Conversion<'_>,
 ) -> Option<Vec<Member>> {
     if block.word(1) != "group" {
-        let listens = member(block, 1, conversion.ledger)?;
+        let listens = member(block, 1, conversion)?;
         conversion.ledger.exact(block.id);
         return Some(listens.into_iter().map(|listen| Member { id: block.id, listen }).collect());
     }
@@ -61,6 +61,9 @@ fn listens(
     if members.is_empty() {
         let what = format!("virtual_server_group `{}` has no address", block.word(2));
         refuse(block, 2, what, conversion.ledger);
+        return None;
+    }
+    if !conversion.serve(members.len() - 1, block) {
         return None;
     }
     conversion.ledger.exact(block.id);
@@ -102,26 +105,17 @@ fn service(
         }
     }
     let transport = draft.transport.clone().unwrap_or_else(|| "udp".to_owned());
-    let marked = |member: &&Member| matches!(member.listen, Listen::Mark(..));
-    if draft.transport.is_none() && !members.iter().all(|member| marked(&member)) {
+    if draft.transport.is_none() && !members.iter().all(Member::marked) {
         conversion.ledger.note(block.id, "no `protocol`: keepalived takes UDP, with a warning");
     }
-    // Servers of a mark have no port, and a service has addresses of one family.
-    let mut parts: Vec<(bool, bool, u16, Vec<Member>)> = Vec::new();
-    for member in members {
-        let mut member = member.clone();
-        if let Listen::Mark(mark, ipv6) = member.listen {
-            member.listen = Listen::Mark(mark, ipv6 || draft.ipv6);
-        }
-        let kind = (marked(&&member), member.listen.ipv6(), member.listen.port());
-        let part = parts
-            .iter_mut()
-            .rev()
-            .find(|(marked, ipv6, port, all)| (*marked, *ipv6, *port) == kind && all.len() < MOST);
-        match part {
-            Some((_, _, _, all)) => all.push(member),
-            None => parts.push((kind.0, kind.1, kind.2, vec![member])),
-        }
+    if draft.servers.is_empty() {
+        conversion.ledger.left_decide(block.id, "it has no `real_server`, so keepalived silently drops it; `services` can have an empty pool that `holdfast server add` fills");
+        return inside(block, conversion.ledger);
+    }
+    let parts = parts(members, draft.ipv6);
+    let more = parts.len().saturating_sub(1).saturating_mul(block.span.len());
+    if !conversion.serve(more, block) {
+        return inside(block, conversion.ledger);
     }
     if parts.len() > 1 {
         let note = format!(
@@ -130,13 +124,33 @@ fn service(
         );
         conversion.ledger.differs(block.id, note);
     }
-    if draft.servers.is_empty() {
-        conversion.ledger.left_decide(block.id, "it has no `real_server`, so keepalived silently drops it; `services` can have an empty pool that `holdfast server add` fills");
-        return;
-    }
-    for (_, _, port, members) in parts {
+    for (port, members) in parts {
         part(block, &transport, port, &members, &draft, client, conversion);
     }
+}
+
+/// The addresses and marks of each service that a virtual server is, with its port: servers of a mark have none, and a service has addresses of
+/// one family, [`MOST`] of them. `ipv6`: marks are of IPv6.
+fn parts(members: &[Member], ipv6: bool) -> Vec<(u16, Vec<Member>)> {
+    let mut parts: Vec<(u16, Vec<Member>)> = Vec::new();
+    let mut newest = BTreeMap::new();
+    for member in members {
+        let mut member = member.clone();
+        if let Listen::Mark(mark, own) = member.listen {
+            member.listen = Listen::Mark(mark, own || ipv6);
+        }
+        let port = member.listen.port();
+        let kind = (member.marked(), member.listen.ipv6(), port);
+        let part = newest.get(&kind).and_then(|index: &usize| parts.get_mut(*index));
+        match part.filter(|(_, all)| all.len() < MOST) {
+            Some((_, all)) => all.push(member),
+            None => {
+                newest.insert(kind, parts.len());
+                parts.push((port, vec![member]));
+            }
+        }
+    }
+    parts
 }
 
 impl Draft {

@@ -70,19 +70,25 @@ impl Definitions {
 
     /// The first use of a known definition: where it begins and ends, and its body.
     fn first_use(&self, text: &str) -> Option<(usize, usize, &[String])> {
+        // Where a name ends is looked for again only behind the last end: a line of `$` alone is read once.
+        let (mut blank, mut brace) = (0, 0);
         text.match_indices('$').find_map(|(start, _)| {
-            let rest = text.get(start + 1..)?;
-            let (name, length) = match rest.strip_prefix('{') {
-                Some(inner) => {
-                    let end = inner.find('}')?;
-                    (inner.get(..end)?, end + 2)
+            let from = start + 1;
+            let rest = text.get(from..)?;
+            let next = |found: Option<usize>| found.map_or(text.len(), |at| from + at);
+            let (name, end) = if rest.starts_with('{') {
+                if brace < from {
+                    brace = next(rest.find('}'));
                 }
-                None => {
-                    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                    (rest.get(..end)?, end)
+                (text.get(from + 1..brace)?, brace + 1)
+            } else {
+                if blank < from {
+                    blank = next(rest.find(char::is_whitespace));
                 }
+                (text.get(from..blank)?, blank)
             };
-            self.values.get(name).map(|body| (start, start + 1 + length, body.as_slice()))
+            let body = self.values.get(name).filter(|_| end <= text.len())?;
+            Some((start, end, body.as_slice()))
         })
     }
 }

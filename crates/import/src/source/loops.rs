@@ -43,12 +43,13 @@ fn sequence(inner: &str, rest: String, hexadecimal: bool) -> Result<Loop, String
     if step == 0 {
         return Err("`~SEQ` with a step of 0 never ends".to_owned());
     }
+    let span = if step > 0 { last - first } else { first - last };
+    if span >= 0 && (span / step.abs()).unsigned_abs() >= MAX_STATEMENTS as u64 {
+        return Err(format!("`~SEQ` with more than {MAX_STATEMENTS} rounds"));
+    }
     let mut rounds = Vec::new();
     let mut value = first;
     while if step > 0 { value <= last } else { value >= last } {
-        if rounds.len() >= MAX_STATEMENTS {
-            return Err(format!("`~SEQ` with more than {MAX_STATEMENTS} rounds"));
-        }
         rounds.push(vec![if hexadecimal { format!("{value:x}") } else { value.to_string() }]);
         let Some(next) = value.checked_add(step) else { break };
         value = next;

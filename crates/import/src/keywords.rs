@@ -169,9 +169,31 @@ fn unknown(statement: &Statement, context: Context, ledger: &mut Ledger) {
     inside(statement, ledger);
 }
 
-/// The statements of a block that count: of those without a block that are said twice, the last.
+/// Whether a word stands as often as there are such things, each with a block of its own.
+fn is_thing(word: &str) -> bool {
+    is_check_word(word) || word == "real_server"
+}
+
+/// Whether a word is a check.
+pub(crate) fn is_check_word(word: &str) -> bool {
+    word.ends_with("_CHECK") || word == "HTTP_GET" || word == "SSL_GET"
+}
+
+/// Whether the statement has the block that it needs; tells where it has none.
+pub(crate) fn has_block(statement: &Statement, ledger: &mut Ledger) -> bool {
+    if statement.block.is_none() {
+        let word = statement.keyword();
+        let message = format!("a `{word}` has a block, without which keepalived ignores it");
+        let help = "write `{ }` behind it, with what belongs to it between";
+        ledger.wrong(statement.id, statement.column(0), message, help);
+    }
+    statement.block.is_some()
+}
+
+/// The statements of a block that count: of those without a block that are said twice, the last. A server or a check is none of these.
 pub(crate) fn effective<'a>(block: &'a Statement, ledger: &mut Ledger) -> Vec<&'a Statement> {
-    let plain = |statement: &&Statement| statement.block.is_none();
+    let plain =
+        |statement: &&Statement| statement.block.is_none() && !is_thing(statement.keyword());
     let last: BTreeMap<&str, usize> =
         block.children().iter().filter(plain).map(|child| (child.keyword(), child.id)).collect();
     let mut counting = Vec::new();

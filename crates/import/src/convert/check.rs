@@ -63,11 +63,6 @@ impl Common {
     }
 }
 
-/// Whether a statement is a check.
-pub(super) fn is_check(word: &str) -> bool {
-    word.ends_with("_CHECK") || word == "HTTP_GET" || word == "SSL_GET"
-}
-
 /// Converts a check: a mapping for each that Holdfast makes of it, and whether it is `alpha`.
 pub(super) fn check(
     block: &Statement,

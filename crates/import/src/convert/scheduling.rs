@@ -19,9 +19,10 @@ pub(super) struct Scheduling {
     persistence_keys: Map,
 }
 
-/// A way to the servers.
+/// A way to the servers. Two that mean the same are equal, in whatever order their words stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Forward {
+    /// Whether the servers' ports can be others than the service's.
     pub(super) nat: bool,
     node: Node,
 }
@@ -87,9 +88,10 @@ impl Scheduling {
         true
     }
 
-    /// Whether the servers' ports can be others than the service's.
-    pub(super) fn nat(&self) -> bool {
-        self.forward.as_ref().is_none_or(|(forward, _)| forward.nat)
+    /// How the servers are reached.
+    pub(super) fn way(&self) -> Forward {
+        let said = self.forward.as_ref().map(|(forward, _)| forward.clone());
+        said.unwrap_or_else(|| Forward { nat: true, node: plain("nat") })
     }
 
     /// The keys of the service.
@@ -177,7 +179,6 @@ pub(super) fn forward(statement: &Statement, conversion: &mut Conversion<'_>) ->
     let found = match statement.word(1) {
         "NAT" => way(true, "nat"),
         "DR" => way(false, "direct"),
-        "TUN" if statement.words.len() == 2 => way(false, "tunnel"),
         "TUN" => tunnel(statement, conversion).map(|node| Forward { nat: false, node }),
         other => {
             refuse(
@@ -220,7 +221,7 @@ fn tunnel(statement: &Statement, conversion: &mut Conversion<'_>) -> Option<Node
                 let port = number(statement, index, 1..=65535, conversion.ledger)?;
                 tunnel.set("port", plain(port), NOWHERE);
             }
-            "nocsum" => {}
+            "nocsum" => tunnel.entries.retain(|entry| entry.key != "checksum"),
             "csum" => tunnel.set("checksum", plain("full"), NOWHERE),
             "remcsum" => tunnel.set("checksum", plain("remote"), NOWHERE),
             other => {
@@ -230,6 +231,12 @@ fn tunnel(statement: &Statement, conversion: &mut Conversion<'_>) -> Option<Node
         }
         index += 1;
     }
+    // The kind that is meant where none is said.
+    tunnel.entries.retain(|entry| entry.key != "type" || entry.value != plain("ipip"));
+    if tunnel.is_empty() {
+        return Some(plain("tunnel"));
+    }
+    tunnel.entries.sort_by(|a, b| b.key.cmp(&a.key));
     let mut map = Map::default();
     map.set("tunnel", Node::Map(tunnel), NOWHERE);
     Some(Node::Map(map))

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use super::Conversion;
-use super::check::{Around, check, is_check};
+use super::check::{Around, check};
 use super::check_http::Client;
 use super::listen::socket;
 use super::names::Names;
 use super::pace::Pace;
-use super::scheduling::forward;
+use super::scheduling::{Forward, forward};
 use super::values::{number, refuse, switch};
-use crate::keywords::{Context, account, effective};
+use crate::keywords::{Context, account, effective, has_block, is_check_word};
 use crate::tree::Statement;
 use crate::yaml::{Map, Node, plain, text};
 
@@ -24,8 +24,8 @@ pub(super) struct Pool<'a> {
     pub(super) inhibit: bool,
     /// The service's port; 0 for a mark and for every port.
     pub(super) port: u16,
-    /// Whether a server's port may be another.
-    pub(super) nat: bool,
+    /// How the service's servers are reached.
+    pub(super) forward: Forward,
 }
 
 /// A server, converted.
@@ -67,8 +67,10 @@ pub(super) fn server(
     };
     let mut checks = Vec::new();
     for statement in effective(block, conversion.ledger) {
-        if is_check(statement.keyword()) {
-            checks.push(statement);
+        if is_check_word(statement.keyword()) {
+            if has_block(statement, conversion.ledger) {
+                checks.push(statement);
+            }
         } else if !draft.read(statement, pool, conversion) {
             account(statement, Context::RealServer, conversion.ledger);
         }
@@ -124,7 +126,7 @@ fn port(
         }
         return (None, checks);
     }
-    if pool.nat {
+    if pool.forward.nat {
         return (Some(if given == 0 { pool.port } else { given }), None);
     }
     if given != 0 && given != pool.port {
@@ -189,7 +191,7 @@ impl Draft {
             }
             "lvs_method" | "lb_kind" => {
                 let found = forward(statement, conversion);
-                if found.is_some_and(|way| way.nat != pool.nat) {
+                if found.is_some_and(|way| way != pool.forward) {
                     conversion.ledger.left_decide(statement.id, "all servers of a service are reached in one way, that of the service (`forward`)");
                 }
             }

@@ -9,9 +9,9 @@ use super::names::Names;
 use super::pace::Pace;
 use super::scheduling::Scheduling;
 use super::server::{Pool, Server, server, set_checks};
-use super::values::{exact_number, number, refuse};
+use super::values::{exact_number, number, only_on, refuse};
 use super::{Conversion, NOWHERE};
-use crate::keywords::{Context, account, effective, inside};
+use crate::keywords::{Context, account, effective, has_block, inside};
 use crate::tree::Statement;
 use crate::yaml::{Entry, Item, Map, Node, plain, text};
 
@@ -82,7 +82,7 @@ struct Draft {
     inhibit: bool,
     quorum: Option<(i64, Statement)>,
     hysteresis: Option<(i64, Statement)>,
-    sorry: Vec<Statement>,
+    sorry: Option<Statement>,
     sorry_inhibit: Option<Statement>,
     ipv6: bool,
     hooks: Map,
@@ -171,14 +171,8 @@ impl Draft {
                 ledger.exact(statement.id);
                 self.virtual_host = Some(statement.word(1).to_owned());
             }
-            "alpha" => {
-                ledger.exact(statement.id);
-                self.alpha = true;
-            }
-            "inhibit_on_failure" => {
-                ledger.exact(statement.id);
-                self.inhibit = true;
-            }
+            "alpha" => self.alpha = only_on(statement, ledger),
+            "inhibit_on_failure" => self.inhibit = only_on(statement, ledger),
             "quorum" => {
                 let quorum = exact_number(statement, 1..=2_147_483_647, ledger);
                 self.quorum = quorum.map(|quorum| (quorum, statement.clone()));
@@ -189,13 +183,17 @@ impl Draft {
             }
             "quorum_up" => hook(&mut self.hooks, &["up"], statement, ledger),
             "quorum_down" => hook(&mut self.hooks, &["down"], statement, ledger),
-            "sorry_server" => self.sorry.push(statement.clone()),
+            "sorry_server" => self.sorry = Some(statement.clone()),
             "sorry_server_inhibit" => self.sorry_inhibit = Some(statement.clone()),
             "ip_family" => {
                 ledger.exact(statement.id);
                 self.ipv6 = statement.word(1) == "inet6";
             }
-            "real_server" => self.servers.push(statement.clone()),
+            "real_server" => {
+                if has_block(statement, ledger) {
+                    self.servers.push(statement.clone());
+                }
+            }
             _ => return false,
         }
         true
@@ -242,7 +240,7 @@ fn part(
         alpha: draft.alpha,
         inhibit: draft.inhibit,
         port,
-        nat: draft.scheduling.nat(),
+        forward: draft.scheduling.way(),
     };
     let mut names = Names::default();
     let mut seen = BTreeSet::new();
@@ -250,10 +248,13 @@ fn part(
     for statement in &draft.servers {
         match server(statement, &pool, &mut names, conversion) {
             None => inside(statement, conversion.ledger),
-            Some(server) if !seen.insert(server.address) => conversion.ledger.left(
-                statement.id,
-                "a second server of this address and port: keepalived silently drops it",
-            ),
+            Some(server) if !seen.insert(server.address) => {
+                conversion.ledger.left(
+                    statement.id,
+                    "a second server of this address and port: keepalived silently drops it",
+                );
+                inside(statement, conversion.ledger);
+            }
             Some(server) => servers.push(server),
         }
     }
@@ -344,8 +345,8 @@ fn policy(
         map.set("hysteresis", plain(hysteresis), statement.span.clone());
     }
     map.entries.extend(draft.hooks.entries.iter().cloned());
-    for (index, statement) in draft.sorry.iter().enumerate() {
-        sorry(statement, index, port, draft, map, conversion);
+    if let Some(statement) = &draft.sorry {
+        sorry(statement, port, draft, map, conversion);
     }
     if let Some(statement) = &draft.sorry_inhibit {
         if inhibit > 0 {
@@ -358,17 +359,11 @@ fn policy(
 
 fn sorry(
     statement: &Statement,
-    index: usize,
     port: u16,
     draft: &Draft,
     map: &mut Map,
     conversion: &mut Conversion<'_>,
 ) {
-    if index > 0 {
-        return conversion
-            .ledger
-            .left(statement.id, "keepalived has one sorry server: the first counts");
-    }
     let Ok(ip) = statement.word(1).parse() else {
         let what = format!("`{}` is not an address", statement.word(1));
         return refuse(statement, 1, what, conversion.ledger);
@@ -381,8 +376,7 @@ fn sorry(
         },
     };
     conversion.ledger.exact(statement.id);
-    let nat = draft.scheduling.nat();
-    let wanted = if nat && given != 0 && port != 0 { given } else { port };
+    let wanted = if draft.scheduling.way().nat && given != 0 && port != 0 { given } else { port };
     if given != 0 && given != wanted {
         conversion
             .ledger

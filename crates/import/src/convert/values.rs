@@ -53,6 +53,20 @@ pub(crate) fn switch(statement: &Statement, ledger: &mut Ledger) -> Option<bool>
     }
 }
 
+/// A switch that keepalived takes for on whatever stands behind it; told where that says something else.
+pub(crate) fn only_on(statement: &Statement, ledger: &mut Ledger) -> bool {
+    let word = statement.word(1);
+    if matches!(word, "" | "on" | "true" | "yes") {
+        ledger.exact(statement.id);
+    } else {
+        let note = format!(
+            "`{word}` is not looked at: in a virtual_server keepalived silently takes it for on, and so does the conversion; remove the line if off is meant"
+        );
+        ledger.note(statement.id, note);
+    }
+    true
+}
+
 /// The seconds that are word `index`, in microseconds: a decimal, up to `most` seconds.
 pub(crate) fn time(
     statement: &Statement,

@@ -149,9 +149,8 @@ impl Writer {
     }
 
     fn comment(&mut self, comment: &str, indent: usize, origin: Option<Id>) {
-        // What YAML does not allow in a comment, a statement may have had in quotes.
         let comment: String =
-            comment.chars().map(|l| if l.is_control() { '\u{fffd}' } else { l }).collect();
+            comment.chars().map(|l| if ends_comment(l) { '\u{fffd}' } else { l }).collect();
         self.line(&format!("{:indent$}# {comment}", ""), origin);
     }
 
@@ -243,6 +242,13 @@ impl Writer {
         let short = flow(value);
         (!lists || short.chars().count() <= INLINE).then_some(short)
     }
+}
+
+/// Whether YAML does not allow a letter in a comment, or has the comment end there: a statement may have had it in quotes. A line ends at U+0085, U+2028
+/// and U+2029, too, for readers of YAML 1.1 such as libyaml, which refuses the other three.
+fn ends_comment(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// How many scalars there are within a value.

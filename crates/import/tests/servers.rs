@@ -136,3 +136,16 @@ fn the_last_sorry_server_counts() {
         "{configuration}"
     );
 }
+
+#[test]
+fn a_comment_ends_at_no_separator_of_lines_that_yaml_knows() {
+    for separator in ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}'] {
+        let found = service(&format!(
+            "lb_kind DR\nreal_server 10.0.0.1 80 {{\nnotify_up \"/bin/a{separator}services: 7\"\n}}\n"
+        ));
+        assert_eq!(found.problems, []);
+        let configuration = found.configuration.unwrap();
+        assert!(configuration.contains("/bin/a\u{fffd}services: 7"), "{configuration}");
+        assert!(!configuration.contains(separator));
+    }
+}

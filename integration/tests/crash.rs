@@ -1,8 +1,6 @@
 //! A worker that is killed while its director serves: what clients of the services notice (nothing: the table stays in the kernel), and what
 //! the next worker finds and keeps. `supervisor.rs` has the same of virtual addresses alone.
 
-#![expect(clippy::print_stderr, reason = "what a client lost is a figure worth reading")]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 

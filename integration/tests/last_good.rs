@@ -183,6 +183,15 @@ fn a_peer_with_the_same_passwords_hears(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// What `holdfast check` says of the file in `folder`.
+fn check(folder: &Path) -> Result<(i32, String, String)> {
+    let output = std::process::Command::new(Programs::find()?.holdfast)
+        .args(["check", "--node", "lb1"])
+        .arg(folder.join("holdfast.yaml"))
+        .output()?;
+    Ok((0, String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
 #[test]
 fn secrets_are_in_no_output() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(1))?;
@@ -236,12 +245,7 @@ fn secrets_are_in_no_output() -> Result<()> {
     fs::write(&file, format!("{}-and-more\n", SECRETS[1]))?;
     director.node().write("holdfast.yaml", &text(51))?;
     take("long password", director.try_cli(&["reload"])?);
-    let check = Programs::find()?.holdfast;
-    let output = std::process::Command::new(check)
-        .args(["check", "--node", "lb1"])
-        .arg(folder.join("holdfast.yaml"))
-        .output()?;
-    take("check", (0, String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?));
+    take("check", check(&folder)?);
     for path in ["/v1/status", "/metrics"] {
         shown.push((path.to_owned(), http(&lab, path)?.1));
     }

@@ -278,7 +278,7 @@ fn who_is_no_node_is_refused_and_a_node_may_do_what_it_is_let() -> Result<()> {
 
     // The log says why, once a second at most: so it is asked until it has.
     for (words, says) in [
-        (format!("{url}"), "it showed no certificate"),
+        (url.to_owned(), "it showed no certificate"),
         (format!("--cert self.pem --key self.key {url}"), "was not issued by the authority"),
         (format!("--cert old.pem --key old.key {url}"), "its certificate has expired"),
         (format!("--cert lb2.pem --key lb2.key --tls-max 1.2 {url}"), "it does not speak TLS 1.3"),

@@ -1,5 +1,7 @@
 //! Whole configurations, as people have them: what they become, what the report says, and that nothing is left out.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -139,10 +139,12 @@ fn nobody_takes_over_from_the_living(speech: &Speech) {
     speech.never_both(&ears);
 }
 
+type Scene = fn(&Speech);
+
 /// The three scenes in one dialect, at once: each has a network of its own, and most of it is waiting.
 fn all_scenes(speech: &Speech) {
     let patient = Speech { preempt: false, ..*speech };
-    let scenes: [(&str, fn(&Speech), &Speech); 3] = [
+    let scenes: [(&str, Scene, &Speech); 3] = [
         ("ours is better", ours_is_better, speech),
         ("keepalived is better", keepalived_is_better, speech),
         ("without preemption", nobody_takes_over_from_the_living, &patient),

@@ -103,10 +103,10 @@ impl Model {
         let mut out = Vec::new();
         match (self.state, step) {
             (_, Step::Wait(_)) | ('I', Step::Timeout | Step::Fire | Step::Resumed) => {}
-            ('A', Step::Resumed) | ('A' | 'B', Step::Startup) => {}
+            ('A', Step::Resumed) | ('A' | 'B', Step::Startup) | ('I', Step::Heard { .. }) => {}
             ('I' | 'B' | 'R', Step::GiveUp)
-            | ('I' | 'A' | 'R', Step::TakeOver | Step::ActiveFallen) => {}
-            ('I' | 'A' | 'R', Step::ActiveLost(_) | Step::ActiveDied(_)) => {}
+            | ('I' | 'A' | 'R', Step::TakeOver | Step::ActiveFallen)
+            | ('I' | 'A' | 'R', Step::ActiveLost(_) | Step::ActiveDied(_)) => {}
             ('I', Step::Inherit(ago)) => self.inherits = Some(now.saturating_sub(*ago)),
             (_, Step::Inherit(_)) => {}
             ('R', Step::Startup) => self.wanted = true,
@@ -157,7 +157,6 @@ impl Model {
             ('R', Step::Timeout | Step::Fire | Step::Resumed | Step::Heard { .. }) => {
                 self.giving_up(now, step, &mut out);
             }
-            ('I', Step::Heard { .. }) => {}
             ('B', Step::Heard { priority, host, units }) => {
                 self.backup_hears(now, *priority, *host, self.unit() * u64::from(*units), &mut out);
             }

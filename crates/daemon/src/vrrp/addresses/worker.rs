@@ -108,6 +108,8 @@ impl<K: Kernel> Worker<K> {
                 tenant.want(wanted);
             }
         }
+        // Before anything that may have to wait for an answer, or gets none.
+        self.renew(now);
         // What was heard of comes first: to look for what went without a word takes longer.
         let heard = self.hear(now).and_then(|()| {
             self.compare(now);

@@ -46,6 +46,8 @@ struct State {
     announced: Vec<(String, MacAddress, IpAddr)>,
     changes: Vec<String>,
     is_full: bool,
+    /// The kernel does not answer what is asked of it; it does what it is told.
+    is_mute: bool,
     /// The kernel before 5.18 keeps no mark of an address.
     forgets_marks: bool,
 }
@@ -59,6 +61,9 @@ impl Kernel for Fake {
 
     fn follow(&mut self) -> Result<Losses, String> {
         let mut state = self.state.borrow_mut();
+        if state.is_mute {
+            return Err("no answer".to_owned());
+        }
         self.heard = state.present.clone();
         Ok(std::mem::take(&mut state.losses))
     }

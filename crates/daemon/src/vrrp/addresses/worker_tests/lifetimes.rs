@@ -55,3 +55,17 @@ fn a_reload_gives_and_takes_the_end_of_what_is_there() {
     }
     assert_eq!(bench.outcome().put_back, 0);
 }
+
+/// As long as the kernel tells nothing, what is known to be there is renewed all the same, and nothing is done twice.
+#[test]
+fn what_is_held_is_renewed_while_nothing_can_be_heard() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    bench.state.borrow_mut().is_mute = true;
+    for _ in 0..3 {
+        bench.after(Duration::from_secs(1));
+        assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
+        assert!(bench.worker.deadline() > bench.now, "a thread that goes round and round");
+    }
+}

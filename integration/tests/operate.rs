@@ -388,10 +388,9 @@ fn doctor_finds_what_is_in_the_way_and_changes_nothing() -> Result<()> {
     let (code, report) = doctor(&socket)?;
     ensure!(says(&report, "ok", "holdfastd") && says(&report, "ok", "IPVS 1."), "{report:#}");
     ensure!(code == 0, "{report:#}");
-    director.stop()?;
+    director.kill()?;
     // Without a daemon, with its port taken, a virtual address left behind, and keepalived's name in the table of processes.
     let node = lab.lb1();
-    node.run(["ip", "address", "add", "10.77.0.10/24", "dev", "eth0"])?;
     let taken = node.spawn("taken", ["nc", "-l", "10.77.0.11", "9650"]);
     let keepalived = node.folder().join("keepalived");
     std::fs::copy("/bin/sleep", &keepalived)?;
@@ -404,6 +403,11 @@ fn doctor_finds_what_is_in_the_way_and_changes_nothing() -> Result<()> {
     assert_eq!(code, 1);
     ensure!(says(&report, "warn", "no holdfastd answers"), "{report:#}");
     ensure!(says(&report, "warn", "the virtual address 10.77.0.10 is on eth0"), "{report:#}");
+    // One that somebody else has put there.
+    node.run(["ip", "address", "del", "10.77.0.10/24", "dev", "eth0"])?;
+    node.run(["ip", "address", "add", "10.77.0.10/24", "dev", "eth0"])?;
+    let (_, report) = doctor(&socket)?;
+    ensure!(says(&report, "fail", "HF0715"), "{report:#}");
     let table = std::fs::read_to_string("/proc/self/status");
     drop((taken, rival, table));
     if report["healthy"] != false {

@@ -59,7 +59,16 @@ impl Job {
 
     /// Where what it writes goes.
     pub(crate) fn log(&self, logs: &Path) -> PathBuf {
-        logs.join(format!("{}.log", self.name.replace([' ', '/'], "-")))
+        logs.join(format!("{}.log", self.file_name()))
+    }
+
+    /// Where the logs of its labs go: labs in two guests may have the same number, and would write to the same files.
+    fn labs(&self, logs: &Path) -> PathBuf {
+        logs.join("lab").join(self.file_name())
+    }
+
+    fn file_name(&self) -> String {
+        self.name.replace([' ', '/'], "-")
     }
 
     /// What its output and its end count as.
@@ -100,7 +109,7 @@ impl Job {
             .current_dir(&self.cwd)
             .env("CARGO_MANIFEST_DIR", &self.cwd)
             .env("HOLDFAST_BIN_DIR", binaries)
-            .env(lab::LOGS, logs.join("lab"))
+            .env(lab::LOGS, self.labs(logs))
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)
@@ -120,7 +129,7 @@ impl Job {
             .timeout(self.timeout)
             .env("CARGO_MANIFEST_DIR", &self.cwd)
             .env("HOLDFAST_BIN_DIR", binaries)
-            .env(lab::LOGS, logs.join("lab"))
+            .env(lab::LOGS, self.labs(logs))
             .env("RUST_BACKTRACE", std::env::var_os("RUST_BACKTRACE").unwrap_or_else(|| "1".into()))
             .writable(logs)
             .run(&mut out, &mut err)

@@ -343,3 +343,25 @@ fn a_count_of_some_services_leaves_what_is_known_of_the_others() {
     let active = [first, second].map(|key| kernel.connections(key, to).active);
     assert_eq!(active, [0, 4], "the first service has lost its server");
 }
+
+#[test]
+fn a_comparison_of_some_services_leaves_what_is_known_of_the_others() {
+    let mut wanted = Wish(weighted(80..=81, 1));
+    let (mut kernel, queue) = made(&wanted);
+    kernel.foreign = vec!["tcp 192.0.2.99:22".to_owned()];
+    let to = SocketAddr::from(([10, 0, 0, 1], 80));
+    let keys: Vec<ServiceKey> = wanted.0.keys().copied().collect();
+    let three = Connections { active: 3, ..Connections::default() };
+    let counts = keys.iter().map(|key| ((*key, to), three)).collect();
+    let services = keys.iter().copied().collect();
+    kernel.finished(Done::Counted(Ok(Counted { services, counts })), at(1));
+    wanted.0.extend(weighted(81..=81, 5));
+    kernel.reconcile(changed(&[81]));
+    kernel.go_on(&wanted, ForeignServices::Keep, at(2));
+    let order = ordered(&queue).expect("the changed service");
+    assert!(matches!(order.scope, Scope::Services), "{order:?}");
+    kernel.finished(did(order, false), at(2));
+    let active: Vec<u64> = keys.iter().map(|key| kernel.connections(*key, to).active).collect();
+    assert_eq!(active, [3, 3]);
+    assert_eq!(kernel.status(at(2)).foreign, ["tcp 192.0.2.99:22"]);
+}

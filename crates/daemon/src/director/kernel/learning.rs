@@ -117,11 +117,7 @@ impl Kernel {
             foreign,
         } = done;
         let Order { desired, scope, held, .. } = order;
-        // All that there is was read, or what was changed alone.
-        if matches!(scope, Scope::Table { .. }) {
-            self.traffic.clear();
-        }
-        self.traffic.extend(traffic);
+        self.traffic = traffic;
         let owned = if let Scope::Table { owned, .. } = scope { owned } else { BTreeSet::new() };
         self.counts.retain(|(service, _), _| unread.contains(service));
         self.counts.extend(counts);

@@ -192,9 +192,15 @@ impl Answering {
         Ok(Self { words, counts, stop, port, node: node.clone(), thread: Some(thread) })
     }
 
-    /// What it answers from now on.
-    fn say(&self, words: &str) {
+    /// What it answers from now on, and waits until each family has heard it: a check is asked again only after its last answer
+    /// was taken, so that the second connection from now proves the first.
+    fn say(&self, words: &str) -> Result<()> {
         words.clone_into(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner));
+        let before = self.counts();
+        wait_until(LIMIT, &format!("{words:?} to be heard"), || {
+            let now = self.counts();
+            now.iter().zip(&before).all(|(now, before)| *now >= before + 2).then_some(())
+        })
     }
 
     /// How many connections there were, of IPv4 and of IPv6.
@@ -238,7 +244,7 @@ fn an_agent_weighs_drains_and_takes_its_server_out() -> Result<()> {
         ("stopped\n", "down", 0),
         ("up\n", "up", 8),
     ] {
-        agent.say(said);
+        agent.say(said)?;
         let mut servers =
             wait_both(&director, state, weight).with_context(|| format!("it said {said:?}"))?;
         if said.contains('#') {

@@ -6,13 +6,15 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use vrrp::AddressFamily;
 
+use crate::inherited;
 use crate::interface::Interface;
 
 /// Connections that wait to be accepted; the kernel leaves further ones unanswered.
@@ -23,6 +25,10 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const QUESTIONS: u32 = 3;
 /// `IPV6_MINHOPCOUNT` of linux/in6.h.
 const IPV6_MINHOPCOUNT: i32 = 73;
+
+/// Descriptors from this number on are for connections whose end is watched, and further up for the ports: see [`raise`].
+const CONNECTIONS: RawFd = 512;
+const PORTS: RawFd = 768;
 
 /// What was read of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl FateListener {
         };
         socket.bind(&any.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self(socket))
+        Ok(Self(raise(socket, PORTS)))
     }
 
     /// The next connection and where it comes from; none when there is none now.
@@ -78,7 +84,7 @@ impl FateListener {
                 Ok((socket, from)) => {
                     let Some(from) = from.as_socket() else { continue };
                     socket.set_nonblocking(true)?;
-                    return Ok(Some((FateStream(socket), from.ip())));
+                    return Ok(Some((FateStream(raise(socket, CONNECTIONS)), from.ip())));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 // It had ended before it was accepted.
@@ -166,6 +172,18 @@ impl FateStream {
 impl AsFd for FateStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// The same socket by the first free number from `number` on. When a process is killed, Linux closes its descriptors one after the other,
+/// the greatest number first (`exit_files` puts each on the list that `task_work_run` takes from its end), and a packet socket takes some
+/// 10 ms: it waits until no processor may still deliver to it (`packet_release`, `synchronize_net`). Who watches is not to wait for those. Ports
+/// end before connections, so that the watcher's next connection is refused.
+fn raise(socket: Socket, number: RawFd) -> Socket {
+    match fcntl(&socket, FcntlArg::F_DUPFD_CLOEXEC(number)).map(inherited::take) {
+        Ok(Ok(raised)) => raised.into(),
+        // The process may not have so many: its end is told a little later.
+        Ok(Err(_)) | Err(_) => socket,
     }
 }
 

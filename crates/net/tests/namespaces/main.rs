@@ -19,6 +19,7 @@
 
 mod announce;
 mod bfd;
+mod fate;
 mod firewall;
 mod lab;
 mod link;

@@ -51,8 +51,8 @@ pub(super) fn scale(plan: &Plan, report: &mut Report) -> Result<()> {
         let routers = (1..=VRIDS).map(|vrid| router(1, vrid)).collect();
         let setup = Setup { interval, preempt: false, routers };
         let pairs = start(&setup, 1)?;
-        let [ours, theirs] = windows(plan, &pairs);
         let what = format!("255 instances, {} ms", interval.as_millis());
+        let [ours, theirs] = windows(plan, &what, &pairs, report);
         costs(&what, &ours, &theirs, false, report);
         threads(&what, &pairs, report);
     }
@@ -66,8 +66,8 @@ pub(super) fn thousand(plan: &Plan, report: &mut Report) -> Result<()> {
     let setup =
         Setup { interval: Duration::from_secs(1), preempt: false, routers: routers.collect() };
     let mut pairs = start(&setup, CABLES)?;
-    let [ours, theirs] = windows(plan, &pairs);
     let what = "1000 instances, 1000 ms";
+    let [ours, theirs] = windows(plan, what, &pairs, report);
     costs(what, &ours, &theirs, true, report);
     threads(what, &pairs, report);
     let mut moved: [Vec<(u64, u64)>; 2] = Default::default();
@@ -137,19 +137,34 @@ fn start(setup: &Setup, number: u8) -> Result<[Pair; 2]> {
     Ok(pairs)
 }
 
-/// Counts while both pairs work, in the same windows.
-fn windows(plan: &Plan, pairs: &[Pair; 2]) -> [Used; 2] {
+/// Counts while both pairs work, in the same windows. A window in which the Active has not said half of what it had to is no measurement:
+/// the roles are others, and its log says why.
+fn windows(plan: &Plan, what: &str, pairs: &[Pair; 2], report: &mut Report) -> [Used; 2] {
     let mut used: [Used; 2] = Default::default();
     for window in 0..plan.runs.div_ceil(2) {
         let before = pairs.each_ref().map(read);
         std::thread::sleep(WINDOW);
         let after = pairs.each_ref().map(read);
-        for ((used, before), after) in used.iter_mut().zip(before).zip(after) {
+        for (((used, pair), before), after) in used.iter_mut().zip(pairs).zip(before).zip(after) {
+            if after.sent.saturating_sub(before.sent) < due(pair.setup()) / 2 {
+                let log = pair.active().log_tail();
+                report.trouble(format!(
+                    "{what}: the Active was not Active; the end of its log: {log}"
+                ));
+            }
             used.add(before, after);
         }
         progress(format_args!("  window {} done", window + 1));
     }
     used
+}
+
+/// How many advertisements an Active sends in a window.
+fn due(setup: &Setup) -> u64 {
+    let each = WINDOW.as_nanos() / setup.interval.as_nanos().max(1);
+    u64::try_from(each)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(u64::try_from(setup.routers.len()).unwrap_or(u64::MAX))
 }
 
 /// What the Active and the Backup have cost so far, and how many packets the one has sent and the other received.

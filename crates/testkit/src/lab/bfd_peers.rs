@@ -5,7 +5,7 @@ use std::{fs, net::IpAddr, os::unix::fs::chown, path::PathBuf};
 use anyhow::{Context, Result};
 use nix::unistd::User;
 
-use super::peers::{PEER_LIMIT, installed, spawn_frr};
+use super::peers::{PEER_LIMIT, forget, installed, spawn_frr};
 use super::{Node, Process, wait_until};
 
 /// How a peer's session is configured. Intervals are in milliseconds; transmit and receive have the same.
@@ -104,8 +104,9 @@ impl BfdPeer for Bfdd {
             chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .with_context(|| format!("cannot give {} to frr", path.display()))?;
         }
-        let zebra = spawn_frr(node, "zebra", &folder, &[])?;
         let socket = folder.join("zserv.api");
+        forget(&socket);
+        let zebra = spawn_frr(node, "zebra", &folder, &[])?;
         wait_until(PEER_LIMIT, "zebra's socket", || socket.exists().then_some(()))
             .with_context(|| zebra.log_tail())?;
         let control = folder.join("bfdd.sock").to_string_lossy().into_owned();
@@ -172,6 +173,7 @@ impl BfdPeer for Bird {
         );
         let config = node.write("bird.conf", &config)?;
         let socket = node.folder().join("bird.ctl");
+        forget(&socket);
         let mut command = node.command("bird");
         command.arg("-f").arg("-c").arg(config).arg("-s").arg(&socket);
         command.arg("-P").arg(node.folder().join("bird.pid"));

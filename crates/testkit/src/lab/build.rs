@@ -23,7 +23,7 @@ use super::{
 const FIRST_INDEX: usize = 1000;
 
 /// How long the kernel may take to bring every link up.
-const CARRIER_LIMIT: Duration = Duration::from_secs(20);
+const CARRIER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What every node's kernel is told before it has an interface.
 const SYSCTLS: &[(&str, &str)] = &[

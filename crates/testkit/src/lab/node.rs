@@ -260,15 +260,26 @@ impl Node {
         self.run(["ip", "link", "set", "eth0", "up"]).map(drop)
     }
 
-    /// Writes a file into this node's folder; its path.
+    /// Writes a file into this node's folder; its path. It is there in one step: who reads it meanwhile finds what it held before, or
+    /// all of `content`. One that is replaced loses its mode and its owner.
     ///
     /// # Errors
     /// It can't be written.
     pub fn write(&self, name: &str, content: &str) -> Result<PathBuf> {
         let path = self.folder.join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        replace(&path, content)?;
         Ok(path)
     }
+}
+
+/// Puts a file with this content at `path`, in one step.
+pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Hidden, and with another end: what reads a whole folder leaves it out.
+    let draft = path.with_file_name(format!(".{name}.draft"));
+    fs::write(&draft, content)
+        .and_then(|()| fs::rename(&draft, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Runs a command and takes what it writes.

@@ -12,10 +12,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::{sys::signal::Signal, unistd::User};
 
-use super::{Node, Process, wait_until};
+use super::{Node, Process, node::replace, wait_until};
 
 /// How long a peer may take to start or to stop. In the guest, with the other core busy, that takes seconds.
-pub(super) const PEER_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const PEER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The size of what `/slow` sends, in bytes: more than a test waits for.
 const SLOW_SIZE: u64 = 64 * 1024 * 1024;
@@ -68,8 +68,10 @@ impl Nginx {
     /// Its page can't be written or removed.
     pub fn set_healthy(&self, healthy: bool) -> Result<()> {
         let page = self.node.folder().join("www/healthy");
-        let result = if healthy { fs::write(&page, "ok\n") } else { fs::remove_file(&page) };
-        result.with_context(|| format!("cannot change {}", page.display()))
+        if healthy {
+            return replace(&page, "ok\n");
+        }
+        fs::remove_file(&page).with_context(|| format!("cannot change {}", page.display()))
     }
 
     /// Its process; a signal to it is a signal to the master.
@@ -197,8 +199,9 @@ impl Frr {
                 .with_context(|| format!("cannot give {} to frr", path.display()))?;
         }
         node.sh(&frr_devices(vrid, addresses))?;
-        let zebra = spawn_frr(node, "zebra", &folder, &[])?;
         let socket = folder.join("zserv.api");
+        forget(&socket);
+        let zebra = spawn_frr(node, "zebra", &folder, &[])?;
         wait_until(PEER_LIMIT, "zebra's socket", || socket.exists().then_some(()))
             .with_context(|| zebra.log_tail())?;
         let vrrpd = spawn_frr(node, "vrrpd", &folder, &[])?;
@@ -265,6 +268,12 @@ impl Frr {
         wait_until(PEER_LIMIT, "vrrpd to answer", || self.state(4).ok().map(drop))
             .with_context(|| self.log_tail())
     }
+}
+
+/// Removes the socket that a killed predecessor has left, so that its being there means that it can be connected to.
+pub(super) fn forget(socket: &Path) {
+    // Most often there is none.
+    drop(fs::remove_file(socket));
 }
 
 /// Starts one of FRR's daemons, in the foreground, with all its files in `folder`, no TCP port and these further arguments.

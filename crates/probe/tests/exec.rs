@@ -20,7 +20,7 @@ use tokio::net::unix::pipe;
 /// Long enough for any command that ends by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For commands that never end; long enough for them to have begun.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(6);
 
 const USER: &str = "nobody";
 
@@ -162,7 +162,7 @@ async fn a_command_that_hangs_and_ignores_signals_dies_with_its_children() {
     );
     let outcome = scripts.shell(&body).run(SHORT).await;
     let said = said(&outcome, Verdict::Fail, Code::PROCTOUT);
-    assert_eq!(said, "still running after 2s, killed; it said: waiting");
+    assert_eq!(said, "still running after 6s, killed; it said: waiting");
     assert_eq!(everything(reader).await, "begun\n");
 }
 
@@ -266,7 +266,7 @@ async fn output_is_read_to_its_end_and_only_its_begin_is_kept() {
 async fn a_flood_without_end_times_out() {
     let outcome = Scripts::new().shell("exec yes").run(SHORT).await;
     let said = said(&outcome, Verdict::Fail, Code::PROCTOUT);
-    assert_eq!(said, "still running after 2s, killed; it said: y");
+    assert_eq!(said, "still running after 6s, killed; it said: y");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 /// Long enough for any answer that comes at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For runs that must time out.
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_secs(1);
 
 async fn check(address: SocketAddr, timeout: Duration) -> Outcome {
     probe("{tcp: {}}", address).run(timeout).await
@@ -84,7 +84,7 @@ async fn a_server_that_drops_the_connection_request_times_out() {
     let _held = fill(address);
     let outcome = check(address, SHORT).await;
     assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L4TOUT));
-    assert_eq!(outcome.reason.sentence, format!("connect to {address}: no answer within 100ms"));
+    assert_eq!(outcome.reason.sentence, format!("connect to {address}: no answer within 1s"));
     assert!(outcome.took >= SHORT);
 }
 

@@ -11,7 +11,7 @@ use holdfast_watch::{ProcessWatcher, Source};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program with a name of its own: a copy of sleep(1).
 struct Program(TempDir, String);
@@ -159,7 +159,11 @@ async fn a_thousand_short_lives_leave_the_count_right() {
     // Not a word is read meanwhile: the queue fills.
     let ended = tokio::task::spawn_blocking(move || shell.0.wait().expect("it ends"));
     assert!(ended.await.expect("it ends").success());
+    // What it says last counts: it may tell of some of them on the way.
     until(&mut watcher, "hf-burst", 1).await;
-    let silent = timeout(Duration::from_millis(300), watcher.next()).await;
-    assert!(silent.is_err(), "{silent:?}");
+    let mut last = 1;
+    while let Ok(counts) = timeout(Duration::from_millis(300), watcher.next()).await {
+        last = counts.expect("/proc").get("hf-burst").copied().unwrap_or(last);
+    }
+    assert_eq!(last, 1);
 }

@@ -18,7 +18,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For hooks that never end; long enough for them to have begun.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(6);
 
 /// A directory of root's with scripts in it, and one that everybody may write into.
 struct Scripts(TempDir);

@@ -99,7 +99,8 @@ fn an_address_with_a_lifetime_ends_unless_it_is_renewed() {
         Item::Address(eth0.clone(), placed)
     };
     let short = [mortal("192.0.2.10/24", 1), mortal("2001:db8::10/64", 1)];
-    let long = [mortal("192.0.2.11/24", 1), mortal("2001:db8::11/64", 1)];
+    // Long enough to be renewed before its end on any machine, and shorter than what is asked for below.
+    let long = [mortal("192.0.2.11/24", 50), mortal("2001:db8::11/64", 50)];
     let longer = [mortal("192.0.2.11/24", 100), mortal("2001:db8::11/64", 100)];
     let Item::Address(_, routeless) = &short[1] else { unreachable!() };
     assert!(routeless.routeless);
@@ -180,6 +181,8 @@ fn one_of_hundreds_that_fails_is_named_and_keeps_none_of_the_others_back() {
 fn an_ipv6_address_is_usable_at_once() {
     let pair = Pair::new();
     pair.left.sysctl("ipv6/conf/eth0/accept_dad", "1");
+    // So many seconds.
+    pair.left.sysctl("ipv6/conf/eth0/dad_transmits", "30");
     let (mut network, eth0) = open(&pair.left);
     pair.left.ip("address add 2001:db8::99/64 dev eth0");
     let control = pair.left.ip("-6 address show dev eth0 to 2001:db8::99");

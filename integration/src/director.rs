@@ -6,14 +6,14 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use holdfast_control::{Client, Instance, Server, Service, Status};
+use holdfast_control::{Client, Instance, RequestError, Server, Service, Status};
 use holdfast_testkit::lab::{Node, Output, Process, wait_until};
 
 /// How long a daemon may take to answer after its start.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a daemon may take to stop.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// Our two programs, built and lying beside this one.
 #[derive(Clone, Debug)]
@@ -206,13 +206,21 @@ impl Director {
         Ok((output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr)))
     }
 
-    /// Everything at a glance, asked over the control socket.
+    /// Everything at a glance, asked over the control socket. A daemon that says that it has been too slow is asked again.
     ///
     /// # Errors
     /// The daemon doesn't answer.
     pub fn status(&self) -> Result<Status> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(Client::new(&self.socket).status())?)
+        let client = Client::new(&self.socket);
+        wait_until(START_LIMIT, "the daemon to have the time for its status", || {
+            let asked = runtime.block_on(client.status());
+            // 503: its threads have not answered in time, as on a busy machine.
+            let busy =
+                matches!(&asked, Err(RequestError::Refused(problem)) if problem.status == 503);
+            (!busy).then_some(asked)
+        })?
+        .map_err(Into::into)
     }
 
     /// A VRRP instance as it is now.

@@ -13,6 +13,9 @@ use holdfast_testkit::lab::Node;
 /// How long a read waits before it looks whether the download is to end.
 const READ_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// How long a connection may take to come about, also on a busy machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Downloads of `/slow`, each on a connection of its own, that go on until they are dropped.
 #[derive(Debug)]
 pub struct Downloads {
@@ -115,7 +118,7 @@ impl Drop for Downloads {
 }
 
 fn request(target: SocketAddr) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(2))?;
+    let mut stream = TcpStream::connect_timeout(&target, CONNECT_TIMEOUT)?;
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: lab\r\n\r\n")?;
     Ok(stream)

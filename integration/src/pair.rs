@@ -18,7 +18,7 @@ use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until};
 use crate::{Director, ask, config};
 
 /// Nothing that is waited for takes longer, on a busy machine and in the guest.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The names of the two instances.
 pub const INSTANCES: [&str; 2] = ["v4", "v6"];
@@ -78,13 +78,14 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Builds the network and starts the two, lb1 first.
+    /// Builds the network and starts the two: lb2 when lb1 is Active, so that it is not the one that happens to be first.
     ///
     /// # Errors
-    /// A program doesn't start.
+    /// A program doesn't start, or lb1 does not come to be Active.
     pub fn start(roles: &Roles<'_>) -> Result<Self> {
         let lab = lab()?;
         let lb1 = Director::start(lab.lb1(), &roles.config())?;
+        wait_active(&lb1)?;
         let lb2 = Director::start(lab.lb2(), &roles.config())?;
         let webs = [Nginx::start(lab.lb1(), 80)?, Nginx::start(lab.lb2(), 80)?];
         Ok(Self { lb1, lb2, webs, lab })

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use holdfast_testkit::lab::{Node, wait_until};
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// The echo service's port (RFC 862).
 const ECHO: u16 = 7;
@@ -16,11 +17,14 @@ const ECHO: u16 = 7;
 /// How often threads look whether they are to end.
 const TURN: Duration = Duration::from_millis(50);
 
-/// How long the last answers may be on their way.
-const LATE: Duration = Duration::from_secs(1);
+/// How often the last question is asked again until it is answered, or one after it.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// So much may wait for a thread that has no processor: at a pace of 2 ms the kernel's own limit is a fraction of a second's.
+const RECEIVE_BUFFER: usize = 64 << 20;
 
 /// How long answers are waited for.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A thread that works until it is dropped.
 #[derive(Debug)]
@@ -79,6 +83,7 @@ impl Echo {
 fn open(node: &Node, address: SocketAddr) -> Result<UdpSocket> {
     let socket = node.enter(|| UdpSocket::bind(address))?.context("open a UDP socket")?;
     socket.set_read_timeout(Some(TURN)).context("limit its waiting")?;
+    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).context("give it room")?;
     Ok(socket)
 }
 
@@ -104,6 +109,8 @@ const fn unspecified(address: IpAddr) -> IpAddr {
 pub struct Questions {
     asks: Worker,
     hears: Worker,
+    socket: Arc<UdpSocket>,
+    address: IpAddr,
     all: Arc<Mutex<Answers>>,
 }
 
@@ -136,7 +143,7 @@ impl Questions {
             }
         });
         let hears = Worker::start({
-            let all = Arc::clone(&all);
+            let (socket, all) = (Arc::clone(&socket), Arc::clone(&all));
             let mut buffer = [0; 64];
             move || {
                 let Ok((length, _)) = socket.recv_from(&mut buffer) else { return };
@@ -148,7 +155,7 @@ impl Questions {
                 }
             }
         });
-        let questions = Self { asks, hears, all };
+        let questions = Self { asks, hears, socket, address, all };
         questions.wait_answered(1)?;
         Ok(questions)
     }
@@ -163,18 +170,39 @@ impl Questions {
         wait_until(LIMIT, "answers", || (answered() >= goal).then_some(()))
     }
 
-    /// Asks no more, and says what was answered. The last answers are waited for.
+    /// Waits until `node` has answered `number` questions in all.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn wait_answered_by(&self, node: &Node, number: usize) -> Result<()> {
+        let what = format!("{number} answers of {}", node.name());
+        wait_until(LIMIT, &what, || (lock(&self.all).by(node) >= number).then_some(()))
+    }
+
+    /// Asks no more, and says what was answered. What is on its way is waited for: a further question, which counts for nothing, is asked
+    /// until it is answered. Answers keep their order, so that what is not there by then was lost.
     pub fn end(self) -> Answers {
-        let Self { asks, hears, all } = self;
+        let Self { asks, hears, socket, address, all } = self;
         drop(asks);
-        let complete = || {
+        let last = lock(&all).asked.len();
+        let mut asked: Option<Instant> = None;
+        // Where nobody answers any more, all that is missing is lost.
+        drop(wait_until(LIMIT, "the last answers", || {
             let all = lock(&all);
-            all.by.len() == all.asked.len()
-        };
-        // What is not there by then was lost.
-        drop(wait_until(LATE, "the last answers", || complete().then_some(())));
+            if all.by.len() == last || all.by.contains_key(&last) {
+                return Some(());
+            }
+            drop(all);
+            if asked.is_none_or(|asked| asked.elapsed() >= AGAIN) {
+                drop(socket.send_to(format!("{last:08}").as_bytes(), (address, ECHO)));
+                asked = Some(Instant::now());
+            }
+            None
+        }));
         drop(hears);
-        lock(&all).clone()
+        let mut answers = lock(&all).clone();
+        answers.by.remove(&last);
+        answers
     }
 }
 

@@ -70,7 +70,7 @@ impl Streams {
         let mut streams = Self { stop: Arc::new(AtomicBool::new(false)), each: Vec::new() };
         for number in 0..count {
             let stream = client
-                .enter(|| TcpStream::connect_timeout(&target, Duration::from_secs(10)))?
+                .enter(|| TcpStream::connect_timeout(&target, PATIENCE))?
                 .with_context(|| format!("connection {number} to {target}"))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;

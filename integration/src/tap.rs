@@ -17,6 +17,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// How often the listener looks whether it is to end.
 const TURN: Duration = Duration::from_millis(50);
 
+/// So many bytes of frames may wait for the listener, which may have no processor for a while.
+const RECEIVE_BUFFER: usize = 64 << 20;
+
 /// A frame that was heard, or sent by the node itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -45,6 +48,7 @@ impl Tap {
         let socket = socket.context("open a packet socket")?;
         socket.set_read_timeout(Some(TURN)).context("limit its waiting")?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true).context("ask for times")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).context("give it room")?;
         let (frames, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({
             let (frames, stop) = (Arc::clone(&frames), Arc::clone(&stop));

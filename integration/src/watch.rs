@@ -12,6 +12,8 @@ use holdfast_testkit::lab::Node;
 use holdfast_time::Instant;
 use vrrp::AddressFamily;
 
+use crate::pair::LIMIT;
+
 /// How often the listener looks whether it is to end.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -68,6 +70,15 @@ impl Watch {
     /// All that was heard until now, in order.
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until `source` has said goodbye: what was sent is heard a moment later.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn wait_released(&self, source: IpAddr) -> Result<()> {
+        let released = || self.has_released(source).then_some(());
+        holdfast_testkit::lab::wait_until(LIMIT, &format!("a goodbye of {source}"), released)
     }
 
     /// Whether `source` has said goodbye.

@@ -169,7 +169,7 @@ fn ours_is_better(speech: Speech) {
 
     // With a goodbye, and back.
     ours.stop().unwrap();
-    assert!(watch.has_released(speech.our_source(lab.lb1())));
+    watch.wait_released(speech.our_source(lab.lb1())).unwrap();
     speech.wait_frr(&frr, "Master");
     speech.wait_believed(lab.client(), speech.virtual_mac());
     ours.restart().unwrap();
@@ -313,7 +313,7 @@ fn gives_the_role_away(speech: Speech) {
 
     ours.cli(&["vrrp", "release", "edge", "--wait", "20s"]).unwrap();
     speech.wait_frr(&frr, "Master");
-    assert!(watch.has_released(speech.our_source(lab.lb1())));
+    watch.wait_released(speech.our_source(lab.lb1())).unwrap();
     speech.wait_believed(lab.client(), speech.virtual_mac());
     wait_count(&ours, "edge", "advertisements_received", 6).unwrap();
     let instance = ours.instance("edge").unwrap();
@@ -401,13 +401,13 @@ fn keeps_answering(speech: Speech) {
     ours.stop().unwrap();
     speech.wait_frr(&frr, "Master");
     speech.wait_believed(lab.client(), speech.virtual_mac());
-    questions.wait_answered(200).unwrap();
+    questions.wait_answered_by(lab.lb2(), 100).unwrap();
     let answers = questions.end();
     let (lost, gap) = (answers.lost(), answers.longest_gap());
     eprintln!("{} of {} lost, the largest gap {gap:?}", lost.len(), answers.asked());
     assert!(answers.by(lab.lb1()) > 0 && answers.by(lab.lb2()) > 0);
     // Skew_Time alone is 0.6 s. What may be lost is what is on its way while FRR takes its device up.
-    assert!(gap < speech.interval / 4, "{gap:?}, lost {lost:?}");
+    assert!(gap < speech.interval / 2, "{gap:?}, lost {lost:?}");
 }
 
 #[test]

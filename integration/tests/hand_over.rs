@@ -56,8 +56,10 @@ impl Stage {
         give_up(lb1);
         wait_active(lb2).unwrap();
         wait_counted(lb2, "advertisements_sent", 3).unwrap();
-        let seen = keepers.seen();
-        assert!(seen.looks > 100, "{seen:?}");
+        let seen = wait_until(LIMIT, "a hundred looks", || {
+            Some(keepers.seen()).filter(|seen| seen.looks > 100)
+        })
+        .unwrap();
         assert_eq!(seen.nobody, 0, "the addresses were nowhere: {seen:?}");
         for (vip, questions) in VIPS.into_iter().zip(questions) {
             let answers = questions.end();
@@ -65,10 +67,10 @@ impl Stage {
             eprintln!("{vip}: {} of {} lost, the largest gap {gap:?}", lost.len(), answers.asked());
             assert!(answers.by(lab.lb1()) > 0 && answers.by(lab.lb2()) > 0);
             // Skew_Time is 0.6 s. What may be lost is what is on its way while the addresses change sides.
-            assert!(gap < INTERVAL / 4, "{vip}: {gap:?}, lost {lost:?}");
+            assert!(gap < INTERVAL / 2, "{vip}: {gap:?}, lost {lost:?}");
         }
         for (watch, source) in self.watches.iter().zip(sources(&self.lab)) {
-            assert!(watch.has_released(source), "no goodbye of {source}");
+            watch.wait_released(source).unwrap();
         }
     }
 
@@ -180,11 +182,11 @@ fn a_release_survives_a_restart_if_asked() {
 }
 
 /// Alone, with both listeners.
-fn alone() -> (Lab, Director, [Watch; 2]) {
+fn alone(roles: &Roles<'_>) -> (Lab, Director, [Watch; 2]) {
     let lab = lab().unwrap();
     let watch = |family| Watch::start(lab.client(), family).unwrap();
     let watches = [watch(AddressFamily::Ipv4), watch(AddressFamily::Ipv6)];
-    let lb1 = Director::start(lab.lb1(), &SECOND.config()).unwrap();
+    let lb1 = Director::start(lab.lb1(), &roles.config()).unwrap();
     wait_active(&lb1).unwrap();
     (lab, lb1, watches)
 }
@@ -192,23 +194,24 @@ fn alone() -> (Lab, Director, [Watch; 2]) {
 /// D3: nobody is there to take over, and a daemon must end all the same.
 #[test]
 fn d3_a_stop_without_a_peer_ends() {
-    let (lab, mut lb1, watches) = alone();
+    let (lab, mut lb1, watches) = alone(&SECOND);
     lb1.stop().unwrap();
     let log = lb1.process().log();
     let ends = "from=\"releasing\" to=\"initialize\" reason=\"nobody_took_over\"";
     assert_eq!(log.matches(ends).count(), 2, "{log}");
     assert!(holds_none(lab.lb1()).unwrap());
     for (watch, source) in watches.iter().zip(sources(&lab)) {
-        assert!(watch.has_released(source), "no goodbye of {source}");
+        watch.wait_released(source).unwrap();
         assert_eq!(watch.heard().last().unwrap().priority, 0, "the goodbye is the last word");
     }
 }
 
 #[test]
 fn d3_a_release_without_a_peer_stays_active_and_says_so() {
-    let (_lab, lb1, _watches) = alone();
+    // Four intervals, after which nobody has taken over, are a small part of the wait.
+    let (_lab, lb1, _watches) = alone(&Roles { interval: "200ms", ..SECOND });
     for name in INSTANCES {
-        let (code, _, said) = lb1.try_cli(&["vrrp", "release", name, "--wait", "6s"]).unwrap();
+        let (code, _, said) = lb1.try_cli(&["vrrp", "release", name, "--wait", "10s"]).unwrap();
         assert_eq!(code, 3, "{said}");
         assert!(said.contains("another node is not active"), "{said}");
         assert!(said.contains("is active here (nobody_took_over)"), "{said}");
@@ -228,10 +231,12 @@ fn a_second_sigterm_ends_at_once() {
     let config = slow.config().replace("interval: 3s", "interval: 3s, down_adverts: 1");
     let mut lb1 = Director::start(lab.lb1(), &config).unwrap();
     wait_active(&lb1).unwrap();
-    let watch = Watch::start(lab.client(), AddressFamily::Ipv4).unwrap();
+    let watches = [AddressFamily::Ipv4, AddressFamily::Ipv6]
+        .map(|family| Watch::start(lab.client(), family).unwrap());
     lb1.process().kill(Signal::SIGTERM).unwrap();
-    let [source, _] = sources(&lab);
-    wait_until(LIMIT, "the goodbye", || watch.has_released(source).then_some(())).unwrap();
+    for (watch, source) in watches.iter().zip(sources(&lab)) {
+        watch.wait_released(source).unwrap();
+    }
     lb1.stop().unwrap();
     let log = lb1.process().log();
     assert_eq!(log.matches("from=\"active\" to=\"releasing\"").count(), 2, "{log}");

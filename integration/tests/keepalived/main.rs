@@ -50,7 +50,7 @@ fn ours_is_better(speech: &Speech) {
     // With a goodbye, and back.
     ours.stop().unwrap();
     speech.wait_moved(&lab, lab.lb2(), true);
-    assert!(released(&ears, lab.lb1()), "no goodbye");
+    wait_until(LIMIT, "the goodbye", || released(&ears, lab.lb1()).then_some(())).unwrap();
     ours.restart().unwrap();
     speech.wait_state(&ours, "active");
     speech.wait_moved(&lab, lab.lb1(), true);

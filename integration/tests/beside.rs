@@ -38,7 +38,7 @@ impl Pool {
             let server = |number| SocketAddr::new(family.of(lab.web(number)), 80);
             format!(
                 "  {family:?}: {{listen: 'tcp {}', scheduler: wrr, forward: direct, {}, sorry_servers: {{sorry: '{}'}}, \
-                 check: {{http: {{path: /health}}, interval: 1s, timeout: 950ms, rise: 1, fall: 2}}, \
+                 check: {{http: {{path: /health}}, interval: 3s, fast_interval: 1s, down_interval: 1s, timeout: 2900ms, spread: 0s, rise: 1, fall: 2}}, \
                  real_servers: {{web1: {{address: '{}', weight: 2}}, web2: '{}'}}}}\n",
                 SocketAddr::new(family.vip(), 80),
                 self.ours,
@@ -56,7 +56,7 @@ impl Pool {
                 format!(
                     "  real_server {} 80 {{\n    weight {weight}\n    {}\n    HTTP_GET {{\n      \
                      url {{\n        path /health\n        status_code 200\n      }}\n      \
-                     connect_timeout 1\n      retry 1\n      delay_before_retry 1\n    }}\n  }}\n",
+                     connect_timeout 5\n      retry 1\n      delay_before_retry 1\n    }}\n  }}\n",
                     family.of(lab.web(number)),
                     self.of_servers
                 )

@@ -13,13 +13,13 @@ use holdfast_integration::{Director, weights};
 use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP6, wait_until};
 
 /// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// When checks run; they are patient, because the guest may be slow.
-const WHEN: &str = "interval: 1s, timeout: 950ms, rise: 2, fall: 2";
+const WHEN: &str = "interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 2, fall: 2";
 
 /// The same for commands: to start a program takes the guest longer.
-const WHEN_EXEC: &str = "interval: 3s, timeout: 2900ms, rise: 1, fall: 1";
+const WHEN_EXEC: &str = "interval: 4s, fast_interval: 1s, down_interval: 1s, timeout: 3900ms, spread: 0s, rise: 1, fall: 2";
 
 /// The service of all tests, as ipvsadm names it.
 const SERVICE: &str = "-t 10.77.0.10:80";
@@ -114,7 +114,10 @@ fn a_silent_server_fails_an_http_check_and_passes_a_tcp_check() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(1))?;
     // The kernel takes connections into the backlog; nobody ever accepts one.
     let listener = lab.web(1).enter(|| std::net::TcpListener::bind("0.0.0.0:80"))??;
-    let checks = format!("checks: [{{tcp: {{}}, {WHEN}}}, {{http: {{}}, {WHEN}}}]");
+    // It is the check without an answer that this waits for: it is not patient.
+    let checks = format!(
+        "checks: [{{tcp: {{}}, {WHEN}}}, {{http: {{}}, interval: 1s, timeout: 950ms, spread: 0s, rise: 2, fall: 2}}]"
+    );
     let director = Director::start(lab.lb1(), &service(&checks, "web1: 10.77.0.21:80"))?;
     let down = wait_web1(&director, "down", 0)?;
     assert_eq!(down.reason.code, "L7TOUT");
@@ -362,7 +365,7 @@ fn a_file_takes_a_server_out_weighs_it_and_takes_it_back() -> Result<()> {
 fn a_check_of_two_services_counts_for_both_and_is_tried_by_hand() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(1))?;
     let web = Nginx::start(lab.web(1), 80)?;
-    let check = "check: {http: {path: /health, headers: {x-token: hunter2}}, interval: 1s, timeout: 950ms, rise: 1, fall: 2}";
+    let check = "check: {http: {path: /health, headers: {x-token: hunter2}}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 2}";
     let two = service(check, "web1: 10.77.0.21:80")
         + &format!(
             "  shop:\n    listen: tcp 10.77.0.10:81\n    forward: nat\n    {check}\n    real_servers: {{web1: 10.77.0.21:80}}\n"

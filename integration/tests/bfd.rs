@@ -1,9 +1,9 @@
-//! A pair whose nodes watch each other by BFD: the Active's sudden death is noticed in milliseconds at an interval of a second, and a
+//! A pair whose nodes watch each other by BFD: the Active's sudden death is noticed long before its advertisements are missed, and a
 //! node that stood still takes nothing from a healthy Active. A reload changes one session and leaves the others alone.
 //!
 //! ```text
-//!  ┌──────────────────┐   BFD 100 ms × 5  ┌──────────────────┐
-//!  │ lb1: priority 150│◄─────────────────►│ lb2: priority 100│     VRRP at an interval of 1 s, both families
+//!  ┌──────────────────┐  BFD 100 ms × 15  ┌──────────────────┐
+//!  │ lb1: priority 150│◄─────────────────►│ lb2: priority 100│     VRRP at an interval of 2 s, both families
 //!  └────────┬─────────┘                   └────────┬─────────┘
 //!  ═════════╧══════════════════════════════════════╧═════════ br0
 //! ```
@@ -18,8 +18,8 @@ use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Lab, Node, VIP4, VIP6, wait_until};
 use nix::sys::signal::Signal;
 
-/// Half a second, a sixth of what a Backup waits for, so that a busy test machine is no dead peer.
-const TIMING: &str = "min_tx: 100ms, min_rx: 100ms, multiplier: 5";
+/// A second and a half, a fifth of what a Backup waits for, so that a busy test machine is no dead peer.
+const TIMING: &str = "min_tx: 100ms, min_rx: 100ms, multiplier: 15";
 
 /// The trackers, one a family: over IPv6 advertisements come from the link-local address.
 const TRACKERS: [&str; 2] = ["peer4", "peer6"];
@@ -36,7 +36,7 @@ fn link_local(node: &Node) -> IpAddr {
 fn start(node: &Node, peer: &Node, ends: [IpAddr; 2], priority: u8) -> Director {
     let instance = |name: &str, addresses: &str| {
         format!(
-            "    {name}: {{interface: eth0, vrid: 51, interval: 1s, priority: {priority}, \
+            "    {name}: {{interface: eth0, vrid: 51, interval: 2s, priority: {priority}, \
              addresses: [{addresses}]}}\n"
         )
     };
@@ -202,11 +202,11 @@ fn a_reload_changes_one_session_and_nobody_notices_but_its_intervals() {
         })
     };
     let said = reload(&lb1, slower);
-    assert!(said.contains("100ms/100ms×5") && said.contains("150ms/200ms×5"), "{said}");
+    assert!(said.contains("100ms/100ms×15") && said.contains("150ms/200ms×15"), "{said}");
     // The peer's multiplier times what this end asks for, by a Poll Sequence with a session that is up all the while.
-    wait_session(&lb1, "peer4", "slower", |one| one.detection_time_us == Some(1_000_000));
+    wait_session(&lb1, "peer4", "slower", |one| one.detection_time_us == Some(3_000_000));
     wait_session(&lb2, "peer4", "slower", |one| one.transmit_interval_us == Some(200_000));
-    wait_session(&lb2, "peer4", "slower", |one| one.detection_time_us == Some(750_000));
+    wait_session(&lb2, "peer4", "slower", |one| one.detection_time_us == Some(2_250_000));
     for (director, sessions) in [&lb1, &lb2].into_iter().zip(&both) {
         for (tracker, session) in TRACKERS.iter().zip(sessions) {
             assert_untouched(director, tracker, session);
@@ -266,12 +266,12 @@ fn the_first_session_comes_and_the_last_one_goes_by_reload() {
     .unwrap();
     let (generation, before) =
         (lb1.status().unwrap().daemon.configuration.generation, transitions(&lb1));
-    lb1.node().write("holdfast.yaml", &text.replace("interval: 1s", "interval: 2s")).unwrap();
+    lb1.node().write("holdfast.yaml", &text.replace("interval: 2s", "interval: 3s")).unwrap();
     let (code, _, error) = lb1.try_cli(&["reload"]).unwrap();
     assert!(code == 1 && error.contains("listen to BFD's packets"), "{code} {error}");
     let status = lb1.status().unwrap();
     assert_eq!(status.daemon.configuration.generation, generation);
-    assert!(status.vrrp.iter().all(|one| one.interval_ms == 1000), "{:?}", status.vrrp);
+    assert!(status.vrrp.iter().all(|one| one.interval_ms == 2000), "{:?}", status.vrrp);
 
     drop(taken);
     lb1.node().write("holdfast.yaml", &text).unwrap();

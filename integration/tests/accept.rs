@@ -80,9 +80,13 @@ fn config(lab: &Lab, accept: bool) -> String {
     )
 }
 
-/// How a connection ends: with whom it reaches, or with the error.
+/// How a connection ends: with whom it reaches, or with the error. Who answers may take its time.
 fn outcome(client: &Node, at: SocketAddr) -> Result<Result<(), ErrorKind>> {
-    let connected = client.enter(|| TcpStream::connect_timeout(&at, SILENCE))?;
+    within(client, at, PATIENCE)
+}
+
+fn within(client: &Node, at: SocketAddr, limit: Duration) -> Result<Result<(), ErrorKind>> {
+    let connected = client.enter(|| TcpStream::connect_timeout(&at, limit))?;
     Ok(connected.map(drop).map_err(|error| error.kind()))
 }
 
@@ -134,7 +138,7 @@ fn services_forward_where_the_address_accepts_nothing() -> Result<()> {
         serves(client, vip)?;
         for port in [OWN, NOBODY, OWN_DIRECT] {
             let at = SocketAddr::new(vip, port);
-            assert_eq!(outcome(client, at)?, Err(ErrorKind::TimedOut), "{at}");
+            assert_eq!(within(client, at, SILENCE)?, Err(ErrorKind::TimedOut), "{at}");
         }
     }
     for own in [IpAddr::from(node.ip4()), IpAddr::from(node.ip6())] {
@@ -145,7 +149,8 @@ fn services_forward_where_the_address_accepts_nothing() -> Result<()> {
     node.write("holdfast.yaml", &config(&lab, true))?;
     director.cli(&["reload"])?;
     wait_until(LIMIT, "the addresses to be open", || {
-        let open = |vip: &IpAddr| outcome(client, SocketAddr::new(*vip, OWN)).ok() == Some(Ok(()));
+        let open =
+            |vip: &IpAddr| within(client, SocketAddr::new(*vip, OWN), SILENCE).ok() == Some(Ok(()));
         VIPS.iter().all(open).then_some(())
     })?;
     for vip in VIPS {

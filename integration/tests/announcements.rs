@@ -143,25 +143,30 @@ fn r6_who_hears_a_lower_priority_announces_again_and_has_the_last_word() {
         lb2: "priority: 100, announce: {count: 2, repeat_after: 0s}",
     };
     lab.isolate(&[lb1, lb2]).unwrap();
+    let tap = Tap::start(lab.client()).unwrap();
     let first = Director::start(lb1, &roles.config()).unwrap();
     wait_active(&first).unwrap();
-    let tap = Tap::start(lab.client()).unwrap();
+    // Its announcements of the takeover: what comes after them is the contest's.
+    wait_announced(&tap, lb1, 2);
+    let before = tap.frames().len();
+    let since = |tap: &Tap| tap.frames().split_off(before);
     let second = Director::start(lb2, &roles.config()).unwrap();
     wait_active(&second).unwrap();
     for address in ALL {
         wait_until(LIMIT, "lb2's announcements", || {
-            (announced(&tap.frames(), address, lb2).len() == 2).then_some(())
+            (announced(&since(&tap), address, lb2).len() == 2).then_some(())
         })
         .unwrap();
     }
-    let split = tap.frames();
+    let split = since(&tap);
     assert!(ALL.iter().all(|address| announced(&split, *address, lb1).is_empty()), "nobody heard");
 
     lab.join(&[lb1, lb2]).unwrap();
     wait_roles(&first, &second).unwrap();
-    wait_announced(&tap, lb1, 4);
+    // Two at the takeover, and four in the contest.
+    wait_announced(&tap, lb1, 6);
     wait_counted(&first, "advertisements_sent", 5).unwrap();
-    let frames = tap.frames();
+    let frames = since(&tap);
     for address in ALL {
         let told = frames
             .iter()

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use holdfast_integration::{Director, ask_within, saved_table};
 use holdfast_testkit::lab::{
     INNER_VIP4, INNER_VIP6, Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until,
 };
+use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A configuration on `node` whose state is the test's own.
 fn config(node: &Node, rest: &str) -> String {
@@ -146,7 +147,7 @@ fn a_service_that_the_kernel_can_not_have_is_named_and_the_others_go_on() -> Res
     let odd = wait_until(LIMIT, "the refusal to show", || {
         director.service("odd").ok().filter(|odd| !odd.refused.is_empty())
     })?;
-    assert_eq!(saved_table(node)?, good);
+    wait_until(LIMIT, "the other service", || (saved_table(node).ok()? == good).then_some(()))?;
     assert_eq!(odd.refused.len(), 1, "{odd:?}");
     ensure!(odd.refused[0].contains("the kernel has no scheduler `twos`"), "{odd:?}");
     ensure!(director.service("good")?.refused.is_empty());
@@ -167,14 +168,17 @@ fn a_service_that_the_kernel_can_not_have_is_named_and_the_others_go_on() -> Res
         let repairs = director.status().ok()?.ipvs?.drift_repairs_total;
         (repairs == 1 && saved_table(node).ok()? == good).then_some(())
     })?;
-    // It is asked for again, and that is no flood: of each address no more than one operation every five seconds.
+    // It is asked for again, and that is no flood: of each of the two addresses no more than one operation every five seconds, while
+    // the table is looked at all the time.
+    let since = Instant::now();
     let begun = director.status()?.ipvs.context("the table")?;
     let ipvs = wait_until(LIMIT, "another attempt", || {
         let ipvs = director.status().ok()?.ipvs?;
-        (ipvs.refusals_total >= begun.refusals_total + 2).then_some(ipvs)
+        let looks = ipvs.reconciliations_total > begun.reconciliations_total + 2;
+        (looks && ipvs.refusals_total >= begun.refusals_total + 2).then_some(ipvs)
     })?;
-    assert_eq!(ipvs.refusals_total, begun.refusals_total + 2);
-    ensure!(ipvs.reconciliations_total > begun.reconciliations_total + 2, "{ipvs:?}");
+    let most = 2 * (since.elapsed().as_secs() / 5 + 1);
+    ensure!(ipvs.refusals_total <= begun.refusals_total + most, "{begun:?} {ipvs:?}");
     let said = director.process().log().matches("it refuses a service").count();
     assert_eq!(said, 1, "the same refusal is said once");
     Ok(())
@@ -198,7 +202,10 @@ fn others_services_go_where_the_configuration_says_so() -> Result<()> {
     let remove = "ipvs: {foreign: remove, poll: 250ms}\n";
     let director = Director::start(node, &config(node, remove))?;
     wait_until(LIMIT, "an empty table", || saved_table(node).ok()?.is_empty().then_some(()))?;
+    // While the daemon stands still: no look of its comes between a service and its server.
+    director.process().kill(Signal::SIGSTOP)?;
     node.sh(theirs)?;
+    director.process().kill(Signal::SIGCONT)?;
     wait_until(LIMIT, "an empty table again", || {
         let ipvs = director.status().ok()?.ipvs?;
         (saved_table(node).ok()?.is_empty() && ipvs.foreign_removed_total == 5).then_some(())
@@ -270,13 +277,18 @@ fn marked_by_others(vip: IpAddr, inner: IpAddr, iptables: &str, family: &str) ->
         })
         .collect();
     let services = format!(
-        "services:\n  range: {{listen: fwmark 7 {family}, scheduler: rr, forward: nat, check: {{tcp: {{port: 8000}}, interval: 500ms, timeout: 450ms, rise: 1}}, real_servers: {{{}}}}}\n",
+        "services:\n  range: {{listen: fwmark 7 {family}, scheduler: rr, forward: nat, check: {{tcp: {{port: 8000}}, interval: 10s, fast_interval: 500ms, down_interval: 500ms, timeout: 9s, spread: 0s, rise: 1}}, real_servers: {{{}}}}}\n",
         servers.join(", ")
     );
     let director = Director::start(node, &config(node, &services))?;
     for web in ["web1", "web2"] {
         director.wait_server("range", web, "up", LIMIT)?;
     }
+    // The daemon knows of it before the kernel does.
+    wait_until(LIMIT, "both servers in the table", || {
+        let lines = saved_table(node).ok()?;
+        (lines.iter().filter(|line| line.ends_with(" -w 1")).count() == 2).then_some(())
+    })?;
     for port in ports {
         let mut answers: BTreeMap<String, usize> = BTreeMap::new();
         let target = SocketAddr::new(vip, port);
@@ -330,6 +342,8 @@ fn a_service_whose_packets_can_not_be_marked_is_named() -> Result<()> {
         "{range:?}"
     );
     ensure!(director.service("good")?.refused.is_empty());
-    assert_eq!(saved_table(node)?, ["-A -f 7 -s rr", "-A -t 10.77.0.10:80 -s rr"]);
+    let both = ["-A -f 7 -s rr", "-A -t 10.77.0.10:80 -s rr"];
+    wait_until(LIMIT, "both services", || (saved_table(node).ok()? == both).then_some(()))
+        .with_context(|| format!("{:?}", saved_table(node)))?;
     Ok(())
 }

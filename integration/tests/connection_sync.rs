@@ -148,8 +148,11 @@ fn survive(setup: &Setup) -> Result<()> {
     let streams = Streams::start(setup.lab.client(), setup.target, STREAMS)?;
     wait_going_on(&streams, 3)?;
     wait_told(setup.lab.lb2(), STREAMS)?;
-    let share = sync(&lb2)?.connections.context("the connections were not counted")?;
-    ensure!(share.complete && share.of_sync == share.looked_at, "{share:?}");
+    wait_until(LIMIT, "the connections to be counted", || {
+        let share = sync(&lb2).ok()?.connections?;
+        (share.complete && share.of_sync == share.looked_at).then_some(())
+    })
+    .with_context(|| format!("{:?}", sync(&lb2)))?;
 
     lb1.kill()?;
     setup
@@ -292,7 +295,13 @@ fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<
     wait_until(LIMIT, "the daemon of number 8", || {
         daemons(node).ok().filter(|said| said.contains("syncid=8")).map(drop)
     })?;
-    assert_eq!(wait_running(&director, &["master"])?.starts_total, started + 1);
+    // The kernel has it a moment before the daemon says so.
+    let found = wait_until(LIMIT, "the daemon of number 8 in the status", || {
+        let found = sync(&director).ok()?;
+        (!found.daemons.is_empty() && found.daemons.iter().all(|one| one.id == 8)).then_some(found)
+    })?;
+    assert_eq!(found.starts_total, started + 1);
+    wait_running(&director, &["master"])?;
 
     // Without the key there is none, and no sysctl of it.
     reload(&director, &with(""))?;
@@ -363,8 +372,12 @@ fn what_runs_with_other_parameters_is_started_anew_and_all_of_it_ends_with_the_s
         "3",
     ])?;
     let mut director = Director::start(node, &setup.config)?;
-    let found = wait_running(&director, &["backup", "master"]).or_else(|_| sync(&director))?;
-    ensure!(found.daemons.iter().all(|daemon| daemon.id == 9), "{found:?}");
+    // The one that runs with another number is in the status until it has been started anew.
+    wait_until(LIMIT, "both daemons, of number 9", || {
+        let daemons = sync(&director).ok()?.daemons;
+        (daemons.len() == 2 && daemons.iter().all(|daemon| daemon.id == 9)).then_some(())
+    })
+    .with_context(|| format!("{:?}", sync(&director)))?;
     // Somebody stops one: it is back at the next look.
     node.run(["ipvsadm", "--stop-daemon", "backup"])?;
     wait_until(LIMIT, "the backup daemon to be back", || {
@@ -418,7 +431,9 @@ fn without_synchronisation_no_stream_survives() -> Result<()> {
     lb1.kill()?;
     setup.lab.link_down(setup.lab.lb1())?;
     lb2.wait_instance("edge", "active", LIMIT)?;
-    wait_until(LIMIT, "every stream to break", || (streams.broken().len() == 5).then_some(()))
+    // A stream that nobody answers has the patience of a minute.
+    let limit = LIMIT * 2;
+    wait_until(limit, "every stream to break", || (streams.broken().len() == 5).then_some(()))
 }
 
 /// A better node comes back, learns the connections of the one that is active, and takes over with all of them.
@@ -439,12 +454,13 @@ fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
     wait_going_on(&streams, 3)?;
 
     let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
-    let waiting = wait_until(LIMIT, "lb1 to wait", || {
-        lb1.instance("edge").ok().filter(|edge| edge.waits_for_sync)
+    // In one loop: it does not wait for long.
+    wait_until(LIMIT, "lb1 to wait and to say so", || {
+        let shown = lb1.cli(&["status"]).ok()?;
+        let waiting = lb1.instance("edge").ok()?;
+        let says = shown.contains("waits until it has the active node's connections");
+        (says && waiting.waits_for_sync && waiting.state == "backup").then_some(())
     })?;
-    assert_eq!(waiting.state, "backup");
-    let shown = lb1.cli(&["status"])?;
-    ensure!(shown.contains("waits until it has the active node's connections"), "{shown}");
     let active = lb1.wait_instance("edge", "active", LIMIT)?;
     assert_eq!(active.reason, "preempt");
     ensure!(told(setup.lab.lb1())? >= 20, "{:?}", told(setup.lab.lb1()));
@@ -481,7 +497,7 @@ fn a_node_that_was_deaf_meanwhile_has_not_caught_up() -> Result<()> {
 #[test]
 fn a_node_that_learns_nothing_takes_over_when_its_wait_is_over() -> Result<()> {
     let mut setup = Setup::direct(Family::V4, "ipvs: {sync: {interface: eth0}}\n")?;
-    setup.config = setup.config.replace("vrid: 51", "vrid: 51, preempt: {wait_for_sync: 3s}");
+    setup.config = setup.config.replace("vrid: 51", "vrid: 51, preempt: {wait_for_sync: 10s}");
     let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
     lb2.wait_instance("edge", "active", LIMIT)?;
     let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;

@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::SockRef;
 
-/// Down after 6.6 s of silence at least: a takeover within two seconds has another reason.
+/// Down after 6.6 s of silence at least: a takeover within five seconds has another reason.
 const SLOW: Roles<'_> =
     Roles { interval: "2s", lb1: "priority: 150, lifetime: 8s", lb2: "priority: 100" };
 const SECOND: Roles<'_> = Roles { interval: "1s", ..SLOW };
@@ -95,8 +95,8 @@ impl Stage {
             let first = answers.first_by(self.lab.lb2()).unwrap();
             let after = first.saturating_duration_since(killed);
             eprintln!("{vip}: the peer answers what was asked {after:?} after the death");
-            assert!(after < Duration::from_secs(2), "{vip}");
-            assert!(answers.longest_gap() < Duration::from_secs(2), "{vip}");
+            assert!(after < Duration::from_secs(5), "{vip}");
+            assert!(answers.longest_gap() < Duration::from_secs(5), "{vip}");
         }
     }
 

@@ -158,6 +158,11 @@ fn the_table_of_a_conversion_is_the_one_that_keepalived_makes() -> Result<()> {
 
     let state = format!("daemon: {{state: {}}}\n", node.folder().join("state").display());
     let ours = Director::start(node, &(state + &converted))?;
+    // At its start a table without servers that are up may stand still for a while, too.
+    wait_until(LIMIT, "the same table", || (saved_table(node).ok()? == theirs).then_some(()))
+        .with_context(|| {
+            format!("{:#?}\n{theirs:#?}\n{}", saved_table(node), ours.process().log_tail())
+        })?;
     let table = settled(node).with_context(|| ours.process().log_tail())?;
     assert_eq!(table, theirs, "{converted}");
     Ok(())

@@ -11,7 +11,7 @@ use holdfast_integration::{Director, Programs};
 use holdfast_testkit::lab::{Lab, Nginx, Topology, VIP4, wait_until};
 
 /// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn lab() -> Result<Lab> {
     Lab::with(Topology::one_arm().webs(0))
@@ -129,7 +129,9 @@ fn a_broken_file_at_the_start_is_refused_or_the_last_good_one_is_used_loudly() -
     director.node().write("holdfast.yaml", &good(last_good))?;
     director.cli(&["reload"])?;
     assert_eq!(director.status()?.daemon.configuration.last_good, None);
-    assert_eq!(http(&lab, "/readyz")?.0, 200);
+    wait_until(LIMIT, "the daemon to be ready", || {
+        (http(&lab, "/readyz").ok()?.0 == 200).then_some(())
+    })?;
     let (_, metrics) = http(&lab, "/metrics")?;
     ensure!(metrics.contains("holdfast_config_last_good_in_use 0"), "the metric");
     Ok(())

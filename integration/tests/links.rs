@@ -147,6 +147,12 @@ fn a_bond_whose_active_port_fails_goes_on() {
         assert!(counter(&links.lb2, "v4", "advertisements_received").unwrap() > before);
         ensure_settled(&links.lb1, &links.lb2).unwrap();
         node.run(["ip", "link", "set", lost, "up"]).unwrap();
+        // The bond looks at its ports now and then: before it has seen this one it must not lose the other.
+        wait_until(LIMIT, &format!("{lost} to be up for the bond"), || {
+            let status = format!("/sys/class/net/{lost}/bonding_slave/mii_status");
+            (node.run(["cat", &status]).ok()?.stdout.trim() == "up").then_some(())
+        })
+        .unwrap();
     }
     for name in INSTANCES {
         assert_eq!(counter(&links.lb1, name, "became_active").unwrap(), 1, "{name}");

@@ -35,7 +35,12 @@ fn start() -> Result<(Lab, Nginx, Director)> {
     let director = Director::start(lab.lb1(), CONFIG)?;
     director.wait_server("web", "web1", "up", LIMIT)?;
     director.wait_server("web", "web2", "down", LIMIT)?;
-    director.wait_instance("edge", "active", LIMIT)?;
+    for name in ["edge", "edge6"] {
+        wait_until(LIMIT, &format!("{name} to be active, with its addresses"), || {
+            let found = director.instance(name).ok()?;
+            (found.state == "active" && found.holds_addresses).then_some(())
+        })?;
+    }
     Ok((lab, web, director))
 }
 
@@ -252,7 +257,7 @@ fn events_are_streamed_from_where_a_reader_was() -> Result<()> {
     assert_eq!(refused, 6, "16 streams in all, and two were there");
     // The command line follows by the same ring.
     let mut follow = Command::new("timeout")
-        .args(["20", "sh", "-c", &format!("{} events -f -o json", director.command_line())])
+        .args(["60", "sh", "-c", &format!("{} events -f -o json", director.command_line())])
         .stdout(Stdio::piped())
         .spawn()?;
     let lines = BufReader::new(follow.stdout.take().context("its output")?).lines();

@@ -98,6 +98,15 @@ fn operations(director: &Director) -> Result<u64> {
     Ok(director.status()?.ipvs.context("a table")?.operations_total)
 }
 
+/// How many operations there were once the table was looked at again: the daemon learns of what it has done a moment after the kernel
+/// has it.
+fn settled_operations(director: &Director) -> Result<u64> {
+    let looks = || Some(director.status().ok()?.ipvs?.reconciliations_total);
+    let before = looks().context("a table")?;
+    wait_until(LIMIT, "another look at the table", || (looks()? > before).then_some(()))?;
+    operations(director)
+}
+
 fn server(director: &Director, name: &str) -> Result<Server> {
     director.server("web", name)?.with_context(|| format!("no server {name}"))
 }
@@ -106,7 +115,7 @@ fn server(director: &Director, name: &str) -> Result<Server> {
 fn another_weight_is_one_operation_of_the_kernel() -> Result<()> {
     let (lab, _webs) = lab()?;
     let director = ready(&lab)?;
-    let before = operations(&director)?;
+    let before = settled_operations(&director)?;
     let heavier = config(&format!("web1: {{address: {WEB1}, weight: 7}}, web2: {WEB2}"), "");
     let file = director.node().write("other.yaml", &heavier)?;
     let file = file.to_str().context("a path")?;
@@ -121,6 +130,9 @@ fn another_weight_is_one_operation_of_the_kernel() -> Result<()> {
     ensure!(said.contains("weight 1 → 7  impact: new connections only"), "{said}");
     ensure!(said.contains("1 change, generation 2"), "{said}");
     wait_weights(&director, &[(WEB1, 7), (WEB2, 1)])?;
+    wait_until(LIMIT, "the operation to be counted", || {
+        (operations(&director).ok()? > before).then_some(())
+    })?;
     assert_eq!(operations(&director)?, before + 1);
     let said = reload(&director, &heavier)?;
     ensure!(said.contains("nothing differs, generation 3"), "{said}");
@@ -246,8 +258,9 @@ fn services_come_and_go_and_what_is_not_ours_stays() -> Result<()> {
         (!has("-A -t 10.77.0.10:81").ok()?).then_some(())
     })?;
     ensure!(has("-A -t 10.77.0.99:99")?, "it is not ours");
-    assert_eq!(director.status()?.services.len(), 2);
-    Ok(())
+    wait_until(LIMIT, "the service to be forgotten", || {
+        (director.status().ok()?.services.len() == 2).then_some(())
+    })
 }
 
 #[test]

@@ -147,9 +147,8 @@ fn an_instance_comes_and_goes_and_the_others_notice_nothing() -> Result<()> {
     reload(&duo.lb1, &plain())?;
     wait_has(&duo.lb2, SECOND.into(), true)?;
     wait_has(&duo.lb1, SECOND.into(), false)?;
-    questions.wait_answered(20)?;
+    questions.wait_answered_by(duo.lab.lb2(), 20)?;
     let answers = questions.end();
-    ensure!(answers.by(duo.lab.lb2()) > 0, "{answers:?}");
     // Make before break: what is lost is lost to the client's table of neighbours.
     ensure!(answers.longest_gap() < Duration::from_secs(1), "{:?}", answers.longest_gap());
     wait_status(&duo.lb1, "the instance is forgotten", |status| status.vrrp.len() == 2)?;
@@ -260,8 +259,7 @@ fn groups_and_trackers_come_and_go() -> Result<()> {
     assert_eq!(transitions(&duo.lb1)?[1], before[1], "edge6 has noticed nothing");
 
     // One that is a fault when it is down, and slow to say that it is up, costs no role.
-    let slow =
-        "  trackers: {slow: {script: {command: [/bin/sleep, \"1\"]}, interval: 3s, timeout: 2s}}\n";
+    let slow = "  trackers: {slow: {script: {command: [/bin/sleep, \"1\"]}, interval: 40s, timeout: 30s}}\n";
     let steady = transitions(&duo.lb1)?;
     reload(&duo.lb1, &config("track: [slow], ", &format!("{VIP4}/24"), "", slow))?;
     wait_status(&duo.lb1, "the script has run", |status| {

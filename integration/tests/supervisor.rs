@@ -180,7 +180,7 @@ fn a_crash_loop_gives_the_addresses_up_and_comes_back() {
     for (vip, answers) in VIPS.iter().zip(&answers) {
         assert!(answers.by(stage.lab.lb2()) > 0, "{vip}");
         // The goodbye: the peer's Skew_Time, not its Active_Down_Interval.
-        assert!(answers.longest_gap() < Duration::from_secs(2), "{vip}");
+        assert!(answers.longest_gap() < Duration::from_secs(3), "{vip}");
     }
     for name in INSTANCES {
         assert_eq!(stage.lb2.instance(name).unwrap().reason, "active_released");
@@ -208,7 +208,7 @@ fn a_supervisor_that_is_killed_takes_its_worker_along_in_order() {
         assert_eq!(stage.lb2.instance(name).unwrap().reason, "active_released");
     }
     for (vip, answers) in VIPS.iter().zip(&answers) {
-        assert!(answers.longest_gap() < Duration::from_millis(250), "{vip}");
+        assert!(answers.longest_gap() < Duration::from_millis(500), "{vip}");
     }
     stage.lb1.restart().unwrap();
     wait_roles(&stage.lb1, &stage.lb2).unwrap();

@@ -7,7 +7,7 @@ use holdfast_integration::Director;
 use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, wait_until};
 
 /// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn read(node: &Node, key: &str) -> Result<String> {
     let text = node.run(["cat", &format!("/proc/sys/{key}")])?.stdout;
@@ -135,7 +135,9 @@ fn maglev_and_synchronisation_have_theirs_and_what_an_operator_refuses_stays() -
             ("net/ipv4/vs/conn_reuse_mode", "0"),
         ],
     )?;
-    let each = director.status()?.sysctls.each;
+    let each = wait_until(LIMIT, "the sysctls to be shown", || {
+        Some(director.status().ok()?.sysctls.each).filter(|each| !each.is_empty())
+    })?;
     let problem = |name: &str| {
         let one = each.iter().find(|one| one.name == name).context("it is shown")?;
         one.problem.clone().with_context(|| format!("{one:?}"))

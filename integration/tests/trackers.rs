@@ -40,8 +40,8 @@ vrrp:
   hooks: [{{command: [{hook}]}}]
   trackers:
     maintenance: {{file: {{path: {maintenance}}}}}
-    web4: {{reach: {{address: {web4}, by: neighbour, interface: eth0}}, interval: 200ms, timeout: 100ms}}
-    web6: {{reach: {{address: \"{web6}\"}}, interval: 200ms, timeout: 100ms}}
+    web4: {{reach: {{address: {web4}, by: neighbour, interface: eth0}}, interval: 500ms, timeout: 450ms}}
+    web6: {{reach: {{address: \"{web6}\"}}, interval: 500ms, timeout: 450ms}}
   instances:
     file: {{interface: eth0, vrid: 1, priority: 100, interval: 100ms, addresses: [10.77.0.10/24], track: [maintenance]}}
     v4: {{interface: eth0, vrid: 2, priority: 100, interval: 100ms, addresses: [10.77.0.9/24], track: [web4]}}

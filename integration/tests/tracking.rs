@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use holdfast_integration::Director;
 use holdfast_integration::duo::{
     Duo, tracking, wait_all, wait_fault, wait_priority, wait_status, wait_tracker,
 };
@@ -76,7 +77,9 @@ fn an_interface_with_a_weight_counts_after_its_delay_and_a_flap_never_does() {
     let trackers = "    uplink: {interface: uplink0}\n  interfaces:\n    uplink0: {up_delay: 1s, down_delay: 2s}";
     let duo = start(lab, trackers, "{tracker: uplink, weight: -60}");
     duo.wait_lb1().unwrap();
-    duo.lab.lb1().sh("ip link set uplink0 down; ip link set uplink0 up").unwrap();
+    // By one process: the delay must not pass between the two.
+    let flap = "printf 'link set uplink0 down\\nlink set uplink0 up\\n' | ip -batch -";
+    duo.lab.lb1().sh(flap).unwrap();
     // Three seconds as the protocol counts them.
     wait_counted(&duo.lb1, "advertisements_sent", 15).unwrap();
     wait_priority(&duo.lb1, 150, &[]).unwrap();
@@ -96,7 +99,7 @@ fn scripted(lab: Lab, track: &str) -> (Duo, PathBuf) {
     let answer = lab.lb1().write("answer", "exit 0").unwrap();
     let script = program(lab.lb1(), "check", &format!(". {}", answer.display()));
     let trackers = format!(
-        "    check: {{script: {{command: [{}]}}, interval: 300ms, timeout: 250ms, rise: 2, fall: 2}}",
+        "    check: {{script: {{command: [{}]}}, interval: 1s, timeout: 900ms, rise: 2, fall: 2}}",
         script.display()
     );
     let config = format!("    {}", trackers.trim_start());
@@ -111,7 +114,7 @@ fn a_script_that_fails_or_hangs_takes_its_weight() {
     let (duo, answer) = scripted(lab().unwrap(), "{tracker: check, weight: -60}");
     duo.wait_lb1().unwrap();
     for (bad, sentence) in
-        [("exit 3", "3"), ("sleep 300", "250ms"), ("kill -9 $$", "killed by SIGKILL")]
+        [("exit 3", "3"), ("sleep 300", "900ms"), ("kill -9 $$", "killed by SIGKILL")]
     {
         replace(&answer, bad);
         duo.wait_lb2().unwrap();
@@ -284,7 +287,12 @@ fn without_preemption_an_active_that_falls_is_taken_over_from_and_does_not_retur
         lb1: "priority: 150, preempt: false, track: [{tracker: number, weight: 1}]",
         lb2: "priority: 100, preempt: false",
     };
-    let duo = Duo::start(lab, &tracking(&roles, &tracker)).unwrap();
+    let config = tracking(&roles, &tracker);
+    let lb1 = Director::start(lab.lb1(), &config).unwrap();
+    // Without preemption the one that is first stays Active.
+    wait_all(&lb1, "active").unwrap();
+    let lb2 = Director::start(lab.lb2(), &config).unwrap();
+    let duo = Duo { lb1, lb2, lab };
     duo.wait_lb1().unwrap();
     // Worse, and still the better one.
     replace(&number, "-20");

@@ -17,7 +17,7 @@ use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, wait_until};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A request that takes longer has failed, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -329,14 +329,14 @@ fn who_is_no_node_is_refused_and_a_node_may_do_what_it_is_let() -> Result<()> {
     let mut said = Vec::new();
     silent.read_to_end(&mut said).context("it is closed, not reset")?;
     ensure!(said.is_empty(), "{said:?}");
-    let metrics = lb1.node().sh(&format!(
-        "curl -sS --unix-socket {} http://holdfast/metrics",
-        lb1.socket().display()
-    ))?;
+    let ask = format!("curl -sS --unix-socket {} http://holdfast/metrics", lb1.socket().display());
     for result in ["late_handshake", "not_a_node"] {
         let begin = format!("holdfast_api_connections_total{{result=\"{result}\"}} ");
-        let count = metrics.stdout.lines().find_map(|line| line.strip_prefix(&begin));
-        ensure!(count.is_some_and(|count| count != "0"), "{begin}{count:?}");
+        wait_until(LIMIT, &format!("{begin}to be counted"), || {
+            let metrics = lb1.node().sh(&ask).ok()?.stdout;
+            let count = metrics.lines().find_map(|line| line.strip_prefix(&begin))?;
+            (count != "0").then_some(())
+        })?;
     }
     Ok(())
 }

@@ -179,7 +179,8 @@ fn a_peer_behind_a_router_is_heard_with_the_ttl_that_is_configured() {
             })
             .unwrap();
         }
-        let dual = near.instance("v4").unwrap().dual_active.unwrap();
+        let seen = || near.instance("v4").ok()?.dual_active;
+        let dual = wait_until(LIMIT, "two Actives of v4", seen).unwrap();
         assert_eq!((dual.other, dual.other_priority), (web.ip4().into(), 100));
         assert_eq!(dual.own, Some(client.ip4().into()));
         strict.kill().unwrap();

@@ -25,6 +25,7 @@ fn the_higher_priority_is_active_in_both_families_and_answers() {
     let pair = Pair::start(&Roles::LB1_FIRST).unwrap();
     pair.wait_lb1().unwrap();
     wait_served_by(pair.lab.client(), pair.lab.lb1()).unwrap();
+    wait_counted(&pair.lb2, "advertisements_received", 1).unwrap();
     for instance in faultless(&pair.lb2).unwrap() {
         let ours = pair.lb1.instance(&instance.name).unwrap();
         assert_eq!((ours.priority, instance.priority), (150, 100));

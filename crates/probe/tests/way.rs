@@ -50,7 +50,7 @@ fn packets_of_a_check_have_its_mark() {
             for kind in ["tcp", "icmp"] {
                 let outcome = run(&format!("{{{kind}: {{mark: 8}}}}"), address, PATIENCE);
                 assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.reason);
-                let outcome = run(&format!("{{{kind}: {{mark: 7}}}}"), address, SHORT);
+                let outcome = run(&format!("{{{kind}: {{mark: 7}}}}"), address, PATIENCE);
                 assert_eq!(
                     (outcome.verdict, outcome.reason.code),
                     (Verdict::Fail, Code::L4CON),
@@ -61,7 +61,7 @@ fn packets_of_a_check_have_its_mark() {
             let outcome = run("{udp: {send: x, expect: x, mark: 8}}", address, PATIENCE);
             assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.reason);
             answering.join().expect("the server ends");
-            let outcome = run("{udp: {send: x, expect: x, mark: 7}}", address, SHORT);
+            let outcome = run("{udp: {send: x, expect: x, mark: 7}}", address, PATIENCE);
             assert_eq!(
                 (outcome.verdict, outcome.reason.code),
                 (Verdict::Fail, Code::L4CON),

@@ -211,7 +211,7 @@ fn d3_a_release_without_a_peer_stays_active_and_says_so() {
     // Four intervals, after which nobody has taken over, are a small part of the wait.
     let (_lab, lb1, _watches) = alone(&Roles { interval: "200ms", ..SECOND });
     for name in INSTANCES {
-        let (code, _, said) = lb1.try_cli(&["vrrp", "release", name, "--wait", "10s"]).unwrap();
+        let (code, _, said) = lb1.try_cli(&["vrrp", "release", name, "--wait", "6s"]).unwrap();
         assert_eq!(code, 3, "{said}");
         assert!(said.contains("another node is not active"), "{said}");
         assert!(said.contains("is active here (nobody_took_over)"), "{said}");

@@ -226,7 +226,7 @@ impl Drop for Answering {
 fn an_agent_weighs_drains_and_takes_its_server_out() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(1))?;
     let agent = Answering::start(lab.web(1), 9777, "up\n")?;
-    let check = "check: {agent: {port: 9777}, interval: 1500ms, fast_interval: 300ms, down_interval: 300ms, timeout: 1400ms, spread: 0s, rise: 1, fall: 1}";
+    let check = "check: {agent: {port: 9777}, interval: 700ms, fast_interval: 300ms, down_interval: 300ms, timeout: 650ms, spread: 0s, rise: 1, fall: 2}";
     let director = Director::start(lab.lb1(), &both(&lab, check, 8))?;
     wait_both(&director, "up", 8)?;
     for (said, state, weight) in [

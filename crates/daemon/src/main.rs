@@ -135,7 +135,7 @@ async fn work(
 ) -> Result<(), Failure> {
     let Start { config, good, instead, succeeds, .. } = start;
     let config = Arc::new(config);
-    let http = open_http(&config).await?;
+    let http = open_http(&config)?;
     let prepared = open_pair(&config, succeeds).await?;
     let kernel = open_kernel(&config)?;
     let mut signals = Signals::catch(lifeline.is_some())?;
@@ -358,8 +358,8 @@ fn open_kernel(config: &Config) -> Result<Option<(Kernel, Table)>, Failure> {
     Kernel::open().map(Some).map_err(|error| Failure::new("open the kernel's IPVS", error))
 }
 
-async fn open_http(config: &Config) -> Result<Option<TcpListener>, Failure> {
+fn open_http(config: &Config) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = config.daemon.http else { return Ok(None) };
     let attempt = format!("listen for HTTP on {address} (`daemon.http.listen`)");
-    TcpListener::bind(address).await.map(Some).map_err(|error| Failure::new(&attempt, error))
+    reload::listen_http(address, None).map(Some).map_err(|error| Failure::new(&attempt, error))
 }

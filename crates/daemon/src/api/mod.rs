@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod caller;
+pub(crate) mod listen;
 mod nodes;
 pub(crate) mod pace;
 mod problem;

@@ -74,6 +74,14 @@ pub(crate) trait Listener {
     ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static;
 }
 
+/// What comes before HTTP where nothing does.
+fn without_a_word<S: Send + 'static>(
+    stream: S,
+    caller: Caller,
+) -> impl Future<Output = Option<(S, Caller)>> + Send + 'static {
+    std::future::ready(Some((stream, caller)))
+}
+
 impl Listener for UnixListener {
     type Accepted = tokio::net::UnixStream;
     type Stream = tokio::net::UnixStream;
@@ -95,11 +103,12 @@ impl Listener for UnixListener {
         stream: Self::Accepted,
         caller: Caller,
     ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static {
-        std::future::ready(Some((stream, caller)))
+        without_a_word(stream, caller)
     }
 }
 
-impl Listener for TcpListener {
+/// Shared with who replaces it.
+impl Listener for Arc<TcpListener> {
     type Accepted = TcpStream;
     type Stream = TcpStream;
 
@@ -120,7 +129,7 @@ impl Listener for TcpListener {
         stream: Self::Accepted,
         caller: Caller,
     ) -> impl Future<Output = Option<(Self::Stream, Caller)>> + Send + 'static {
-        std::future::ready(Some((stream, caller)))
+        without_a_word(stream, caller)
     }
 }
 

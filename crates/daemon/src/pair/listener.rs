@@ -30,14 +30,14 @@ const LAST_WORD_BYTES: u64 = 64 << 10;
 /// Where other nodes come in. Each connection has the certificates of the moment.
 #[derive(Debug)]
 pub(super) struct NodeListener {
-    tcp: TcpListener,
+    tcp: Arc<TcpListener>,
     nodes: Nodes,
     /// What is said of strangers: once a second at most.
     said: Arc<Mutex<RateLimit>>,
 }
 
 impl NodeListener {
-    pub(super) fn new(tcp: TcpListener, nodes: Nodes) -> Self {
+    pub(super) fn new(tcp: Arc<TcpListener>, nodes: Nodes) -> Self {
         Self { tcp, nodes, said: Arc::default() }
     }
 }

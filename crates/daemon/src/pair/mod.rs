@@ -17,14 +17,12 @@ mod talk;
 mod watch;
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use axum::Router;
 use holdfast_config::Config;
 use holdfast_config::host::PairFault;
-use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, spawn_blocking};
 
 pub(crate) use self::fingerprint::{Counted, Prints};
@@ -33,6 +31,7 @@ use self::listener::NodeListener;
 pub(crate) use self::nodes::{Nodes, NotPassed};
 pub(crate) use self::talk::{Question, Reply};
 use crate::api::access::Access;
+use crate::api::listen::Listen;
 use crate::api::{Requests, server};
 use crate::events::Events;
 
@@ -47,7 +46,8 @@ pub(crate) struct PairEnd {
     requests: Requests,
     events: Events,
     address: Option<SocketAddr>,
-    serving: Option<AbortHandle>,
+    /// What serves, and its listener; the socket is closed when both are gone.
+    serving: Option<(AbortHandle, Arc<TcpListener>)>,
     watching: Option<AbortHandle>,
 }
 
@@ -82,7 +82,8 @@ impl PairEnd {
     /// # Errors
     /// As [`prepare`].
     pub(crate) async fn prepare(&self, config: &Config) -> Result<Prepared, String> {
-        prepare(config, self.address).await
+        let current = self.address.zip(self.serving.as_ref().map(|(_, tcp)| Arc::clone(tcp)));
+        prepare(config, current).await
     }
 
     /// Goes on with what was prepared. Connections that are there end by themselves.
@@ -99,18 +100,19 @@ impl PairEnd {
         }
         self.nodes.set(link.clone());
         if (listener.is_some() || address.is_none())
-            && let Some(serving) = self.serving.take()
+            && let Some((serving, _)) = self.serving.take()
         {
             serving.abort();
         }
         self.address = address;
         if let Some(tcp) = listener {
-            let (listener, router) =
-                (NodeListener::new(tcp, self.nodes.clone()), self.router.clone());
+            let tcp = Arc::new(tcp);
+            let listener = NodeListener::new(Arc::clone(&tcp), self.nodes.clone());
+            let router = self.router.clone();
             let task = tokio::spawn(async move {
                 match server::serve(listener, router, Access::Nodes).await {}
             });
-            self.serving = Some(task.abort_handle());
+            self.serving = Some((task.abort_handle(), tcp));
         }
         if let Some(watching) = self.watching.take() {
             watching.abort();
@@ -123,36 +125,30 @@ impl PairEnd {
     }
 }
 
-/// Reads the certificates of `config`, and listens where that is another place than `current`.
+/// Reads the certificates of `config`, and listens where that is another place than `current`, where it listens now.
 ///
 /// # Errors
 /// A sentence: a file is not what it should be, or the kernel does not let us listen.
 pub(crate) async fn prepare(
     config: &Config,
-    current: Option<SocketAddr>,
+    current: Option<(SocketAddr, Arc<TcpListener>)>,
 ) -> Result<Prepared, String> {
     let Some(pair) = config.daemon.pair.clone() else { return Ok(Prepared::NOTHING) };
     let Some(address) = pair.listens(&config.node) else { return Ok(Prepared::NOTHING) };
     let node = config.node.clone();
     let read = spawn_blocking(move || Link::open(&pair, &node)).await;
     let link = read.map_err(|fault| fault.to_string())??;
-    let listener = match current == Some(address) {
-        true => None,
-        false => Some(listen(address).map_err(|error| {
-            format!("listen for the other nodes on {address} (`daemon.pair`): {error}")
-        })?),
+    let listener = match current {
+        Some((same, _)) if same == address => None,
+        current => {
+            let current = current.as_ref().map(|(_, listener)| &**listener);
+            let listen = Listen { address, backlog: BACKLOG, freebind: true };
+            Some(listen.beside(current).map_err(|error| {
+                format!("listen for the other nodes on {address} (`daemon.pair`): {error}")
+            })?)
+        }
     };
     Ok(Prepared { link: Some(Arc::new(link)), address: Some(address), listener })
-}
-
-/// Listens on `address`, whether it is there already or comes later: the order of a boot decides nothing (ip(7), IP_FREEBIND, which holds
-/// for IPv6 as well).
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    setsockopt(&socket.as_fd(), sockopt::IpFreebind, &true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// What is wrong with the files of a pair, as a sentence.

@@ -31,7 +31,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use self::answer::{invalid, needs_restart, news, unreadable};
-pub(crate) use self::http::Http;
+pub(crate) use self::http::{Http, listen as listen_http};
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, unavailable};
 use crate::capabilities::GivenUp;
@@ -320,7 +320,7 @@ impl Reloader {
             None if listens_anew(&self.current, &new) => self.look().await?.map(|look| look.table),
             None | Some(_) => None,
         };
-        let http = self.parts.http.prepare(new.daemon.http).await?;
+        let http = self.parts.http.prepare(new.daemon.http)?;
         let watchers = self.parts.trackers.prepare(&new).await;
         let watchers = watchers.map_err(|error| unavailable(chain(&error)))?;
         let sessions = self.vrrp.sessions();

@@ -100,36 +100,31 @@ fn concluded(
 ) -> Result<Answer, Failure> {
     // A server that some nodes have is removed where it was, and is not there where it was not. One that nobody is known to have had is a
     // slip.
-    let gone = |outcome: &Result<Change, Unfinished>| matches!(outcome, Err(Unfinished::NotDone(Failed::Refused(code, _))) if removes && code == "no_such_server");
     let somewhere = outcomes
         .iter()
         .any(|(_, outcome)| matches!(outcome, Ok(_) | Err(Unfinished::Waiting { .. })));
     let (mut late, mut usage) = (false, None);
-    let nodes = outcomes.into_iter().map(|(node, outcome)| {
-        if gone(&outcome) && somewhere {
-            return NodeReport { node, applied: true, ..NodeReport::default() };
-        }
-        match outcome {
+    let mut nodes = Vec::new();
+    for (node, outcome) in outcomes {
+        let report = match outcome {
+            Err(Unfinished::NotDone(Failed::Refused(code, _)))
+                if removes && somewhere && code == NO_SUCH_SERVER =>
+            {
+                NodeReport { node, applied: true, ..NodeReport::default() }
+            }
             Ok(change) => {
-                let changed = change.changed;
-                NodeReport { node, applied: true, changed, error: None, change: Some(change) }
+                let (changed, change) = (change.changed, Some(change));
+                NodeReport { node, applied: true, changed, change, ..NodeReport::default() }
             }
             Err(Unfinished::Waiting { change, why, late: may_come }) => {
                 late |= may_come;
-                let changed = change.changed;
-                let (error, change) = (Some(why), Some(*change));
-                NodeReport { node, applied: true, changed, error, change }
+                let (changed, error, change) = (change.changed, Some(why), Some(*change));
+                NodeReport { node, applied: true, changed, error, change, ..NodeReport::default() }
             }
-            Err(Unfinished::NotDone(failed)) => {
-                let error = Some(match failed {
-                    Failed::Refused(_, why) | Failed::Asking(why) => why,
-                    Failed::Usage(why) => usage.get_or_insert(why).clone(),
-                });
-                NodeReport { node, error, ..NodeReport::default() }
-            }
-        }
-    });
-    let nodes: Vec<NodeReport> = nodes.collect();
+            Err(Unfinished::NotDone(failed)) => not_done(node, failed, &mut usage),
+        };
+        nodes.push(report);
+    }
     if let Some(usage) = usage {
         return Err(Failure::Usage(usage));
     }
@@ -139,30 +134,67 @@ fn concluded(
     if complete {
         return Ok(answer);
     }
-    let names = |applied: bool| -> Vec<&str> {
-        let found = report.nodes.iter().filter(|node| node.applied == applied);
-        found.map(|node| node.node.as_str()).collect()
-    };
-    let (done, open) = (names(true), names(false));
-    let late = late && open.is_empty();
-    let sentence = match (done.is_empty(), open.is_empty()) {
-        (_, true) => {
-            "it holds on every node; what was waited for has not come on all of them".to_owned()
+    let late = late && report.nodes.iter().all(|node| node.applied);
+    Err(Failure::Incomplete { answer, sentence: how_to_finish(&report, removes), late })
+}
+
+/// The report of a node on which the command is not known to hold; what makes no sense on any node goes to `usage`.
+fn not_done(node: String, failed: Failed, usage: &mut Option<String>) -> NodeReport {
+    let (code, why, unknown) = match failed {
+        Failed::Refused(code, why) => (code, why, false),
+        Failed::Asking(why) => (NODE_UNREACHABLE.to_owned(), why, false),
+        Failed::Silent(why) => (NODE_SILENT.to_owned(), why, true),
+        Failed::Usage(why) => {
+            usage.get_or_insert(why);
+            return NodeReport { node, ..NodeReport::default() };
         }
-        (true, false) => format!("it was done on no node: not on {}", open.join(", ")),
-        (false, false) => format!(
-            "it was done on {} and not on {}: when the reason is gone, say the same again (where it was done nothing changes), or take it back",
-            done.join(", "),
-            open.join(", ")
-        ),
     };
-    Err(Failure::Incomplete { answer, sentence, late })
+    let (code, error) = (Some(code), Some(why));
+    NodeReport { node, unknown, code, error, ..NodeReport::default() }
+}
+
+/// Where it was done and where not, and what to do now.
+fn how_to_finish(report: &NodesReport, removes: bool) -> String {
+    let names = |of: fn(&NodeReport) -> bool| -> String {
+        let found = report.nodes.iter().filter(|node| of(node));
+        found.map(|node| node.node.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let done = names(|node| node.applied);
+    let open = names(|node| !node.applied && !node.unknown);
+    let unknown = names(|node| node.unknown);
+    if unknown.is_empty() {
+        return match (done.is_empty(), open.is_empty()) {
+            (_, true) => {
+                "it holds on every node; what was waited for has not come on all of them".to_owned()
+            }
+            (true, false) => format!("it was done on no node: not on {open}"),
+            (false, false) => format!(
+                "it was done on {done} and not on {open}: when the reason is gone, say the same again (where it was done nothing changes), or take it back"
+            ),
+        };
+    }
+    let mut text = match done.is_empty() {
+        true => String::new(),
+        false => format!("it was done on {done}; "),
+    };
+    if !open.is_empty() {
+        let _ = write!(text, "it was not done on {open}; ");
+    }
+    let _ = write!(
+        text,
+        "whether it was done on {unknown} is not known, because the answer was lost: say the same again (where it was done nothing changes)"
+    );
+    if removes {
+        text.push_str("; that there is no such server says then that it was done");
+    }
+    text
 }
 
 fn render(report: &NodesReport) -> String {
     let mut table = Table::new(["NODE", "RESULT", "WHAT"]);
     for node in &report.nodes {
         let result = match (node.applied, node.changed, &node.error) {
+            (false, ..) if node.unknown => "UNKNOWN",
             (false, ..) => "NOT DONE",
             (true, _, Some(_)) => "waiting",
             (true, true, None) => "done",
@@ -179,23 +211,41 @@ fn render(report: &NodesReport) -> String {
     table.render(0)
 }
 
-/// Why a command was not carried out on a node.
+/// Why a command is not known to have been carried out on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
     /// The node refused it: the problem's code, and why.
     Refused(String, String),
-    /// It was not asked, or did not answer.
+    /// It was not asked.
     Asking(String),
+    /// It was asked, and its answer was lost: it may have done it.
+    Silent(String),
     /// It makes no sense on any node.
     Usage(String),
 }
 
+/// The code of a node that was not asked, and of one whose answer was lost; the daemon that passes requests on has the same.
+const NODE_UNREACHABLE: &str = "node_unreachable";
+const NODE_SILENT: &str = "node_silent";
+
+/// The code of a server that is not there.
+const NO_SUCH_SERVER: &str = "no_such_server";
+
 impl From<RequestError> for Failed {
     fn from(error: RequestError) -> Self {
-        if let RequestError::Refused(problem) = error {
-            return Self::Refused(problem.code, problem.detail);
+        match error {
+            RequestError::Refused(problem) if problem.code == NODE_SILENT => {
+                Self::Silent(problem.detail)
+            }
+            RequestError::Refused(problem) => Self::Refused(problem.code, problem.detail),
+            RequestError::Timeout(_) | RequestError::Lost(_) | RequestError::Answer(_) => {
+                let why = holdfast_control::chain(&error);
+                Self::Silent(format!(
+                    "{why}: whether it was done is not known; said again, it changes nothing where it was done"
+                ))
+            }
+            error => Self::Asking(holdfast_control::chain(&error)),
         }
-        Self::Asking(holdfast_control::chain(&error))
     }
 }
 
@@ -248,6 +298,57 @@ mod tests {
         let (table, end) = told([Ok(change(true)), waiting], false);
         assert!(table.contains("lb2   waiting  not up"), "{table}");
         assert!(end.unwrap().1, "late, and nothing else");
+    }
+
+    #[test]
+    fn a_lost_answer_is_neither_done_nor_not_done() {
+        let silent = || Err(Unfinished::NotDone(Failed::Silent("no answer within 8s".to_owned())));
+        let (table, end) = told([Ok(change(true)), silent()], false);
+        assert!(table.contains("lb2   UNKNOWN  no answer within 8s"), "{table}");
+        let (sentence, late) = end.unwrap();
+        let expected = "it was done on lb1; whether it was done on lb2 is not known, because the answer was lost: say the same again \
+                        (where it was done nothing changes)";
+        assert_eq!((sentence.as_str(), late), (expected, false));
+        let (table, end) = told([refused("node_unreachable", "refused"), silent()], true);
+        assert!(table.contains("lb1   NOT DONE  refused"), "{table}");
+        let (sentence, _) = end.unwrap();
+        assert!(
+            sentence.starts_with("it was not done on lb1; whether it was done on lb2"),
+            "{sentence}"
+        );
+        assert!(sentence.ends_with("says then that it was done"), "{sentence}");
+        // For programs it has the code of the problem, and is no success and no failure.
+        let nodes = vec![("lb1".to_owned(), Ok(change(false))), ("lb2".to_owned(), silent())];
+        let Err(Failure::Incomplete { answer, .. }) = concluded(nodes, false) else { panic!() };
+        let other = &answer.json["nodes"][1];
+        assert_eq!((&other["unknown"], &other["applied"]), (&true.into(), &false.into()));
+        assert_eq!(other["code"], "node_silent");
+        assert!(answer.json["nodes"][0].get("unknown").is_none());
+    }
+
+    #[test]
+    fn what_comes_of_a_request_decides_whether_anything_is_known() {
+        let problem = |code: &str| holdfast_control::Problem {
+            code: code.to_owned(),
+            detail: "why".to_owned(),
+            title: "t".to_owned(),
+            status: 504,
+            diagnosis: None,
+        };
+        let failed = |error: RequestError| Failed::from(error);
+        assert_eq!(
+            failed(RequestError::Refused(problem("node_silent"))),
+            Failed::Silent("why".to_owned())
+        );
+        assert!(matches!(failed(RequestError::Refused(problem("x"))), Failed::Refused(..)));
+        for error in [
+            RequestError::Timeout(std::time::Duration::from_secs(10)),
+            RequestError::Lost("closed".to_owned()),
+        ] {
+            let Failed::Silent(why) = failed(error) else { panic!("it may have been done") };
+            assert!(why.contains("whether it was done is not known"), "{why}");
+        }
+        assert!(matches!(failed(RequestError::Name("..".to_owned())), Failed::Asking(_)));
     }
 
     #[test]

@@ -31,9 +31,9 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
     match carry_out(client, &verb).await {
         Ok(change) => to_answer(&change, render::change),
         Err(Unfinished::NotDone(Failed::Usage(sentence))) => Err(Failure::Usage(sentence)),
-        Err(Unfinished::NotDone(Failed::Refused(_, sentence) | Failed::Asking(sentence))) => {
-            Err(Failure::Failed(sentence))
-        }
+        Err(Unfinished::NotDone(
+            Failed::Refused(_, sentence) | Failed::Asking(sentence) | Failed::Silent(sentence),
+        )) => Err(Failure::Failed(sentence)),
         Err(Unfinished::Waiting { why, late: true, .. }) => Err(Failure::TimedOut(why)),
         Err(Unfinished::Waiting { why, .. }) => Err(Failure::Failed(why)),
     }

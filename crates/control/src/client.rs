@@ -78,6 +78,9 @@ pub enum RequestError {
     /// The daemon took the request and did not answer in time.
     #[error("the daemon did not answer within {0:?}")]
     Timeout(Duration),
+    /// The connection ended before the answer: the daemon has died or was stopped.
+    #[error("the daemon's answer was lost: {0}")]
+    Lost(String),
     /// The answer was not one of this API.
     #[error("the daemon's answer was not understood: {0}")]
     Answer(String),
@@ -356,10 +359,9 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(answer_error)?;
-        let response = sender.send_request(request).await.map_err(answer_error)?;
+        let response = sender.send_request(request).await.map_err(lost)?;
         let status = response.status();
-        let body =
-            Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(answer_error)?;
+        let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await.map_err(lost)?;
         connection.abort();
         decode(status, &body.to_bytes())
     }
@@ -382,6 +384,10 @@ fn decode<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Req
         Ok(problem) => Err(RequestError::Refused(problem)),
         Err(_) => Err(RequestError::Answer(format!("{status} without a reason"))),
     }
+}
+
+fn lost(error: impl ToString) -> RequestError {
+    RequestError::Lost(error.to_string())
 }
 
 fn answer_error(error: impl ToString) -> RequestError {

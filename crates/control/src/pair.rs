@@ -80,11 +80,18 @@ pub struct NodesReport {
 pub struct NodeReport {
     /// The node.
     pub node: String,
-    /// Whether the change holds there.
+    /// Whether the change is known to hold there.
     pub applied: bool,
+    /// Whether it is not known if it holds there: the node was asked, and its answer was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
     /// Whether it changed anything there; false where it held already.
     pub changed: bool,
-    /// Why it does not hold, or has not come to what was waited for.
+    /// Why it does not hold, in a word that doesn't change: the code of the node's problem, `node_unreachable` where it was not asked, or
+    /// `node_silent` where its answer was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it does not hold or is not known to, or has not come to what was waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The answer of the node.

@@ -71,11 +71,22 @@ pub(super) async fn relay(
         }
     };
     let user = caller.name().await;
+    let reads = method == Method::GET;
     match nodes.pass_on(&node, Question { method, path, body, user }).await {
         Ok(reply) => Ok(answer(reply)),
         Err(NotPassed::NoNode(detail)) => Err(Refusal(not_found("no_such_node", detail))),
         Err(NotPassed::Unreachable(detail)) => {
             Err(Refusal(refused(StatusCode::BAD_GATEWAY, "node_unreachable", detail)))
+        }
+        Err(NotPassed::Silent(detail)) => {
+            let doubt = match reads {
+                true => "",
+                false => {
+                    ": it has the request, and whether it was done there is not known; a command said again changes nothing where it holds already"
+                }
+            };
+            let detail = format!("{detail}{doubt}");
+            Err(Refusal(refused(StatusCode::GATEWAY_TIMEOUT, "node_silent", detail)))
         }
     }
 }

@@ -8,7 +8,7 @@ use holdfast_control::{Difference, PeerNode};
 use holdfast_time::Instant;
 
 use super::link::Link;
-use super::talk::{self, Question, Reply};
+use super::talk::{self, Question, Reply, Unanswered};
 
 /// The other nodes. Copies share them.
 #[derive(Clone, Debug)]
@@ -63,8 +63,10 @@ impl State {
 pub(crate) enum NotPassed {
     /// There is no such node: the sentence names those that there are.
     NoNode(String),
-    /// It did not answer.
+    /// It was not asked: it can't be reached.
     Unreachable(String),
+    /// It was asked, and its answer was lost.
+    Silent(String),
 }
 
 impl Nodes {
@@ -165,7 +167,10 @@ impl Nodes {
                 false => format!("no other node `{name}`: there is {}", names.join(", ")),
             }));
         };
-        talk::ask(link, name, address, question).await.map_err(NotPassed::Unreachable)
+        talk::ask(link, name, address, question).await.map_err(|unanswered| match unanswered {
+            Unanswered::NotAsked(why) => NotPassed::Unreachable(why),
+            Unanswered::Silent(why) => NotPassed::Silent(why),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

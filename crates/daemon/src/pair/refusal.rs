@@ -10,6 +10,11 @@ pub(super) fn why(error: &(dyn StdError + 'static)) -> String {
     tls(error).map_or_else(|| innermost(error), words)
 }
 
+/// Whether the other end refused this node in TLS's words, before it has read anything that this one said.
+pub(super) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
+    matches!(tls(error), Some(Error::AlertReceived(alert)) if *alert != AlertDescription::CloseNotify)
+}
+
 /// TLS's own error behind `error`.
 fn tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::fingerprint::differences;
 use super::link::Link;
 use super::nodes::{Nodes, State};
-use super::talk::{self, Question};
+use super::talk::{self, Question, Unanswered};
 use crate::api::{Requests, own_fingerprint};
 use crate::events::{Events, News};
 
@@ -73,7 +73,8 @@ async fn compare(
     names: bool,
 ) -> Result<(State, String), String> {
     let path = if names { "/v1/fingerprint?names=true" } else { "/v1/fingerprint" };
-    let reply = talk::ask(link, name, address, Question::get(path)).await?;
+    let reply =
+        talk::ask(link, name, address, Question::get(path)).await.map_err(Unanswered::why)?;
     let other = decode(reply.status, &reply.body)
         .map_err(|why| format!("ask {name} ({address}) for its fingerprint: {why}"))?;
     let own = own_fingerprint(requests, names).await.map_err(|refused| refused.detail)?;

@@ -202,7 +202,7 @@ fn twice(director: &Director, words: &[&str]) -> Result<(Value, Value)> {
 
 /// Nothing listens at any of these servers: a drain ends at once, and nobody waits for checks.
 #[test]
-fn a_verb_said_again_changes_nothing_and_says_so_and_a_removal_finds_no_server() -> Result<()> {
+fn a_verb_said_again_changes_nothing_and_says_so() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(0))?;
     let director = Director::start(
         lab.lb1(),
@@ -246,9 +246,15 @@ fn a_verb_said_again_changes_nothing_and_says_so_and_a_removal_finds_no_server()
     let answer = director.cli(&["server", "rm", "web", "web1", "--wait", "20s", "-o", "json"])?;
     let answer: Value = serde_json::from_str(&answer)?;
     assert_eq!((&answer["changed"], &answer["now"]), (&Value::Bool(true), &Value::Null));
-    let (code, _, stderr) = director.try_cli(&["server", "rm", "web", "web1"])?;
+    let nothing = (Value::Bool(false), Value::Bool(false));
+    assert_eq!(twice(&director, &["server", "rm", "web", "web1"])?, nothing);
+    let said = director.cli(&["server", "rm", "web", "web1"])?;
+    ensure!(said.contains("(already so)") && said.contains("it was removed before"), "{said}");
+    // Of one that a command had added nothing is left to be known.
+    director.cli(&["server", "rm", "web", "web2", "--now"])?;
+    let (code, _, stderr) = director.try_cli(&["server", "rm", "web", "web2"])?;
     assert_eq!(code, 1);
-    ensure!(stderr.contains("service `web` has no server `web1`"), "{stderr}");
+    ensure!(stderr.contains("service `web` has no server `web2`"), "{stderr}");
     Ok(())
 }
 

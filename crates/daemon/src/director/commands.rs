@@ -19,6 +19,9 @@ const REASON_MAX: usize = 200;
 /// What is said of a removal that was taken back.
 const CANCELLED: &str = "its removal was cancelled";
 
+/// What is said of a removal of what is removed already.
+const REMOVED: &str = "it was removed before (`holdfast diff`)";
+
 /// What is said of a change that could not be.
 const FORGOTTEN: &str = "it was in no pool, but kept for one: that is forgotten";
 
@@ -70,6 +73,10 @@ impl Director {
                 if forgets && self.runtime.forget_dormant(&key) =>
             {
                 return Ok((key.clone(), self.change(&key, true, Some(FORGOTTEN), false), false));
+            }
+            // Said again, it is done already.
+            Err(CommandError::NoServer { .. }) if forgets && self.runtime.has_removed(&key) => {
+                return Ok((key.clone(), self.change(&key, false, Some(REMOVED), false), false));
             }
             Err(error) => return Err(problem(error)),
         };

@@ -194,6 +194,12 @@ impl Runtime {
         self.journal.write(vec![(key.clone(), entry)], Some(Box::new(done)));
     }
 
+    /// Whether a command has removed a server that the file, or discovery, names.
+    pub(super) fn has_removed(&self, key: &Key) -> bool {
+        let presence = self.overlay.get(key).and_then(|held| held.entry.presence);
+        presence.is_some_and(|said| said.what == Presence::Removed)
+    }
+
     /// Forgets a change that can't be; whether there was one.
     pub(super) fn forget_dormant(&mut self, key: &Key) -> bool {
         self.digests = None;

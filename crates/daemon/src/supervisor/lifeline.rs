@@ -124,4 +124,31 @@ mod tests {
             assert!(wrong.parse::<Handles>().is_err(), "{wrong}");
         }
     }
+
+    /// Which thread is to panic in the process that the test starts.
+    const PANICS: &str = "HOLDFAST_TEST_PANICS";
+
+    /// In a process of its own, whose end is looked at.
+    #[test]
+    fn a_panic_of_an_essential_thread_ends_the_worker_and_leaves_the_rest_to_the_next_one() {
+        if let Ok(name) = std::env::var(PANICS) {
+            die_of_panics();
+            let thread = std::thread::Builder::new().name(name);
+            let thread = thread.spawn(|| panic!("a fault of the daemon")).unwrap();
+            assert!(thread.join().is_err());
+            return;
+        }
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let name = format!(
+            "{module}::a_panic_of_an_essential_thread_ends_the_worker_and_leaves_the_rest_to_the_next_one"
+        );
+        let ends_with = |thread: &str| {
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args(["--exact", &name]).env(PANICS, thread).output().unwrap().status.code()
+        };
+        for thread in ESSENTIAL {
+            assert_eq!(ends_with(thread), Some(FAULT.into()), "{thread}");
+        }
+        assert_eq!(ends_with("tokio-runtime-worker"), Some(0));
+    }
 }

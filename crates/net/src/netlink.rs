@@ -325,6 +325,7 @@ impl AsFd for RouteSocket {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::getsockname;
     use proptest::prelude::*;
 
     use super::*;
@@ -340,6 +341,24 @@ mod tests {
         bytes.extend_from_slice(payload);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
+    }
+
+    /// Root may send to another process's socket; anybody else can't (netlink(7)).
+    #[test]
+    fn only_the_kernel_is_heard() {
+        let mut ours = RouteSocket::for_events(0, RECEIVE_LEN).unwrap();
+        let address = getsockname::<NetlinkAddr>(ours.socket.as_raw_fd()).unwrap();
+        let other = RouteSocket::for_requests().unwrap();
+        // That the first link is gone, in the kernel's words.
+        let forged =
+            message(libc::RTM_DELLINK, 0, &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let sent = sendto(other.socket.as_raw_fd(), &forged, &address, MsgFlags::empty());
+        assert_eq!(sent, Ok(forged.len()), "this test sends to a socket: run it as root");
+        assert_eq!(ours.receive().map(<[u8]>::len), Err(Errno::EAGAIN));
+        // It was there, and is not any more.
+        let mut space = [0; 1];
+        let left = nix::sys::socket::recv(ours.socket.as_raw_fd(), &mut space, MsgFlags::MSG_PEEK);
+        assert_eq!(left, Err(Errno::EAGAIN));
     }
 
     #[test]

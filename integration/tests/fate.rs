@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use holdfast_control::FateChannel;
 use holdfast_integration::Director;
 use holdfast_integration::pair::{
     INSTANCES, LIMIT, Roles, VIPS, ensure_settled, holds_none, lab, wait_active, wait_counted,
@@ -63,6 +64,33 @@ impl Stage {
             (self.lb2.process().log().matches(STANDS).count() >= count).then_some(())
         });
         stood.unwrap_or_else(|error| panic!("{error}: {}", self.lb2.process().log_tail()));
+    }
+
+    /// Both nodes tell of the channels of both families.
+    fn wait_shown(&self) {
+        let shown = wait_until(LIMIT, "the channels to be shown", || {
+            let there = self.lb2.status().ok()?.fate?;
+            let here = self.lb1.status().ok()?.fate?;
+            let stands = there.watched.iter().filter(|one| one.state == "stands").count();
+            (stands == VIPS.len() && here.watchers.len() == VIPS.len()).then_some((here, there))
+        });
+        let (here, there) = shown.unwrap();
+        assert!(there.watched.iter().all(|one| one.last_end.is_none()), "{there:?}");
+        assert!(here.watched.is_empty() && here.problems.is_empty(), "{here:?}");
+        assert_eq!((here.port, there.port), (112, 112));
+    }
+
+    /// lb2 tells of each family's channel that it ended so, and in what state that is now.
+    fn wait_ended(&self, reason: &str, state: &str) -> Vec<FateChannel> {
+        let ended = wait_until(LIMIT, &format!("the channels to have ended: {reason}"), || {
+            let seen = self.lb2.status().ok()?.fate?;
+            let so = seen.watched.iter().all(|one| {
+                one.state == state && one.last_end.as_ref().is_some_and(|end| end.reason == reason)
+            });
+            let all = seen.watched.len() == VIPS.len() && seen.ends.get(reason) == Some(&2);
+            (so && all).then_some(seen.watched)
+        });
+        ended.unwrap_or_else(|error| panic!("{error}: {:?}", self.lb2.status().unwrap().fate))
     }
 
     /// What a client is answered at both addresses all the while that `happens`.
@@ -126,12 +154,20 @@ impl Stage {
 #[test]
 fn b2_a_process_tree_that_is_killed_is_followed_at_once() {
     let mut stage = Stage::with_channels(&SLOW, "on");
+    stage.wait_shown();
     let mut killed = Instant::now();
     let answers = stage.asked(|stage| {
         killed = Instant::now();
         stage.kill_all();
     });
     stage.ensure_followed(killed, &answers);
+    // It is Active itself now, watches nobody, and knows how that came.
+    stage.wait_ended("died", "over");
+    let events = stage.lb2.cli(&["events"]).unwrap();
+    assert_eq!(events.matches("vrrp.fate_stands").count(), 2, "{events}");
+    assert_eq!(events.matches("vrrp.fate_died").count(), 2, "{events}");
+    let status = stage.lb2.cli(&["status"]).unwrap();
+    assert!(status.contains("OVER") && status.contains("died "), "{status}");
     wait_until(LIMIT, "the dead one's addresses to end", || {
         holds_none(stage.lab.lb1()).unwrap().then_some(())
     })
@@ -194,6 +230,16 @@ fn off_is_off_and_a_reload_to_it_is_no_death() {
     wait_counted(&stage.lb2, "advertisements_received", 10).unwrap();
     assert_eq!(stage.transitions_of_the_peer(), transitions);
     assert!(!stage.lb2.process().log().contains("has died"));
+    assert_eq!(stage.lb1.status().unwrap().fate, None);
+    let tried = |channels: &[FateChannel]| {
+        let refused =
+            |one: &FateChannel| one.fault.as_ref()?.contains("nobody listens").then_some(());
+        channels.iter().all(|one| refused(one).is_some())
+    };
+    wait_until(LIMIT, "the reason for which there is none", || {
+        tried(&stage.wait_ended("goodbye", "missing")).then_some(())
+    })
+    .unwrap();
     stage.asked(Stage::kill_all);
     stage.ensure_reason("active_silent");
 }

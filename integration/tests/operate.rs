@@ -332,6 +332,11 @@ fn metrics_are_what_promtool_takes_and_as_many_as_the_configuration_has_objects(
         r#"holdfast_server_admin_state{service="web",server="web1",state="ready"} 1"#,
         r#"holdfast_server_weight{service="web",server="web1",kind="configured"} 1"#,
         r#"holdfast_server_connections{service="web",server="web1",kind="active"} 0"#,
+        r#"holdfast_server_connections{service="web",server="web1",kind="persistent"} 0"#,
+        r#"holdfast_vip_announced{instance="edge",vip="10.77.0.10"} 1"#,
+        r#"holdfast_vip_announced{instance="edge6",vip="fd00:77::10"} 1"#,
+        r#"holdfast_vrrp_fate_up{instance="edge6",interface="eth0",vrid="51",family="ipv6"} 0"#,
+        "holdfast_vrrp_fate_problems 0",
         "holdfast_config_last_reload_successful 1",
         r#"holdfast_task_panics_total{result="check"} 0"#,
     ] {
@@ -340,7 +345,15 @@ fn metrics_are_what_promtool_takes_and_as_many_as_the_configuration_has_objects(
     for (begin, least) in [
         (r#"holdfast_checks_total{result="passed",reason="L4OK"} "#, 1),
         (r#"holdfast_vrrp_adverts_total{instance="edge",direction="sent"} "#, 1),
-        (r#"holdfast_vrrp_transitions_total{instance="edge","#, 1),
+        (
+            r#"holdfast_vrrp_transitions_total{instance="edge",interface="eth0",vrid="51",family="ipv4",to="active"} "#,
+            1,
+        ),
+        (
+            r#"holdfast_vrrp_last_transition_timestamp_seconds{instance="edge",interface="eth0",vrid="51",family="ipv4"} "#,
+            1_700_000_000,
+        ),
+        (r#"holdfast_server_new_connections_total{service="web",server="web1"} "#, 0),
         ("holdfast_check_duration_seconds_count ", 1),
     ] {
         let found = text

@@ -56,6 +56,10 @@ pub(crate) enum Command {
     },
     /// Who is active, what is down, why and since when.
     Status,
+    /// The same at work, drawn anew every second: the busiest services and servers, with connections, packets and bytes a second.
+    ///
+    /// Ctrl-C ends it. Without a terminal one screen follows the other; with `-o json` an object a line.
+    Top(Top),
     /// What happened: servers and their checks, commands, VRRP, what others changed in the kernel's table.
     Events(Events),
     /// What on this host would keep the daemon from working; exit code 1 where something would. It changes nothing.
@@ -124,6 +128,35 @@ pub(crate) struct Import {
     /// Writes the configuration to a new file, readable by its owner alone, and the report to standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// How often the daemon is asked; 100ms to 1h. Its own look at the kernel's counters is as often as `ipvs.poll` says.
+    #[arg(long, value_parser = pace, default_value = "1s", value_name = "DURATION")]
+    pub(crate) interval: Duration,
+    /// What the busiest is told by.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) sort: Sort,
+    /// Shows it once.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// What the busiest service and server is told by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// New connections a second.
+    #[default]
+    Connections,
+    /// Connections that stand.
+    Active,
+    /// Packets a second, in both directions.
+    Packets,
+    /// Bytes a second, in both directions.
+    Bytes,
+    /// Nothing: the order of names.
+    Name,
 }
 
 #[derive(Debug, Args)]
@@ -341,6 +374,13 @@ impl ServerName {
             (None, None) => Err(format!("which server of {:?}? say SERVICE SERVER", self.service)),
         }
     }
+}
+
+/// How often something is asked: 100ms to 1h.
+fn pace(text: &str) -> Result<Duration, String> {
+    let pace = duration(text)?;
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    if range.contains(&pace) { Ok(pace) } else { Err("100ms to 1h".to_owned()) }
 }
 
 /// A duration as the configuration writes it: `250ms`, `30s`, `5m`.

@@ -5,7 +5,7 @@
 use holdfast_control::reload::{self, Drift, Plan, Reloaded};
 use holdfast_control::{
     Change, Check, CheckReason, CheckRun, Event, EventPage, Exported, Instance, Log, Order,
-    RoleChange, RuntimeChange, RuntimeChanges, Server, Trial, TrialStep,
+    RoleChange, RuntimeChange, RuntimeChanges, Server, Traffic, Trial, TrialStep,
 };
 use serde::Serialize;
 
@@ -60,6 +60,8 @@ fn server() -> Server {
         effective_weight: Some(0),
         active_connections: Some(37),
         inactive_connections: Some(12),
+        persistent_connections: Some(2),
+        traffic: Some(Traffic { connections: 9, bytes_in_per_s: 7, ..Traffic::default() }),
         since_s: 41,
         reason: reason(),
         checks: vec![Check {

@@ -20,6 +20,7 @@ mod runtime;
 mod server;
 mod table;
 mod times;
+mod top;
 mod vrrp;
 
 use std::env;
@@ -74,6 +75,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Import(what) => import::run(&what, arguments.output),
         Command::Explain { subject } => check::explain(&subject),
         Command::Status => block_on(async { to_answer(&client.status().await?, render::status) }),
+        Command::Top(top) => block_on(top::run(&client, &top, arguments.output)),
         Command::Events(events) => block_on(events::run(&client, &events, arguments.output)),
         Command::Doctor(doctor) => block_on(doctor::run(&client, &doctor)),
         Command::Log(verb) => block_on(log::run(&client, verb)),
@@ -100,6 +102,8 @@ fn block_on(
 fn print(answer: &Answer, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Table => answer.table.clone(),
+        // What was printed as it came is not said again.
+        Output::Json if answer.json.is_null() => String::new(),
         Output::Json => format!("{:#}\n", answer.json),
     };
     match io::stdout().write_all(text.as_bytes()) {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use holdfast_control::{
-    BfdSession, Change, ConnectionSync, Discovery, Faults, Group, Instance, Ipvs, Quorum,
-    RoleChange, Server, Service, Status, SyncedConnections, Sysctls, Tracker,
+    BfdSession, Change, ConnectionSync, Discovery, Fate, Faults, Group, HookRuns, Instance, Ipvs,
+    Quorum, RoleChange, Server, Service, Status, SyncedConnections, Sysctls, Tracker, Traffic,
 };
 
 use crate::nodes;
@@ -83,6 +83,10 @@ pub(crate) fn status(status: &Status) -> String {
         text.push('\n');
         text.push_str(&sessions(&status.bfd));
     }
+    if let Some(fate) = &status.fate {
+        text.push_str(&self::fate(fate));
+    }
+    text.push_str(&hooks(&status.hook_runs));
     for service in &status.services {
         text.push('\n');
         text.push_str(&self::service(service));
@@ -280,6 +284,58 @@ fn sessions(sessions: &[BfdSession]) -> String {
     text
 }
 
+/// The fate channels, a line each; nothing where there is none and nothing is wrong.
+fn fate(fate: &Fate) -> String {
+    let mut table = Table::new(["FATE", "PEER", "DEV", "STATE", "SINCE", "LAST END", "WHY"]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for channel in &fate.watched {
+        let end = channel.last_end.as_ref();
+        let end = end.map(|end| format!("{} {} ago", end.reason, age(end.s_ago)));
+        table.row([
+            "watches".to_owned(),
+            channel.peer.to_string(),
+            channel.interface.clone(),
+            channel.state.to_uppercase(),
+            age(channel.since_s),
+            or_dash(end),
+            or_dash(channel.fault.clone()),
+        ]);
+    }
+    for watcher in &fate.watchers {
+        table.row([
+            "watched by".to_owned(),
+            watcher.peer.to_string(),
+            watcher.interface.clone(),
+            "STANDS".to_owned(),
+            age(watcher.since_s),
+            "-".to_owned(),
+            "-".to_owned(),
+        ]);
+    }
+    let mut text = String::new();
+    if !fate.watched.is_empty() || !fate.watchers.is_empty() {
+        text.push('\n');
+        text.push_str(&table.render(0));
+    }
+    for problem in &fate.problems {
+        let _ = writeln!(text, "! others can't watch this node: {problem}");
+    }
+    text
+}
+
+/// The hooks whose last run failed; nothing where all is well.
+fn hooks(hooks: &[HookRuns]) -> String {
+    let mut text = String::new();
+    for HookRuns { hook, last, .. } in hooks {
+        if let Some(last) = last.as_ref().filter(|last| last.result != "passed") {
+            let (result, ago) = (last.result.replace('_', " "), age(last.s_ago));
+            let _ =
+                writeln!(text, "! hook {hook} {:?} {result} {ago} ago: {}", last.told, last.text);
+        }
+    }
+    text
+}
+
 /// The priority that counts, and the configured one where it differs.
 fn priority(instance: &Instance) -> String {
     let Instance { priority, base_priority, .. } = instance;
@@ -385,7 +441,7 @@ fn groups(groups: &[Group]) -> String {
 /// A service and its servers.
 pub(crate) fn service(service: &Service) -> String {
     format!(
-        "SERVICE {}  {}  {} {}  up {}/{}{}{}\n{}",
+        "SERVICE {}  {}  {} {}  up {}/{}{}{}{}\n{}",
         service.name,
         service.listen.join(", "),
         service.scheduler,
@@ -393,9 +449,34 @@ pub(crate) fn service(service: &Service) -> String {
         service.up,
         service.servers.len(),
         without_quorum(&service.quorum),
+        service.traffic.as_ref().map_or_else(String::new, rates),
         if service.refused.is_empty() { "" } else { "  REFUSED BY THE KERNEL" },
         servers(service)
     ) + &service.discovery.as_ref().map_or_else(String::new, discovery)
+}
+
+/// How fast it goes through a service; nothing where nothing does.
+fn rates(traffic: &Traffic) -> String {
+    let Traffic { connections_per_s: connections, bytes_in_per_s, bytes_out_per_s, .. } = *traffic;
+    if (connections, bytes_in_per_s, bytes_out_per_s) == (0, 0, 0) {
+        return String::new();
+    }
+    let mut text = format!("  {connections} conn/s  {} in", bits(bytes_in_per_s));
+    if bytes_out_per_s > 0 {
+        let _ = write!(text, "  {} out", bits(bytes_out_per_s));
+    }
+    text
+}
+
+/// Bytes a second as network people say them.
+fn bits(bytes: u64) -> String {
+    let bits = bytes.saturating_mul(8);
+    match bits {
+        0..10_000 => format!("{bits} bit/s"),
+        10_000..10_000_000 => format!("{} kbit/s", bits / 1000),
+        10_000_000..10_000_000_000 => format!("{} Mbit/s", bits / 1_000_000),
+        _ => format!("{} Gbit/s", bits / 1_000_000_000),
+    }
 }
 
 /// What is wrong with the files that name servers; nothing where all is well.
@@ -432,9 +513,11 @@ fn without_quorum(quorum: &Quorum) -> String {
 
 fn servers(service: &Service) -> String {
     let (servers, scale) = (&service.servers, service.weight_scale);
-    let header =
-        ["SERVER", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "INACT", "CHECK", "SINCE", "ORIGIN"];
-    let mut table = Table::new(header);
+    let mut table = Table::new([
+        "SERVER", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "INACT", "CONN/S", "CHECK", "SINCE",
+        "ORIGIN",
+    ]);
+    let pace = |traffic: &Option<Traffic>| traffic.map(|traffic| traffic.connections_per_s);
     let count = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for server in servers {
         let took = server.checks.iter().filter_map(|check| check.took_ms).max();
@@ -445,6 +528,7 @@ fn servers(service: &Service) -> String {
             weight(server, scale),
             count(server.active_connections),
             count(server.inactive_connections),
+            count(pace(&server.traffic)),
             took.map_or_else(
                 || server.reason.code.clone(),
                 |ms| format!("{} {ms}ms", server.reason.code),
@@ -462,6 +546,7 @@ fn servers(service: &Service) -> String {
             effective(sorry.weight, sorry.effective_weight, scale),
             count(sorry.active_connections),
             count(sorry.inactive_connections),
+            count(pace(&sorry.traffic)),
             "-".to_owned(),
             "-".to_owned(),
             "config · sorry server".to_owned(),

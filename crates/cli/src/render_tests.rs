@@ -1,7 +1,7 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive, Faults,
-    IdleTimeouts, Ipvs, Order, Peer, PeerNode, SyncDaemon, SyncedConnections, Sysctl, Timing,
-    Weight,
+    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive,
+    FateChannel, FateEnd, FateWatcher, Faults, HookRun, IdleTimeouts, Ipvs, Order, Peer, PeerNode,
+    SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
 
 use super::*;
@@ -23,6 +23,8 @@ fn server(name: &str, state: &str, effective_weight: Option<u32>, code: &str, wh
         effective_weight,
         active_connections: Some(37),
         inactive_connections: Some(12),
+        persistent_connections: Some(0),
+        traffic: Some(Traffic { connections_per_s: 401, ..Traffic::default() }),
         since_s: 130,
         reason: CheckReason { code: code.into(), sentence: why.into() },
         checks: vec![],
@@ -83,7 +85,11 @@ fn a_service_with_a_server_of_each_state() -> Service {
         sorry_servers: vec![],
         weight_scale: 1,
         refused: vec![],
-        traffic: None,
+        traffic: Some(Traffic {
+            connections_per_s: 812,
+            bytes_in_per_s: 5_125_000,
+            ..Traffic::default()
+        }),
         discovery: None,
         servers: vec![
             server("web1", "up", Some(10), "L4OK", "connect to 10.0.0.11:80: connected"),
@@ -117,6 +123,34 @@ fn a_node_that_differs() -> PeerNode {
     }
 }
 
+fn a_channel_that_stands_and_one_that_does_not() -> Fate {
+    let channel = |peer: [u8; 4], state: &str, fault: Option<&str>, last_end| FateChannel {
+        peer: peer.into(),
+        interface: "eth0".into(),
+        state: state.into(),
+        since_s: 41,
+        fault: fault.map(str::to_owned),
+        last_end,
+    };
+    let died =
+        FateEnd { reason: "died".into(), text: "the daemon there has died".into(), s_ago: 41 };
+    let refused = "connect to 192.0.2.4 on eth0: nobody listens there";
+    Fate {
+        port: 112,
+        watched: vec![
+            channel([192, 0, 2, 3], "over", None, Some(died)),
+            channel([192, 0, 2, 4], "missing", Some(refused), None),
+        ],
+        watchers: vec![FateWatcher {
+            peer: [192, 0, 2, 5].into(),
+            interface: "eth0".into(),
+            since_s: 7,
+        }],
+        problems: vec!["listen on port 112 on eth1: Address already in use".into()],
+        ends: [("died".to_owned(), 1)].into(),
+    }
+}
+
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
@@ -147,7 +181,20 @@ fn example() -> Status {
         trackers: vec![],
         bfd: vec![],
         bfd_strays: [].into(),
+        fate: Some(a_channel_that_stands_and_one_that_does_not()),
         hooks: [("failed".to_owned(), 2)].into(),
+        hook_runs: vec![HookRuns {
+            hook: "/usr/local/bin/tell".into(),
+            failed: 2,
+            last: Some(HookRun {
+                told: "INSTANCE edge MASTER 150".into(),
+                result: "failed".into(),
+                text: "exit status 1: no route".into(),
+                took_ms: 12,
+                s_ago: 41,
+            }),
+            ..HookRuns::default()
+        }],
         timing: Timing::default(),
         services: vec![a_service_with_a_server_of_each_state()],
         ipvs: Some(Ipvs {

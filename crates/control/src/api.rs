@@ -9,7 +9,7 @@ use crate::pair::PeerNode;
 use crate::reload::Configuration;
 use crate::runtime::{Discovery, RuntimeChange};
 use crate::sync::{ConnectionSync, Sysctls};
-use crate::vrrp::{BfdSession, Group, Instance, Timing, Tracker};
+use crate::vrrp::{BfdSession, Fate, Group, Instance, Timing, Tracker};
 
 /// Everything at a glance: `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +26,14 @@ pub struct Status {
     pub bfd: Vec<BfdSession>,
     /// BFD packets that were for no session, by the rule that they broke.
     pub bfd_strays: BTreeMap<String, u64>,
+    /// The fate channel, where there is one (`vrrp.fate`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fate: Option<Fate>,
     /// Runs of hooks by result: `passed`, `failed`, `timed_out`, `not_started`; `dropped` are notices that found no place.
     pub hooks: BTreeMap<String, u64>,
+    /// The same by the hooks' programs, with what each has done last, in the order of their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hook_runs: Vec<HookRuns>,
     /// How punctual the VRRP thread is.
     pub timing: Timing,
     /// Its services by name.
@@ -44,6 +50,38 @@ pub struct Status {
     /// The other nodes, and whether they have the same, where `daemon.pair` names some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<PeerNode>,
+}
+
+/// What the hooks of one program have done since the configuration names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookRuns {
+    /// The program.
+    pub hook: String,
+    /// Runs that ended with exit status 0.
+    pub passed: u64,
+    /// Runs that ended with another exit status, by a signal, or of a program that was refused.
+    pub failed: u64,
+    /// Runs that were killed at their timeout.
+    pub timed_out: u64,
+    /// Runs that did not begin, for a reason of this host's own: no such user, out of descriptors.
+    pub not_started: u64,
+    /// How the last run ended; none before the first.
+    pub last: Option<HookRun>,
+}
+
+/// How a run of a hook has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HookRun {
+    /// What it was told: `INSTANCE edge MASTER 150`.
+    pub told: String,
+    /// `passed`, `failed`, `timed_out` or `not_started`.
+    pub result: String,
+    /// What it said or what went wrong, in a sentence.
+    pub text: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// Seconds since it ended.
+    pub s_ago: u64,
 }
 
 /// Runs of checks.
@@ -161,6 +199,9 @@ pub struct SorryServer {
     pub active_connections: Option<u64>,
     /// Connections in other states, where the kernel was asked.
     pub inactive_connections: Option<u64>,
+    /// What went to it, where the kernel was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<crate::Traffic>,
 }
 
 /// A real server.
@@ -202,6 +243,12 @@ pub struct Server {
     pub active_connections: Option<u64>,
     /// Connections in other states, where the kernel was asked.
     pub inactive_connections: Option<u64>,
+    /// Clients that persistence binds to it, where the kernel was asked.
+    #[serde(default)]
+    pub persistent_connections: Option<u64>,
+    /// What went to it, where the kernel was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<crate::Traffic>,
     /// Seconds in this state.
     pub since_s: u64,
     /// Why it is in this state.

@@ -47,8 +47,8 @@ mod vrrp;
 
 pub use api::{
     AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, Faults, IdleTimeouts, Ipvs, Log, Order, Problem, Quorum, Runs, Server, Service,
-    SetLog, SetWeight, SorryServer, Status, Why,
+    EventPage, Faults, HookRun, HookRuns, IdleTimeouts, Ipvs, Log, Order, Problem, Quorum, Runs,
+    Server, Service, SetLog, SetWeight, SorryServer, Status, Why,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};
@@ -58,6 +58,6 @@ pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};
 pub use traffic::Traffic;
 pub use trial::{CheckRun, Trial, TrialStep};
 pub use vrrp::{
-    BfdSession, Disagreement, Discarded, DualActive, Group, Instance, Peer, Release, RoleChange,
-    Timing, Tracker, Weight,
+    BfdSession, Disagreement, Discarded, DualActive, Fate, FateChannel, FateEnd, FateWatcher,
+    Group, Instance, Peer, Release, RoleChange, Timing, Tracker, Weight,
 };

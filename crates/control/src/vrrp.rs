@@ -66,6 +66,12 @@ pub struct Instance {
     pub discarded: Option<Discarded>,
     /// Changes of state since the daemon started.
     pub transitions: u64,
+    /// The same by the state that they led to: `initialize`, `backup`, `active`, `releasing`.
+    #[serde(default)]
+    pub transitions_to: BTreeMap<String, u64>,
+    /// When the last of them was, in seconds since 1970; none before the first.
+    #[serde(default)]
+    pub last_transition_at: Option<u64>,
     /// Counters of packets, by name.
     pub counters: BTreeMap<String, u64>,
 }
@@ -198,6 +204,63 @@ pub struct BfdSession {
     pub sent: u64,
     /// Packets that broke a rule, by rule.
     pub discarded: BTreeMap<String, u64>,
+}
+
+/// The fate channel: whether the death of another node's daemon would be heard here at once, and that of this one there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fate {
+    /// Its TCP port.
+    pub port: u16,
+    /// The nodes that this one watches, by interface and address: those that are Active for an instance of this one, and up to 64 that
+    /// were and whose channel has ended.
+    pub watched: Vec<FateChannel>,
+    /// The nodes that watch this one, the oldest first. Connections that an earlier worker took are in the supervisor's hands, stand as
+    /// before, and are not among them.
+    pub watchers: Vec<FateWatcher>,
+    /// Why connections can't be taken, in sentences; empty when all is well.
+    pub problems: Vec<String>,
+    /// Channels to watched nodes that stood and have ended since the daemon started, by how: `died`, `ended`, `goodbye`, `broken`.
+    pub ends: BTreeMap<String, u64>,
+}
+
+/// A channel to a node that is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FateChannel {
+    /// The node's address.
+    pub peer: IpAddr,
+    /// The interface on which it is heard.
+    pub interface: String,
+    /// `stands`; `missing`: it is tried; `over`: the node is not Active any more for an instance of this one, and nothing is tried.
+    pub state: String,
+    /// Seconds in this state; of `over`, since the channel's end.
+    pub since_s: u64,
+    /// Of `missing`: what came of the last attempt, in a sentence; none before there was one.
+    pub fault: Option<String>,
+    /// How the last channel that stood has ended.
+    pub last_end: Option<FateEnd>,
+}
+
+/// How a channel has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FateEnd {
+    /// `died`: the node's daemon had died as a whole; `ended`: the connection was cut, and nothing followed; `goodbye`: the daemon stopped
+    /// in order, or wants no channel any more; `broken`: it failed in another way.
+    pub reason: String,
+    /// The same in a sentence.
+    pub text: String,
+    /// Seconds since then.
+    pub s_ago: u64,
+}
+
+/// A node that watches this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FateWatcher {
+    /// Its address.
+    pub peer: IpAddr,
+    /// The interface on which it came.
+    pub interface: String,
+    /// Seconds since then.
+    pub since_s: u64,
 }
 
 /// How punctual the VRRP thread is.

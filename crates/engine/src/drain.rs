@@ -52,7 +52,7 @@ impl Drain {
 
     /// Takes a count; true when the drain is over by it.
     pub(crate) fn count(&mut self, now: Instant, connections: Connections) -> bool {
-        let Connections { active, inactive, packets } = connections;
+        let Connections { active, inactive, packets, .. } = connections;
         let before = self.seen.replace(Seen { connections, quiet_since: now });
         let Some(before) = before else { return false };
         if active == 0 && before.connections.active == 0 && before.connections.packets == packets {
@@ -96,7 +96,12 @@ mod tests {
         let last = *counts.last().unwrap();
         let counts = counts.iter().copied().chain(std::iter::repeat(last));
         (0..40).zip(counts).find_map(|(when, (active, inactive, packets))| {
-            drain.count(at(when), Connections { active, inactive, packets }).then_some(when)
+            drain
+                .count(
+                    at(when),
+                    Connections { active, inactive, packets, ..Connections::default() },
+                )
+                .then_some(when)
         })
     }
 
@@ -129,7 +134,10 @@ mod tests {
         assert_eq!(drain.expire(at(4)), Some(0));
         assert_eq!(drain.expire(at(5)), None);
         let mut drain = Drain::new(at(4), Duration::from_secs(5), false);
-        drain.count(at(1), Connections { active: 2, inactive: 3, packets: 1 });
+        drain.count(
+            at(1),
+            Connections { active: 2, inactive: 3, packets: 1, ..Connections::default() },
+        );
         assert_eq!(drain.expire(at(4)), Some(5));
     }
 }

@@ -78,7 +78,7 @@ mod tests {
         engine.drain_all(at(0), Duration::from_secs(30), all);
         assert_eq!(weights(&engine.desired()), [0, 0, 0]);
         assert!(!engine.has_drained(all));
-        let busy = Connections { active: 1, inactive: 0, packets: 0 };
+        let busy = Connections { active: 1, ..Connections::default() };
         let one = engine.pools().values().flat_map(|pool| {
             pool.keys().map(|key| (key, std::net::SocketAddr::from(([10, 0, 0, 1], 80))))
         });

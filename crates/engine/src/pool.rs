@@ -21,6 +21,8 @@ pub struct Connections {
     pub active: u64,
     /// Those whose client has closed its direction, and those that are over and still remembered (IPVS_DEST_ATTR_INACT_CONNS).
     pub inactive: u64,
+    /// Clients that persistence binds to it (IPVS_DEST_ATTR_PERSIST_CONNS).
+    pub persistent: u64,
     /// Packets from clients since the kernel has had the destination (IPVS_STATS_ATTR_INPKTS); up to two seconds old.
     pub packets: u64,
 }
@@ -32,6 +34,7 @@ impl Connections {
         Self {
             active: self.active.saturating_add(other.active),
             inactive: self.inactive.saturating_add(other.inactive),
+            persistent: self.persistent.saturating_add(other.persistent),
             packets: self.packets.saturating_add(other.packets),
         }
     }

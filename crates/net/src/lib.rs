@@ -51,6 +51,7 @@ mod route;
 mod route_monitor;
 mod rule;
 mod sysctl;
+pub mod terminal;
 mod vrrp_socket;
 mod wake;
 

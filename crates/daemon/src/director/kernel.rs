@@ -21,7 +21,7 @@ use ipvs_ctl::plan::{Foreign, in_order};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::job::Done;
-use self::job::{Counted, Counts, Job, Order, Reconciliation, Scope, Traffic};
+use self::job::{Counted, Counts, Job, Order, Reconciliation, Scope, Shares, Traffic};
 use self::thread::{counts, traffic, work};
 use super::drift::{Tally, drift};
 use super::refusals::Refusals;
@@ -52,6 +52,8 @@ pub(crate) struct Kernel {
     counts: Counts,
     /// Of all services that there are, at the last look.
     traffic: Traffic,
+    /// Of the servers that have had any traffic, when their service was read last.
+    shares: Shares,
     in_sync_at: Option<Instant>,
     reconciliations: u64,
     operations: u64,
@@ -152,6 +154,7 @@ impl Kernel {
             lookers: Vec::new(),
             counts: Counts::new(),
             traffic: Traffic::new(),
+            shares: Shares::new(),
             in_sync_at: None,
             reconciliations: 0,
             operations: 0,
@@ -335,6 +338,11 @@ impl Kernel {
     /// What the kernel had counted of a service at the last look; none of one that it has not.
     pub(super) fn traffic(&self, service: &ServiceKey) -> Option<&Counters> {
         self.traffic.get(service)
+    }
+
+    /// What went to a destination, and how fast it goes there, when its service was read last.
+    pub(super) fn share(&self, service: ServiceKey, address: SocketAddr) -> Counters {
+        self.shares.get(&(service, address)).copied().unwrap_or_default()
     }
 
     /// The table's state for the API.

@@ -37,7 +37,7 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
     };
     let operations = applied.into_iter().chain(refused).collect();
     let (counts, foreign, refused) = (Counts::new(), Vec::new(), Refused::of(&report.errors));
-    let traffic = Traffic::new();
+    let (traffic, shares) = (Traffic::new(), Shares::new());
     let (before, unread) = (Table::new(), BTreeSet::new());
     let result = Ok(Reconciliation {
         operations,
@@ -45,6 +45,7 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
         report,
         counts,
         traffic,
+        shares,
         unread,
         refused,
         foreign,
@@ -107,6 +108,7 @@ fn did(order: Order, answers_lost: bool) -> Done {
         report,
         counts: Counts::new(),
         traffic: Traffic::new(),
+        shares: Shares::new(),
         unread: BTreeSet::new(),
         refused: Refused::default(),
         foreign: vec![],

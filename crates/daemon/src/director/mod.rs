@@ -405,7 +405,7 @@ impl Director {
                     let upkeep = timeout(VRRP_PATIENCE, upkeep.view()).await.ok().flatten();
                     let View { sync, sysctls } = upkeep.unwrap_or_default();
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
-                        let Snapshot { instances, groups, trackers, bfd, bfd_strays, timing } =
+                        let Snapshot { instances, groups, trackers, bfd, bfd_strays, fate, timing } =
                             vrrp;
                         drop(answer.send(Status {
                             vrrp: instances,
@@ -413,6 +413,7 @@ impl Director {
                             trackers,
                             bfd,
                             bfd_strays,
+                            fate,
                             timing,
                             sync,
                             sysctls,

@@ -11,7 +11,7 @@ use holdfast_control::{
 use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Forwarding, Scheduler, ServiceFlags, Timeouts};
+use ipvs_ctl::model::{Counters, Forwarding, Scheduler, ServiceFlags, Timeouts};
 
 use super::{Director, Kernel};
 use crate::hooks::HookCounts;
@@ -36,7 +36,9 @@ impl Director {
             trackers: Vec::new(),
             bfd: Vec::new(),
             bfd_strays: BTreeMap::new(),
-            hooks: self.hook_runs(),
+            fate: None,
+            hooks: self.hook_counts(),
+            hook_runs: self.hooks.runs(),
             timing: Timing::default(),
             services: self.engine.pools().values().map(|pool| self.service(pool)).collect(),
             ipvs: self.kernel.as_ref().map(|kernel| self.table(kernel)),
@@ -86,7 +88,7 @@ impl Director {
         marked.map(|pool| pool.service().name.as_str()).collect()
     }
 
-    fn hook_runs(&self) -> BTreeMap<String, u64> {
+    fn hook_counts(&self) -> BTreeMap<String, u64> {
         let HookCounts { passed, failed, timed_out, not_started, dropped } = self.hooks.counts();
         [
             ("passed", passed),
@@ -138,6 +140,7 @@ impl Director {
             },
             active_connections: connections.map(|c| c.active),
             inactive_connections: connections.map(|c| c.inactive),
+            traffic: self.traffic_at(pool, sorry.address),
         }
     }
 
@@ -145,16 +148,14 @@ impl Director {
     fn traffic(&self, pool: &Pool) -> Option<Traffic> {
         let kernel = self.kernel.as_ref()?;
         let counted = pool.keys().filter_map(|key| kernel.traffic(&key));
-        counted.fold(None, |sum: Option<Traffic>, one| {
-            let sum = sum.unwrap_or_default();
-            Some(Traffic {
-                connections: sum.connections.wrapping_add(one.connections),
-                packets_in: sum.packets_in.wrapping_add(one.packets_in),
-                packets_out: sum.packets_out.wrapping_add(one.packets_out),
-                bytes_in: sum.bytes_in.wrapping_add(one.bytes_in),
-                bytes_out: sum.bytes_out.wrapping_add(one.bytes_out),
-            })
-        })
+        counted.map(traffic).reduce(|sum, one| sum.plus(&one))
+    }
+
+    /// What went to a server over all addresses that the service listens on; none where there is no kernel to ask.
+    fn traffic_at(&self, pool: &Pool, address: SocketAddr) -> Option<Traffic> {
+        let kernel = self.kernel.as_ref()?;
+        let each = pool.keys().map(|key| traffic(&kernel.share(key, address)));
+        Some(each.fold(Traffic::default(), |sum, one| sum.plus(&one)))
     }
 
     /// The connections of a server over all addresses that the service listens on; none where there is no kernel to ask.
@@ -205,6 +206,8 @@ impl Director {
             },
             active_connections: connections.map(|c| c.active),
             inactive_connections: connections.map(|c| c.inactive),
+            persistent_connections: connections.map(|c| c.persistent),
+            traffic: self.traffic_at(pool, definition.address),
             since_s: server.age(now).as_secs(),
             reason: reason(server.reason()),
             checks: self.engine.checks(server).map(|view| check(&view)).collect(),
@@ -213,6 +216,22 @@ impl Director {
             lease_ms: lease.map(|(lease, _)| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
             lease_ends_in_s: lease.map(|(_, end)| end.saturating_since(now).as_secs()),
         }
+    }
+}
+
+/// The kernel's counters as the API shows them.
+const fn traffic(counters: &Counters) -> Traffic {
+    Traffic {
+        connections: counters.connections,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+        connections_per_s: counters.connections_per_s,
+        packets_in_per_s: counters.packets_in_per_s,
+        packets_out_per_s: counters.packets_out_per_s,
+        bytes_in_per_s: counters.bytes_in_per_s,
+        bytes_out_per_s: counters.bytes_out_per_s,
     }
 }
 

@@ -8,28 +8,31 @@
 //! Neither ever waits for any of this. Lanes are independent: a hook that hangs holds up its own instance's hooks only,
 //! for as long as its timeout says.
 
+mod counts;
 mod lane;
 mod notice;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use holdfast_config::{Config, Convention, Hook};
-use holdfast_health::{Code, Outcome, Verdict};
+use holdfast_control::HookRuns;
+use holdfast_health::Verdict;
 use holdfast_probe::Exec;
 use holdfast_telemetry::tally;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{self, AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::counts::Counters;
+pub(crate) use self::counts::HookCounts;
 use self::lane::{Command, Lane, Orders};
 use self::notice::Facts;
 pub(crate) use self::notice::{Notice, NoticeState, Subject};
-use crate::events::Events;
+use crate::events::{Events, News};
 
 /// So many notices are on their way from the VRRP thread. The runner takes them at once.
 const NOTICES_MAX: usize = 8192;
@@ -43,34 +46,19 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// A hook that runs at the stop and keeps another one waiting has this long, so that the last word is said.
 const STOP_PATIENCE_BEFORE_OTHERS: Duration = Duration::from_secs(2);
 
-/// What hooks have done since the daemon started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HookCounts {
-    /// Exit status 0.
-    pub(crate) passed: u64,
-    /// Another exit status, a signal, or a program that was refused.
-    pub(crate) failed: u64,
-    /// Killed at the timeout.
-    pub(crate) timed_out: u64,
-    /// Not run, for a reason of this host's own: no such user, out of descriptors.
-    pub(crate) not_started: u64,
-    /// Notices that were dropped because too many waited.
-    pub(crate) dropped: u64,
+/// What is on its way to the runner.
+#[derive(Debug)]
+enum Told {
+    /// For hooks and the stream of events.
+    Notice(Notice),
+    /// For the stream of events alone.
+    News(News),
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    passed: AtomicU64,
-    failed: AtomicU64,
-    timed_out: AtomicU64,
-    not_started: AtomicU64,
-    dropped: AtomicU64,
-}
-
-/// The way to the hooks, for the VRRP thread.
+/// The way to the hooks, for threads that wait for nobody: VRRP's and the fate channel's.
 #[derive(Clone, Debug)]
 pub(crate) struct HookSender {
-    notices: mpsc::Sender<Notice>,
+    told: mpsc::Sender<Told>,
     counters: Arc<Counters>,
     events: Events,
 }
@@ -93,10 +81,24 @@ struct NewOrders {
 impl HookSender {
     /// Tells the hooks; never waits. At the limit the notice is lost, counted and logged.
     pub(crate) fn tell(&self, notice: Notice) {
-        if let Err(refused) = self.notices.try_send(notice) {
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
-            let lost = refused.into_inner();
+        if let Err(refused) = self.told.try_send(Told::Notice(notice))
+            && let Told::Notice(lost) = refused.into_inner()
+        {
+            self.counters.lose(1);
             tracing::warn!(kind = lost.subject.kind(), name = %lost.subject.name(), event = ?lost.event, "hooks were not told: too many notices wait");
+        }
+    }
+
+    /// Tells the stream of events of what no hook is for; never waits. At the limit it is lost, and logged.
+    pub(crate) fn tell_news(&self, news: News) {
+        if let Err(refused) = self.told.try_send(Told::News(news))
+            && let Told::News(News { kind, subject, .. }) = refused.into_inner()
+        {
+            tracing::warn!(
+                kind,
+                subject,
+                "the stream of events was not told: too many notices wait"
+            );
         }
     }
 
@@ -107,11 +109,12 @@ impl HookSender {
 
     /// What hooks have done.
     pub(crate) fn counts(&self) -> HookCounts {
-        let Counters { passed, failed, timed_out, not_started, dropped } = &*self.counters;
-        let [passed, failed, timed_out, not_started, dropped] =
-            [passed, failed, timed_out, not_started, dropped]
-                .map(|counter| counter.load(Ordering::Relaxed));
-        HookCounts { passed, failed, timed_out, not_started, dropped }
+        self.counters.counts()
+    }
+
+    /// What the hooks of each program have done.
+    pub(crate) fn runs(&self) -> Vec<HookRuns> {
+        self.counters.runs()
     }
 }
 
@@ -122,10 +125,11 @@ impl Hooks {
     }
 
     fn run(lanes: HashMap<Subject, Lane>, user: &str) -> (Self, HookSender) {
-        let (notices, receiver) = mpsc::channel(NOTICES_MAX);
+        let (told, receiver) = mpsc::channel(NOTICES_MAX);
         let (orders, changes) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let counters = Arc::new(Counters::default());
+        counters.keep(&programs(&lanes));
         let events = Events::new();
         let runner = Runner {
             lanes,
@@ -137,7 +141,7 @@ impl Hooks {
             events: events.clone(),
         };
         let runner = tokio::spawn(runner.work(receiver, changes, stopped));
-        (Self { runner, orders, stop }, HookSender { notices, counters, events })
+        (Self { runner, orders, stop }, HookSender { told, counters, events })
     }
 
     /// Runs the hooks of `config` for what is told from now on. What waits stays in its place; runs that are under way go on.
@@ -185,6 +189,12 @@ fn lanes(config: &Config) -> HashMap<Subject, Lane> {
         .collect()
 }
 
+/// The programs of all hooks.
+fn programs(lanes: &HashMap<Subject, Lane>) -> BTreeSet<String> {
+    let commands = lanes.values().flat_map(|lane| &lane.orders.commands);
+    commands.filter_map(|command| command.command.first()).cloned().collect()
+}
+
 /// Runs the hooks.
 #[derive(Debug)]
 struct Runner {
@@ -201,7 +211,7 @@ struct Runner {
 impl Runner {
     async fn work(
         mut self,
-        mut notices: mpsc::Receiver<Notice>,
+        mut told: mpsc::Receiver<Told>,
         mut orders: mpsc::Receiver<NewOrders>,
         mut stop: oneshot::Receiver<()>,
     ) {
@@ -209,14 +219,14 @@ impl Runner {
             self.start_runs();
             tokio::select! {
                 Some(orders) = orders.recv() => self.adopt(orders),
-                Some(notice) = notices.recv() => self.take(notice),
+                Some(told) = told.recv() => self.hear(told),
                 Some(ended) = self.runs.join_next_with_id() => self.ended(ended.map(|(id, ())| id)),
                 // Nobody is left to stop it either: the daemon ends by a fault.
                 _ = &mut stop => break,
             }
         }
-        while let Ok(notice) = notices.try_recv() {
-            self.take(notice);
+        while let Ok(told) = told.try_recv() {
+            self.hear(told);
         }
         self.finish().await;
     }
@@ -225,6 +235,7 @@ impl Runner {
     fn adopt(&mut self, orders: NewOrders) {
         let NewOrders { mut lanes, user } = orders;
         self.user = user;
+        self.counters.keep(&programs(&lanes));
         self.lanes.retain(|subject, lane| match lanes.remove(subject) {
             Some(new) => {
                 lane.orders = new.orders;
@@ -269,6 +280,13 @@ impl Runner {
                 tracing::warn!(kind = subject.kind(), name = %subject.name(), patience = ?STOP_PATIENCE_BEFORE_OTHERS, "a hook is killed so that the next can run before the daemon stops");
                 run.abort();
             }
+        }
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Notice(notice) => self.take(notice),
+            Told::News(news) => self.events.tell(news),
         }
     }
 
@@ -328,17 +346,18 @@ impl Runner {
     }
 
     fn count_dropped(&self, number: usize) {
-        let number = u64::try_from(number).unwrap_or(u64::MAX);
-        self.counters.dropped.fetch_add(number, Ordering::Relaxed);
+        self.counters.lose(number);
     }
 }
 
 /// Runs every command that wants to know of `notice`, one after the other.
 async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) {
     let wanted = orders.commands.iter().filter(|command| command.on.contains(&notice.event));
+    let arguments = notice.arguments();
     for Command { command, timeout, .. } in wanted {
+        let program = command.first().map_or("", String::as_str);
         let exec = Exec {
-            command: command.iter().cloned().chain(notice.arguments()).collect(),
+            command: command.iter().chain(&arguments).cloned().collect(),
             user: user.to_owned(),
             environment: Vec::new(),
             input: notice.json(&orders.facts),
@@ -346,7 +365,7 @@ async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) 
             gains: true,
         };
         let outcome = exec.run_apart(*timeout).await;
-        counters.count(&outcome);
+        counters.count(program, &arguments, &outcome);
         let (kind, name, event) = (notice.subject.kind(), notice.subject.name(), notice.event);
         let (took, said) = (outcome.took, outcome.reason.sentence.to_string());
         if outcome.verdict == Verdict::Pass {
@@ -354,17 +373,5 @@ async fn run(notice: &Notice, orders: &Orders, user: &str, counters: &Counters) 
         } else {
             tracing::warn!(kind, %name, ?event, ?took, said, "a hook failed");
         }
-    }
-}
-
-impl Counters {
-    fn count(&self, outcome: &Outcome) {
-        let counter = match (outcome.verdict, outcome.reason.code) {
-            (Verdict::Pass, _) => &self.passed,
-            (Verdict::Fail, Code::PROCTOUT) => &self.timed_out,
-            (Verdict::Fail, _) => &self.failed,
-            (Verdict::Inconclusive, _) => &self.not_started,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -6,6 +6,7 @@ mod interface;
 mod reconfigure;
 mod role;
 mod status;
+mod transitions;
 mod transmit;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use vrrp::{
 use self::disagreements::Disagreements;
 pub(super) use self::role::Role;
 pub(crate) use self::role::RoleError;
+use self::transitions::Transitions;
 use super::addresses::{AddressThread, Claim, Wanted};
 use super::fate::{self, Fate};
 use super::sockets::{SocketKey, Sockets};
@@ -55,7 +57,7 @@ pub(super) struct Instance {
     read_until: Instant,
     on: Option<Interface>,
     last: Option<Transition>,
-    transitions: u64,
+    transitions: Transitions,
     /// Who is Active, as a Backup knows it.
     active: Option<IpAddr>,
     /// What the address thread is told to do, and what it was told last.
@@ -127,7 +129,7 @@ impl Instance {
             router,
             on: None,
             last: None,
-            transitions: 0,
+            transitions: Transitions::default(),
             active: None,
             wanted: Wanted::default(),
             told: Wanted::default(),
@@ -378,7 +380,7 @@ impl Instance {
     }
 
     fn report(&mut self, transition: Transition, means: Means<'_>) {
-        self.transitions = self.transitions.saturating_add(1);
+        self.transitions.count(transition.to);
         self.last = Some(transition);
         self.succession.forget();
         means.board.tell(&self.config.name, transition.to);

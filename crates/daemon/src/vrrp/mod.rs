@@ -31,7 +31,7 @@ use holdfast_net::{WakeError, Waker};
 use tokio::sync::oneshot;
 
 use self::bfd::{Bfd, BfdError, Change};
-use self::fate::Fate;
+use self::fate::{Fate, FateBoard};
 pub(crate) use self::instance::RoleError;
 use self::instance::StartError;
 use self::readings::Readings;
@@ -108,6 +108,7 @@ pub(crate) struct Snapshot {
     pub(crate) trackers: Vec<control::Tracker>,
     pub(crate) bfd: Vec<control::BfdSession>,
     pub(crate) bfd_strays: BTreeMap<String, u64>,
+    pub(crate) fate: Option<control::Fate>,
     pub(crate) timing: control::Timing,
 }
 
@@ -182,6 +183,7 @@ pub(crate) struct VrrpRemote {
     waker: Waker,
     bfd: Bfd,
     sessions: Sessions,
+    fate: FateBoard,
 }
 
 /// Why there is no VRRP.
@@ -233,6 +235,8 @@ impl VrrpHandle {
         let (ready, is_ready) = sync_channel(1);
         let readings = Readings::default();
         let stop = StopSign::default();
+        let fate = FateBoard::default();
+        let fate_hooks = hooks.clone();
         let told = (hooks, board);
         let port = config.vrrp.fate.map(|fate| fate.port);
         let left = (lifeline.map(Lifeline::estate), {
@@ -241,7 +245,8 @@ impl VrrpHandle {
                 readings.bury(on, address);
                 wake(&waker);
             };
-            Fate::new(port, lifeline.map(Lifeline::custody), Arc::new(tell))
+            let told = fate::Told { tell: Arc::new(tell), board: fate.clone(), hooks: fate_hooks };
+            Fate::new(port, lifeline.map(Lifeline::custody), told)
         });
         let plan = Plan::new(config, released, readings.clone(), stop.clone(), told, left);
         let sessions = Sessions::default();
@@ -255,7 +260,8 @@ impl VrrpHandle {
         };
         // Before the thread, which takes addresses: another program that speaks BFD ends the start, and nothing is left behind.
         bfd.start(&config.vrrp).map_err(VrrpError::Bfd)?;
-        let remote = VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd, sessions };
+        let remote =
+            VrrpRemote { commands, readings, stop, waker: waker.clone(), bfd, sessions, fate };
         let (alive, gone) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("vrrp".to_owned())
@@ -333,7 +339,8 @@ impl VrrpRemote {
         let snapshot = status.await.ok()?;
         let bfd = self.bfd.status().await.unwrap_or_default();
         let bfd_strays = bfd::discarded(&bfd.strays);
-        Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, ..snapshot })
+        let fate = self.fate.view(holdfast_net::now());
+        Some(Snapshot { bfd: bfd::view(&bfd), bfd_strays, fate, ..snapshot })
     }
 
     /// Comes with the thread's next turn; none when it has gone or takes no commands.

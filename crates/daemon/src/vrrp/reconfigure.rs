@@ -264,7 +264,7 @@ mod tests {
 
     use super::super::bfd::Bfd;
     use super::super::readings::Readings;
-    use super::super::{Command, Sessions, StopSign, VrrpRemote};
+    use super::super::{Command, FateBoard, Sessions, StopSign, VrrpRemote};
     use super::*;
     use crate::api::RoleVerb;
 
@@ -274,7 +274,8 @@ mod tests {
         let (readings, stop) = (Readings::default(), StopSign::default());
         let (waker, bfd) = (Waker::new().unwrap(), Bfd::new(|_| {}));
         let sessions = Sessions::default();
-        (VrrpRemote { commands, readings, stop, waker, bfd, sessions }, taken)
+        let fate = FateBoard::default();
+        (VrrpRemote { commands, readings, stop, waker, bfd, sessions, fate }, taken)
     }
 
     fn next() -> Next {

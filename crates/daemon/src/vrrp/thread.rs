@@ -361,6 +361,7 @@ impl VrrpThread {
             trackers: self.tracking.view(at),
             bfd: Vec::new(),
             bfd_strays: BTreeMap::new(),
+            fate: None,
             timing: control::Timing {
                 lost_packets: self.outside.sockets.dropped(),
                 link_resynchronisations: self.links.resynchronisations(),

@@ -141,7 +141,7 @@ fn connections_that_only_receive_are_waited_for_as_long_as_their_clients_send_pa
     let mut bench = Bench::new(&config(""), &Table::new());
     bench.engine.drain_server(bench.now, &name("web"), &name("web1"), None, by()).unwrap();
     let mut count = |packets| {
-        let counted = Connections { active: 0, inactive: 1, packets };
+        let counted = Connections { inactive: 1, packets, ..Connections::default() };
         let counts = BTreeMap::from([((key(), address("10.0.0.11:80")), counted)]);
         bench.pass(Duration::from_millis(500), |_| Verdict::Pass);
         bench.engine.connections_counted(bench.now, &BTreeSet::from([key()]), &counts);

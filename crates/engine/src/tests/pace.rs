@@ -193,7 +193,7 @@ fn a_service_says_how_long_its_drains_last_and_when_a_client_is_silent() {
     let mut bench = Bench::new(&config("    drain: {timeout: 4s, idle: 3s}\n"), &Table::new());
     let (web, web1) = (name("web"), name("web1"));
     bench.engine.drain_server(bench.now, &web, &web1, None, by()).unwrap();
-    let silent = Connections { active: 0, inactive: 1, packets: 9 };
+    let silent = Connections { inactive: 1, packets: 9, ..Connections::default() };
     let counts = BTreeMap::from([((key(), address("10.0.0.11:80")), silent)]);
     let mut halves = 0;
     while bench.server("web1").state() == "draining" {

@@ -54,10 +54,51 @@ pub enum FateAction {
     Died,
 }
 
+/// How a channel came to its end, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FateEnd {
+    /// The other side has died.
+    Died,
+    /// The other side ended it and may live on: it was cut, or is followed up yet. Of one that never stood: it hung up without a word.
+    Ended,
+    /// The other side said goodbye: it stops in order, or wants no channel any more.
+    Goodbye,
+    /// Nobody listens there.
+    Refused,
+    /// Nothing was said there within three seconds.
+    Silent,
+    /// It failed in another way, or brought what is no word.
+    Broken,
+}
+
+impl FateEnd {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Died, Self::Ended, Self::Goodbye, Self::Refused, Self::Silent, Self::Broken];
+
+    /// In a word that doesn't change.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Died => "died",
+            Self::Ended => "ended",
+            Self::Goodbye => "goodbye",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Broken => "broken",
+        }
+    }
+}
+
 /// One channel, of the side that watches.
 #[derive(Debug)]
 pub struct FateWatch {
     state: State,
+    /// Since when it stands, or does not.
+    since: Instant,
+    /// When one that stood came to its end, and how.
+    last_end: Option<(Instant, FateEnd)>,
+    /// Why the last attempt came to nothing.
+    trouble: Option<FateEnd>,
     pause: Duration,
     actions: VecDeque<FateAction>,
 }
@@ -85,7 +126,8 @@ impl FateWatch {
     /// A channel that is opened at once.
     pub const fn new(now: Instant) -> Self {
         let state = State::Idle { again_at: now, hint: None };
-        Self { state, pause: PAUSE, actions: VecDeque::new() }
+        let actions = VecDeque::new();
+        Self { state, since: now, last_end: None, trouble: None, pause: PAUSE, actions }
     }
 
     /// Whether the channel stands.
@@ -93,20 +135,46 @@ impl FateWatch {
         matches!(self.state, State::Standing)
     }
 
+    /// Whether it has ended a moment ago, and it is not known yet whether that was a death.
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(
+            self.state,
+            State::Opening { hint: Some(_), .. } | State::Idle { hint: Some(_), .. }
+        )
+    }
+
+    /// Since when it stands, or does not.
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When a channel that stood came to its end last, and how; a death is known a moment after the end.
+    pub const fn last_end(&self) -> Option<(Instant, FateEnd)> {
+        self.last_end
+    }
+
+    /// Why there is no channel: what came of the last attempt. None while it stands, and before the first attempt has come to nothing.
+    pub const fn trouble(&self) -> Option<FateEnd> {
+        self.trouble
+    }
+
     /// Takes in what has become of the connection.
     pub fn handle(&mut self, now: Instant, event: FateEvent) {
         match (self.state, event) {
             (State::Opening { .. }, FateEvent::Hello) => {
                 self.state = State::Standing;
+                (self.since, self.trouble) = (now, None);
                 self.pause = PAUSE;
             }
             (State::Standing, FateEvent::Ended) => {
+                (self.since, self.last_end) = (now, Some((now, FateEnd::Ended)));
                 let hint = Hint { until: now + SUSPICION, again: AGAIN };
                 self.open(now, Some(hint));
             }
             (State::Opening { hint: Some(_), .. }, FateEvent::Refused) => {
                 self.actions.push_back(FateAction::Died);
-                self.rest(now);
+                self.last_end = Some((self.since, FateEnd::Died));
+                self.rest(now, FateEnd::Refused);
             }
             // A process that is dying still had the port: it is asked again.
             (State::Opening { hint: Some(hint), .. }, FateEvent::Ended) if now < hint.until => {
@@ -114,14 +182,15 @@ impl FateWatch {
                 let next = Hint { again: hint.again * 2, ..hint };
                 self.state = State::Idle { again_at: now + hint.again, hint: Some(next) };
             }
-            (
-                State::Opening { .. },
-                FateEvent::Ended | FateEvent::Refused | FateEvent::Broken | FateEvent::Goodbye,
-            )
-            | (
-                State::Standing,
-                FateEvent::Goodbye | FateEvent::Broken | FateEvent::Hello | FateEvent::Refused,
-            ) => self.rest(now),
+            (State::Opening { .. }, FateEvent::Ended | FateEvent::Goodbye) => {
+                self.rest(now, FateEnd::Ended);
+            }
+            (State::Opening { .. }, FateEvent::Refused) => self.rest(now, FateEnd::Refused),
+            (State::Standing, FateEvent::Goodbye) => self.rest(now, FateEnd::Goodbye),
+            (State::Opening { .. }, FateEvent::Broken)
+            | (State::Standing, FateEvent::Broken | FateEvent::Hello | FateEvent::Refused) => {
+                self.rest(now, FateEnd::Broken);
+            }
             (State::Idle { .. }, _) => {}
         }
     }
@@ -138,7 +207,7 @@ impl FateWatch {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Idle { again_at, hint } if again_at <= now => self.open(now, hint),
-            State::Opening { until, .. } if until <= now => self.rest(now),
+            State::Opening { until, .. } if until <= now => self.rest(now, FateEnd::Silent),
             State::Idle { .. } | State::Opening { .. } | State::Standing => {}
         }
     }
@@ -154,8 +223,13 @@ impl FateWatch {
         self.actions.push_back(FateAction::Connect);
     }
 
-    /// Has no connection for a while.
-    fn rest(&mut self, now: Instant) {
+    /// Has no connection for a while: why.
+    fn rest(&mut self, now: Instant, why: FateEnd) {
+        if self.stands() {
+            (self.since, self.last_end) = (now, Some((now, why)));
+        } else {
+            self.trouble = Some(why);
+        }
         self.actions.push_back(FateAction::Close);
         self.state = State::Idle { again_at: now + self.pause, hint: None };
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

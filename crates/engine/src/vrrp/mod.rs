@@ -21,7 +21,7 @@ mod trackers;
 
 pub use debounce::Debounce;
 pub use effect::{Contribution, Effect, Fault, Standing};
-pub use fate::{FateAction, FateEvent, FateWatch};
+pub use fate::{FateAction, FateEnd, FateEvent, FateWatch};
 pub use group::{Due, Member, Order, SyncGroup};
 pub use reading::{Level, Reading, SENTENCE_LIMIT, WAITS};
 pub use standings::{Standings, Subject};

@@ -1,10 +1,10 @@
-//! What goes through the services, and what files say of them. Servers have no counters of packets here: five series for each of ten
-//! thousand are more than a scrape should cost, and node_exporter has `node_ipvs_*` for who wants them.
+//! What goes through the services and to their servers, and what files say of them.
 
 use holdfast_control::{Discovery, Service, Traffic};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Numbers, ServiceLabels, Totals, signed};
+use super::labels::{ServerLabels, ServiceLabels};
+use super::{Numbers, Totals, signed};
 
 /// A counter of [`Traffic`]: its name, what it counts, and how it is read.
 type Counter = (&'static str, &'static str, fn(&Traffic) -> u64);
@@ -19,17 +19,43 @@ const COUNTERS: [Counter; 5] = [
     ("service_out_bytes", "Bytes to clients, where they pass here", |counted| counted.bytes_out),
 ];
 
+/// The same of each server; `server_connections` is what stands now.
+const SERVER_COUNTERS: [Counter; 5] = [
+    ("server_new_connections", "Connections given to the server", |counted| counted.connections),
+    ("server_in_packets", "Packets to the server", |counted| counted.packets_in),
+    ("server_out_packets", "Packets from the server, where they pass here", |counted| {
+        counted.packets_out
+    }),
+    ("server_in_bytes", "Bytes to the server", |counted| counted.bytes_in),
+    ("server_out_bytes", "Bytes from the server, where they pass here", |counted| {
+        counted.bytes_out
+    }),
+];
+
 fn labels(service: &Service) -> ServiceLabels {
     ServiceLabels { service: service.name.clone() }
 }
 
-/// What the kernel has counted of each service that it has.
+/// What the kernel has counted of each service that it has, and of their servers.
 pub(super) fn traffic(registry: &mut Registry, services: &[Service]) {
     for (name, help, count) in COUNTERS {
         let total = Totals::default();
         for service in services {
             if let Some(counted) = &service.traffic {
                 total.get_or_create(&labels(service)).inc_by(count(counted));
+            }
+        }
+        registry.register(name, help, total);
+    }
+    for (name, help, count) in SERVER_COUNTERS {
+        let total = Totals::default();
+        for service in services {
+            for server in &service.servers {
+                if let Some(counted) = &server.traffic {
+                    let (service, server) = (service.name.clone(), server.name.clone());
+                    let labels = ServerLabels { service, server };
+                    total.get_or_create(&labels).inc_by(count(counted));
+                }
             }
         }
         registry.register(name, help, total);
@@ -82,8 +108,14 @@ mod tests {
             discovery,
             servers: vec![],
         };
-        let traffic =
-            Traffic { connections: 1, packets_in: 2, packets_out: 3, bytes_in: 4, bytes_out: 5 };
+        let traffic = Traffic {
+            connections: 1,
+            packets_in: 2,
+            packets_out: 3,
+            bytes_in: 4,
+            bytes_out: 5,
+            ..Traffic::default()
+        };
         let discovery = Discovery {
             directory: "/etc/holdfast/web".into(),
             servers: 7,

@@ -18,6 +18,9 @@ pub(in crate::director) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connect
 /// What the kernel has counted of each service since it was made.
 pub(in crate::director) type Traffic = BTreeMap<ServiceKey, Counters>;
 
+/// What went to each destination of each service, and how fast it goes there; of those that have had any.
+pub(in crate::director) type Shares = BTreeMap<(ServiceKey, SocketAddr), Counters>;
+
 /// What the table is to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
@@ -90,6 +93,8 @@ pub(crate) struct Reconciliation {
     pub(super) counts: Counts,
     /// Of the services that were read.
     pub(super) traffic: Traffic,
+    /// Of their destinations.
+    pub(super) shares: Shares,
     /// Services of which nothing was counted.
     pub(super) unread: BTreeSet<ServiceKey>,
     pub(super) refused: Refused,

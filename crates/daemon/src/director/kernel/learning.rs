@@ -112,6 +112,7 @@ impl Kernel {
             report,
             counts,
             traffic,
+            shares,
             unread,
             refused,
             foreign,
@@ -121,6 +122,8 @@ impl Kernel {
         let owned = if let Scope::Table { owned, .. } = scope { owned } else { BTreeSet::new() };
         self.counts.retain(|(service, _), _| unread.contains(service));
         self.counts.extend(counts);
+        self.shares.retain(|(service, _), _| unread.contains(service));
+        self.shares.extend(shares);
         self.foreign = foreign;
         self.operations = self.operations.saturating_add(report.applied as u64);
         self.put_right(&operations, &before, &report, &desired, now);

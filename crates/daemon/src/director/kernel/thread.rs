@@ -8,14 +8,14 @@ use std::sync::mpsc::Receiver;
 use holdfast_config::ForeignServices;
 use holdfast_engine::Connections;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
-use ipvs_ctl::model::{ServiceKey, ServiceStatus, Table};
+use ipvs_ctl::model::{Counters, ServiceKey, ServiceStatus, Table};
 use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::mpsc;
 
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
-use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Traffic};
+use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Shares, Traffic};
 
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
@@ -93,9 +93,19 @@ fn reconcile(
     let spared = Spared::during(&operations);
     let (report, refused) = apply(client, &operations, refused)?;
     drop(spared);
-    let (counts, traffic) = (counts(&status), traffic(&status));
+    let (counts, traffic, shares) = (counts(&status), traffic(&status), shares(&status));
     let unread = status.unread;
-    Ok(Reconciliation { operations, before, report, counts, traffic, unread, refused, foreign })
+    Ok(Reconciliation {
+        operations,
+        before,
+        report,
+        counts,
+        traffic,
+        shares,
+        unread,
+        refused,
+        foreign,
+    })
 }
 
 /// What turns the table that a look has found into `desired`, and that table, as far as the two may differ. What the look did not read
@@ -136,8 +146,18 @@ fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliati
     drop(spared);
     // A look at the whole table tells the rest.
     let (counts, unread, foreign) = (Counts::new(), BTreeSet::new(), Vec::new());
-    let traffic = Traffic::new();
-    Ok(Reconciliation { operations, before, report, counts, traffic, unread, refused, foreign })
+    let (traffic, shares) = (Traffic::new(), Shares::new());
+    Ok(Reconciliation {
+        operations,
+        before,
+        report,
+        counts,
+        traffic,
+        shares,
+        unread,
+        refused,
+        foreign,
+    })
 }
 
 /// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
@@ -209,6 +229,15 @@ pub(super) fn traffic(status: &Status) -> Traffic {
     status.services.iter().map(|found| (found.service.key, found.counters)).collect()
 }
 
+/// What went to the destinations that were read; a quiet table takes no room.
+fn shares(status: &Status) -> Shares {
+    let each = status.services.iter().flat_map(|service| {
+        let key = service.service.key;
+        service.destinations.iter().map(move |one| ((key, one.destination.address), one.counters))
+    });
+    each.filter(|(_, counters)| *counters != Counters::default()).collect()
+}
+
 fn of_service(
     service: &ServiceStatus,
 ) -> impl Iterator<Item = ((ServiceKey, SocketAddr), Connections)> + '_ {
@@ -216,6 +245,7 @@ fn of_service(
         let count = Connections {
             active: one.active_connections.into(),
             inactive: one.inactive_connections.into(),
+            persistent: one.persistent_connections.into(),
             packets: one.counters.packets_in,
         };
         ((service.service.key, one.destination.address), count)

@@ -13,6 +13,7 @@
 //! and is followed by another, or an upgrade in place, ends no connection. What an end means is `holdfast_engine::vrrp::fate`'s to say, and
 //! what follows `vrrp`'s (`Event::ActiveDied`). The VRRP thread says who is watched and where connections are taken; it never waits.
 
+mod board;
 mod thread;
 
 use std::cell::{Cell, RefCell};
@@ -24,11 +25,24 @@ use std::thread::JoinHandle;
 use holdfast_net::{IfIndex, Interface, Waker};
 use vrrp::AddressFamily;
 
+pub(super) use self::board::FateBoard;
 use self::thread::FateThread;
+use crate::hooks::HookSender;
 use crate::supervisor::Custody;
 
 /// Tells that the process which was Active at this address, on this interface, has died.
 pub(super) type Tell = Arc<dyn Fn(IfIndex, IpAddr) + Send + Sync>;
+
+/// Where the thread tells what has become of it.
+#[derive(Clone)]
+pub(super) struct Told {
+    /// Deaths, for the VRRP thread.
+    pub(super) tell: Tell,
+    /// Everything, for who asks.
+    pub(super) board: FateBoard,
+    /// What happens, for the stream of events.
+    pub(super) hooks: HookSender,
+}
 
 /// Where connections are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +125,7 @@ fn lock(slot: &Slot) -> MutexGuard<'_, News> {
 
 /// The way to the thread, which is started when there is first something to do. Dropping it ends the channels with a goodbye.
 pub(super) struct Fate {
-    tell: Tell,
+    told: Told,
     custody: Option<Custody>,
     port: Cell<Option<u16>>,
     outdated: Cell<bool>,
@@ -119,9 +133,9 @@ pub(super) struct Fate {
 }
 
 impl Fate {
-    pub(super) fn new(port: Option<u16>, custody: Option<Custody>, tell: Tell) -> Self {
+    pub(super) fn new(port: Option<u16>, custody: Option<Custody>, told: Told) -> Self {
         let (port, outdated) = (Cell::new(port), Cell::new(true));
-        Self { tell, custody, port, outdated, thread: RefCell::new(None) }
+        Self { told, custody, port, outdated, thread: RefCell::new(None) }
     }
 
     /// Uses another port from now on, or none.
@@ -165,7 +179,7 @@ impl Fate {
             Arc::clone(&slot),
             waker.clone(),
             self.custody.clone(),
-            Arc::clone(&self.tell),
+            self.told.clone(),
         );
         let spawned = std::thread::Builder::new().name("fate".to_owned());
         let spawned = spawned.spawn(move || thread.run()).inspect_err(|error| failed(error));

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use holdfast_engine::vrrp::fate::{GOODBYE, HELLO};
-use holdfast_engine::vrrp::{FateAction, FateEvent, FateWatch};
+use holdfast_engine::vrrp::{FateAction, FateEnd, FateEvent, FateWatch};
 use holdfast_net::{FateListener, FateRead, FateStream, IfIndex, Waker, now, realtime, wait_until};
 use holdfast_time::Instant;
 use nix::errno::Errno;
 use vrrp::AddressFamily;
 
-use super::{Door, News, Slot, Target, Tell, Wanted, lock};
+use super::board::{self, Channel, ChannelState, Seen, Watcher};
+use super::{Door, News, Slot, Target, Tell, Told, Wanted, lock};
 use crate::supervisor::Custody;
 
 /// Below the VRRP thread's.
@@ -26,6 +27,8 @@ const HELD_OF_ONE_MAX: usize = 4;
 /// Connections that are taken in a second; the others wait in the kernel's queue of eight, beyond which nobody is answered.
 const ACCEPTED_MAX: u32 = 32;
 const SECOND: Duration = Duration::from_secs(1);
+/// So many nodes that are watched no more are remembered by the ends of their channels; the oldest gives way.
+const PAST_MAX: usize = 64;
 /// When a port that was not to be had is tried again.
 const DOOR_AGAIN: Duration = Duration::from_secs(10);
 
@@ -34,8 +37,8 @@ struct Gate {
     door: Door,
     listener: Option<FateListener>,
     again_at: Option<Instant>,
-    /// That the port is not to be had was said.
-    said: bool,
+    /// Why the port is not to be had, which was said; none while it is.
+    fault: Option<String>,
 }
 
 /// A connection that another node watches.
@@ -43,6 +46,7 @@ struct Held {
     stream: FateStream,
     from: IpAddr,
     by: (IfIndex, AddressFamily),
+    since: Instant,
 }
 
 /// A node that is watched.
@@ -50,6 +54,16 @@ struct Watched {
     target: Target,
     watch: FateWatch,
     stream: Option<FateStream>,
+    /// The last end that was told.
+    noted: Option<(Instant, FateEnd)>,
+}
+
+/// What is known of the ends of channels.
+#[derive(Default)]
+struct Ends {
+    /// By the node whose channel it was: the interface's name, when, and how.
+    last: BTreeMap<(IfIndex, IpAddr), (String, Instant, FateEnd)>,
+    counts: BTreeMap<FateEnd, u64>,
 }
 
 /// Everything that the thread owns.
@@ -57,20 +71,21 @@ pub(super) struct FateThread {
     slot: Slot,
     waker: Waker,
     custody: Option<Custody>,
-    tell: Tell,
+    told: Told,
     port: Option<u16>,
     gates: BTreeMap<(IfIndex, AddressFamily), Gate>,
     held: Vec<Held>,
     watched: BTreeMap<(IfIndex, IpAddr), Watched>,
+    ends: Ends,
     /// How many connections were taken since when.
     accepted: (u32, Instant),
 }
 
 impl FateThread {
-    pub(super) fn new(slot: Slot, waker: Waker, custody: Option<Custody>, tell: Tell) -> Self {
+    pub(super) fn new(slot: Slot, waker: Waker, custody: Option<Custody>, told: Told) -> Self {
         let (gates, held, watched) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let accepted = (0, now());
-        Self { slot, waker, custody, tell, port: None, gates, held, watched, accepted }
+        let (ends, accepted) = (Ends::default(), (0, now()));
+        Self { slot, waker, custody, told, port: None, gates, held, watched, ends, accepted }
     }
 
     /// Works until it is told to stop.
@@ -92,6 +107,7 @@ impl FateThread {
             self.accept();
             self.held.retain(Held::is_silent);
             self.watch();
+            self.told.board.write(self.seen());
             self.sleep();
         }
     }
@@ -124,14 +140,15 @@ impl FateThread {
         self.watched.retain(|key, one| watched.get(key) == Some(&one.target));
         for (key, target) in watched {
             let watch = FateWatch::new(now());
-            self.watched.entry(key).or_insert(Watched { target, watch, stream: None });
+            let fresh = Watched { target, watch, stream: None, noted: None };
+            self.watched.entry(key).or_insert(fresh);
         }
         for (key, door) in doors {
             match self.gates.get_mut(&key) {
                 Some(gate) => gate.door = door,
                 None => {
                     let again_at = Some(now());
-                    let gate = Gate { door, listener: None, again_at, said: false };
+                    let gate = Gate { door, listener: None, again_at, fault: None };
                     self.gates.insert(key, gate);
                 }
             }
@@ -148,11 +165,12 @@ impl FateThread {
             let Door { interface, neighbours, .. } = &gate.door;
             match FateListener::open(interface, *family, port, *neighbours) {
                 Ok(listener) => {
-                    (gate.listener, gate.again_at, gate.said) = (Some(listener), None, false);
+                    (gate.listener, gate.again_at, gate.fault) = (Some(listener), None, None);
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut gate.said, true) {
-                        let interface = &interface.name;
+                    let interface = &interface.name;
+                    let fault = format!("listen on port {port} on {interface}: {error}");
+                    if gate.fault.replace(fault).is_none() {
                         tracing::warn!(interface, port, %error, "the fate channel's port can't be had, so that peers hear later that this daemon has died; it is tried again every ten seconds (`vrrp.fate.port`)");
                     }
                     gate.again_at = Some(at + DOOR_AGAIN);
@@ -177,13 +195,15 @@ impl FateThread {
                         let may =
                             gate.door.peers.as_ref().is_none_or(|peers| peers.contains(&from));
                         if may {
-                            let held = Held { stream, from, by: *key };
+                            let held = Held { stream, from, by: *key, since: at };
                             hold(&mut self.held, held, self.custody.as_ref());
                         }
                     }
                     // Out of descriptors: to be asked again at once would be a busy loop.
                     Err(error) => {
                         tracing::warn!(%error, "connections of the fate channel can't be taken; it is tried again in ten seconds");
+                        let interface = &gate.door.interface.name;
+                        gate.fault = Some(format!("take connections on {interface}: {error}"));
                         gate.listener = None;
                         gate.again_at = Some(at + DOOR_AGAIN);
                     }
@@ -194,19 +214,67 @@ impl FateThread {
 
     /// Hears what has become of the nodes that are watched.
     fn watch(&mut self) {
-        let (Some(port), tell) = (self.port, &self.tell) else { return };
-        for ((index, address), watched) in &mut self.watched {
+        let Some(port) = self.port else { return };
+        let Self { watched, ends, told, .. } = self;
+        for (key, watched) in watched {
+            let address = key.1;
             watched.watch.handle_timeout(now());
-            watched.act((*index, *address), port, tell);
+            watched.act(*key, port, &told.tell);
+            watched.note(*key, ends, told);
             while let Some(event) = watched.stream.as_ref().and_then(event) {
                 let stood = watched.watch.stands();
                 watched.watch.handle(now(), event);
+                watched.act(*key, port, &told.tell);
+                watched.note(*key, ends, told);
                 if watched.watch.stands() && !stood {
-                    tracing::info!(%address, interface = watched.target.interface.name, "the fate channel to the active node stands");
+                    let interface = &watched.target.interface.name;
+                    tracing::info!(%address, interface, "the fate channel to the active node stands");
+                    told.hooks.tell_news(board::stands(address, interface));
                 }
-                watched.act((*index, *address), port, tell);
             }
         }
+    }
+
+    /// Everything as it is now, for who asks.
+    fn seen(&self) -> Seen {
+        let watched = self.watched.iter().map(|(key, one)| {
+            let before = self.ends.last.get(key).map(|(_, at, end)| (*at, *end));
+            let state = match one.watch.stands() {
+                true => ChannelState::Stands,
+                false => ChannelState::Missing(one.watch.trouble()),
+            };
+            Channel {
+                peer: key.1,
+                interface: one.target.interface.name.clone(),
+                state,
+                since: one.watch.since(),
+                last_end: one.watch.last_end().or(before),
+            }
+        });
+        let past = self.ends.last.iter().filter(|(key, _)| !self.watched.contains_key(key));
+        let past = past.map(|(key, (interface, at, end))| Channel {
+            peer: key.1,
+            interface: interface.clone(),
+            state: ChannelState::Over,
+            since: *at,
+            last_end: Some((*at, *end)),
+        });
+        let watchers = self.held.iter().map(|held| Watcher {
+            peer: held.from,
+            interface: self.interface_of(held),
+            since: held.since,
+        });
+        Seen {
+            port: self.port,
+            watched: watched.chain(past).collect(),
+            watchers: watchers.collect(),
+            problems: self.gates.values().filter_map(|gate| gate.fault.clone()).collect(),
+            ends: self.ends.counts.clone(),
+        }
+    }
+
+    fn interface_of(&self, held: &Held) -> String {
+        self.gates.get(&held.by).map(|gate| gate.door.interface.name.clone()).unwrap_or_default()
     }
 
     /// Says that connections end though nobody dies: those of this process, and those that its supervisor has kept for earlier ones.
@@ -258,6 +326,20 @@ impl Held {
 }
 
 impl Watched {
+    /// Tells of an end, once, when it is known what it was.
+    fn note(&mut self, key: (IfIndex, IpAddr), ends: &mut Ends, told: &Told) {
+        let last = self.watch.last_end();
+        if self.watch.is_in_doubt() || last == self.noted {
+            return;
+        }
+        self.noted = last;
+        if let Some(last) = last {
+            let interface = &self.target.interface.name;
+            ends.add(key, interface, last);
+            told.hooks.tell_news(board::ended(key.1, interface, last.1));
+        }
+    }
+
     /// Does what follows.
     fn act(&mut self, (index, address): (IfIndex, IpAddr), port: u16, tell: &Tell) {
         while let Some(action) = self.watch.poll_action() {
@@ -277,6 +359,21 @@ impl Watched {
                     tracing::warn!(%address, interface = self.target.interface.name, "the active node's daemon has died");
                     tell(index, address);
                 }
+            }
+        }
+    }
+}
+
+impl Ends {
+    /// Takes note of how a channel has ended.
+    fn add(&mut self, key: (IfIndex, IpAddr), interface: &str, (at, end): (Instant, FateEnd)) {
+        let count = self.counts.entry(end).or_default();
+        *count = count.saturating_add(1);
+        self.last.insert(key, (interface.to_owned(), at, end));
+        if self.last.len() > PAST_MAX {
+            let oldest = self.last.iter().min_by_key(|(_, (_, at, _))| *at).map(|(key, _)| *key);
+            if let Some(oldest) = oldest {
+                self.last.remove(&oldest);
             }
         }
     }

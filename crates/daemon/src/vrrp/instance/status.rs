@@ -69,7 +69,9 @@ impl Instance {
             disagreements: self.disagreements.view(now, config),
             problems: outcome.problems.iter().cloned().chain(self.other_owner(now)).collect(),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
-            transitions: self.transitions,
+            transitions: self.transitions.total(),
+            transitions_to: self.transitions.by_state(),
+            last_transition_at: self.transitions.last_at(),
             counters: counters(self.router.counters(), strays, outcome.put_back),
         }
     }

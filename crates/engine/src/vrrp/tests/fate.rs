@@ -90,3 +90,31 @@ fn a_process_that_is_dying_is_asked_until_its_port_has_gone() {
     }
     assert_eq!(give(&mut watch, now, Refused), [Died, Close]);
 }
+
+#[test]
+fn since_when_and_why_is_told() {
+    use crate::vrrp::FateEnd;
+    let mut watch = FateWatch::new(at(0));
+    due(&mut watch);
+    assert_eq!((watch.since(), watch.last_end(), watch.trouble()), (at(0), None, None));
+    let (at_last, _) = due(&mut watch);
+    assert_eq!(watch.trouble(), Some(FateEnd::Silent), "no first word by {at_last:?}");
+    let (again, _) = due(&mut watch);
+    give(&mut watch, again, Hello);
+    assert_eq!((watch.since(), watch.last_end(), watch.trouble()), (again, None, None));
+    // An end of which nothing follows is told, until a death is known; what comes of later attempts does not hide it.
+    let end = again + 5 * MS;
+    give(&mut watch, end, Ended);
+    assert_eq!((watch.since(), watch.last_end()), (end, Some((end, FateEnd::Ended))));
+    give(&mut watch, end + MS, Refused);
+    assert_eq!(watch.last_end(), Some((end, FateEnd::Died)));
+    let (later, _) = due(&mut watch);
+    give(&mut watch, later, Refused);
+    assert_eq!((watch.last_end(), watch.since()), (Some((end, FateEnd::Died)), end));
+    assert_eq!(watch.trouble(), Some(FateEnd::Refused));
+    for (event, why) in [(Goodbye, FateEnd::Goodbye), (Broken, FateEnd::Broken)] {
+        let mut watch = standing();
+        give(&mut watch, at(7), event);
+        assert_eq!((watch.last_end(), watch.trouble()), (Some((at(7), why)), None));
+    }
+}

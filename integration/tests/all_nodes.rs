@@ -298,7 +298,7 @@ impl Deaf {
                 copy.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
                 // The request's head is over: it was asked, and will not answer.
                 if line.trim().is_empty() {
-                    drop(kill(pid, Signal::SIGKILL));
+                    let _gone = kill(pid, Signal::SIGKILL);
                 }
             }
         });

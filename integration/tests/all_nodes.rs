@@ -338,7 +338,7 @@ fn a_node_that_asks_too_often_is_told_to_wait() -> Result<()> {
         let said = lab.lb2().sh(&ask).ok()?.stdout;
         said.contains(" 429 ").then_some(said)
     })?;
-    ensure!(said.contains("HTTP/1.1 404 ") && said.contains("retry-after: 1"), "{said}");
+    ensure!(said.contains("HTTP/1.1 403 ") && said.contains("retry-after: 1"), "{said}");
     let metrics = lb1.node().sh(&format!(
         "curl -sS --unix-socket {} http://holdfast/metrics",
         lb1.socket().display()

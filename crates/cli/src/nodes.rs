@@ -233,18 +233,22 @@ const NO_SUCH_SERVER: &str = "no_such_server";
 
 impl From<RequestError> for Failed {
     fn from(error: RequestError) -> Self {
-        match error {
-            RequestError::Refused(problem) if problem.code == NODE_SILENT => {
-                Self::Silent(problem.detail)
-            }
-            RequestError::Refused(problem) => Self::Refused(problem.code, problem.detail),
-            RequestError::Timeout(_) | RequestError::Lost(_) | RequestError::Answer(_) => {
-                let why = holdfast_control::chain(&error);
-                Self::Silent(format!(
-                    "{why}: whether it was done is not known; said again, it changes nothing where it was done"
-                ))
-            }
-            error => Self::Asking(holdfast_control::chain(&error)),
+        if let RequestError::Refused(problem) = error {
+            return match problem.code == NODE_SILENT {
+                true => Self::Silent(problem.detail),
+                false => Self::Refused(problem.code, problem.detail),
+            };
+        }
+        let why = holdfast_control::chain(&error);
+        let asked = matches!(
+            error,
+            RequestError::Timeout(_) | RequestError::Lost(_) | RequestError::Answer(_)
+        );
+        match asked {
+            true => Self::Silent(format!(
+                "{why}: whether it was done is not known; said again, it changes nothing where it was done"
+            )),
+            false => Self::Asking(why),
         }
     }
 }

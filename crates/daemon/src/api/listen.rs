@@ -19,7 +19,7 @@ pub(crate) struct Listen {
 
 impl Listen {
     /// Listens beside `current`, which this one is to replace: its port may be the same, and its address one that includes this one, or
-    /// is included in it, as every address is in `0.0.0.0`. The port stays this daemon's alone.
+    /// is included in it, as every address is in `0.0.0.0`. The port stays this user's: no other's socket can have it too.
     ///
     /// # Errors
     /// The kernel refuses it: another program has the port, say.
@@ -32,7 +32,8 @@ impl Listen {
             one.local_addr().is_ok_and(|address| address.port() == self.address.port())
         };
         let Some(current) = current.filter(same_port) else { return Err(refused) };
-        // Two sockets may have one port while both say so, and are of one user. Nobody else gets in while they do, but who is that user.
+        // Two sockets may have one port where both say so and are of one user. From then on the kernel lets in who is that user and says
+        // so, too, which no program does by accident.
         share(current, true)?;
         let opened = self.open(true);
         share(current, false)?;
@@ -76,10 +77,10 @@ mod tests {
             let second = at(wide, port).beside(Some(&first)).unwrap();
             drop(first);
             let third = at(narrow, port).beside(Some(&second)).unwrap();
-            // Who has the port has it alone: nobody gets in with a socket that would share it.
+            // Who has the port has it: another program is refused.
             for one in ["127.0.0.1", "0.0.0.0", "::1", "::"] {
                 if one.parse::<std::net::IpAddr>().unwrap().is_ipv4() || wide == "::" {
-                    let refused = at(one, port).open(true).map(drop).map_err(|error| error.kind());
+                    let refused = at(one, port).open(false).map(drop).map_err(|error| error.kind());
                     assert_eq!(refused, Err(io::ErrorKind::AddrInUse), "{one} beside {wide}");
                 }
             }

@@ -190,16 +190,52 @@ pub(crate) fn has_block(statement: &Statement, ledger: &mut Ledger) -> bool {
     statement.block.is_some()
 }
 
-/// The statements of a block that count: of those without a block that are said twice, the last. A server or a check is none of these.
+/// Whether keepalived (2.2.7) goes on with the first of several such statements of a block, with a warning; of others it takes the last.
+fn first_counts(block: &Statement, word: &str) -> bool {
+    match word {
+        "notify"
+        | "notify_master"
+        | "notify_backup"
+        | "notify_fault"
+        | "notify_stop"
+        | "notify_deleted"
+        | "notify_master_rx_lower_pri"
+        | "notify_up"
+        | "notify_down"
+        | "quorum_up"
+        | "quorum_down" => true,
+        "state" | "version" | "use_vmac" | "lvs_sync_daemon_interface" => {
+            block.keyword() == "vrrp_instance"
+        }
+        "name" => block.keyword() == "DNS_CHECK",
+        "process" | "file" | "weight" => block.keyword().contains("track_"),
+        _ => false,
+    }
+}
+
+/// The statements of a block that count: of those without a block that are said twice, the last, or where keepalived has it so the first. A
+/// server or a check is none of these.
 pub(crate) fn effective<'a>(block: &'a Statement, ledger: &mut Ledger) -> Vec<&'a Statement> {
     let plain =
         |statement: &&Statement| statement.block.is_none() && !is_thing(statement.keyword());
-    let last: BTreeMap<&str, usize> =
-        block.children().iter().filter(plain).map(|child| (child.keyword(), child.id)).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for child in block.children().iter().filter(plain) {
+        let word = child.keyword();
+        let counting = counts.entry(word).or_insert(child.id);
+        if !first_counts(block, word) {
+            *counting = child.id;
+        }
+    }
     let mut counting = Vec::new();
     for child in block.children() {
-        if plain(&child) && last.get(child.keyword()) != Some(&child.id) {
-            ledger.left(child.id, "said again below: the last counts");
+        let word = child.keyword();
+        if plain(&child) && counts.get(word) != Some(&child.id) {
+            let why = if first_counts(block, word) {
+                "said already above: the first counts"
+            } else {
+                "said again below: the last counts"
+            };
+            ledger.left(child.id, why);
         } else {
             counting.push(child);
         }

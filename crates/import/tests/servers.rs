@@ -149,3 +149,47 @@ fn a_comment_ends_at_no_separator_of_lines_that_yaml_knows() {
         assert!(!configuration.contains(separator));
     }
 }
+
+/// keepalived 2.2.7 says `already specified - ignoring` of the second one, and replaces nothing.
+#[test]
+fn of_several_notifications_the_first_counts_and_of_other_words_the_last() {
+    let found = service(
+        "quorum 1\nquorum 2\nquorum_up /usr/local/bin/first\nquorum_up /usr/local/bin/second\n\
+         real_server 10.0.0.1 80 {\nnotify_up /usr/local/bin/one\nnotify_up /usr/local/bin/other\n}\n\
+         real_server 10.0.0.2 80 {\n}\n",
+    );
+    let configuration = found.configuration.clone().unwrap_or_default();
+    assert!(configuration.contains("/usr/local/bin/first"), "{configuration}");
+    assert!(!configuration.contains("/usr/local/bin/second\n"), "{configuration}");
+    assert!(configuration.contains("quorum: 2"), "{configuration}");
+    for (statement, outcome) in [
+        ("quorum 1", Outcome::NotConverted),
+        ("quorum 2", Outcome::Exact),
+        ("quorum_up /usr/local/bin/second", Outcome::NotConverted),
+        ("notify_up /usr/local/bin/other", Outcome::NotConverted),
+    ] {
+        assert_eq!(line(&found, statement).outcome, outcome, "{statement}");
+    }
+    let notes = &line(&found, "notify_up /usr/local/bin/other").notes;
+    assert!(notes.iter().any(|note| note.contains("the first counts")), "{notes:?}");
+}
+
+/// What keepalived 2.2.7 says of a second one: `File already set`, `Weight already set`, `state previously set`.
+#[test]
+fn so_it_is_with_the_state_of_an_instance_and_with_what_is_tracked() {
+    let found = converted(
+        "vrrp_track_file load {\nfile /run/one\nfile /run/other\nweight 3\nweight 4\n}\n\
+         vrrp_instance edge {\nstate MASTER\nstate BACKUP\ninterface eth0\npriority 10\npriority 20\n\
+         virtual_router_id 5\ntrack_file {\nload\n}\nvirtual_ipaddress {\n192.0.2.9/24\n}\n}\n",
+    );
+    let configuration = found.configuration.clone().unwrap_or_default();
+    assert!(configuration.contains("/run/one") && !configuration.contains("file: /run/other"));
+    assert!(configuration.contains("priority: 20"), "{configuration}");
+    for statement in ["file /run/other", "weight 4", "state BACKUP"] {
+        let notes = &line(&found, statement).notes;
+        assert!(
+            notes.iter().any(|note| note.contains("the first counts")),
+            "{statement}: {notes:?}"
+        );
+    }
+}

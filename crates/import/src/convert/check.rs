@@ -127,6 +127,21 @@ pub(super) fn check(
     (checks, common.alpha)
 }
 
+/// Reads the statements of a check: by `own` those that only such a check has, which answers false of any other, and then those of every check.
+fn statements(
+    block: &Statement,
+    context: Context,
+    common: &mut Common,
+    conversion: &mut Conversion<'_>,
+    mut own: impl FnMut(&Statement, &mut Common, &mut Conversion<'_>) -> bool,
+) {
+    for statement in effective(block, conversion.ledger) {
+        if !own(statement, common, conversion) && !common.read(statement, conversion) {
+            account(statement, context, conversion.ledger);
+        }
+    }
+}
+
 /// A check that is one mapping with few keys.
 fn simple(
     block: &Statement,
@@ -136,7 +151,7 @@ fn simple(
     conversion: &mut Conversion<'_>,
 ) -> Vec<(&'static str, Map)> {
     let mut map = Map::default();
-    for statement in effective(block, conversion.ledger) {
+    statements(block, context, common, conversion, |statement, common, conversion| {
         let origin = statement.span.clone();
         match (kind, statement.keyword()) {
             ("smtp", "helo_name") => {
@@ -169,13 +184,10 @@ fn simple(
                 map.set("send", hexadecimal(statement), origin);
             }
             ("udp", "require_reply") => reply(statement, &mut map, conversion),
-            _ => {
-                if !common.read(statement, conversion) {
-                    account(statement, context, conversion.ledger);
-                }
-            }
+            _ => return false,
         }
-    }
+        true
+    });
     if kind == "smtp" && !map.has("hello") {
         conversion.ledger.note(
             block.id,
@@ -216,7 +228,7 @@ fn program(
     conversion: &mut Conversion<'_>,
 ) -> Vec<(&'static str, Map)> {
     let mut map = Map::default();
-    for statement in effective(block, conversion.ledger) {
+    statements(block, Context::Misc, common, conversion, |statement, _common, conversion| {
         let origin = statement.span.clone();
         match statement.keyword() {
             "misc_path" => {
@@ -234,13 +246,10 @@ fn program(
             "user" => conversion
                 .ledger
                 .differs_decide(statement.id, "checks run as `daemon.scripts.user`, all of them"),
-            _ => {
-                if !common.read(statement, conversion) {
-                    account(statement, Context::Misc, conversion.ledger);
-                }
-            }
+            _ => return false,
         }
-    }
+        true
+    });
     if map.has("command") {
         return vec![("exec", map)];
     }
@@ -255,23 +264,23 @@ fn bfd(
     conversion: &mut Conversion<'_>,
 ) -> Vec<(&'static str, Map)> {
     let mut map = Map::default();
-    for statement in effective(block, conversion.ledger) {
-        if statement.keyword() == "name" {
-            let key = (Kind::Bfd, statement.word(1).to_owned());
-            match conversion.trackers.known.get(&key) {
-                Some(defined) => {
-                    map.set("session", text(&defined.name), statement.span.clone());
-                    conversion.ledger.exact(statement.id);
-                }
-                None => {
-                    let what = format!("there is no bfd_instance `{}`", statement.word(1));
-                    refuse(statement, 1, what, conversion.ledger);
-                }
-            }
-        } else if !common.read(statement, conversion) {
-            account(statement, Context::BfdCheck, conversion.ledger);
+    statements(block, Context::BfdCheck, common, conversion, |statement, _common, conversion| {
+        if statement.keyword() != "name" {
+            return false;
         }
-    }
+        let key = (Kind::Bfd, statement.word(1).to_owned());
+        match conversion.trackers.known.get(&key) {
+            Some(defined) => {
+                map.set("session", text(&defined.name), statement.span.clone());
+                conversion.ledger.exact(statement.id);
+            }
+            None => {
+                let what = format!("there is no bfd_instance `{}`", statement.word(1));
+                refuse(statement, 1, what, conversion.ledger);
+            }
+        }
+        true
+    });
     if map.is_empty() {
         conversion.ledger.left(block.id, "it names no session");
         return Vec::new();

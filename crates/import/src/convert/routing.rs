@@ -2,6 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::tree::Statement;
+use crate::words::Word;
 use crate::yaml::{Map, Node, plain, text};
 
 /// Said of a route or rule with words that Holdfast has not.
@@ -25,40 +26,60 @@ pub(crate) fn routes(block: &Statement, map: &mut Map, ledger: &mut Ledger) {
     }
 }
 
-fn route(statement: &Statement, ledger: &mut Ledger) -> Result<Map, String> {
-    let origin = statement.span.clone();
+/// The words of a statement that have not been read.
+struct Words<'a>(std::slice::Iter<'a, Word>);
+
+impl<'a> Words<'a> {
+    /// The next one; empty where there is none.
+    fn next(&mut self) -> &'a str {
+        self.0.next().map_or("", |word| word.text.as_str())
+    }
+}
+
+/// Reads a route or rule. `one` makes of a word, and of those behind it that belong to it, a key with its value, or nothing where it says nothing.
+fn read(
+    statement: &Statement,
+    ledger: &mut Ledger,
+    what: &str,
+    one: impl Fn(&str, &mut Words<'_>, &Map) -> Result<Option<(&'static str, Node)>, String>,
+) -> Result<Map, String> {
     let mut map = Map::default();
-    let mut words = statement.words.iter().map(|word| word.text.as_str());
-    while let Some(word) = words.next() {
-        let mut next = || words.next().unwrap_or_default();
-        let (key, value) = match word {
-            "to" => ("to", text(next())),
+    let mut words = Words(statement.words.iter());
+    while let Some(word) = words.0.next() {
+        if word.text == "no_track" {
+            let note =
+                format!("a {what} that somebody removes is put back, whatever `no_track` says");
+            ledger.differs(statement.id, note);
+        } else if let Some((key, value)) = one(&word.text, &mut words, &map)? {
+            map.set(key, value, statement.span.clone());
+        }
+    }
+    Ok(map)
+}
+
+fn route(statement: &Statement, ledger: &mut Ledger) -> Result<Map, String> {
+    let map = read(statement, ledger, "route", |word, words, map| {
+        Ok(Some(match word {
+            "to" => ("to", text(words.next())),
             "via" | "gw" => {
-                let via = match next() {
-                    "inet" | "inet6" => next(),
+                let via = match words.next() {
+                    "inet" | "inet6" => words.next(),
                     via => via,
                 };
                 ("via", text(via))
             }
-            "dev" | "oif" => ("device", text(next())),
-            "src" => ("source", text(next())),
-            "table" => ("table", number_or_word(next())),
-            "metric" | "priority" | "preference" => ("metric", plain_number(next())?),
-            "scope" => ("scope", scope(next())?),
-            "mtu" => match next() {
+            "dev" | "oif" => ("device", text(words.next())),
+            "src" => ("source", text(words.next())),
+            "table" => ("table", number_or_word(words.next())),
+            "metric" | "priority" | "preference" => ("metric", plain_number(words.next())?),
+            "scope" => ("scope", scope(words.next())?),
+            "mtu" => match words.next() {
                 "lock" => return Err("mtu lock".to_owned()),
                 mtu => ("mtu", plain_number(mtu)?),
             },
             "onlink" => ("on_link", plain(true)),
             "blackhole" | "unreachable" | "prohibit" => ("type", plain(word)),
-            "unicast" | "append" | "add" | "prepend" => continue,
-            "no_track" => {
-                ledger.differs(
-                    statement.id,
-                    "a route that somebody removes is put back, whatever `no_track` says",
-                );
-                continue;
-            }
+            "unicast" | "append" | "add" | "prepend" => return Ok(None),
             _ if !map.has("to")
                 && (word == "default"
                     || word.starts_with(|l: char| l.is_ascii_hexdigit() || l == ':')) =>
@@ -66,9 +87,8 @@ fn route(statement: &Statement, ledger: &mut Ledger) -> Result<Map, String> {
                 ("to", text(word))
             }
             other => return Err(other.to_owned()),
-        };
-        map.set(key, value, origin.clone());
-    }
+        }))
+    })?;
     if map.has("to") { Ok(map) } else { Err(statement.keyword().to_owned()) }
 }
 
@@ -97,33 +117,21 @@ pub(crate) fn rules(block: &Statement, map: &mut Map, ledger: &mut Ledger) {
 }
 
 fn rule(statement: &Statement, ledger: &mut Ledger) -> Result<Map, String> {
-    let origin = statement.span.clone();
-    let mut map = Map::default();
-    let mut words = statement.words.iter().map(|word| word.text.as_str());
-    while let Some(word) = words.next() {
-        let mut next = || words.next().unwrap_or_default();
-        let (key, value) = match word {
-            "from" | "to" => match next() {
-                "all" | "any" | "default" => continue,
+    let mut map = read(statement, ledger, "rule", |word, words, _map| {
+        Ok(Some(match word {
+            "from" | "to" => match words.next() {
+                "all" | "any" | "default" => return Ok(None),
                 network => (if word == "from" { "from" } else { "to" }, text(network)),
             },
-            "table" | "lookup" => ("table", number_or_word(next())),
-            "preference" | "priority" | "order" => ("priority", plain_number(next())?),
-            "iif" | "dev" => ("iif", text(next())),
-            "oif" => ("oif", text(next())),
-            "fwmark" => ("mark", Node::Text(next().to_owned())),
+            "table" | "lookup" => ("table", number_or_word(words.next())),
+            "preference" | "priority" | "order" => ("priority", plain_number(words.next())?),
+            "iif" | "dev" => ("iif", text(words.next())),
+            "oif" => ("oif", text(words.next())),
+            "fwmark" => ("mark", Node::Text(words.next().to_owned())),
             "inet6" | "inet" => ("family", plain(word)),
-            "no_track" => {
-                ledger.differs(
-                    statement.id,
-                    "a rule that somebody removes is put back, whatever `no_track` says",
-                );
-                continue;
-            }
             other => return Err(other.to_owned()),
-        };
-        map.set(key, value, origin.clone());
-    }
+        }))
+    })?;
     if map.has("family") && (map.has("from") || map.has("to")) {
         map.entries.retain(|entry| entry.key != "family");
     }

@@ -1,7 +1,7 @@
 //! The whole path on a real kernel: what the demo and the tests in `tests/` share.
 //!
 //! [`Director`] is a node that runs `holdfastd`; [`Load`] is a client that asks for the virtual address at a steady pace;
-//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses, [`duo`] two with any configuration; [`family`] is for tests of both families. The
+//! [`Downloads`] are connections that last; [`pair`] is two directors that share addresses, [`duo`] two with any configuration; [`family`] is for tests of both families, [`setup`] for connections that have to last. The
 //! network is [`holdfast_testkit::lab`]'s.
 
 #![expect(
@@ -18,6 +18,7 @@ pub mod flows;
 mod load;
 pub mod pair;
 pub mod probes;
+pub mod setup;
 pub mod streams;
 mod table;
 pub mod tap;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use holdfast_testkit::lab::Node;
+use anyhow::{Context, Result, ensure};
+use holdfast_testkit::lab::{Node, wait_until};
 
 /// What a client sends at a time; the server answers with the same bytes, each turned by [`TURN`].
 const BLOCK: usize = 512;
@@ -99,6 +99,24 @@ impl Streams {
         let broken =
             |stream: &Stream| stream.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.each.iter().filter_map(broken).collect()
+    }
+
+    /// Waits until every one has brought so many blocks more.
+    ///
+    /// # Errors
+    /// One is broken, or stands still.
+    pub fn wait_going_on(&self, blocks: u64) -> Result<()> {
+        let before = self.blocks();
+        let on = || {
+            let broken = !self.broken().is_empty();
+            let all =
+                self.blocks().iter().zip(&before).all(|(now, before)| now >= &(before + blocks));
+            (broken || all).then_some(())
+        };
+        let waited = wait_until(2 * PATIENCE, "every stream to go on", on);
+        let broken = self.broken();
+        ensure!(broken.is_empty(), "{} streams are broken: {:?}", broken.len(), broken.first());
+        waited
     }
 }
 

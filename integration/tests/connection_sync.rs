@@ -5,7 +5,6 @@
 //!                                                     (the webs' gateway is the inner virtual address, in one group)
 //! ```
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,8 +12,9 @@ use holdfast_control::ConnectionSync;
 use holdfast_integration::Director;
 use holdfast_integration::family::Family;
 use holdfast_integration::pair::wait_count;
-use holdfast_integration::streams::{self, Streams};
-use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
+use holdfast_integration::setup::Setup;
+use holdfast_integration::streams::Streams;
+use holdfast_testkit::lab::{Node, wait_until};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -25,73 +25,19 @@ const STREAMS: u64 = 100;
 /// So many blocks each brings after the takeover.
 const BLOCKS: u64 = 20;
 
-const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
-
-/// A pair, its configuration and its streams' target.
-struct Setup {
-    lab: Lab,
-    config: String,
-    target: SocketAddr,
-}
-
-impl Setup {
-    /// One network, direct routing to servers that hold the virtual address.
-    fn direct(family: Family, ipvs: &str) -> Result<Self> {
-        let lab = Lab::with(Topology::one_arm().webs(2))?;
-        for web in lab.webs() {
-            web.hold_vip(family.vip())?;
-            streams::answer(web, 80)?;
+/// Both directors, the first one active, each with the sync daemon of its role.
+fn start(setup: &Setup) -> Result<(Director, Director)> {
+    let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
+    let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
+    lb1.wait_instance("edge", "active", LIMIT)?;
+    for director in [&lb1, &lb2] {
+        for web in ["web1", "web2"] {
+            director.wait_server("web", web, "up", LIMIT)?;
         }
-        let vrrp = format!(
-            "vrrp:\n  instances:\n    edge: {{interface: eth0, vrid: 51, addresses: {}, interval: 200ms, priority: 150, \
-             per_node: {{lb2: {{priority: 100}}}}}}\n",
-            family.addresses(false)
-        );
-        Ok(Self::with(lab, family, &vrrp, "direct", 80, ipvs))
     }
-
-    /// Two networks, NAT; the outer and the inner instance are one group.
-    fn nat(family: Family, ipvs: &str) -> Result<Self> {
-        let lab = Lab::with(Topology::nat().webs(2))?;
-        lab.webs().try_for_each(|web| streams::answer(web, 8080))?;
-        let instance = |name: &str, interface: &str, vrid: u8, inner: bool| {
-            format!(
-                "    {name}: {{interface: {interface}, vrid: {vrid}, addresses: {}, interval: 200ms, priority: 150, \
-                 per_node: {{lb2: {{priority: 100}}}}}}\n",
-                family.addresses(inner)
-            )
-        };
-        let vrrp = format!(
-            "vrrp:\n  instances:\n{}{}  groups: {{pair: {{instances: [edge, inside]}}}}\n",
-            instance("edge", "eth0", 51, false),
-            instance("inside", "eth1", 52, true)
-        );
-        Ok(Self::with(lab, family, &vrrp, "nat", 8080, ipvs))
-    }
-
-    fn with(lab: Lab, family: Family, vrrp: &str, forward: &str, port: u16, ipvs: &str) -> Self {
-        let target = SocketAddr::new(family.vip(), 80);
-        let servers = family.real_servers(&lab, port);
-        let config = format!(
-            "{vrrp}services:\n  web: {{listen: \"tcp {target}\", scheduler: rr, forward: {forward}, {CHECK}, real_servers: {servers}}}\n\
-             {ipvs}"
-        );
-        Self { lab, config, target }
-    }
-
-    fn start(&self) -> Result<(Director, Director)> {
-        let lb1 = Director::start(self.lab.lb1(), &self.config)?;
-        let lb2 = Director::start(self.lab.lb2(), &self.config)?;
-        lb1.wait_instance("edge", "active", LIMIT)?;
-        for director in [&lb1, &lb2] {
-            for web in ["web1", "web2"] {
-                director.wait_server("web", web, "up", LIMIT)?;
-            }
-        }
-        wait_running(&lb1, &["master"])?;
-        wait_running(&lb2, &["backup"])?;
-        Ok((lb1, lb2))
-    }
+    wait_running(&lb1, &["master"])?;
+    wait_running(&lb2, &["backup"])?;
+    Ok((lb1, lb2))
 }
 
 fn sync(director: &Director) -> Result<ConnectionSync> {
@@ -127,26 +73,11 @@ fn wait_told(node: &Node, count: u64) -> Result<()> {
         .with_context(|| format!("it was told of {:?}", told(node)))
 }
 
-/// Waits until every stream has brought so many blocks more; none may be broken.
-fn wait_going_on(streams: &Streams, blocks: u64) -> Result<()> {
-    let before = streams.blocks();
-    let on = || {
-        let broken = !streams.broken().is_empty();
-        let all =
-            streams.blocks().iter().zip(&before).all(|(now, before)| now >= &(before + blocks));
-        (broken || all).then_some(())
-    };
-    let waited = wait_until(Duration::from_secs(120), "every stream to go on", on);
-    let broken = streams.broken();
-    ensure!(broken.is_empty(), "{} streams are broken: {:?}", broken.len(), broken.first());
-    waited
-}
-
 /// The active director dies: killed, and its links cut, since its kernel would go on without it.
 fn survive(setup: &Setup) -> Result<()> {
-    let (mut lb1, lb2) = setup.start()?;
+    let (mut lb1, lb2) = start(setup)?;
     let streams = Streams::start(setup.lab.client(), setup.target, STREAMS)?;
-    wait_going_on(&streams, 3)?;
+    streams.wait_going_on(3)?;
     wait_told(setup.lab.lb2(), STREAMS)?;
     wait_until(LIMIT, "the connections to be counted", || {
         let share = sync(&lb2).ok()?.connections?;
@@ -161,7 +92,7 @@ fn survive(setup: &Setup) -> Result<()> {
         .sh("ip link set eth0 down; if ip link show eth1; then ip link set eth1 down; fi")?;
     lb2.wait_instance("edge", "active", LIMIT)?;
     wait_running(&lb2, &["master"])?;
-    wait_going_on(&streams, BLOCKS).with_context(|| lb2.process().log_tail())?;
+    streams.wait_going_on(BLOCKS).with_context(|| lb2.process().log_tail())?;
     ensure!(streams.blocks().len() as u64 == STREAMS);
     Ok(())
 }
@@ -178,7 +109,7 @@ fn a_hundred_streams_of_ipv6_survive_their_director_with_direct_routing() -> Res
 
 #[test]
 fn a_hundred_streams_survive_their_director_with_nat_and_its_gateway() -> Result<()> {
-    let setup = Setup::nat(Family::V4, "ipvs: {sync: {interface: eth1, follows: pair}}\n")?;
+    let setup = Setup::nat(Family::V4, 8080, "ipvs: {sync: {interface: eth1, follows: pair}}\n")?;
     // The daemon sees to it itself.
     for node in [setup.lab.lb1(), setup.lab.lb2()] {
         node.sysctl("net/ipv4/ip_forward", "0")?;
@@ -188,7 +119,7 @@ fn a_hundred_streams_survive_their_director_with_nat_and_its_gateway() -> Result
 
 #[test]
 fn a_hundred_streams_of_ipv6_survive_their_director_with_nat_and_its_gateway() -> Result<()> {
-    let setup = Setup::nat(Family::V6, "ipvs: {sync: {interface: eth1}}\n")?;
+    let setup = Setup::nat(Family::V6, 8080, "ipvs: {sync: {interface: eth1}}\n")?;
     for node in [setup.lab.lb1(), setup.lab.lb2()] {
         node.sysctl("net/ipv6/conf/all/forwarding", "0")?;
     }
@@ -201,7 +132,7 @@ fn the_daemons_are_what_the_configuration_says_and_follow_vrrp() -> Result<()> {
         Family::V4,
         "ipvs: {sync: {interface: eth0, id: 7, group: 224.0.0.99, port: 9000, ttl: 4, maxlen: 1200}}\n",
     )?;
-    let (lb1, lb2) = setup.start()?;
+    let (lb1, lb2) = start(&setup)?;
     let line = |role: &str| {
         format!(
             "{role} sync daemon (mcast=eth0, syncid=7, maxlen=1200, group=224.0.0.99, port=9000, ttl=4)\n"
@@ -242,6 +173,26 @@ fn a_restart_of_the_daemon_leaves_the_kernels_threads_alone() -> Result<()> {
     let after_stop = wait_running(&director, &["master", "backup"])?;
     assert_eq!(threads(setup.lab.lb1())?, before);
     assert_eq!((after_kill.starts_total, after_stop.starts_total), (0, 0));
+    Ok(())
+}
+
+/// The file is changed while no daemon is there.
+#[test]
+fn daemons_that_the_next_configuration_has_not_end_and_others_stay() -> Result<()> {
+    let ipvs = "ipvs: {sync: {interface: eth0, role: both, id: 7}}\n";
+    let setup = Setup::direct(Family::V4, ipvs)?;
+    let node = setup.lab.lb1();
+    let mut director = Director::start(node, &setup.config)?;
+    wait_running(&director, &["master", "backup"])?;
+    director.kill()?;
+    // Somebody has his own in the place of one.
+    let start = ["--mcast-interface", "eth0", "--syncid", "9"];
+    node.run(["ipvsadm", "--stop-daemon", "backup"])?;
+    node.run([&["ipvsadm", "--start-daemon", "backup"][..], &start].concat())?;
+    node.write("holdfast.yaml", &setup.config.replace(ipvs, ""))?;
+    director.restart()?;
+    let left = daemons(node)?;
+    ensure!(!left.contains("master") && left.contains("syncid=9"), "{left}");
     Ok(())
 }
 
@@ -313,45 +264,6 @@ fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<
     reload(&director, &setup.config)?;
     wait_running(&director, &["master", "backup"])?;
     Ok(())
-}
-
-/// Connections of a service that a reload takes out are waited for, with all that they need.
-fn drains_with_its_sysctls(family: Family, forwarding: &str) -> Result<()> {
-    let setup = Setup::nat(family, "ipvs: {poll: 200ms}\n")?;
-    let node = setup.lab.lb1();
-    node.sysctl(forwarding, "0")?;
-    let value = || -> Result<String> {
-        let path = format!("/proc/sys/{forwarding}");
-        Ok(node.run(["cat", path.as_str()])?.stdout.trim().to_owned())
-    };
-    let director = Director::start(node, &setup.config)?;
-    director.wait_instance("edge", "active", LIMIT)?;
-    director.wait_instance("inside", "active", LIMIT)?;
-    for web in ["web1", "web2"] {
-        director.wait_server("web", web, "up", LIMIT)?;
-    }
-    let streams = Streams::start(setup.lab.client(), setup.target, 4)?;
-    wait_going_on(&streams, 3)?;
-    let (vrrp, _) = setup.config.split_once("services:").context("services")?;
-    reload(&director, &format!("{vrrp}ipvs: {{poll: 200ms}}\n"))?;
-    wait_going_on(&streams, BLOCKS).with_context(|| director.process().log_tail())?;
-    assert_eq!(value()?, "1");
-    drop(streams);
-    wait_until(LIMIT, "the service to have drained and the sysctl to be given back", || {
-        let gone = director.status().ok()?.services.is_empty();
-        (gone && value().ok()? == "0").then_some(())
-    })
-    .with_context(|| director.process().log_tail())
-}
-
-#[test]
-fn a_service_that_a_reload_takes_out_forwards_until_it_has_drained() -> Result<()> {
-    drains_with_its_sysctls(Family::V4, "net/ipv4/ip_forward")
-}
-
-#[test]
-fn so_does_one_of_ipv6() -> Result<()> {
-    drains_with_its_sysctls(Family::V6, "net/ipv6/conf/all/forwarding")
 }
 
 #[test]
@@ -427,7 +339,7 @@ fn without_synchronisation_no_stream_survives() -> Result<()> {
         lb2.wait_server("web", web, "up", LIMIT)?;
     }
     let streams = Streams::start(setup.lab.client(), setup.target, 5)?;
-    wait_going_on(&streams, 3)?;
+    streams.wait_going_on(3)?;
     lb1.kill()?;
     setup.lab.link_down(setup.lab.lb1())?;
     lb2.wait_instance("edge", "active", LIMIT)?;
@@ -437,11 +349,10 @@ fn without_synchronisation_no_stream_survives() -> Result<()> {
 }
 
 /// A better node comes back, learns the connections of the one that is active, and takes over with all of them.
-#[test]
-fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
+fn a_returned_node_takes_over(family: Family, sync: &str) -> Result<()> {
     let sysctls = "sysctls: {sync_refresh_period: 1}";
-    let ipvs = format!("ipvs: {{sync: {{interface: eth0}}, {sysctls}}}\n");
-    let mut setup = Setup::direct(Family::V4, &ipvs)?;
+    let ipvs = format!("ipvs: {{sync: {{{sync}}}, {sysctls}}}\n");
+    let mut setup = Setup::direct(family, &ipvs)?;
     let waits = "vrid: 51, preempt: {wait_for_sync: 40s}";
     setup.config = setup.config.replace("vrid: 51", waits);
     let lb2 = Director::start(setup.lab.lb2(), &setup.config)?;
@@ -451,7 +362,7 @@ fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
     }
     wait_running(&lb2, &["master"])?;
     let streams = Streams::start(setup.lab.client(), setup.target, 20)?;
-    wait_going_on(&streams, 3)?;
+    streams.wait_going_on(3)?;
 
     let lb1 = Director::start(setup.lab.lb1(), &setup.config)?;
     // In one loop: it does not wait for long.
@@ -465,7 +376,17 @@ fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
     assert_eq!(active.reason, "preempt");
     ensure!(told(setup.lab.lb1())? >= 20, "{:?}", told(setup.lab.lb1()));
     lb2.wait_instance("edge", "backup", LIMIT)?;
-    wait_going_on(&streams, BLOCKS).with_context(|| lb1.process().log_tail())
+    streams.wait_going_on(BLOCKS).with_context(|| lb1.process().log_tail())
+}
+
+#[test]
+fn a_returned_node_takes_over_when_it_has_the_connections() -> Result<()> {
+    a_returned_node_takes_over(Family::V4, "interface: eth0")
+}
+
+#[test]
+fn so_does_one_that_learns_connections_of_ipv6_by_ipv6() -> Result<()> {
+    a_returned_node_takes_over(Family::V6, "interface: eth0, group: 'ff02::81'")
 }
 
 /// The link goes after the last look, and the next one is far away: a node that was deaf has not caught up.

@@ -284,6 +284,19 @@ pub enum Forwarding {
     Bypass,
 }
 
+impl Forwarding {
+    /// The word that the configuration and the API have for it, whatever the tunnel.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Local => "local",
+            Self::Tunnel(_) => "tunnel",
+            Self::Direct => "direct",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
 /// The tunnel of [`Forwarding::Tunnel`] (IPVS_DEST_ATTR_TUN_TYPE and its companions).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -35,8 +35,10 @@ use std::time::Duration;
 use axum::Router;
 use clap::Parser;
 use holdfast_config::{Config, Name};
+use holdfast_control::chain;
+use holdfast_engine::Draining;
 use holdfast_telemetry::log::Level;
-use ipvs_ctl::model::Table;
+use ipvs_ctl::model::{SyncDaemon, Table};
 use nix::sys::stat::{Mode, umask};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::Signal;
@@ -47,7 +49,9 @@ use tokio::time::timeout;
 use crate::api::access::Access;
 use crate::api::socket::ControlSocket;
 use crate::capabilities::GivenUp;
-use crate::director::{Beside, Director, Kernel, KernelGone, Released, Runtime};
+use crate::director::{
+    Beside, Director, KeptDrains, Kernel, KernelGone, Released, Runtime, with_needy,
+};
 use crate::discovery::Discoveries;
 use crate::failure::Failure;
 use crate::hooks::{HookSender, Hooks};
@@ -57,9 +61,10 @@ use crate::options::Options;
 use crate::pair::{Nodes, PairEnd, Prepared};
 use crate::reload::{Http, Loaded, Order, Orders, Parts, Reloader, Source};
 use crate::signals::Signals;
-use crate::state::discovered::Keeper;
+use crate::state::discovered;
 use crate::state::journal::Journal;
 use crate::state::last_good::LastGood;
+use crate::state::services::{self, Ours};
 use crate::supervisor::Lifeline;
 use crate::trackers::Watchers;
 use crate::upkeep::{Board, Upkeep, UpkeepHandle};
@@ -137,19 +142,18 @@ async fn work(
     let config = Arc::new(config);
     let http = open_http(&config)?;
     let prepared = open_pair(&config, succeeds).await?;
-    let kernel = open_kernel(&config)?;
+    let (drains, Ours { draining: left, sync }) = services::open(&config.daemon.state);
+    let (kernel, needs) = open_kernel(&config, &left)?;
     let mut signals = Signals::catch(lifeline.is_some())?;
     let hangup = signals::catch_hangup()?;
     let released = Released::read(&config.daemon.state);
-    let names = released.names().clone();
-    let released = Arc::new(Mutex::new(released));
-    let kept = Arc::clone(&released);
-    let beside = open_beside(&config)?;
+    let (names, released) = (released.names().clone(), Arc::new(Mutex::new(released)));
+    let beside = open_beside(&config, (KeptDrains::new(drains), left))?;
     // Before VRRP, so that a start which fails leaves no address behind.
     let watchers = Watchers::open(&config).await.map_err(|error| Failure::new("start", error))?;
     let (hooks, tell_hooks) = Hooks::start(&config);
     let (mut vrrp, mut upkeep, board) =
-        start_vrrp(&config, &names, &tell_hooks, lifeline.as_ref())?;
+        start_vrrp(&config, (&needs, sync.as_slice()), &names, &tell_hooks, lifeline.as_ref())?;
     let remote = vrrp.remote();
     let trackers = watchers.start(move |tracker, reading| remote.track(tracker, reading));
 
@@ -167,7 +171,7 @@ async fn work(
         loaded.clone(),
         kernel,
         (vrrp.remote(), board),
-        released,
+        Arc::clone(&released),
         tell_hooks,
         beside,
         nodes.clone(),
@@ -183,8 +187,9 @@ async fn work(
     let parts = Parts { http, pair, trackers, hooks, notifier, events, discoveries };
     let (state, remote) = (config.daemon.state.clone(), vrrp.remote());
     tokio::spawn(watchdog::serve(requests.clone(), vrrp.remote()));
-    let reloader =
-        Reloader::new(source, config, given_up, loaded, requests, has_kernel, remote, kept, parts);
+    let reloader = Reloader::new(
+        source, config, given_up, loaded, requests, has_kernel, remote, released, parts,
+    );
     let reloads = reloader.start(taken);
     tokio::spawn(follow_hangups(hangup, orders));
     tracing::info!(node, "the director works");
@@ -242,13 +247,16 @@ async fn open_pair(config: &Config, succeeds: bool) -> Result<Prepared, Failure>
 }
 
 /// What an earlier daemon has left of commands and of discovery.
-fn open_beside(config: &Config) -> Result<Beside, Failure> {
+fn open_beside(
+    config: &Config,
+    (drains, draining): (KeptDrains, Draining),
+) -> Result<Beside, Failure> {
     let state = &config.daemon.state;
     let (journal, kept) =
         Journal::open(state).map_err(|error| Failure::new("start the journal's thread", error))?;
-    let (keeper, discovered) = Keeper::open(state, config);
+    let (keeper, discovered) = discovered::open(state, config);
     let runtime = Runtime::new(journal, kept, config, &discovered);
-    Ok(Beside { runtime, discovered, keeper })
+    Ok(Beside { runtime, discovered, keeper, draining, drains })
 }
 
 /// Serves the API on the control socket to whom the configuration lets.
@@ -265,15 +273,16 @@ fn serve_control(
     Ok(())
 }
 
-/// VRRP, and before it the upkeep of what its services need: an Active forwards with the sysctls.
+/// VRRP, and before it the upkeep of what its services, and those that drain yet, need: an Active forwards with the sysctls.
 fn start_vrrp(
     config: &Arc<Config>,
+    (needs, sync): (&Arc<Config>, &[SyncDaemon]),
     released: &BTreeSet<Name>,
     hooks: &HookSender,
     lifeline: Option<&Lifeline>,
 ) -> Result<(VrrpHandle, UpkeepHandle, Board), Failure> {
     let board = Board::default();
-    let upkeep = Upkeep::open(config, board.clone())
+    let upkeep = Upkeep::open(needs, board.clone(), sync)
         .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
     let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone(), lifeline)
         .map_err(|error| Failure::new("start", error))?;
@@ -351,9 +360,26 @@ fn ended_early(ended: Result<Result<(), KernelGone>, JoinError>) -> String {
     }
 }
 
-fn open_kernel(config: &Config) -> Result<Option<(Kernel, Table)>, Failure> {
+/// The kernel's IPVS and its table, where the configuration needs them or an earlier daemon has `left` something there; and the configuration with
+/// what that needs.
+#[expect(clippy::type_complexity, reason = "two things that are had together, once")]
+fn open_kernel(
+    config: &Arc<Config>,
+    left: &Draining,
+) -> Result<(Option<(Kernel, Table)>, Arc<Config>), Failure> {
+    let kernel = kernel_for(config, left)?;
+    let needy = kernel.as_ref().map(|(_, table)| left.needy(config, table));
+    Ok((kernel, with_needy(config, needy.unwrap_or_default())))
+}
+
+fn kernel_for(config: &Config, left: &Draining) -> Result<Option<(Kernel, Table)>, Failure> {
     if !config.uses_ipvs() {
-        return Ok(None);
+        if left.is_empty() {
+            return Ok(None);
+        }
+        return Ok(Kernel::open().inspect_err(|error| {
+            tracing::warn!(error = chain(error), "what services are there still that the configuration has no longer can't be seen");
+        }).ok());
     }
     Kernel::open().map(Some).map_err(|error| Failure::new("open the kernel's IPVS", error))
 }

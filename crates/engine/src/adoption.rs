@@ -3,28 +3,32 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use holdfast_config::{Name, RealServer, SERVERS_MAX, Service};
+use holdfast_config::{Name, RealServer, SERVERS_MAX, Service, Thresholds};
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Family, Forwarding, Table};
+use ipvs_ctl::model::{Destination, Family, Forwarding, Table};
 
 use crate::engine::Engine;
 use crate::order::Order;
+use crate::remains::Index;
 use crate::report::Report;
 use crate::server::Origin;
 
 impl Engine {
-    /// Takes in what `kernel` has for `service` and the pool has not, as far as it fits: each drains and is removed.
-    pub(crate) fn take_in(&mut self, service: &Name, kernel: &Table, now: Instant) {
+    /// Takes in what `kernel` has for `service` and the pool has not, as far as it fits: each drains and is removed, by the deadline and
+    /// under the name that are `known` of it.
+    pub(crate) fn take_in(
+        &mut self,
+        service: &Name,
+        kernel: &Table,
+        known: &Index<'_>,
+        now: Instant,
+    ) {
         let Some(pool) = self.pools.get(service) else { return };
         let entries = pool.keys().filter_map(|key| kernel.get(&key));
-        let mut found: BTreeMap<SocketAddr, u32> = entries
+        let mut found: BTreeMap<SocketAddr, Destination> = entries
             .flat_map(|entry| entry.destinations.values())
             .filter(|found| fits(&pool.service, found.address))
-            .map(|found| {
-                // What was in slow start may have less than a whole one.
-                let scaled = found.weight.div_ceil(pool.service.weight_scale());
-                (found.address, scaled)
-            })
+            .map(|found| (found.address, *found))
             .collect();
         for known in pool.servers.values() {
             found.remove(&known.definition.address);
@@ -32,22 +36,48 @@ impl Engine {
         for sorry in pool.service.sorry_servers.values() {
             found.remove(&sorry.address);
         }
-        for (address, weight) in found {
+        for (address, found) in found {
             let Some(pool) = self.pools.get(service) else { return };
             // What does not fit into the pool is deleted with what others change.
             if pool.servers.len() >= SERVERS_MAX {
                 continue;
             }
             let taken = |name: &Name| pool.servers.contains_key(name);
-            let Some(server) = RealServer::found(address, weight, taken) else { continue };
-            let name = server.name.clone();
+            // What was in slow start may have less than a whole one.
+            let weight = found.weight.div_ceil(pool.service.weight_scale());
+            let Some(mut server) = RealServer::found(address, weight, taken) else { continue };
+            server.thresholds = own_thresholds(&pool.service, &found);
+            let known = known.server(service, address);
+            if let Some(known) = known.filter(|known| !taken(&known.server)) {
+                server.name = known.server.clone();
+            }
+            let (name, is_leaving) = (server.name.clone(), pool.leaving);
             self.admit(service, server, Origin::Kernel, weight > 0, now);
-            self.report(Report::Found { service: service.clone(), server: name.clone() });
+            let (timeout, order) = match known {
+                Some(known) => (Some(known.deadline.saturating_since(now)), known.order.clone()),
+                None => {
+                    if !is_leaving {
+                        let (service, server) = (service.clone(), name.clone());
+                        self.report(Report::Found { service, server });
+                    }
+                    let why = match is_leaving {
+                        false => "in the kernel's table and in no configuration",
+                        true => "its service is in the configuration no longer",
+                    };
+                    (None, Order::own(why))
+                }
+            };
             // It is there: it was put there above.
-            let order = Order::own("in the kernel's table and in no configuration");
-            drop(self.remove_server(now, service, &name, None, order));
+            drop(self.remove_server(now, service, &name, timeout, order));
         }
     }
+}
+
+/// The limits of connections that the kernel has for a destination, where they are not the service's.
+fn own_thresholds(service: &Service, found: &Destination) -> Option<Thresholds> {
+    let mut own = Thresholds::default();
+    (own.upper, own.lower) = (found.upper_threshold, found.lower_threshold);
+    (own != service.thresholds).then_some(own)
 }
 
 /// Whether the kernel gives `server`, which may be a sorry server, new connections of `service`.

@@ -55,7 +55,8 @@ impl Pace {
 }
 
 impl Engine {
-    /// The services whose connections are to be counted: those in which a server drains, and those that are listened on no longer.
+    /// The services whose connections are to be counted: those in which a server drains, those that are listened on no longer, and those
+    /// that forward otherwise than before.
     pub fn counted(&self) -> BTreeSet<ServiceKey> {
         self.pools.values().flat_map(Pool::counted).collect()
     }
@@ -93,6 +94,12 @@ impl Engine {
             }
             let found = pool.count_at(retiring.key, counts);
             retiring.drain.count(now, found).then_some(0)
+        });
+        self.end_methods(|pool, former| {
+            if !pool.keys().all(|key| services.contains(&key)) {
+                return None;
+            }
+            former.drain.count(now, pool.count_all(counts)).then_some(0)
         });
     }
 

@@ -108,9 +108,8 @@ impl Engine {
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
             }
             engine.recall(name, remembered, kernel, now);
-            engine.take_in(name, kernel, now);
-            engine.adopt_quorum(name, kernel);
         }
+        engine.go_on(&remembered.draining, (config, kernel), now);
         engine.reconcile_soon();
         engine
     }
@@ -168,6 +167,7 @@ impl Engine {
                 Admin::Ready | Admin::Maint => None,
             });
             self.end_retirements(|_, retiring| retiring.drain.expire(now));
+            self.end_methods(|_, former| former.drain.expire(now));
         }
         if self.reconcile_at <= now && self.looks() {
             self.reconcile_at = now + self.reconcile_interval;

@@ -10,6 +10,7 @@ use ipvs_ctl::model::{Destination, Entry, Family, Forwarding, ServiceKey};
 
 use crate::checking::initial;
 use crate::drain::Drain;
+use crate::former::Former;
 use crate::quorum::Regime;
 use crate::server::{Presence, Server};
 use crate::tally::Tally;
@@ -48,6 +49,8 @@ pub struct Pool {
     /// Addresses that the service listened on before a reload: they take no new connections, and go when those that are there have
     /// ended.
     pub(crate) retiring: Vec<Retiring>,
+    /// How it forwarded before a reload, as far as connections may be left of that.
+    pub(crate) former: Vec<Former>,
     /// The configuration has the service no longer: it goes with its last server.
     pub(crate) leaving: bool,
     /// The daemon stops and has the service's connections end: what its quorum says matters to nobody.
@@ -70,6 +73,7 @@ impl Pool {
             service,
             servers: BTreeMap::new(),
             retiring: Vec::new(),
+            former: Vec::new(),
             leaving: false,
             parting: false,
             tally: Tally::new(now),
@@ -104,7 +108,7 @@ impl Pool {
 
     /// The keys of which connections are to be counted.
     pub(crate) fn counted(&self) -> impl Iterator<Item = ServiceKey> + '_ {
-        let drains = self.servers.values().any(Server::is_draining);
+        let drains = !self.former.is_empty() || self.servers.values().any(Server::is_draining);
         // A server's connections are those at all addresses.
         let retiring = self.retiring.iter().map(|retiring| retiring.key);
         self.service.listen.iter().map(Listen::key).filter(move |_| drains).chain(retiring)
@@ -198,7 +202,9 @@ impl Pool {
 
     /// Whether anything of it waits for connections to end.
     pub(crate) fn is_draining(&self) -> bool {
-        !self.retiring.is_empty() || self.servers.values().any(Server::is_draining)
+        !self.retiring.is_empty()
+            || !self.former.is_empty()
+            || self.servers.values().any(Server::is_draining)
     }
 
     /// The server that has `address`.

@@ -30,6 +30,7 @@ use ipvs_ctl::model::{ServiceKey, Table};
 use crate::engine::Engine;
 use crate::order::Order;
 use crate::pool::Pool;
+use crate::remains::Index;
 use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
 
@@ -110,7 +111,7 @@ impl Engine {
         for pair in &pairs {
             if let Pair::Changed(_, service) | Pair::Added(service) = pair {
                 // What was at an address that it has from another service drains.
-                self.take_in(&service.name, &before, now);
+                self.take_in(&service.name, &before, &Index::default(), now);
                 self.cut_surplus(service, now);
             }
         }
@@ -151,6 +152,7 @@ impl Engine {
             let adopted = crate::adoption::serves(service, server, before);
             self.enrol(name, server.clone(), Origin::Config, adopted, now);
         }
+        self.note_methods(service, before, now);
         self.adopt_quorum(name, before);
     }
 

@@ -14,15 +14,18 @@ use crate::discovery::Findings;
 use crate::engine::Engine;
 use crate::order::Order;
 use crate::overlay::{Entry, Key, Presence, Said, Weighed, Wish};
+use crate::remains::Draining;
 use crate::server::{Admin, Origin};
 
-/// Servers that are in no file.
+/// Servers that are in no file, and what drains.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
     /// Those that commands have added.
     pub added: Vec<Addition>,
     /// Those that files of discovery named, by service.
     pub discovered: BTreeMap<Name, Findings>,
+    /// What was draining.
+    pub draining: Draining,
 }
 
 /// A server that a command has added.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use holdfast_config::{Name, Quorum};
 use holdfast_health::{Reason, State, Wish};
-use ipvs_ctl::model::ServiceKey;
+use ipvs_ctl::model::{Forwarding, ServiceKey};
 
 use crate::order::Order;
 use crate::quorum::{QuorumState, Regime};
@@ -164,6 +164,15 @@ pub enum Report {
         /// How many connections were counted last before the deadline cut them short; 0 when it ended by itself.
         left: u64,
     },
+    /// What the connections need that began while a service forwarded otherwise is needed no longer.
+    MethodEnded {
+        /// The service.
+        service: Name,
+        /// How it forwarded before.
+        forwarding: Forwarding,
+        /// How many connections of the service, of either method, were counted last before the deadline; 0 when there were none.
+        left: u64,
+    },
     /// A service is gone.
     ServiceRemoved {
         /// The service.
@@ -205,6 +214,7 @@ impl Report {
             Self::ServiceAdded { .. } => "service.added",
             Self::ServiceLeaving { .. } => "service.leaving",
             Self::ListenRemoved { .. } => "service.left_address",
+            Self::MethodEnded { .. } => "service.left_method",
             Self::ServiceRemoved { .. } => "service.removed",
         }
     }
@@ -229,6 +239,7 @@ impl Report {
             | Self::ServiceAdded { service }
             | Self::ServiceLeaving { service }
             | Self::ListenRemoved { service, .. }
+            | Self::MethodEnded { service, .. }
             | Self::ServiceRemoved { service } => (service, None),
         }
     }
@@ -247,6 +258,7 @@ impl Report {
             | Self::ServiceAdded { .. }
             | Self::ServiceLeaving { .. }
             | Self::ListenRemoved { .. }
+            | Self::MethodEnded { .. }
             | Self::ServiceRemoved { .. } => None,
             Self::Added { order, .. }
             | Self::Weight { order, .. }
@@ -304,6 +316,14 @@ impl fmt::Display for Report {
             Self::ListenRemoved { listen, left, .. } => {
                 write!(f, "has left {listen}, with {left} connections left")?
             }
+            Self::MethodEnded { forwarding, left: 0, .. } => {
+                write!(f, "no connection is left of `forward: {}`", forwarding.word())?
+            }
+            Self::MethodEnded { forwarding, left, .. } => write!(
+                f,
+                "{left} connections are left, and those among them that began with `forward: {}` are waited for no longer",
+                forwarding.word()
+            )?,
         }
         self.order().map_or(Ok(()), |order| write!(f, "{order}"))
     }

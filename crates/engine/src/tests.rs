@@ -20,6 +20,7 @@ mod overlay;
 mod pace;
 mod policy;
 mod reconfigure;
+mod remains;
 mod storms;
 mod twins;
 

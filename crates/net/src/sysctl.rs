@@ -17,7 +17,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::record::{Memory, Origin};
+use self::record::Memory;
+use crate::origin::Origin;
 
 /// A sysctl: `net/ipv4/conf/eth0.7/arp_ignore`. Its values are words with a space between each two.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,7 +113,7 @@ impl Sysctls {
     pub fn open(directory: &Path, part: &str) -> Result<Self, SysctlError> {
         let failed = |file: &Path, source| SysctlError::Record { file: file.to_owned(), source };
         let origin = Origin::here().map_err(|source| failed(directory, source))?;
-        let file = directory.join(format!("{part}-{}", origin.namespace()));
+        let file = directory.join(format!("{part}-{}", origin.namespace));
         let memory = record::load(&file, &origin).map_err(|source| failed(&file, source))?;
         Ok(Self { file, origin, memory })
     }

@@ -34,16 +34,6 @@ pub(super) const fn crosses_families(forwarding: Forwarding) -> bool {
     matches!(forwarding, Forwarding::Tunnel(_))
 }
 
-const fn word(forwarding: Forwarding) -> &'static str {
-    match forwarding {
-        Forwarding::Direct => "direct",
-        Forwarding::Tunnel(_) => "tunnel",
-        Forwarding::Nat => "nat",
-        Forwarding::Local => "local",
-        Forwarding::Bypass => "bypass",
-    }
-}
-
 /// Where a service stands in the file.
 pub(crate) fn service_path(name: &Name) -> Path {
     Path::of(&["services", name.as_str()])
@@ -80,7 +70,7 @@ pub(crate) fn check(service: &Service, server: &RealServer) -> Vec<Problem> {
     if let Some(listen) = service.listen.iter().find(|listen| other_family(service, server, listen))
     {
         let (theirs, ours) = (family(Family::of(server.address.ip())), family(listen.family()));
-        let method = word(service.forwarding);
+        let method = service.forwarding.word();
         let message = format!(
             "real server `{}` is {theirs}, service `{}` is {ours}, and `forward: {method}` can't cross families",
             server.name, service.name
@@ -127,7 +117,7 @@ fn other_port(service: &Service, server: &RealServer, listen: &Listen) -> bool {
 
 fn direct_port(service: &Service, server: &RealServer, listen: &Listen) -> Problem {
     let (theirs, ours) = (server.address.port(), listen.port());
-    let method = word(service.forwarding);
+    let method = service.forwarding.word();
     let (has, help) = match ours {
         0 => ("every port".to_owned(), "leave the server's port out".to_owned()),
         _ => {

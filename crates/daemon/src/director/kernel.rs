@@ -168,6 +168,11 @@ impl Kernel {
         }
     }
 
+    /// Services of the kernel's that were ours are so still: what of them is not wanted is removed.
+    pub(super) fn own(&mut self, keys: BTreeSet<ServiceKey>) {
+        self.owned.extend(keys);
+    }
+
     /// Has that much of the table made what is wanted. [`Self::go_on`] begins.
     pub(super) fn reconcile(&mut self, extent: Extent) {
         self.next.reconcile = Some(match self.next.reconcile.take() {

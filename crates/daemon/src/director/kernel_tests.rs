@@ -35,22 +35,23 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
             .collect(),
         answers_lost: false,
     };
-    let operations = applied.into_iter().chain(refused).collect();
-    let (counts, foreign, refused) = (Counts::new(), Vec::new(), Refused::of(&report.errors));
-    let (traffic, shares) = (Traffic::new(), Shares::new());
-    let (before, unread) = (Table::new(), BTreeSet::new());
+    answered(order(desired), applied.into_iter().chain(refused).collect(), report)
+}
+
+/// What the thread answers to `order`.
+fn answered(order: Order, operations: Vec<Operation>, report: Report) -> Done {
     let result = Ok(Reconciliation {
         operations,
-        before,
+        before: Table::new(),
+        refused: Refused::of(&report.errors),
         report,
-        counts,
-        traffic,
-        shares,
-        unread,
-        refused,
-        foreign,
+        counts: Counts::new(),
+        traffic: Traffic::new(),
+        shares: Shares::new(),
+        unread: BTreeSet::new(),
+        foreign: vec![],
     });
-    Done::Reconciled { order: Box::new(order(desired)), result }
+    Done::Reconciled { order: Box::new(order), result }
 }
 
 fn order(desired: &Table) -> Order {
@@ -102,18 +103,7 @@ fn ordered(queue: &Receiver<Job>) -> Option<Order> {
 /// What the thread answers when it did all of `order`, and the kernel lost answers or did not.
 fn did(order: Order, answers_lost: bool) -> Done {
     let report = Report { applied: order.desired.len(), errors: vec![], answers_lost };
-    let result = Ok(Reconciliation {
-        operations: vec![],
-        before: Table::new(),
-        report,
-        counts: Counts::new(),
-        traffic: Traffic::new(),
-        shares: Shares::new(),
-        unread: BTreeSet::new(),
-        refused: Refused::default(),
-        foreign: vec![],
-    });
-    Done::Reconciled { order: Box::new(order), result }
+    answered(order, vec![], report)
 }
 
 /// A kernel that has made `wanted`.

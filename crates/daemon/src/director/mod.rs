@@ -11,15 +11,19 @@ mod attention;
 mod besides;
 mod checks;
 mod commands;
+mod complaints;
 mod discovery;
 mod drift;
 mod kernel;
+mod needs;
+mod parting;
 mod places;
 mod prompts;
 mod quorum;
 mod reconfigure;
 mod refusals;
 mod released;
+mod reports;
 mod roles;
 mod runtime;
 mod spared;
@@ -27,26 +31,25 @@ mod status;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holdfast_config::{Config, ForeignServices, Instance, Listen, Match, Name, OnStop, Service};
+use holdfast_config::{Config, ForeignServices, Name, OnStop};
 use holdfast_control::Status;
-use holdfast_engine::{Action, CheckId, Engine, Pool, QuorumState, Report};
+use holdfast_engine::{CheckId, Engine};
 use holdfast_net::now;
 use holdfast_probe::Found;
 use holdfast_time::Instant;
-use ipvs_ctl::model::Table;
+use ipvs_ctl::model::{ServiceKey, Table};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::api::Request;
-use crate::events::News;
+use crate::api::{Command, Request};
 use crate::hooks::HookSender;
 use crate::pair::{Counted, Nodes, Prints};
 use crate::reload::Loaded;
-use crate::state::discovered::Keeper;
+use crate::state::discovered;
+use crate::state::kept::Kept;
 use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
 
@@ -55,6 +58,7 @@ use self::checks::Told;
 
 pub(crate) use self::discovery::Reading;
 pub(crate) use self::kernel::{Kernel, Look, words};
+pub(crate) use self::needs::{KeptDrains, with_needy};
 pub(crate) use self::reconfigure::Next;
 pub(crate) use self::released::Released;
 pub(crate) use self::runtime::{Beside, Runtime};
@@ -99,7 +103,9 @@ pub(crate) struct Director {
     /// What is known of the files that name servers, by service.
     discoveries: BTreeMap<Name, discovery::Known>,
     /// Where what they name is kept.
-    keeper: Keeper,
+    keeper: Kept<discovered::All>,
+    /// What drains, for the next daemon.
+    draining: KeptDrains,
     /// When what had fallen due was done last.
     turned: Instant,
     /// When the last thing happened: one look at the clock serves for all that follows from it.
@@ -124,16 +130,23 @@ impl Director {
         beside: Beside,
         nodes: Nodes,
     ) -> Self {
-        let (kernel, table) = kernel.unzip();
+        let (mut kernel, table) = kernel.unzip();
         let table = table.unwrap_or_default();
-        let Beside { mut runtime, discovered, keeper } = beside;
-        let remembered = runtime.remembered(&config, discovered);
+        let Beside { mut runtime, discovered, keeper, mut drains, draining } = beside;
+        let remembered = runtime.remembered(&config, discovered, draining);
+        // What an earlier daemon has left may be less than it looks like before the engine has it.
+        drains.touched = !remembered.draining.needy(&config, &table).is_empty();
         let mut engine = Engine::remembering(&config, &remembered, &table, now());
         runtime.replay(&mut engine, &config, Some(&table));
-        if kernel.is_some() {
+        engine.resume(&remembered.draining);
+        if let Some(kernel) = &mut kernel {
+            let left = remembered.draining.owned(&table);
+            let ours = engine.owned().into_iter().chain(left.iter().copied());
+            let ours: BTreeSet<ServiceKey> = ours.collect();
+            // What of them is wanted no longer goes.
+            kernel.own(left);
             let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
             tracing::info!(adopted, "the kernel's IPVS table was read");
-            let ours = engine.owned();
             for service in table.keys().filter(|key| !ours.contains(key)).take(FOREIGN_MAX) {
                 match config.ipvs.foreign {
                     ForeignServices::Keep => {
@@ -167,6 +180,7 @@ impl Director {
             runtime,
             discoveries: BTreeMap::new(),
             keeper,
+            draining: drains,
             turned: Instant::ZERO,
             clock: now(),
             nodes,
@@ -185,6 +199,10 @@ impl Director {
         hurry: oneshot::Receiver<()>,
     ) -> Result<(), KernelGone> {
         self.tell_trackers();
+        if self.draining.touched {
+            self.tell_upkeep();
+        }
+        self.draining.touched = true;
         let asked = loop {
             self.carry_out();
             tokio::select! {
@@ -207,6 +225,7 @@ impl Director {
             OnStop::Drain | OnStop::Remove => Ending::GiveBack,
         };
         self.besides.stop(ending).await;
+        self.draining.settled().await;
         if let (Some(kernel), Ending::GiveBack) = (self.kernel, ending) {
             kernel.remove(self.engine.owned()).await;
         }
@@ -254,47 +273,6 @@ impl Director {
         self.engine.check_finished(self.clock, check, found.outcome);
     }
 
-    /// Gives no server new connections and waits for those that are there, as long as the configuration says or until `hurry` comes.
-    ///
-    /// Services whose addresses VRRP has taken elsewhere are not waited for: no packet of their connections comes here any more.
-    async fn drain(
-        &mut self,
-        requests: &mut mpsc::Receiver<Request>,
-        mut hurry: oneshot::Receiver<()>,
-    ) -> Result<(), KernelGone> {
-        let gone: BTreeSet<IpAddr> = self
-            .config
-            .instances
-            .values()
-            // An owner's addresses are its own, and stay.
-            .filter(|instance| instance.priority.value() != 255)
-            .flat_map(Instance::held)
-            .map(|address| address.net.addr())
-            .collect();
-        let waits = |service: &Service| service.listen.iter().any(|one| !has_gone(one, &gone));
-        let timeout = self.config.ipvs.drain_timeout;
-        tracing::info!(
-            ?timeout,
-            "the services drain: they take no new connections and go when those that they have are over"
-        );
-        self.engine.drain_all(now(), timeout, waits);
-        self.drains = true;
-        loop {
-            self.carry_out();
-            if self.engine.has_drained(waits) {
-                tracing::info!("the services have drained");
-                return Ok(());
-            }
-            tokio::select! {
-                Ok(()) = &mut hurry => {
-                    tracing::warn!("the services have not drained: a second signal ends the wait");
-                    return Ok(());
-                }
-                turned = self.turn(requests) => turned?,
-            }
-        }
-    }
-
     fn until_due(&self) -> Duration {
         let engine = self.engine.poll_timeout().map(|(at, _)| at.max(self.turned + TURN));
         let kernel = self.kernel.as_ref().and_then(Kernel::poll_timeout);
@@ -305,52 +283,10 @@ impl Director {
     /// Does everything that the engine wants.
     fn carry_out(&mut self) {
         self.perform();
+        self.keep_draining();
         self.runner.tend(&self.engine);
         if let Some(kernel) = &mut self.kernel {
             kernel.go_on(&self.engine, self.config.ipvs.foreign, self.clock);
-        }
-    }
-
-    fn perform(&mut self) {
-        let mut services_gone = false;
-        while let Some(action) = self.engine.poll_action() {
-            match action {
-                Action::RunCheck { id, service, server, check } => {
-                    self.runner.start(id, &service, &server, &check);
-                }
-                Action::Reconcile(extent) => {
-                    if let Some(kernel) = &mut self.kernel {
-                        kernel.reconcile(extent);
-                    }
-                }
-                Action::CountConnections => {
-                    if let Some(kernel) = &mut self.kernel {
-                        kernel.count();
-                    }
-                }
-                Action::Report(report) => {
-                    log(&report);
-                    self.remember(&report);
-                    self.hooks.events().tell(news(&report));
-                    services_gone |= matches!(report, Report::ServiceRemoved { .. });
-                    if let Report::Quorum { service, to, .. } = &report {
-                        self.tell_quorum(service, *to, report.to_string());
-                    }
-                }
-            }
-        }
-        if services_gone {
-            self.tell_upkeep();
-        }
-    }
-
-    /// Keeps what a report means to run-time changes.
-    fn remember(&mut self, report: &Report) {
-        if let Report::Renamed { service, from, server } = report {
-            self.runtime.rename(service, from, server);
-        }
-        if let Report::LeaseEnded { service, server } = report {
-            self.runtime.end_lease(service, server);
         }
     }
 
@@ -363,32 +299,6 @@ impl Director {
             self.hooks.events().tell(news);
         }
         self.tell_refusals();
-    }
-
-    /// Says which services the kernel refuses and why, once.
-    fn tell_refusals(&mut self) {
-        let Some(kernel) = &self.kernel else { return };
-        let refused: BTreeMap<Name, Vec<String>> = match kernel.refuses_any() {
-            false => BTreeMap::new(),
-            true => {
-                let pools = self.engine.pools().iter();
-                let found = pools.map(|(name, pool)| (name.clone(), refused(kernel, pool)));
-                found.filter(|(_, sentences)| !sentences.is_empty()).collect()
-            }
-        };
-        if refused == self.refused {
-            return;
-        }
-        for (service, sentences) in &refused {
-            if self.refused.get(service) != Some(sentences) {
-                let reason = sentences.join("; ");
-                tracing::error!(%service, reason, "the kernel's table is not as it should be: it refuses a service, and is asked for it again; the others go on");
-            }
-        }
-        for service in self.refused.keys().filter(|name| !refused.contains_key(*name)) {
-            tracing::info!(%service, "the kernel refuses nothing of the service any more");
-        }
-        self.refused = refused;
     }
 
     /// Answers `request`. A requester that has gone away needs no answer.
@@ -424,7 +334,12 @@ impl Director {
             }
             Request::Alive(answer) => drop(answer.send(())),
             Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
-            Request::Command { command, who, answer } => self.command(command, who, answer),
+            Request::Command { command, who, answer } => {
+                // Another deadline of a drain is told by no report.
+                self.draining.touched |=
+                    matches!(command, Command::Drain { .. } | Command::Remove { .. });
+                self.command(command, who, answer);
+            }
             Request::Changes(answer) => drop(answer.send(self.runtime.all(&self.engine))),
             Request::Discovered { service, reading } => self.take_reading(service, reading),
             Request::CheckRun { service, server, answer } => {
@@ -447,35 +362,17 @@ impl Director {
             Request::Foresee { differences, answer } => {
                 drop(answer.send(self.foresee(&differences)));
             }
-            Request::Reconfigure { next, answer } => drop(answer.send(self.reconfigure(*next))),
-        }
-    }
-}
-
-/// Whether all that comes to `listen` goes elsewhere, the addresses `gone` having moved.
-fn has_gone(listen: &Listen, gone: &BTreeSet<IpAddr>) -> bool {
-    match listen {
-        Listen::Address { address, .. } => gone.contains(&address.ip()),
-        Listen::Fwmark { matches, .. } => {
-            let one =
-                |packets: &Match| packets.first == packets.last && gone.contains(&packets.first);
-            !matches.is_empty() && matches.iter().all(one)
-        }
-    }
-}
-
-/// What the kernel refuses of the services of `pool`.
-fn refused(kernel: &Kernel, pool: &Pool) -> Vec<String> {
-    let mut sentences: Vec<String> = Vec::new();
-    for key in pool.keys() {
-        for sentence in kernel.refused(&key) {
-            // A scheduler is missing for all addresses alike.
-            if !sentences.contains(sentence) {
-                sentences.push(sentence.clone());
+            Request::Reconfigure { next, answer } => {
+                let changes = self.reconfigure(*next);
+                // What has left the configuration and drains, a daemon that comes after a kill in the next moment has to know.
+                let kept = self.draining.settled();
+                tokio::spawn(async move {
+                    kept.await;
+                    drop(answer.send(changes));
+                });
             }
         }
     }
-    sentences
 }
 
 /// The ipvs thread has ended though nobody told it to.
@@ -488,83 +385,5 @@ async fn kernel_done(kernel: &mut Option<Kernel>) -> Option<kernel::Done> {
     match kernel {
         Some(kernel) => kernel.done().await,
         None => std::future::pending().await,
-    }
-}
-
-/// A report for the stream of events.
-fn news(report: &Report) -> News {
-    let (service, server) = report.subject();
-    let order = report.order().cloned().unwrap_or_default();
-    News {
-        kind: report.kind().to_owned(),
-        subject: server.map_or_else(|| service.to_string(), |server| format!("{service}/{server}")),
-        text: report.to_string(),
-        who: order.who,
-        reason: order.reason,
-    }
-}
-
-fn log(report: &Report) {
-    let (service, server) = report.subject();
-    let server = server.map(tracing::field::display);
-    let order = report.order();
-    let who = order.and_then(|order| order.who.as_deref());
-    let why = order.and_then(|order| order.reason.as_deref());
-    match report {
-        Report::Health { from, to, reason, .. } => {
-            tracing::info!(%service, server, %from, %to, code = ?reason.code, reason = %reason.sentence, "a real server's health changed");
-        }
-        Report::Wishes { from, to, .. } => {
-            let (from, to) = (from.label(), to.label());
-            tracing::info!(%service, server, from, to, "a real server's agent wants something else for it");
-        }
-        Report::Quorum { to: QuorumState::Down, weight, .. } => {
-            tracing::warn!(%service, weight, what = %report, "a service has lost its quorum");
-        }
-        Report::Quorum { weight, .. } => {
-            tracing::info!(%service, weight, what = %report, "a service has its quorum");
-        }
-        Report::Added { .. } => {
-            tracing::info!(%service, server, who, "a real server was added");
-        }
-        Report::Found { .. } => {
-            tracing::warn!(%service, server, "a real server of the kernel's table is not in the configuration: it drains and is removed");
-        }
-        Report::Weight { from, to, .. } => {
-            let ((from, from_percent), (to, to_percent)) = (*from, *to);
-            tracing::info!(%service, server, from, from_percent, to, to_percent, who, why, "a real server's weight was changed");
-        }
-        Report::Draining { .. } => {
-            tracing::info!(%service, server, who, why, "a real server drains");
-        }
-        Report::Drained { left, .. } => {
-            tracing::info!(%service, server, left, "a real server has drained");
-        }
-        Report::Maintained { .. } => {
-            tracing::info!(%service, server, who, why, "a real server is in maintenance");
-        }
-        Report::Ready { .. } => {
-            tracing::info!(%service, server, who, why, "a real server was taken back");
-        }
-        Report::Removed { .. } => {
-            tracing::info!(%service, server, who, why, "a real server was removed");
-        }
-        Report::Renamed { from, .. } => {
-            tracing::info!(%service, server, %from, "a real server is called otherwise");
-        }
-        Report::Misfit { reason, .. } => {
-            tracing::warn!(%service, server, reason, "a real server that a command has added does not fit any more: it drains and is removed");
-        }
-        Report::LeaseEnded { .. } => {
-            tracing::info!(%service, server, "the lease of a real server has ended: it drains and is removed");
-        }
-        Report::ServiceAdded { .. } => tracing::info!(%service, "a service was added"),
-        Report::ServiceLeaving { .. } => {
-            tracing::info!(%service, "a service drains and is removed")
-        }
-        Report::ListenRemoved { listen, left, .. } => {
-            tracing::info!(%service, %listen, left, "a service has left an address");
-        }
-        Report::ServiceRemoved { .. } => tracing::info!(%service, "a service was removed"),
     }
 }

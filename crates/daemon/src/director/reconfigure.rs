@@ -48,23 +48,10 @@ impl Director {
         self.settle_runtime();
         self.runtime.replay(&mut self.engine, &self.config, None);
         self.rediscover();
+        self.perform();
+        self.draining.touched = true;
+        self.keep_draining();
         changes
-    }
-
-    /// Tells the upkeep thread what is to be looked after: what the configuration's services need, and what those need that drain after
-    /// a reload has taken them out. Without `ip_forward`, say, their connections would end at once.
-    pub(super) fn tell_upkeep(&self) {
-        let leaving: Vec<_> =
-            self.engine.pools().values().filter(|pool| pool.is_leaving()).collect();
-        let mut config = Arc::clone(&self.config);
-        if !leaving.is_empty() {
-            let services = &mut Arc::make_mut(&mut config).services;
-            for pool in leaving {
-                let service = pool.service();
-                services.entry(service.name.clone()).or_insert_with(|| service.clone());
-            }
-        }
-        self.upkeep.reconfigure(config);
     }
 
     /// Drops run-time changes that have no meaning any more.

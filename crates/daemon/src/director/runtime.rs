@@ -11,13 +11,15 @@ use holdfast_control::{Change, Problem, RuntimeChange, RuntimeChanges};
 use holdfast_engine::overlay::{
     Base, Entry, Facets, Held, Key, Overlay, Presence, Said, Seen, Settled, Weighed, Wish,
 };
-use holdfast_engine::{Engine, Findings, Order, Remembered};
+use holdfast_engine::{Draining, Engine, Findings, Order, Remembered};
 use holdfast_net::now;
 use ipvs_ctl::model::Table;
 use tokio::sync::oneshot;
 
-use crate::state::discovered::Keeper;
+use super::KeptDrains;
+use crate::state::discovered;
 use crate::state::journal::Journal;
+use crate::state::kept::Kept;
 use crate::state::unix_now;
 
 /// So many changes that are dropped or can't be are named in the log.
@@ -42,7 +44,11 @@ pub(crate) struct Beside {
     /// The servers that files named.
     pub(crate) discovered: BTreeMap<Name, Findings>,
     /// Where those are kept.
-    pub(crate) keeper: Keeper,
+    pub(crate) keeper: Kept<discovered::All>,
+    /// What was draining.
+    pub(crate) draining: Draining,
+    /// Where that is kept.
+    pub(crate) drains: KeptDrains,
 }
 
 /// A command that was carried out, for the record.
@@ -76,14 +82,15 @@ impl Runtime {
         runtime
     }
 
-    /// The servers that commands have added.
+    /// The servers that commands have added, with what else is known besides the file.
     pub(crate) fn remembered(
         &self,
         config: &Config,
         discovered: BTreeMap<Name, Findings>,
+        draining: Draining,
     ) -> Remembered {
         let added = Remembered::added(self.overlay.kept().iter(), config);
-        Remembered { added, discovered }
+        Remembered { added, discovered, draining }
     }
 
     /// Makes everything that was changed so, as far as it is not: after the daemon's start, with the kernel's table as it was, and after

@@ -11,7 +11,7 @@ use holdfast_control::{
 use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Counters, Forwarding, Scheduler, ServiceFlags, Timeouts};
+use ipvs_ctl::model::{Counters, Scheduler, ServiceFlags, Timeouts};
 
 use super::{Director, Kernel};
 use crate::hooks::HookCounts;
@@ -108,7 +108,7 @@ impl Director {
             name: service.name.to_string(),
             listen: service.listen.iter().map(ToString::to_string).collect(),
             scheduler: format!("{}{}", service.scheduler, flags(&service.scheduler, service.flags)),
-            forward: forwarding(service.forwarding).to_owned(),
+            forward: service.forwarding.word().to_owned(),
             weight_scale: service.weight_scale(),
             quorum: quorum(pool),
             sorry_servers: service
@@ -283,16 +283,6 @@ fn check(view: &CheckView<'_>) -> Check {
 
 fn reason(reason: &Reason) -> CheckReason {
     CheckReason { code: reason.code.to_string(), sentence: reason.sentence.to_string() }
-}
-
-const fn forwarding(forwarding: Forwarding) -> &'static str {
-    match forwarding {
-        Forwarding::Nat => "nat",
-        Forwarding::Local => "local",
-        Forwarding::Tunnel(_) => "tunnel",
-        Forwarding::Direct => "direct",
-        Forwarding::Bypass => "bypass",
-    }
 }
 
 /// Whether packets are marked for `service` by us.

@@ -5,13 +5,16 @@
 //! | `runtime.state`   | run-time changes ([`journal`])                  | before a command is answered                 |
 //! | `last-good.state` | the texts of the last good configuration ([`last_good`]) | when a configuration is taken        |
 //! | `discovered.state` | the servers that were discovered last          | when they are others                         |
+//! | `services.state`  | what is ours in the kernel, and what of it drains ([`services`]) | when it is something else, and before a reload is answered |
 //!
 //! The directory is a convenience, never a condition: where it can't be written, the daemon works, and says what is lost.
 
 pub(crate) mod discovered;
 pub(crate) mod file;
 pub(crate) mod journal;
+pub(crate) mod kept;
 pub(crate) mod last_good;
+pub(crate) mod services;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

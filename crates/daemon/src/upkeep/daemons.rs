@@ -218,6 +218,25 @@ impl Daemons {
     }
 }
 
+/// Ends those of the kernel's sync daemons that are as those that an earlier daemon had.
+pub(super) fn end_those(left: &[SyncDaemon]) {
+    let ended = Client::open().and_then(|mut client| {
+        for found in client.daemons()? {
+            if left.iter().any(|one| is_as(&found, one)) {
+                client.stop_daemon(found.role)?;
+                tracing::info!(daemon = %found, "a sync daemon that the configuration has no longer was ended");
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = ended {
+        tracing::error!(
+            error = words(&error),
+            "a sync daemon that the configuration has no longer may stay"
+        );
+    }
+}
+
 /// What is synchronised; without services there is nothing to tell of.
 fn wanted(config: &Config) -> Option<&ConnectionSync> {
     config.ipvs.sync.as_ref().filter(|_| !config.services.is_empty())

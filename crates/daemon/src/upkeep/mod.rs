@@ -25,6 +25,7 @@ use holdfast_config::Config;
 use holdfast_control as control;
 use holdfast_net::MonitorError;
 use ipvs_ctl::client::ClientError;
+use ipvs_ctl::model::SyncDaemon;
 use tokio::sync::oneshot;
 
 pub(crate) use self::board::Board;
@@ -74,14 +75,22 @@ pub(crate) enum UpkeepError {
 
 impl Upkeep {
     /// Sets the sysctls that `config` needs, and gives back those that an earlier daemon has set and nobody needs. What can't be set is
-    /// logged and shown: the daemon works without. The states of instances come by `board`.
+    /// logged and shown: the daemon works without. The states of instances come by `board`. Of the sync daemons that an earlier daemon has
+    /// `left` those end that nobody wants any more.
     ///
     /// # Errors
     /// There is no way to the kernel's sync daemons, which the configuration wants.
-    pub(crate) fn open(config: &Arc<Config>, board: Board) -> Result<Self, UpkeepError> {
+    pub(crate) fn open(
+        config: &Arc<Config>,
+        board: Board,
+        left: &[SyncDaemon],
+    ) -> Result<Self, UpkeepError> {
         let mut settings = Settings::open(config);
         settings.look();
         let daemons = Daemons::open(config)?;
+        if daemons.is_none() && !left.is_empty() {
+            daemons::end_those(left);
+        }
         let worker = Worker::new(board.clone(), Arc::clone(config), settings, daemons);
         Ok(Self { board, worker })
     }

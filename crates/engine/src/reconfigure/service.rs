@@ -69,6 +69,11 @@ impl Engine {
             self.end_ramps(&name);
         }
         let Some(pool) = self.pools.get_mut(&name) else { return };
+        pool.has_forwarded_by(before.forwarding, now + pool.service.drain.timeout);
+        if !pool.former.is_empty() {
+            self.count_soon(now);
+        }
+        let Some(pool) = self.pools.get_mut(&name) else { return };
         let left: Vec<ServiceKey> =
             before.listen.iter().map(Listen::key).filter(|key| !taken.contains(key)).collect();
         if left.is_empty() || pool.servers.is_empty() {

@@ -35,6 +35,7 @@ impl Desk {
         let remembered = Remembered {
             added: Remembered::added(overlay.kept().iter(), &config),
             discovered: BTreeMap::new(),
+            ..Remembered::default()
         };
         let engine = Engine::remembering(&config, &remembered, &Table::new(), at(0));
         let mut bench =
@@ -289,6 +290,7 @@ fn a_server_that_is_remembered_is_adopted_with_its_connections() {
     let remembered = Remembered {
         added: Remembered::added(desk.overlay.kept().iter(), &desk.config),
         discovered: BTreeMap::new(),
+        ..Remembered::default()
     };
     let engine = Engine::remembering(&desk.config, &remembered, &kernel, at(0));
     assert_eq!(engine.desired(), kernel, "nothing is to be written");

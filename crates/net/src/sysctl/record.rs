@@ -2,13 +2,13 @@
 //! it was and what it was set to, apart by tabs.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Sysctl;
+use crate::origin::Origin;
 
 /// The file's form, and what else tells it from others.
 const KIND: &str = "holdfast sysctls 1";
@@ -22,31 +22,9 @@ pub(super) struct Memory {
     pub(super) set: String,
 }
 
-/// Where and when a record holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    boot: String,
-    namespace: u64,
-}
-
-impl Origin {
-    /// This boot and the calling thread's network namespace.
-    pub(super) fn here() -> io::Result<Self> {
-        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
-        let namespace = fs::metadata("/proc/thread-self/ns/net")?.ino();
-        Ok(Self { boot, namespace })
-    }
-
-    /// The namespace's number.
-    pub(super) const fn namespace(&self) -> u64 {
-        self.namespace
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{KIND}\t{}\t{}", self.boot, self.namespace)
-    }
+/// The first line of a record that holds for `origin`.
+fn head(origin: &Origin) -> String {
+    format!("{KIND}\t{}\t{}", origin.boot, origin.namespace)
 }
 
 /// What `file` remembers for `origin`. No file, another one's or one that is damaged remembers nothing; a damaged line neither.
@@ -62,7 +40,7 @@ pub(super) fn load(file: &Path, origin: &Origin) -> io::Result<BTreeMap<Sysctl, 
 
 fn parse(text: &str, origin: &Origin) -> BTreeMap<Sysctl, Memory> {
     let mut lines = text.lines();
-    if lines.next() != Some(origin.to_string().as_str()) {
+    if lines.next() != Some(head(origin).as_str()) {
         return BTreeMap::new();
     }
     let entry = |line: &str| {
@@ -102,7 +80,7 @@ fn text(origin: &Origin, memory: &BTreeMap<Sysctl, Memory>) -> String {
     let lines = memory
         .iter()
         .map(|(sysctl, memory)| format!("{sysctl}\t{}\t{}\n", memory.before, memory.set));
-    std::iter::once(format!("{origin}\n")).chain(lines).collect()
+    std::iter::once(format!("{}\n", head(origin))).chain(lines).collect()
 }
 
 #[cfg(test)]
@@ -165,7 +143,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(text: String) {
-            let whole = format!("{}\n{text}", origin());
+            let whole = format!("{}\n{text}", head(&origin()));
             drop(parse(&whole, &origin()));
         }
     }

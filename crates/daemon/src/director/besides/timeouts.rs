@@ -1,10 +1,9 @@
 //! How long the kernel keeps connections without traffic: one set of numbers for the whole network namespace.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use holdfast_net::Origin;
 use ipvs_ctl::client::{Client, ClientError};
 use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
@@ -157,7 +156,7 @@ impl IdleTimeouts {
         if let Some(before) = self.recorded() {
             return before;
         }
-        let written = here().and_then(|(boot, namespace)| {
+        let written = Origin::here().and_then(|Origin { boot, namespace }| {
             let record = Record { boot, namespace, before: present };
             if let Some(folder) = self.file.parent() {
                 fs::create_dir_all(folder)?;
@@ -177,7 +176,7 @@ impl IdleTimeouts {
             return None;
         }
         let record: Record = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
-        let (boot, namespace) = here().ok()?;
+        let Origin { boot, namespace } = Origin::here().ok()?;
         (record.boot == boot && record.namespace == namespace).then_some(record.before)
     }
 }
@@ -192,12 +191,6 @@ const fn given_up(set: &Timeouts, wanted: &Timeouts, before: &Timeouts) -> Timeo
         tcp_fin_s: one(set.tcp_fin_s, wanted.tcp_fin_s, before.tcp_fin_s),
         udp_s: one(set.udp_s, wanted.udp_s, before.udp_s),
     }
-}
-
-/// This boot and the thread's network namespace.
-fn here() -> io::Result<(String, u64)> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
-    Ok((boot, fs::metadata("/proc/thread-self/ns/net")?.ino()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,86 @@
+//! How services forwarded before a reload.
+//!
+//! The kernel changes the method of a destination in place, and the connections that there are keep the one that they began with. What those
+//! need goes on being needed: the answers of NAT's servers are forwarded, or nobody gets one. Which connection has which method the kernel
+//! does not tell, so all of the service's servers are waited for together, by the rules of a drain: a method is over when nothing
+//! is left of any connection, and at the service's `drain.timeout` at the latest.
+
+use std::collections::BTreeMap;
+use std::mem::discriminant;
+use std::net::SocketAddr;
+
+use holdfast_config::Service;
+use holdfast_time::Instant;
+use ipvs_ctl::model::{Forwarding, ServiceKey};
+
+use crate::drain::Drain;
+use crate::engine::Engine;
+use crate::pool::{Connections, Pool};
+use crate::report::Report;
+
+/// A method that a service forwarded by. Of each kind there is one at most, whatever the tunnel.
+#[derive(Clone, Debug)]
+pub(crate) struct Former {
+    pub(crate) forwarding: Forwarding,
+    pub(crate) drain: Drain,
+}
+
+impl Pool {
+    /// The service as it forwarded before, once for each method of which there may be connections yet: what these need of the kernel, the
+    /// daemon goes on to see to.
+    pub fn former(&self) -> impl Iterator<Item = Service> + '_ {
+        self.former.iter().map(|former| with(&self.service, former.forwarding))
+    }
+
+    /// Takes note that the service has forwarded by `before`, where that is of another kind than what it forwards by now.
+    pub(crate) fn has_forwarded_by(&mut self, before: Forwarding, deadline: Instant) {
+        let now = discriminant(&self.service.forwarding);
+        self.former.retain(|former| discriminant(&former.forwarding) != now);
+        let kind = discriminant(&before);
+        if kind == now || self.servers.is_empty() {
+            return;
+        }
+        let drain = Drain::new(deadline, self.service.drain.idle, true);
+        self.former.retain(|former| discriminant(&former.forwarding) != kind);
+        self.former.push(Former { forwarding: before, drain });
+    }
+
+    /// The connections of all servers, whatever their method.
+    pub(crate) fn count_all(
+        &self,
+        counts: &BTreeMap<(ServiceKey, SocketAddr), Connections>,
+    ) -> Connections {
+        let each = self.servers.values().map(|server| self.count(server, counts));
+        each.fold(Connections::default(), Connections::plus)
+    }
+}
+
+/// The service as it is but for how it forwards.
+pub(crate) fn with(service: &Service, forwarding: Forwarding) -> Service {
+    let mut service = service.clone();
+    service.forwarding = forwarding;
+    service
+}
+
+impl Engine {
+    /// Ends every former method of which `over` says so, with the number of connections, of either method, that there are then.
+    pub(crate) fn end_methods(&mut self, mut over: impl FnMut(&Pool, &mut Former) -> Option<u64>) {
+        let mut ended = Vec::new();
+        for (service, pool) in &mut self.pools {
+            let mut former = std::mem::take(&mut pool.former);
+            former.retain_mut(|one| {
+                let left = over(pool, one);
+                ended.extend(left.map(|left| (service.clone(), one.forwarding, left)));
+                left.is_none()
+            });
+            pool.former = former;
+        }
+        if ended.is_empty() {
+            return;
+        }
+        for (service, forwarding, left) in ended {
+            self.report(Report::MethodEnded { service, forwarding, left });
+        }
+        self.count_while_needed();
+    }
+}

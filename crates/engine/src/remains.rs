@@ -1,0 +1,343 @@
+//! What of this engine's is kept for the daemon that comes after it: in the kernel's table alone a service that its configuration has no longer
+//! looks like somebody else's, and nothing tells how long anything has yet.
+//!
+//! | the daemon before had                | and now                                    | then                                                |
+//! |--------------------------------------|--------------------------------------------|-----------------------------------------------------|
+//! | a service                            | no service has its name or its addresses   | it drains and is removed, as at a reload            |
+//! | a service that was leaving           | no service has its name or its addresses   | it goes on to leave, its servers by their deadlines |
+//! | either                               | another service has its address            | what the kernel has there drains as that one's      |
+//! |                                      | its name is in the configuration           | the addresses that it has no longer are left by it  |
+//! | an address that a service was leaving | the service is there, and nobody is at the address | it goes on to be left                        |
+//! | a server that drained                | it drains: by a command that is remembered, or because only the kernel has it | its deadline, and who wanted it, are the old ones |
+//! | a method that a service had          | the service is there and has another one   | what the method needs stays until it is over        |
+//!
+//! What the kernel does not have any more, nothing is waited for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
+use std::net::SocketAddr;
+
+use holdfast_config::{Config, Listen, Name, RealServer, Remains, Service};
+use holdfast_time::Instant;
+use ipvs_ctl::model::{Forwarding, ServiceKey, Table};
+
+use crate::drain::Drain;
+use crate::engine::Engine;
+use crate::former::with;
+use crate::order::Order;
+use crate::pool::{Pool, Retiring};
+use crate::report::Report;
+use crate::server::Admin;
+
+/// What there is in the kernel that is ours, and what of it drains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draining {
+    /// Services of the configuration.
+    pub running: Vec<Remains>,
+    /// Services that are leaving.
+    pub leaving: Vec<Remains>,
+    /// Addresses that are being left.
+    pub listens: Vec<DrainingListen>,
+    /// Servers that drain.
+    pub servers: Vec<DrainingServer>,
+    /// Methods that services had.
+    pub methods: Vec<FormerMethod>,
+}
+
+/// An address that a service listens on no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainingListen {
+    /// The service.
+    pub service: Name,
+    /// The address.
+    pub listen: ServiceKey,
+    /// When it is left at the latest.
+    pub deadline: Instant,
+}
+
+/// A server that drains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainingServer {
+    /// Its service.
+    pub service: Name,
+    /// Its name.
+    pub server: Name,
+    /// Its address.
+    pub address: SocketAddr,
+    /// When it has drained at the latest.
+    pub deadline: Instant,
+    /// Who wanted it, and why.
+    pub order: Order,
+}
+
+/// A method of forwarding that a service had, of which connections may be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerMethod {
+    /// The service.
+    pub service: Name,
+    /// The method.
+    pub forwarding: Forwarding,
+    /// When it is over at the latest.
+    pub deadline: Instant,
+}
+
+impl Draining {
+    /// Whether nothing is in the kernel.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.leaving.is_empty()
+    }
+
+    /// What needs something of the kernel besides the services of `config`: those that are leaving, and those that forwarded otherwise before, as
+    /// they were. `kernel` is the kernel's table.
+    pub fn needy(&self, config: &Config, kernel: &Table) -> Vec<Service> {
+        let taken = keys(config);
+        let leaving = self.known().filter_map(|one| {
+            let mut service = left(one, config, &taken, kernel)?;
+            let entries = service.listen.iter().filter_map(|one| kernel.get(&one.key()));
+            let addresses: BTreeSet<SocketAddr> =
+                entries.flat_map(|entry| entry.destinations.keys().copied()).collect();
+            let servers =
+                addresses.into_iter().filter_map(|to| RealServer::found(to, 1, |_| false));
+            service.real_servers = servers.map(|one| (one.name.clone(), one)).collect();
+            Some(service)
+        });
+        let former = config.services.values().flat_map(|service| {
+            let methods = self.methods.iter().filter(|one| one.service == service.name);
+            let known = methods.map(|one| one.forwarding);
+            let before = known.chain(methods_of(service, kernel)).collect::<BTreeSet<_>>();
+            before.into_iter().map(|forwarding| with(service, forwarding))
+        });
+        leaving.chain(former).collect()
+    }
+
+    /// The keys of the services in `kernel` that are ours, or were.
+    pub fn owned(&self, kernel: &Table) -> BTreeSet<ServiceKey> {
+        let services = self.known().flat_map(|one| one.listen.iter().copied());
+        let keys = services.chain(self.listens.iter().map(|one| one.listen));
+        keys.filter(|key| kernel.contains_key(key)).collect()
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Remains> {
+        self.leaving.iter().chain(&self.running)
+    }
+}
+
+/// What was drained before, by what it is looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Index<'a> {
+    servers: BTreeMap<(&'a Name, SocketAddr), &'a DrainingServer>,
+    /// The addresses that services were leaving, or have no longer, with the moments at which they have left them at the latest.
+    listens: BTreeMap<&'a Name, Vec<(ServiceKey, Instant)>>,
+    methods: BTreeMap<&'a Name, Vec<&'a FormerMethod>>,
+}
+
+impl<'a> Index<'a> {
+    /// Of what drains, as far as `kernel` has it and no service is there, which are `taken`.
+    fn of(
+        draining: &'a Draining,
+        (taken, kernel): (&BTreeSet<ServiceKey>, &Table),
+        now: Instant,
+    ) -> Self {
+        let mut index = Self::default();
+        for one in &draining.servers {
+            index.servers.insert((&one.service, one.address), one);
+        }
+        for one in &draining.methods {
+            index.methods.entry(&one.service).or_default().push(one);
+        }
+        let is_left = |key: &ServiceKey| kernel.contains_key(key) && !taken.contains(key);
+        for one in draining.listens.iter().filter(|one| is_left(&one.listen)) {
+            index.listens.entry(&one.service).or_default().push((one.listen, one.deadline));
+        }
+        for remains in draining.known() {
+            let deadline = now + remains.drain().timeout;
+            for key in remains.listen.iter().filter(|key| is_left(key)) {
+                index.listens.entry(&remains.name).or_default().push((*key, deadline));
+            }
+        }
+        index
+    }
+
+    /// What is known of a server.
+    pub(crate) fn server(&self, service: &Name, address: SocketAddr) -> Option<&'a DrainingServer> {
+        self.servers.get(&(service, address)).copied()
+    }
+}
+
+/// What is left of a service that `config` has no longer: it listens where the kernel has it and nobody else is.
+fn left(
+    remains: &Remains,
+    config: &Config,
+    taken: &BTreeSet<ServiceKey>,
+    kernel: &Table,
+) -> Option<Service> {
+    if config.services.contains_key(&remains.name) {
+        return None;
+    }
+    let mut service = remains.service(kernel)?;
+    service.listen.retain(|one| !taken.contains(&one.key()));
+    (!service.listen.is_empty()).then_some(service)
+}
+
+/// Where the services of a configuration listen.
+fn keys(config: &Config) -> BTreeSet<ServiceKey> {
+    config.services.values().flat_map(|service| &service.listen).map(Listen::key).collect()
+}
+
+/// How the kernel forwards for `service`, where that is not how it shall.
+fn methods_of(service: &Service, kernel: &Table) -> BTreeSet<Forwarding> {
+    let kind = discriminant(&service.forwarding);
+    let entries = service.listen.iter().filter_map(|one| kernel.get(&one.key()));
+    let destinations = entries.flat_map(|entry| entry.destinations.values());
+    let methods = destinations.map(|one| one.forwarding);
+    methods.filter(|forwarding| discriminant(forwarding) != kind).collect()
+}
+
+impl Engine {
+    /// What is to be kept for the next daemon.
+    pub fn draining(&self) -> Draining {
+        let mut all = Draining::default();
+        for pool in self.pools.values() {
+            let kept = if pool.leaving { &mut all.leaving } else { &mut all.running };
+            kept.push(pool.service.remains());
+            if pool.is_draining() {
+                all.add(pool);
+            }
+        }
+        all
+    }
+
+    /// Puts what was leaving, or is in the configuration no longer, into pools that leave, and lets the services that are there go on with what
+    /// they had begun. Their servers are there; what the kernel has besides is taken in.
+    pub(crate) fn go_on(
+        &mut self,
+        draining: &Draining,
+        (config, kernel): (&Config, &Table),
+        now: Instant,
+    ) {
+        let taken = keys(config);
+        let index = Index::of(draining, (&taken, kernel), now);
+        for (name, service) in &config.services {
+            self.go_on_leaving(name, &index, now);
+            self.take_in(name, kernel, &index, now);
+            self.go_on_waiting(name, &index, now);
+            self.note_methods(service, kernel, now);
+            self.adopt_quorum(name, kernel);
+        }
+        let leaving = draining.leaving.iter().map(|one| (one, false));
+        for (remains, newly) in leaving.chain(draining.running.iter().map(|one| (one, true))) {
+            let Some(service) = left(remains, config, &taken, kernel) else { continue };
+            let name = service.name.clone();
+            if self.pools.contains_key(&name) {
+                continue;
+            }
+            let mut pool = Pool::new(service, now);
+            pool.leaving = true;
+            self.pools.insert(name.clone(), pool);
+            self.go_on_leaving(&name, &index, now);
+            if newly {
+                self.report(Report::ServiceLeaving { service: name.clone() });
+            }
+            self.take_in(&name, kernel, &index, now);
+            self.go_on_waiting(&name, &index, now);
+            if self.pools.get(&name).is_some_and(|pool| pool.servers.is_empty()) {
+                // Nothing but its name is left of it in the kernel, which goes with what is wanted no longer.
+                self.pools.remove(&name);
+            }
+        }
+    }
+
+    /// Lets a service go on leaving the addresses that it was leaving.
+    fn go_on_leaving(&mut self, name: &Name, index: &Index<'_>, now: Instant) {
+        let Some(listens) = index.listens.get(name) else { return };
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        for (key, deadline) in listens.iter().copied() {
+            if pool.keys().all(|known| known != key) {
+                let drain = Drain::new(deadline, pool.service.drain.idle, true);
+                pool.retiring.push(Retiring { key, drain });
+            }
+        }
+        if !pool.retiring.is_empty() {
+            self.count_soon(now);
+        }
+    }
+
+    /// Lets a service go on to wait for the connections of the methods that it had.
+    fn go_on_waiting(&mut self, name: &Name, index: &Index<'_>, now: Instant) {
+        let Some(methods) = index.methods.get(name) else { return };
+        let Some(pool) = self.pools.get_mut(name) else { return };
+        for method in methods {
+            pool.has_forwarded_by(method.forwarding, method.deadline);
+        }
+        if !pool.former.is_empty() {
+            self.count_soon(now);
+        }
+    }
+
+    /// Takes note of how the kernel has forwarded for a service that comes, or that an earlier daemon had.
+    pub(crate) fn note_methods(&mut self, service: &Service, kernel: &Table, now: Instant) {
+        let methods = methods_of(service, kernel);
+        let Some(pool) = self.pools.get_mut(&service.name) else { return };
+        for forwarding in methods {
+            if pool
+                .former
+                .iter()
+                .all(|one| discriminant(&one.forwarding) != discriminant(&forwarding))
+            {
+                pool.has_forwarded_by(forwarding, now + pool.service.drain.timeout);
+            }
+        }
+        if !pool.former.is_empty() {
+            self.count_soon(now);
+        }
+    }
+
+    /// Gives servers that drain the deadlines that they had, and the words of who wanted it.
+    pub fn resume(&mut self, draining: &Draining) {
+        let known: BTreeMap<(&Name, SocketAddr), &DrainingServer> =
+            draining.servers.iter().map(|one| ((&one.service, one.address), one)).collect();
+        let services: BTreeSet<&Name> = draining.servers.iter().map(|one| &one.service).collect();
+        for service in services {
+            let Some(pool) = self.pools.get_mut(service) else { continue };
+            for server in pool.servers.values_mut().filter(|server| server.is_draining()) {
+                let Some(known) = known.get(&(service, server.definition.address)) else {
+                    continue;
+                };
+                if let Admin::Drain(drain) = &mut server.admin {
+                    drain.deadline = known.deadline;
+                }
+                if let Some(standing) = &mut server.standing {
+                    standing.order = known.order.clone();
+                }
+            }
+        }
+    }
+}
+
+impl Draining {
+    /// Adds what drains of `pool`.
+    fn add(&mut self, pool: &Pool) {
+        let service = &pool.service.name;
+        self.listens.extend(pool.retiring.iter().map(|one| DrainingListen {
+            service: service.clone(),
+            listen: one.key,
+            deadline: one.drain.deadline,
+        }));
+        self.methods.extend(pool.former.iter().map(|one| FormerMethod {
+            service: service.clone(),
+            forwarding: one.forwarding,
+            deadline: one.drain.deadline,
+        }));
+        for server in pool.servers.values().filter(|server| server.is_draining()) {
+            let Admin::Drain(drain) = server.admin else { continue };
+            let standing = server.standing.as_ref();
+            self.servers.push(DrainingServer {
+                service: service.clone(),
+                server: server.definition.name.clone(),
+                address: server.definition.address,
+                deadline: drain.deadline,
+                order: standing.map(|standing| standing.order.clone()).unwrap_or_default(),
+            });
+        }
+    }
+}

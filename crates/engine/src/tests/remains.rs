@@ -1,0 +1,238 @@
+//! What drains, over a restart; and how services forwarded before.
+
+use ipvs_ctl::model::Forwarding;
+
+use super::reconfigure::{all_up, edited, parsed};
+use super::*;
+
+/// An engine that comes after `bench`, over the kernel's table as that one wanted it, half a second later.
+fn successor(bench: &Bench, config: &Config) -> Bench {
+    after(&bench.engine.draining(), &bench.engine.desired(), config, bench.now)
+}
+
+fn after(draining: &Draining, kernel: &Table, config: &Config, now: Instant) -> Bench {
+    let now = now + Duration::from_millis(500);
+    let remembered = Remembered { draining: draining.clone(), ..Remembered::default() };
+    let mut engine = Engine::remembering(config, &remembered, kernel, now);
+    engine.resume(draining);
+    let mut bench = Bench { engine, now, reports: vec![], reconciled: 0, counted: 0, runs: vec![] };
+    bench.collect();
+    bench
+}
+
+/// One of each family, the other of which is over a tunnel.
+fn pair() -> Config {
+    parsed(
+        "services:
+  web: {listen: tcp 192.0.2.10:80, forward: nat, drain: {timeout: 60s}, real_servers: {web1: 10.0.0.11:80, web2: 10.0.0.12:80}}
+  six: {listen: ['tcp [2001:db8::10]:80', 'udp [2001:db8::10]:80'], forward: tunnel, persistence: {}, upper_threshold: 5, drain: {timeout: 60s}, real_servers: {six1: {address: '[2001:db8::11]:80', upper_threshold: 9}}}
+",
+    )
+}
+
+fn deadlines(bench: &Bench) -> Vec<(String, Instant)> {
+    let servers = bench.engine.pools().values().flat_map(|pool| pool.servers().values());
+    servers
+        .filter_map(|server| match server.admin() {
+            Admin::Drain(drain) => Some((server.definition().name.to_string(), drain.deadline)),
+            Admin::Ready | Admin::Maint => None,
+        })
+        .collect()
+}
+
+#[test]
+fn services_that_are_leaving_go_on_to_leave_after_a_restart_and_then_are_gone() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let (table, before) = (bench.engine.desired(), deadlines(&bench));
+    let mut next = successor(&bench, &without);
+    assert_eq!(next.engine.desired(), table, "nothing is written");
+    assert_eq!(deadlines(&next), before);
+    assert_eq!(next.engine.draining(), bench.engine.draining());
+    assert!(next.engine.pools().values().all(Pool::is_leaving));
+    assert!(!next.reports.iter().any(|one| matches!(one, Report::Found { .. })), "it is known");
+    let web1 = next.server("web1");
+    assert_eq!(web1.standing().and_then(|one| one.order.who.as_deref()), Some("holdfastd"));
+    // And once more.
+    next = successor(&next, &without);
+    assert_eq!(deadlines(&next), before);
+    next.let_drains_end();
+    assert_eq!(next.engine.desired(), Table::new());
+    assert!(next.engine.draining().is_empty());
+    let mut next = successor(&bench, &without);
+    next.pass(Duration::from_secs(61), |_| Verdict::Pass);
+    assert_eq!(next.engine.pools().len(), 0, "at the deadline, without any count");
+}
+
+#[test]
+fn what_needs_something_of_the_kernel_is_known_before_there_is_an_engine() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let (draining, table) = (bench.engine.draining(), bench.engine.desired());
+    let needy = |config: &Config, table: &Table| -> Vec<String> {
+        let all = draining.needy(config, table);
+        all.iter().map(|one| format!("{} {}", one.name, one.forwarding.word())).collect()
+    };
+    assert_eq!(needy(&without, &table), ["six tunnel", "web nat"]);
+    assert_eq!(needy(&without, &Table::new()), Vec::<String>::new(), "the kernel has nothing");
+    assert_eq!(needy(&with, &table), Vec::<String>::new(), "the file has both again");
+    assert_eq!(draining.owned(&table).len(), 3);
+    assert_eq!(draining.owned(&Table::new()).len(), 0);
+    // A file that was changed while no daemon was there.
+    let direct = edited("forward: nat", "forward: direct");
+    let old = Bench::new(&edited("", ""), &Table::new()).engine.desired();
+    let needy = Draining::default().needy(&direct, &old);
+    assert_eq!(needy.iter().map(|one| one.forwarding).collect::<Vec<_>>(), [Forwarding::Nat]);
+}
+
+#[test]
+fn a_service_that_the_file_has_again_serves_and_leaves_its_former_address() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let next = successor(&bench, &with);
+    let kept = next.engine.draining();
+    assert!(kept.leaving.is_empty() && kept.servers.is_empty(), "{kept:?}");
+    assert!(!next.engine.pools().values().any(Pool::is_leaving));
+    let moved = edited("tcp 192.0.2.10:80", "tcp 192.0.2.11:80");
+    let mut next = successor(&bench, &moved);
+    let keys: Vec<String> =
+        next.engine.pools()[&name("web")].keys().map(|key| key.to_string()).collect();
+    assert_eq!(keys, ["tcp 192.0.2.11:80", "tcp 192.0.2.10:80"]);
+    assert_eq!(next.weights(), [("10.0.0.11:80".into(), 0), ("10.0.0.12:80".into(), 0)]);
+    next = successor(&next, &moved);
+    assert_eq!(next.weights().len(), 2, "an address that is being left, too");
+    next.let_drains_end();
+    assert!(!next.engine.desired().contains_key(&key()));
+}
+
+#[test]
+fn where_another_service_is_now_what_was_there_drains_as_its_own() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let other = parsed(
+        "services: {new: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {n: 10.0.0.31:80}}}",
+    );
+    let next = successor(&bench, &other);
+    let owners = next.engine.pools().values().filter(|pool| pool.keys().any(|at| at == key()));
+    assert_eq!(owners.count(), 1);
+    assert!(!next.engine.pools().contains_key(&name("web")), "it is nowhere");
+    assert!(next.engine.pools()[&name("six")].is_leaving());
+    let weights = next.weights();
+    assert_eq!(weights.iter().filter(|(_, weight)| *weight == 0).count(), 2, "{weights:?}");
+}
+
+/// The file was changed while no daemon was there: it is as if it had been reloaded.
+#[test]
+fn a_service_that_was_taken_out_between_two_daemons_drains_and_is_removed() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let bench = Bench::new(&with, &Table::new());
+    assert_eq!(bench.engine.draining().running.len(), 2);
+    let mut next = successor(&bench, &without);
+    assert!(next.engine.pools().values().all(Pool::is_leaving));
+    assert_eq!(next.engine.desired().len(), 3);
+    let leaving = next.reports.iter().filter(|one| matches!(one, Report::ServiceLeaving { .. }));
+    assert_eq!(leaving.count(), 2, "{:?}", next.reports);
+    let ends: Vec<Instant> = deadlines(&next).into_iter().map(|(_, at)| at).collect();
+    assert_eq!(ends, [next.now + Duration::from_secs(60); 3]);
+    next.let_drains_end();
+    assert_eq!(next.engine.desired(), Table::new());
+    // One address of two is in the file no longer.
+    let one = parsed(
+        "services: {six: {listen: ['tcp [2001:db8::10]:80'], forward: tunnel, real_servers: {six1: '[2001:db8::11]:80'}}}",
+    );
+    let mut next = successor(&bench, &one);
+    assert_eq!(next.engine.draining().listens.len(), 1);
+    next.let_drains_end();
+    let keys: Vec<String> = next.engine.desired().keys().map(|key| key.to_string()).collect();
+    assert_eq!(keys, ["tcp [2001:db8::10]:80"]);
+}
+
+/// Somebody has taken the service, or its servers, out of the kernel meanwhile.
+#[test]
+fn what_the_kernel_has_no_longer_is_not_waited_for() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let draining = bench.engine.draining();
+    let none = after(&draining, &Table::new(), &without, bench.now);
+    assert_eq!(none.engine.pools().len(), 0);
+    let mut empty = bench.engine.desired();
+    empty.values_mut().for_each(|entry| entry.destinations.clear());
+    let none = after(&draining, &empty, &without, bench.now);
+    assert_eq!((none.engine.pools().len(), none.engine.desired()), (0, Table::new()));
+    assert_eq!(draining.owned(&empty).len(), 3, "so they are removed");
+}
+
+#[test]
+fn a_drain_by_command_has_its_own_deadline_and_reason_after_a_restart() {
+    let config = edited("", "");
+    let mut bench = all_up(&config);
+    let order = Order { who: Some("alice".to_owned()), reason: Some("a new kernel".to_owned()) };
+    let hour = Some(Duration::from_secs(3600));
+    bench.engine.remove_server(bench.now, &name("web"), &name("web2"), hour, order).unwrap();
+    bench.collect();
+    let table = bench.engine.desired();
+    // The file has lost it, so nothing but the kernel's table tells of it.
+    let next =
+        after(&bench.engine.draining(), &table, &edited(", web2: 10.0.0.12:80", ""), bench.now);
+    let web2 = next.server("web2");
+    let standing = web2.standing().expect("whose order it is");
+    assert_eq!(standing.order.who.as_deref(), Some("alice"));
+    assert_eq!(deadlines(&next), deadlines(&bench));
+    // Serving again by the file, it drains no longer: no command of an earlier daemon is remembered here.
+    let next = after(&bench.engine.draining(), &table, &config, bench.now);
+    assert_eq!(deadlines(&next), []);
+}
+
+#[test]
+fn connections_of_a_former_method_are_waited_for_over_all_servers() {
+    let nat = edited("", "");
+    let direct = edited("forward: nat", "forward: direct");
+    let former = |bench: &Bench| -> Vec<Forwarding> {
+        bench.engine.pools()[&name("web")].former().map(|one| one.forwarding).collect()
+    };
+    let mut bench = all_up(&nat);
+    bench.reload(&nat, &direct);
+    assert_eq!(former(&bench), [Forwarding::Nat]);
+    bench.count(&[("10.0.0.11:80", 1)]);
+    bench.now += Duration::from_secs(1);
+    bench.count(&[("10.0.0.12:80", 1)]);
+    assert_eq!(former(&bench), [Forwarding::Nat]);
+    let next = successor(&bench, &direct);
+    assert_eq!(next.engine.draining(), bench.engine.draining(), "over a restart as well");
+    bench.reports.clear();
+    bench.let_drains_end();
+    assert_eq!(former(&bench), []);
+    assert_eq!(bench.reports.iter().map(Report::kind).collect::<Vec<_>>(), ["service.left_method"]);
+    // As long as a drain lasts, and no longer.
+    let mut bench = all_up(&nat);
+    bench.reload(&nat, &direct);
+    bench.count(&[("10.0.0.11:80", 7)]);
+    let timeout = bench.engine.pools()[&name("web")].service().drain.timeout;
+    bench.pass(timeout + Duration::from_secs(1), |_| Verdict::Pass);
+    let left = bench.reports.iter().find_map(|report| match report {
+        Report::MethodEnded { left, .. } => Some(*left),
+        _ => None,
+    });
+    assert_eq!((former(&bench), left), (vec![], Some(7)));
+}
+
+#[test]
+fn a_method_that_comes_back_is_no_former_one() {
+    let nat = edited("", "");
+    let direct = edited("forward: nat", "forward: direct");
+    let tunnel = edited("forward: nat", "forward: tunnel");
+    let former = |bench: &Bench| bench.engine.pools()[&name("web")].former().count();
+    let mut bench = all_up(&nat);
+    bench.reload(&nat, &direct);
+    bench.reload(&direct, &tunnel);
+    assert_eq!(former(&bench), 2);
+    bench.reload(&tunnel, &nat);
+    assert_eq!(former(&bench), 2, "direct and the tunnel");
+    bench.reload(&nat, &direct);
+    assert_eq!(former(&bench), 2, "the tunnel and NAT");
+}

@@ -1,0 +1,229 @@
+//! Connections of what a reload takes out, or changes the forwarding of, go on with all that they need, also when the daemon is started anew
+//! meanwhile; and then it ends.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use holdfast_control::Service;
+use holdfast_integration::family::Family;
+use holdfast_integration::setup::Setup;
+use holdfast_integration::streams::Streams;
+use holdfast_integration::{Director, saved_table};
+use holdfast_testkit::lab::{Node, wait_until};
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// So many blocks each stream has to bring.
+const BLOCKS: u64 = 20;
+
+/// The looks at sysctls come so often.
+const POLL: &str = "ipvs: {poll: 200ms}\n";
+
+/// A director that is active and has connections through NAT, with the sysctl that their answers need.
+struct Bench {
+    setup: Setup,
+    director: Director,
+    streams: Streams,
+    forwarding: &'static str,
+}
+
+impl Bench {
+    /// The service's servers have this port; its drains last so long.
+    fn start(family: Family, port: u16, drain: &str) -> Result<Self> {
+        let forwarding = match family {
+            Family::V4 => "net/ipv4/ip_forward",
+            Family::V6 => "net/ipv6/conf/all/forwarding",
+        };
+        let mut setup = Setup::nat(family, port, POLL)?;
+        let drains = format!("scheduler: rr, drain: {{timeout: {drain}}}");
+        setup.config = setup.config.replace("scheduler: rr", &drains);
+        setup.lab.lb1().sysctl(forwarding, "0")?;
+        let director = Director::start(setup.lab.lb1(), &setup.config)?;
+        director.wait_instance("edge", "active", LIMIT)?;
+        director.wait_instance("inside", "active", LIMIT)?;
+        for web in ["web1", "web2"] {
+            director.wait_server("web", web, "up", LIMIT)?;
+        }
+        let streams = Streams::start(setup.lab.client(), setup.target, 4)?;
+        streams.wait_going_on(3)?;
+        Ok(Self { setup, director, streams, forwarding })
+    }
+
+    fn node(&self) -> &Node {
+        self.setup.lab.lb1()
+    }
+
+    /// Whether the node forwards.
+    fn forwards(&self) -> Result<bool> {
+        let path = format!("/proc/sys/{}", self.forwarding);
+        Ok(self.node().run(["cat", path.as_str()])?.stdout.trim() == "1")
+    }
+
+    fn reload(&self, config: &str) -> Result<()> {
+        self.director.node().write("holdfast.yaml", config)?;
+        self.director.cli(&["reload"]).map(drop)
+    }
+
+    /// The configuration without its service.
+    fn without(&self) -> Result<String> {
+        let (vrrp, _) = self.setup.config.split_once("services:").context("services")?;
+        Ok(format!("{vrrp}{POLL}"))
+    }
+
+    fn service(&self) -> Result<Service> {
+        let services = self.director.status()?.services;
+        services.into_iter().find(|one| one.name == "web").context("no service web")
+    }
+
+    /// The connections go on, and the node forwards.
+    fn go_on(&self) -> Result<()> {
+        self.streams.wait_going_on(BLOCKS).with_context(|| self.director.process().log_tail())?;
+        ensure!(self.forwards()?, "{} is 0", self.forwarding);
+        Ok(())
+    }
+
+    /// Waits until no service is left, and the sysctl is what it was.
+    fn wait_gone(&self) -> Result<()> {
+        wait_until(LIMIT, "the service to have drained and the sysctl to be given back", || {
+            let gone = self.director.status().ok()?.services.is_empty();
+            let table = saved_table(self.node()).ok()?.is_empty();
+            (gone && table && !self.forwards().ok()?).then_some(())
+        })
+        .with_context(|| self.director.process().log_tail())
+    }
+
+    /// Ends the connections.
+    fn end(&mut self) -> Result<()> {
+        self.streams = Streams::start(self.setup.lab.client(), self.setup.target, 0)?;
+        Ok(())
+    }
+}
+
+/// Connections of a service that a reload takes out are waited for, with all that they need.
+fn drains_with_its_sysctls(family: Family) -> Result<()> {
+    let mut bench = Bench::start(family, 8080, "10m")?;
+    bench.reload(&bench.without()?)?;
+    bench.go_on()?;
+    bench.end()?;
+    bench.wait_gone()
+}
+
+#[test]
+fn a_service_that_a_reload_takes_out_forwards_until_it_has_drained() -> Result<()> {
+    drains_with_its_sysctls(Family::V4)
+}
+
+#[test]
+fn so_does_one_of_ipv6() -> Result<()> {
+    drains_with_its_sysctls(Family::V6)
+}
+
+/// A daemon that is started anew, after a kill or a stop, goes on where the one before it was: what drains is no stranger's, keeps what it
+/// needs, and ends.
+fn a_restart_goes_on(family: Family) -> Result<()> {
+    let mut bench = Bench::start(family, 8080, "10m")?;
+    bench.reload(&bench.without()?)?;
+    bench.director.kill()?;
+    bench.director.restart()?;
+    let service = bench.service()?;
+    for (server, name) in service.servers.iter().zip(["web1", "web2"]) {
+        assert_eq!((server.name.as_str(), server.state.as_str()), (name, "draining"));
+        let order = server.order.clone().context("whose order it is")?;
+        assert_eq!(order.who.as_deref(), Some("holdfastd"));
+        ensure!(
+            order.reason.is_some_and(|why| why.contains("in the configuration no longer")),
+            "why"
+        );
+        ensure!(server.drain_ends_in_s.is_some_and(|left| left <= 600), "{server:?}");
+    }
+    let ipvs = bench.director.status()?.ipvs.context("a table")?;
+    assert_eq!(ipvs.foreign, Vec::<String>::new());
+    ensure!(bench.forwards()?, "{} was given back", bench.forwarding);
+    bench.go_on()?;
+    // In order, too, and a second time.
+    bench.director.stop()?;
+    bench.director.restart()?;
+    bench.service()?;
+    bench.go_on()?;
+    let ipvs = bench.director.status()?.ipvs.context("a table")?;
+    assert_eq!(ipvs.operations_total, 0, "the table was as it should be");
+    bench.end()?;
+    bench.wait_gone()?;
+    bench.director.kill()?;
+    bench.director.restart()?;
+    assert_eq!(bench.director.status()?.services.len(), 0);
+    Ok(())
+}
+
+#[test]
+fn a_service_that_is_leaving_is_no_strangers_after_a_restart() -> Result<()> {
+    a_restart_goes_on(Family::V4)
+}
+
+#[test]
+fn nor_is_one_of_ipv6() -> Result<()> {
+    a_restart_goes_on(Family::V6)
+}
+
+/// The file is changed while no daemon is there: it is as if it had been reloaded.
+#[test]
+fn a_service_that_is_taken_out_between_two_daemons_drains_too() -> Result<()> {
+    let mut bench = Bench::start(Family::V4, 8080, "10m")?;
+    // Somebody else's stays.
+    bench.node().run(["ipvsadm", "-A", "-t", "10.77.0.99:99", "-s", "rr"])?;
+    bench.director.stop()?;
+    bench.node().write("holdfast.yaml", &bench.without()?)?;
+    bench.director.restart()?;
+    let service = bench.service()?;
+    ensure!(service.servers.iter().all(|one| one.state == "draining"), "{service:?}");
+    bench.go_on()?;
+    let ipvs = bench.director.status()?.ipvs.context("a table")?;
+    assert_eq!(ipvs.foreign, ["tcp 10.77.0.99:99"]);
+    bench.end()?;
+    wait_until(LIMIT, "ours to be gone and theirs to be there", || {
+        let table = saved_table(bench.node()).ok()?;
+        (table == ["-A -t 10.77.0.99:99 -s rr"] && !bench.forwards().ok()?).then_some(())
+    })
+    .with_context(|| bench.director.process().log_tail())
+}
+
+/// The time of a drain goes on while no daemon is there, and its end needs no connection to end.
+#[test]
+fn the_deadline_of_a_drain_is_the_same_after_a_restart() -> Result<()> {
+    let mut bench = Bench::start(Family::V4, 8080, "20s")?;
+    bench.reload(&bench.without()?)?;
+    bench.director.kill()?;
+    bench.director.restart()?;
+    let left = |service: Service| service.servers.first().and_then(|one| one.drain_ends_in_s);
+    let first = left(bench.service()?).context("a deadline")?;
+    ensure!(first < 20, "{first}");
+    bench.wait_gone()
+}
+
+/// Another method is set in place, and connections keep the one that they began with: so does what they need.
+fn another_method(family: Family) -> Result<()> {
+    let mut bench = Bench::start(family, 80, "10m")?;
+    bench.reload(&bench.setup.config.replace("forward: nat", "forward: direct"))?;
+    wait_until(LIMIT, "the method to be another", || {
+        let table = saved_table(bench.node()).ok()?;
+        (table.iter().filter(|line| line.contains(" -g ")).count() == 2).then_some(())
+    })?;
+    bench.go_on()?;
+    bench.director.kill()?;
+    bench.director.restart()?;
+    bench.go_on()?;
+    bench.end()?;
+    wait_until(LIMIT, "the sysctl to be given back", || (!bench.forwards().ok()?).then_some(()))
+        .with_context(|| bench.director.process().log_tail())
+}
+
+#[test]
+fn connections_that_began_with_nat_keep_what_they_need_when_the_method_is_another() -> Result<()> {
+    another_method(Family::V4)
+}
+
+#[test]
+fn so_do_those_of_ipv6() -> Result<()> {
+    another_method(Family::V6)
+}

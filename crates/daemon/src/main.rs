@@ -39,13 +39,15 @@ use holdfast_control::chain;
 use holdfast_engine::Draining;
 use holdfast_telemetry::log::Level;
 use ipvs_ctl::model::{SyncDaemon, Table};
+use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
+use crate::api::Request;
 use crate::api::access::Access;
 use crate::api::socket::ControlSocket;
 use crate::capabilities::GivenUp;
@@ -197,7 +199,7 @@ async fn work(
     keep(good, state);
 
     let ((halt, halted), (hurry, hurried)) = (oneshot::channel(), oneshot::channel());
-    let mut work = tokio::spawn(director.run(receiver, halted, hurried));
+    let mut work = direct(director, receiver, halted, hurried);
     let fault = wait_for_end(&mut signals, (&mut vrrp, &mut upkeep), &mut work).await;
     if let (Some(lifeline), Some(fault)) = (&lifeline, &fault) {
         lifeline.fail(fault);
@@ -212,9 +214,32 @@ async fn work(
     fault.map_or(Ok(()), |fault| Err(Failure::Host(fault)))
 }
 
+/// Has the director work in a thread and a runtime of its own; without the descriptors for one, in that of all else.
+fn direct(
+    director: Director,
+    requests: mpsc::Receiver<Request>,
+    halted: oneshot::Receiver<oneshot::Sender<Duration>>,
+    hurried: oneshot::Receiver<()>,
+) -> JoinHandle<Result<(), KernelGone>> {
+    let work = director.run(requests, halted, hurried);
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(alone) => spawn_blocking(move || {
+            // For who looks at threads: without it nothing else is missing.
+            let _named = prctl::set_name(c"director");
+            let ended = alone.block_on(work);
+            alone.shutdown_background();
+            ended
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "the director has no runtime of its own: requests may hold checks up");
+            tokio::spawn(work)
+        }
+    }
+}
+
 /// Keeps the configuration as the last good one, after the start, which does not wait for it. Nothing waits for it; a panic there has been logged.
 fn keep(good: LastGood, state: PathBuf) {
-    drop(tokio::task::spawn_blocking(move || {
+    drop(spawn_blocking(move || {
         good.keep(&state);
         drop(good);
         memory::settle();

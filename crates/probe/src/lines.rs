@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!            connect                        dropped: reset
-//!  idle ───────────────► Line (one run's) ─────────────────► idle, at most IDLE_MAX of each family; one too many is closed
+//!  idle ───────────────► Line (one run's) ─────────────────► idle, so many of each family; one too many is closed
 //! ```
 //!
 //! Lines are waited for with an epoll of their own, edge-triggered, which tokio waits for in turn. What it says of a line is always of the
@@ -36,9 +36,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::readable::Readable;
 
-/// So many lines of each family are kept while nobody uses them.
-const IDLE_MAX: usize = 128;
-
 /// So many lines are heard of at a time.
 const EVENTS: usize = 256;
 
@@ -61,6 +58,8 @@ pub(crate) struct Lines(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     epoll: Readable<Bell>,
+    /// So many lines of each family are kept while nobody uses them.
+    kept: usize,
     seats: Mutex<Seats>,
 }
 
@@ -124,14 +123,14 @@ enum Family {
 }
 
 impl Lines {
-    /// No line yet. Needs a tokio runtime with IO.
+    /// No line yet; `kept` of each family are kept while nobody uses them. Needs a tokio runtime with IO.
     ///
     /// # Errors
     /// The process or the host has no descriptor left.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(kept: usize) -> io::Result<Self> {
         let bell = Bell(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         let epoll = Readable::new(bell)?;
-        Ok(Self(Arc::new(Shared { epoll, seats: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { epoll, kept, seats: Mutex::default() })))
     }
 
     /// A connection to `address`.
@@ -421,7 +420,7 @@ impl Drop for Line {
         }
         seats.stirred = true;
         let idle = seats.idle(self.family);
-        if again && idle.len() < IDLE_MAX {
+        if again && idle.len() < self.lines.0.kept {
             idle.push((socket, self.seat));
         } else {
             // Before its seat is another's: a child that was forked and not yet executed keeps the socket open for a moment.
@@ -510,7 +509,7 @@ mod tests {
     async fn a_line_is_used_again_and_is_as_new() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let lines = Lines::new().unwrap();
+        let lines = Lines::new(1).unwrap();
         let mut sockets = std::collections::BTreeSet::new();
         for _ in 0..3 {
             let mut line = with(&lines, lines.connect(address)).await.unwrap();
@@ -542,20 +541,20 @@ mod tests {
     async fn lines_beyond_what_is_kept_are_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let lines = Lines::new().unwrap();
+        let lines = Lines::new(3).unwrap();
         let mut all = Vec::new();
-        for _ in 0..IDLE_MAX + 5 {
+        for _ in 0..8 {
             all.push(with(&lines, lines.connect(address)).await.unwrap());
             drop(listener.accept().unwrap());
         }
         drop(all);
         let mut seats = lines.lock();
-        assert_eq!((seats.idle(Family::V4).len(), seats.free.len()), (IDLE_MAX, 5));
+        assert_eq!((seats.idle(Family::V4).len(), seats.free.len()), (3, 5));
     }
 
     #[tokio::test]
     async fn a_refusal_leaves_a_line_as_new() {
-        let lines = Lines::new().unwrap();
+        let lines = Lines::new(1).unwrap();
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for _ in 0..3 {
             let error = with(&lines, lines.connect(nobody)).await.unwrap_err();

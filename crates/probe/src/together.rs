@@ -45,13 +45,13 @@ pub struct Ended<K> {
 }
 
 impl<K: Send + 'static> Together<K> {
-    /// No run yet. Needs a tokio runtime with IO and time.
+    /// No run yet; `kept` sockets of each family are kept for the next runs while none uses them. Needs a tokio runtime with IO and time.
     ///
     /// # Errors
     /// The process or the host has no descriptor left.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(kept: usize) -> io::Result<Self> {
         Ok(Self {
-            lines: Lines::new()?,
+            lines: Lines::new(kept)?,
             next: VecDeque::new(),
             runs: FuturesUnordered::new(),
             alarm: Box::pin(sleep(Duration::ZERO)),
@@ -204,7 +204,7 @@ mod tests {
     async fn each_run_has_its_own_answer_over_both_families_however_often_lines_are_used() {
         const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
         let (tcp, http, redis) = (check("tcp: {}"), check("http: {path: /}"), check("redis: {}"));
-        let mut together = Together::new().unwrap();
+        let mut together = Together::new(4).unwrap();
         for _ in 0..3 {
             let mut expected = BTreeMap::new();
             for at in ["127.0.0.1:0", "[::1]:0"] {
@@ -239,7 +239,7 @@ mod tests {
     async fn a_server_that_says_nothing_is_given_up_and_its_line_used_again() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let http = check("http: {path: /}");
-        let mut together = Together::new().unwrap();
+        let mut together = Together::new(4).unwrap();
         for _ in 0..2 {
             let network = Network { check: http.clone(), server: silent.local_addr().unwrap() };
             together.start((), network, Duration::from_millis(20));
@@ -259,7 +259,7 @@ mod tests {
         for at in ["127.0.0.1:0", "[::1]:0"] {
             let server = server(at, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
             let network = Network { check: check("http: {path: [/, /second]}"), server };
-            let mut together = Together::new().unwrap();
+            let mut together = Together::new(4).unwrap();
             together.start((), network, Duration::from_millis(50));
             // The first request is sent, and the timeout runs; the second one follows the first one's answer.
             let begun = future::poll_fn(|cx| Poll::Ready(together.poll_next(cx))).await;
@@ -272,7 +272,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_panics_ends_alone() {
-        let mut together = Together::new().unwrap();
+        let mut together = Together::new(4).unwrap();
         together.push(1, async { panic!("a fault of the check's code") });
         let network = Network { check: check("tcp: {}"), server: server("127.0.0.1:0", "") };
         together.start(2, network, LONG);

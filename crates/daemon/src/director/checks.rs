@@ -1,7 +1,7 @@
 //! Runs of checks: each ends by its own timeout or with the daemon. What files and BFD sessions say is prompted for when it changes.
 //!
-//! Those over the network that compute little are made together, by the director's own task; every other is a task of its own, which
-//! another processor may have.
+//! Those over the network that compute little are made together, by the director's own thread; every other is a task of its own elsewhere,
+//! which another processor may have.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use holdfast_health::{Code, Feedback, Outcome, Reason, Verdict};
 use holdfast_net::now;
 use holdfast_probe::{Ended, Found, Network, Probe, Together};
 use holdfast_telemetry::tally;
+use tokio::runtime::Handle;
 use tokio::task::{self, JoinError, JoinSet};
 
 use super::places::Places;
@@ -22,9 +23,11 @@ use crate::vrrp::Sessions;
 #[derive(Debug)]
 pub(crate) struct Runner {
     script_user: String,
-    /// Runs that are made together; none where the kernel gives no descriptor for it: each is a task then.
+    /// Runs that are made together; none before [`Self::gather`], and where the kernel gives no descriptor for it: each is a task then.
     together: Option<Together<CheckId>>,
     runs: JoinSet<Found>,
+    /// The runtime of those that are not made together.
+    elsewhere: Handle,
     checks: HashMap<task::Id, Run>,
     places: Places,
     /// Runs that wait for a place: one at most for each check.
@@ -51,21 +54,28 @@ pub(crate) enum Told {
 }
 
 impl Runner {
-    /// A runner whose scripts run as `script_user`, and which hears of BFD by `sessions`.
+    /// A runner whose scripts run as `script_user`, and which hears of BFD by `sessions`. Runs that are tasks of their own are tasks of the
+    /// runtime in which it is made.
     pub(crate) fn new(script_user: &str, sessions: Sessions) -> Self {
-        let together = Together::new().inspect_err(|error| {
-            tracing::warn!(%error, "every run of a check is a task of its own: no descriptor to wait for them together");
-        });
         Self {
             script_user: script_user.to_owned(),
-            together: together.ok(),
+            together: None,
             runs: JoinSet::new(),
+            elsewhere: Handle::current(),
             checks: HashMap::new(),
             places: Places::of_this_process(),
             waiting: VecDeque::new(),
             prompts: Prompts::default(),
             sessions,
         }
+    }
+
+    /// Makes light runs together from now on, in the runtime in which this is said.
+    pub(crate) fn gather(&mut self) {
+        let together = Together::new(self.places.kept()).inspect_err(|error| {
+            tracing::warn!(%error, "every run of a check is a task of its own: no descriptor to wait for them together");
+        });
+        self.together = together.ok();
     }
 
     /// Lets scripts run as `script_user` from now on.
@@ -92,12 +102,14 @@ impl Runner {
                 self.start_waiting();
                 return;
             }
-            (Some(probe), _) => self.runs.spawn(async move { probe.find(timeout).await }),
+            (Some(probe), _) => {
+                self.runs.spawn_on(async move { probe.find(timeout).await }, &self.elsewhere)
+            }
             (None, kind) => {
                 if let CheckKind::Bfd { session } = kind {
                     self.prompts.of_session(id, session.clone());
                 }
-                self.runs.spawn(std::future::ready(self.sessions.found(kind)))
+                self.runs.spawn_on(std::future::ready(self.sessions.found(kind)), &self.elsewhere)
             }
         };
         self.checks.insert(run.id(), Run { check: id, placed: false });
@@ -115,7 +127,8 @@ impl Runner {
                 Some(together) if network.is_light() => together.start(id, network, timeout),
                 _ => {
                     let probe = Probe::Network(network);
-                    let run = self.runs.spawn(async move { probe.find(timeout).await });
+                    let run = async move { probe.find(timeout).await };
+                    let run = self.runs.spawn_on(run, &self.elsewhere);
                     self.checks.insert(run.id(), Run { check: id, placed: true });
                 }
             }
@@ -274,6 +287,7 @@ mod tests {
         let server = service.real_servers.values().next().unwrap();
         let mut runner = Runner::new("nobody", Sessions::default());
         runner.places = Places::new(2);
+        runner.gather();
         for _ in 0..5 {
             let (name, check) = (&service.name, &service.checks[0]);
             runner.start(CheckId::default(), name, server, check);

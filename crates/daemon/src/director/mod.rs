@@ -2,10 +2,12 @@
 //! it wants, and answers the control API.
 //!
 //! ```text
-//!  api handlers ──requests──►┐                    ┌──► checks: a task for each run ──outcomes──►┐
-//!                            ├──► Director::run ──┤                                             ├──► back in
-//!  timers ──────────────────►┘   (owns Engine)    └──► kernel: the ipvs thread ─────results────►┘
+//!  api handlers ──requests──►┐                    ┌──► checks: light ones here, others elsewhere ──outcomes──►┐
+//!                            ├──► Director::run ──┤                                                           ├──► back in
+//!  timers ──────────────────►┘   (owns Engine)    └──► kernel: the ipvs thread ───────────────────results────►┘
 //! ```
+//!
+//! It has a thread and a runtime of its own, in which its timer and its light checks wake nobody but itself.
 
 mod attention;
 mod besides;
@@ -41,6 +43,7 @@ use holdfast_net::now;
 use holdfast_probe::Found;
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -114,10 +117,13 @@ pub(crate) struct Director {
     nodes: Nodes,
     /// What is made of the configuration for them.
     prints: Arc<Prints>,
+    /// The runtime of all else, for what the director must not wait for.
+    elsewhere: Handle,
 }
 
 impl Director {
-    /// A director of `config` over a kernel and its table, which are absent when there is no service.
+    /// A director of `config` over a kernel and its table, which are absent when there is no service. To be made in the runtime of all else;
+    /// it may run in one of its own.
     #[expect(clippy::too_many_arguments, reason = "these are the parts of the daemon")]
     pub(crate) fn new(
         config: Arc<Config>,
@@ -184,11 +190,12 @@ impl Director {
             turned: Instant::ZERO,
             clock: now(),
             nodes,
+            elsewhere: Handle::current(),
         }
     }
 
     /// Works until `stop` comes; then does with the kernel's table what `ipvs.on_stop` says. Who says stop hears how long that may take.
-    /// `hurry` ends the wait for connections.
+    /// `hurry` ends the wait for connections. Light checks are made in the runtime that this runs in.
     ///
     /// # Errors
     /// The ipvs thread has ended by a fault of the daemon: the table stays as it is.
@@ -198,6 +205,7 @@ impl Director {
         mut stop: oneshot::Receiver<oneshot::Sender<Duration>>,
         hurry: oneshot::Receiver<()>,
     ) -> Result<(), KernelGone> {
+        self.runner.gather();
         self.tell_trackers();
         if self.draining.touched {
             self.tell_upkeep();
@@ -311,7 +319,7 @@ impl Director {
                 // The VRRP thread is asked in a task of its own: the director waits for nobody.
                 let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
                 let upkeep = self.upkeep.clone();
-                tokio::spawn(async move {
+                self.elsewhere.spawn(async move {
                     let upkeep = timeout(VRRP_PATIENCE, upkeep.view()).await.ok().flatten();
                     let View { sync, sysctls } = upkeep.unwrap_or_default();
                     if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
@@ -366,7 +374,7 @@ impl Director {
                 let changes = self.reconfigure(*next);
                 // What has left the configuration and drains, a daemon that comes after a kill in the next moment has to know.
                 let kept = self.draining.settled();
-                tokio::spawn(async move {
+                self.elsewhere.spawn(async move {
                     kept.await;
                     drop(answer.send(changes));
                 });

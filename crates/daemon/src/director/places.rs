@@ -11,8 +11,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// So many descriptors are left for everything else: commands and their pipes, the API, the kernel's sockets.
 const RESERVED: u64 = 512;
 
-/// As many runs may be made at once however few descriptors there are.
+/// As many sockets may there be however few descriptors there are.
 const LEAST: u64 = 64;
+
+/// One socket of so many is kept of each family for the next runs while none uses it, and [`KEPT_MAX`] at most.
+const KEPT_OF: usize = 8;
+const KEPT_MAX: usize = 128;
 
 /// That runs wait is said so often.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -21,6 +25,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Places {
     all: usize,
+    kept: usize,
     taken: usize,
     told: Option<Instant>,
 }
@@ -41,8 +46,15 @@ impl Places {
         Self::new(usize::try_from(limit.saturating_sub(RESERVED).max(LEAST)).unwrap_or(usize::MAX))
     }
 
-    pub(super) const fn new(all: usize) -> Self {
-        Self { all, taken: 0, told: None }
+    /// Places for `sockets`: those that are kept of either family while no run uses them are nobody's place.
+    pub(super) fn new(sockets: usize) -> Self {
+        let kept = (sockets / KEPT_OF).min(KEPT_MAX);
+        Self { all: sockets - 2 * kept, kept, taken: 0, told: None }
+    }
+
+    /// How many sockets of each family may be kept while no run uses them.
+    pub(super) const fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Takes a place, if one is free.
@@ -69,5 +81,19 @@ impl Places {
             at_once = self.all,
             "checks wait for descriptors and come late: raise the limit of open files (LimitNOFILE= of the service's unit)"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_and_kept_sockets_are_never_more_than_there_may_be() {
+        for sockets in [1, 2, 7, 64, 512, 1024, 65_024, usize::MAX] {
+            let places = Places::new(sockets);
+            assert_eq!(places.all + 2 * places.kept(), sockets);
+            assert!(places.all >= places.kept(), "{places:?}");
+        }
     }
 }

@@ -25,7 +25,7 @@ impl Director {
             Err(problem) => return drop(answer.send(Err(problem))),
         };
         let (vrrp, released) = (self.vrrp.clone(), Arc::clone(&self.released));
-        tokio::spawn(async move {
+        self.elsewhere.spawn(async move {
             drop(answer.send(change(&vrrp, instances, verb, released).await));
         });
     }

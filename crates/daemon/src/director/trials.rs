@@ -27,7 +27,7 @@ impl Director {
     ) {
         match self.begin_trials(service, server) {
             Ok((place, run, trials)) => {
-                tokio::spawn(async move {
+                self.elsewhere.spawn(async move {
                     let run = CheckRun { trials: ended(trials).await, ..run };
                     drop(place);
                     // Whoever asked may have gone away.
@@ -55,7 +55,8 @@ impl Director {
         for (index, check) in checks.iter().cloned().enumerate() {
             let probe = Probe::of(&check.kind, service, definition, user);
             let sessions = self.vrrp.session_readings();
-            trials.spawn(async move { (index, tried(&check, probe, &sessions).await) });
+            let trial = async move { (index, tried(&check, probe, &sessions).await) };
+            trials.spawn_on(trial, &self.elsewhere);
         }
         let run = CheckRun {
             service: name.to_string(),

@@ -47,13 +47,20 @@ impl Engine {
     }
 
     /// A check's run is over. An outcome for a check that is gone is ignored.
-    pub fn check_finished(&mut self, now: Instant, id: CheckId, outcome: Outcome) {
+    pub fn check_finished(&mut self, now: Instant, id: CheckId, mut outcome: Outcome) {
         self.clock = now;
         let Some(running) = self.checks.get_mut(&id) else { return };
+        // What is said again is kept once, and nobody need be told.
+        if outcome.reason == running.because {
+            outcome.reason.clone_from(&running.because);
+        }
         running.last = Some(outcome.clone());
-        self.step_check(id, now, |checker| {
+        let says_more = self.advance_check(id, |checker| {
             checker.handle(now, holdfast_health::Event::Finished(outcome));
         });
+        if says_more {
+            self.judge_owners(id, now);
+        }
         self.merge_twin(id, now);
     }
 
@@ -113,7 +120,7 @@ impl Engine {
             because,
             feedback: Feedback::NONE,
         };
-        self.checks.insert(id, running);
+        self.checks.insert(id, Box::new(running));
         id
     }
 
@@ -140,14 +147,21 @@ impl Engine {
         }
     }
 
-    /// Lets a checker take an input, carries out what it answers and notes its new deadline.
+    /// The same as [`Self::advance_check`]; then its servers are judged anew.
     pub(crate) fn step_check(
         &mut self,
         id: CheckId,
         now: Instant,
         input: impl FnOnce(&mut Checker),
     ) {
-        let Some(running) = self.checks.get_mut(&id) else { return };
+        self.advance_check(id, input);
+        self.judge_owners(id, now);
+    }
+
+    /// Lets a checker take an input, carries out what it answers and notes its new deadline. Whether it says anything else than before.
+    pub(crate) fn advance_check(&mut self, id: CheckId, input: impl FnOnce(&mut Checker)) -> bool {
+        let Some(running) = self.checks.get_mut(&id) else { return false };
+        let said = running.checker.state();
         input(&mut running.checker);
         while let Some(action) = running.checker.poll_action() {
             match action {
@@ -168,15 +182,21 @@ impl Engine {
                 holdfast_health::Action::Changed { .. } => {}
             }
         }
-        running.note();
-        let before = running.deadline;
-        running.deadline = running.checker.poll_timeout().map(|(at, _)| at);
+        let says_why = running.note();
+        let deadline = running.checker.poll_timeout().map(|(at, _)| at);
+        let before = std::mem::replace(&mut running.deadline, deadline);
         if let Some(at) = before {
             self.timers.remove(&(at, id));
         }
-        if let Some(at) = running.deadline {
+        if let Some(at) = deadline {
             self.timers.insert((at, id));
         }
+        says_why || running.checker.state() != said
+    }
+
+    /// Puts together what the checks say of each server that this one is of.
+    fn judge_owners(&mut self, id: CheckId, now: Instant) {
+        let Some(running) = self.checks.get(&id) else { return };
         let (service, server) = (running.service.clone(), running.server.clone());
         let others = running.others.clone();
         self.judge(&service, &server, now);
@@ -207,7 +227,7 @@ impl Engine {
         let Some(pool) = self.pools.get_mut(service) else { return };
         let Some(known) = pool.servers.get_mut(server) else { return };
         let checks: Vec<&RunningCheck> =
-            known.checks.iter().filter_map(|id| self.checks.get(id)).collect();
+            known.checks.iter().filter_map(|id| self.checks.get(id)).map(Box::as_ref).collect();
         let (_, combine) = pool.service.checks_of(&known.definition);
         let said = combine.together(checks.iter().map(|running| running.checker.state()));
         // The first check that says the same as all together has said why.
@@ -265,16 +285,19 @@ impl Engine {
 }
 
 impl RunningCheck {
-    /// Keeps the last outcome's reason when it speaks for the state. One that was void does not.
-    fn note(&mut self) {
-        let Some(last) = &self.last else { return };
+    /// Keeps the last outcome's reason when it speaks for the state; whether that is another one. One that was void does not.
+    fn note(&mut self) -> bool {
+        let Some(last) = &self.last else { return false };
         let speaks = matches!(
             (self.checker.state(), last.verdict),
             (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
         );
-        if speaks && *self.checker.reason() == last.reason {
+        let says_why =
+            speaks && *self.checker.reason() == last.reason && self.because != last.reason;
+        if says_why {
             self.because.clone_from(&last.reason);
         }
+        says_why
     }
 }
 

@@ -30,7 +30,8 @@ use crate::weight::WHOLE;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) pools: BTreeMap<Name, Pool>,
-    pub(crate) checks: BTreeMap<CheckId, RunningCheck>,
+    /// Boxed: a tree's nodes are little more than half full.
+    pub(crate) checks: BTreeMap<CheckId, Box<RunningCheck>>,
     /// The checks that may be the same, by where they go.
     pub(crate) targets: BTreeSet<(SocketAddr, CheckId)>,
     /// The checks' deadlines, earliest first.
@@ -152,7 +153,8 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock = now;
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.step_check(id, now, |checker| checker.handle_timeout(now));
+            // A run that begins says nothing yet.
+            self.advance_check(id, |checker| checker.handle_timeout(now));
         }
         self.advance_ramps(now);
         self.end_holds(now);

@@ -6,6 +6,7 @@
 //!
 //! Nothing here asserts how fast anything is: goals are printed beside what was reached, and raw samples are kept.
 
+mod floor;
 mod rows;
 mod setup;
 mod wall;

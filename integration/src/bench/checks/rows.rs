@@ -11,7 +11,8 @@ use holdfast_testkit::lab::{Lab, Topology};
 use holdfast_time::Instant;
 
 use super::WINDOW;
-use super::setup::Setup;
+use super::floor::floor;
+use super::setup::{Kind, Setup};
 use super::wall::{Asked, Wall};
 use crate::bench::ipvs::Part;
 use crate::bench::ipvs::eye::Eye;
@@ -37,6 +38,10 @@ pub(super) fn measure(part: &mut Part, setup: Setup, round: usize) -> Result<()>
         let node = lab.lb1();
         node.run(["ip", "route", "add", "local", "10.50.128.0/17", "dev", "lo"])?;
         let wall = Wall::stand(node, setup.kind)?;
+        let floor = match setup.kind {
+            Kind::Tcp => Some(floor(node)?),
+            Kind::Http => None,
+        };
         let file = match keeper {
             Keeper::Holdfast => "holdfast.yaml",
             Keeper::Keepalived => "keepalived.conf",
@@ -48,6 +53,10 @@ pub(super) fn measure(part: &mut Part, setup: Setup, round: usize) -> Result<()>
         running.check_alive()?;
         let up = up.with_context(|| running.log_tail())?;
         let mut subject = part.of(&what, keeper);
+        if let Some(floor) = floor {
+            let measure = "processor time of a connection and its reset, without any program";
+            subject.ns(measure, Goal::None, floor);
+        }
         subject.ns(
             "`exec` to every live server in the table",
             Goal::None,

@@ -122,7 +122,7 @@ const fn virtual_address(service: u32) -> Ipv4Addr {
 }
 
 /// In 10.50.128.0/17.
-const fn address(server: u32) -> Ipv4Addr {
+pub(super) const fn address(server: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 50, 128, 1).to_bits() + server)
 }
 

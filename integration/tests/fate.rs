@@ -189,6 +189,64 @@ fn b2_a_daemon_without_a_supervisor_is_followed_at_once() {
     stage.ensure_followed(killed, &answers);
 }
 
+/// Three nodes of which none preempts. lb1 is Active, lb2 and the third one have channels to it, and the third one is the better of the two.
+struct Three {
+    lb1: Director,
+    lb2: Director,
+    third: Director,
+    _lab: Lab,
+}
+
+impl Three {
+    fn set() -> Self {
+        let roles = Roles {
+            interval: "2s",
+            lb1: "priority: 200, preempt: false",
+            lb2: "priority: 100, preempt: false}, client: {priority: 110, preempt: false",
+        };
+        let lab = lab().unwrap();
+        let lb1 = Director::start(lab.lb1(), &roles.config()).unwrap();
+        wait_active(&lb1).unwrap();
+        let [lb2, third] = [lab.lb2(), lab.client()].map(|node| {
+            let director = Director::start(node, &roles.config()).unwrap();
+            wait_roles(&lb1, &director).unwrap();
+            wait_until(LIMIT, "the channels to stand", || {
+                (director.process().log().matches(STANDS).count() == 2).then_some(())
+            })
+            .unwrap();
+            director
+        });
+        Self { lb1, lb2, third, _lab: lab }
+    }
+
+    /// The best one is Active, whoever was first, and so it stays.
+    fn ensure_the_best(&self) {
+        wait_roles(&self.third, &self.lb2).unwrap();
+        for name in INSTANCES {
+            assert_eq!(self.third.instance(name).unwrap().reason, "active_died", "{name}");
+        }
+        ensure_settled(&self.third, &self.lb2).unwrap();
+    }
+}
+
+#[test]
+fn b2_of_three_nodes_that_do_not_preempt_the_best_one_follows() {
+    let mut three = Three::set();
+    three.lb1.kill().unwrap();
+    three.ensure_the_best();
+}
+
+/// The worse one has the addresses by then, in both families, and is no longer told from one that reigns but by the death.
+#[test]
+fn b3_the_best_one_follows_though_it_is_told_of_the_death_last() {
+    let mut three = Three::set();
+    three.third.process().kill(Signal::SIGSTOP).unwrap();
+    three.lb1.kill().unwrap();
+    wait_active(&three.lb2).unwrap();
+    three.third.process().kill(Signal::SIGCONT).unwrap();
+    three.ensure_the_best();
+}
+
 /// Workers come and go, programs are replaced, configurations too; and when all is killed then, that is still heard.
 #[test]
 fn a_daemon_that_lives_on_is_not_followed_whatever_becomes_of_its_parts() {

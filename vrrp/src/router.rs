@@ -45,6 +45,10 @@
 //! * **Priority 0 in Backup** sets the timer to Skew_Time by the letter (§6.4.2), whoever sent it. Believing only the known
 //!   Active would cost a full Active_Down_Interval when that one has just changed its address, and never waiting longer than
 //!   before would gain less than one Skew_Time.
+//! * **An election after a loss** ([`Event::ActiveLost`], [`Event::ActiveDied`]) is no preemption. Each Backup is told at a time of its own,
+//!   and these differ by more than their waits, so that a worse one may be first. Who is better and hears it goes on with its own wait, whatever Preempt_Mode and
+//!   the preempt delay say; also when it is told only after it has believed the worse one, within one interval of that. Then both are
+//!   Active for as long as the better one's advertisement travels.
 //! * **Equal priority and equal address** (a clone, or a loop) is reported and never answered.
 
 mod election;
@@ -74,6 +78,7 @@ use crate::discard::DiscardReason;
 use crate::receive::Expectation;
 use crate::types::{AddressFamily, Interval, Priority, Version};
 use crate::wire::{ChecksumForm, Repr};
+use election::Forebear;
 use peers::Peers;
 use rival::Rival;
 
@@ -92,6 +97,8 @@ pub struct VirtualRouter {
     peers: Peers,
     /// None unless Active.
     rival: Option<Rival>,
+    /// None unless in Backup, and there only after the Active has changed.
+    forebear: Option<Forebear>,
     /// At most [`VirtualRouter::ACTION_LIMIT`]; see there.
     actions: VecDeque<Action>,
     counters: Counters,
@@ -114,6 +121,7 @@ impl VirtualRouter {
             since: now,
             peers: Peers::default(),
             rival: None,
+            forebear: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -474,6 +482,7 @@ impl VirtualRouter {
     fn enter(&mut self, now: Instant, state: State, reason: Reason) {
         let from = self.status();
         self.forget_rival(now);
+        self.forebear = None;
         self.state = state;
         self.since = now;
         self.push(Action::Report(Transition { at: now, from, to: self.status(), reason }));

@@ -13,7 +13,8 @@
 //!                                                        any direction between two nodes can be cut
 //! ```
 //!
-//! It is not a network: one segment, one virtual router, no switch that ages its table.
+//! It is not a network: one segment, one virtual router, no switch that ages its table. Of the fate channel there is what comes of it: who is
+//! told of a death, when, and whether that is true (`faults.rs`).
 //!
 //! **What is checked where, and under which condition.** After each step or action, whatever the faults: I6 (no state has a timer but
 //! its own, none too long), I7 (the addresses are there exactly while Active or giving up, the advertisement before them, the
@@ -21,7 +22,8 @@
 //! interval at most), I10 (what teaches a Backup an interval), I12 (what is sent is read as what was meant), I15 (an Active that was late
 //! sends nothing when it finds a better one in its queue): `node.rs`, `run.rs`. I3, I4 at each promotion, whatever the faults: not before
 //! Active_Down_Interval or Skew_Time has passed since what was heard, nor later, and nobody preempts who may not: `witness.rs`. I14 at
-//! each reconfiguration that changes nothing: `faults.rs`. I13 is the crate `vrrp`'s own (its model). The tests ask the end-to-end times
+//! each reconfiguration that changes nothing: `faults.rs`. The same at a promotion after a death (B2, B3): not unless it was told of one, and of
+//! one that it has not heard since; no later than its wait for it. I13 is the crate `vrrp`'s own (its model). The tests ask the end-to-end times
 //! of I4 and I5, and I14, I15 against a run without the fault.
 //!
 //! I1, I2, I5 and I11 say something about routers that agree, which takes time and packets: by their own definition they hold "after

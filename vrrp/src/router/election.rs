@@ -8,6 +8,16 @@ use holdfast_time::Instant;
 use super::{Action, Advertisement, Observation, Reason, State, VirtualRouter};
 use crate::types::Priority;
 
+/// The Active before the one that a Backup knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forebear {
+    address: IpAddr,
+    /// When another one was believed in its stead.
+    until: Instant,
+    /// The highest priority that has been believed since.
+    successor: Priority,
+}
+
 impl VirtualRouter {
     /// R1 to R8 in Backup. No tie-break here: an equal priority is accepted as the Active's.
     pub(super) fn hear_as_backup(&mut self, now: Instant, heard: Advertisement) {
@@ -16,51 +26,90 @@ impl VirtualRouter {
         let lower = heard.priority < self.params.priority();
         let (preempts, delay) = (self.params.preempts(), self.params.preempt_delay());
         let near = self.is_near_takeover(now, heard);
-        let State::Backup { active_down, active_adver_interval, takeover, lower_since, .. } =
+        let State::Backup { active_down, active_adver_interval, active, takeover, lower_since } =
             &mut self.state
         else {
             return;
         };
         if heard.priority == Priority::RELEASE {
-            *active_down = now + self.params.skew_time(*active_adver_interval);
-            *takeover = Reason::ActiveReleased;
+            // After a death nobody's goodbye makes it wait longer.
+            if *takeover != Reason::ActiveDied {
+                *active_down = now + self.params.skew_time(*active_adver_interval);
+                *takeover = Reason::ActiveReleased;
+            }
             return;
         }
         let since = lower.then(|| lower_since.unwrap_or(now));
         *lower_since = since;
         let waits = since.is_some_and(|since| now < since + delay);
-        if !lower || !preempts || waits {
+        let lives = *active == Some(heard.source);
+        // B1, B2: a worse Backup was told of the loss a moment earlier. That is no reign to be preempted: the election goes on. It does not
+        // for ever where the timer has to wait, be it for a sync group.
+        let over = *active_down + active_adver_interval.duration();
+        let contends = is_bereft(*takeover) && !lives && now < over;
+        if !lower || ((!preempts || waits) && !contends) {
             if let State::Backup { lower_since, .. } = &mut learned {
                 *lower_since = since;
             }
+            let known = active.filter(|_| !lives);
             self.counters.near_takeovers += u64::from(near);
             self.state = learned;
+            self.succeed(now, known, heard);
         } else if *takeover == Reason::ActiveSilent {
             // R6: the timer keeps running, and then this router takes over from a living Active.
             *takeover = Reason::Preempt;
         }
     }
 
+    /// Remembers who the Active was before the one that is believed now, if that was `known`. Of several who come one after the other within
+    /// an interval it is the one before all of them: they are of one election, in which those who lose have the last word.
+    fn succeed(&mut self, now: Instant, known: Option<IpAddr>, heard: Advertisement) {
+        let successor = heard.priority;
+        let open = self.forebear.filter(|forebear| {
+            let until = forebear.until + heard.interval.duration();
+            known.is_none() || (forebear.address != heard.source && now < until)
+        });
+        let first = known.map(|address| Forebear { address, until: now, successor });
+        let open =
+            open.map(|known| Forebear { successor: successor.max(known.successor), ..known });
+        self.forebear = open.or(first);
+    }
+
     /// B1: the known Active counts as if it had given up. The timer is never moved back: another protocol may say so often.
     pub(super) fn lose_active(&mut self, now: Instant, address: IpAddr) {
+        self.bereave(now, address, Reason::ActiveLost);
+    }
+
+    /// B2: the known Active's process is dead.
+    pub(super) fn bury_active(&mut self, now: Instant, address: IpAddr) {
+        self.bereave(now, address, Reason::ActiveDied);
+    }
+
+    /// B1, B2: the known Active is gone. If it is heard all the same, the timer is its again. B3: the same of the one before it, when a worse
+    /// Backup was told of that sooner than this one and was believed: the election of a moment ago is still open.
+    fn bereave(&mut self, now: Instant, address: IpAddr, reason: Reason) {
         let State::Backup { active_down, active_adver_interval, active, takeover, .. } =
             &mut self.state
         else {
             return;
         };
-        if *active == Some(address) {
-            let skewed = now + self.params.skew_time(*active_adver_interval);
-            *active_down = (*active_down).min(skewed);
-            *takeover = Reason::ActiveLost;
+        let open = self.forebear.is_some_and(|forebear| {
+            let until = forebear.until + active_adver_interval.duration();
+            let worse = forebear.successor < self.params.priority();
+            forebear.address == address && worse && !is_bereft(*takeover) && now < until
+        });
+        if *active != Some(address) && !open {
+            return;
         }
-    }
-
-    /// B2: the known Active's process is dead. Whoever is heard meanwhile lives all the same, and the timer is its again.
-    pub(super) fn bury_active(&mut self, now: Instant, address: IpAddr) {
-        let State::Backup { active_down, active, takeover, .. } = &mut self.state else { return };
-        if *active == Some(address) {
-            *active_down = (*active_down).min(now + self.params.death_skew());
-            *takeover = Reason::ActiveDied;
+        let wait = if reason == Reason::ActiveDied {
+            self.params.death_skew()
+        } else {
+            self.params.skew_time(*active_adver_interval)
+        };
+        *active_down = (*active_down).min(now + wait);
+        *active = Some(address);
+        if *takeover != Reason::ActiveDied {
+            *takeover = reason;
         }
     }
 
@@ -145,4 +194,9 @@ impl VirtualRouter {
             self.push(Action::Observe(news));
         }
     }
+}
+
+/// Whether a Backup that would take over for this reason has been told that its Active is gone, by somebody else than that one.
+const fn is_bereft(takeover: Reason) -> bool {
+    matches!(takeover, Reason::ActiveLost | Reason::ActiveDied)
 }

@@ -22,13 +22,14 @@ pub enum Event {
     /// taking over again: whoever wants that gives it Preempt_Mode false or a lower priority ([`Event::Reconfigure`]).
     StepDown,
     /// Another protocol (BFD) says that the Active at this address is gone. For a Backup of that Active it counts as priority 0
-    /// from it; nobody else is concerned.
+    /// from it, but that a worse Backup, which may have been told sooner, keeps it from nothing. Nobody else is concerned.
     ActiveLost {
         /// Whose primary address it was.
         address: IpAddr,
     },
     /// The process that was the Active at this address has died, and its host says so. A Backup of that Active takes over after
-    /// [`Params::death_skew`], unless the Active is heard again before; nobody else is concerned.
+    /// [`Params::death_skew`], unless the Active is heard again before, or a router of no lower priority. So does a Backup that knows
+    /// another Active, of lower priority, since less than one interval, and that one before. Nobody else is concerned.
     ActiveDied {
         /// Whose primary address it was.
         address: IpAddr,

@@ -188,8 +188,9 @@ impl Params {
         timing::skew_time(self.version(), self.priority, active_adver_interval)
     }
 
-    /// How long a Backup waits when the Active's process has died ([`super::Event::ActiveDied`]), so that the best of several comes
-    /// first: a 256th of (256 - Priority) × 4 ms. The order needs no more, for the death is known to all in the same moment.
+    /// How long a Backup waits when the Active's process has died ([`super::Event::ActiveDied`]), so that the best of several most often
+    /// comes first: a 256th of (256 - Priority) × 4 ms. All know of the death within a few milliseconds. That is the size of their waits,
+    /// so that a worse one may come first; the better one takes the role from it then, whatever its Preempt_Mode.
     pub fn death_skew(&self) -> Duration {
         const LONGEST_NS: u64 = 4_000_000;
         Duration::from_nanos((256 - u64::from(self.priority.value())) * LONGEST_NS / 256)

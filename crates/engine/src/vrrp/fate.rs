@@ -158,6 +158,11 @@ impl FateWatch {
         self.trouble
     }
 
+    /// Whether it may still tell of a death without a new connection's first word: it stands, or has ended and that is followed up.
+    pub const fn may_tell(&self) -> bool {
+        self.stands() || self.is_in_doubt()
+    }
+
     /// Takes in what has become of the connection.
     pub fn handle(&mut self, now: Instant, event: FateEvent) {
         match (self.state, event) {

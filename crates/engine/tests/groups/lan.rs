@@ -51,6 +51,8 @@ pub(crate) struct Lans {
     pub(crate) nodes: Vec<Node>,
     frames: BTreeMap<(Instant, u64), (Place, IpAddr, Vec<u8>)>,
     next_frame: u64,
+    /// Who is told that the daemon at an address has died.
+    deaths: BTreeMap<(Instant, u64), (Place, IpAddr)>,
     /// LAN, from, to.
     cut: BTreeSet<(usize, usize, usize)>,
     random: Random,
@@ -81,6 +83,7 @@ impl Lans {
             nodes: Vec::new(),
             frames: BTreeMap::new(),
             next_frame: 0,
+            deaths: BTreeMap::new(),
             cut: BTreeSet::new(),
             random: Random::new(seed),
             loss_per_mille: 0,
@@ -138,6 +141,29 @@ impl Lans {
     pub(crate) fn crash(&mut self, node: usize) {
         self.nodes[node].alive = false;
         self.both = None;
+    }
+
+    /// A node's daemon dies as a whole. On each LAN those are told who hear it as their Active, each after a time of its own.
+    pub(crate) fn die(&mut self, node: usize, within: Duration) {
+        for lan in 0..self.nodes[node].stations.len() {
+            for to in (0..self.nodes.len()).filter(|&to| to != node) {
+                self.tell_of_death((to, lan), node, within);
+            }
+        }
+        self.crash(node);
+    }
+
+    /// A member is told within so short a time that a node's daemon has died, whether that is true or not, if it has a channel there.
+    pub(crate) fn tell_of_death(&mut self, (to, lan): Place, of: usize, within: Duration) {
+        let address = self.nodes[of].stations[lan].address;
+        let router = &self.nodes[to].stations[lan].router;
+        let watches = router.status() == Status::Backup && router.active_address() == Some(address);
+        let carries = !self.cut.contains(&(lan, of, to)) && !self.cut.contains(&(lan, to, of));
+        if watches && carries && self.nodes[to].alive {
+            let at = self.now + DELAY * 3 + self.random.duration(within);
+            self.deaths.insert((at, self.next_frame), ((to, lan), address));
+            self.next_frame += 1;
+        }
     }
 
     /// Nothing goes from one node to another on a LAN any more.
@@ -245,7 +271,8 @@ impl Lans {
         let groups = alive().filter_map(|node| node.group.poll_timeout());
         let stations = alive().flat_map(|node| &node.stations);
         let timers = stations.filter_map(|station| self.deadline(station));
-        frames.into_iter().chain(groups).chain(timers).min()
+        let deaths = self.deaths.first_key_value().map(|(&(at, _), _)| at);
+        frames.into_iter().chain(deaths).chain(groups).chain(timers).min()
     }
 
     /// An expired Active_Down_Timer waits for the group, and nothing has to be done for it.
@@ -264,6 +291,13 @@ impl Lans {
             let (place, source, payload) = entry.remove();
             if self.nodes[place.0].alive {
                 self.receive(place, source, &payload);
+                self.attend(place.0);
+            }
+        }
+        while let Some(entry) = self.deaths.first_entry().filter(|one| one.key().0 <= self.now) {
+            let (place, address) = entry.remove();
+            if self.nodes[place.0].alive {
+                self.give(place, Event::ActiveDied { address });
                 self.attend(place.0);
             }
         }

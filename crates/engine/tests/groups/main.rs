@@ -44,6 +44,66 @@ fn s5_a_crash_moves_all_members_within_the_longest_active_down_interval() {
     assert_eq!(lans.takeovers(), 6);
 }
 
+/// Though the members' channels end each at its own time.
+#[test]
+fn b2_a_death_moves_all_members_within_5_ms() {
+    for preempt in [true, false] {
+        let mut lans = pair(preempt);
+        lans.die(0, Duration::from_millis(2));
+        lans.run_for(Duration::from_millis(5));
+        assert_eq!((lans.active(), lans.takeovers()), (Some(1), 4));
+    }
+}
+
+/// Also where another LAN's channel does not stand: the Active is gone from one, and not heard on the other since.
+#[test]
+fn b2_a_death_that_one_member_is_told_of_moves_the_others() {
+    let mut lans = pair(true);
+    lans.tell_of_death((1, 0), 0, Duration::from_millis(2));
+    lans.crash(0);
+    lans.run_for(Duration::from_millis(5));
+    assert_eq!(lans.active(), Some(1));
+}
+
+/// Each member of each node is told at a time of its own, so that a worse node may come first, as a whole or in part.
+#[test]
+fn b2_b3_after_a_death_the_best_of_three_nodes_has_every_member() {
+    let mut contests = 0;
+    for seed in seeds(200) {
+        for preempt in [false, true] {
+            let all: [&[u8]; 4] = [&[200, 200], &[100, 100], &[110, 110], &[90, 90]];
+            let mut lans = Lans::new(seed, &all, preempt);
+            lans.run_for(SECOND * 5);
+            assert_eq!(lans.active(), Some(0));
+            let before = lans.takeovers();
+            lans.die(0, Duration::from_millis(4));
+            lans.run_for(Duration::from_millis(20));
+            assert_eq!(lans.active(), Some(2), "seed {seed}, preempt {preempt}");
+            contests += u32::from(lans.takeovers() > before + 2);
+            assert!(lans.longest_overlap <= Duration::from_millis(8), "{:?}", lans.longest_overlap);
+            let settled = lans.takeovers();
+            lans.run_for(SECOND * 60);
+            assert_eq!((lans.active(), lans.takeovers()), (Some(2), settled), "it stays");
+        }
+    }
+    assert!(contests > 50, "a worse one came first {contests} times");
+}
+
+/// Who hears of a death that was none gives the role back.
+#[test]
+fn b2_a_false_word_of_one_members_active_moves_nothing_for_long() {
+    for (seed, preempt) in seeds(50).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let mut lans = Lans::new(seed, &[&[150, 150], &[100, 100]], preempt);
+        lans.run_for(SECOND * 5);
+        lans.tell_of_death((1, 0), 0, SECOND);
+        lans.run_for(SECOND * 30);
+        assert_eq!(lans.active(), Some(0), "{seed}, preempt {preempt}");
+        let settled = lans.takeovers();
+        lans.run_for(SECOND * 60);
+        assert_eq!((lans.active(), lans.takeovers()), (Some(0), settled));
+    }
+}
+
 #[test]
 fn one_cut_lan_moves_nothing_and_makes_nobody_active_twice() {
     let mut lans = pair(true);
@@ -183,7 +243,7 @@ fn trouble(lans: &mut Lans, random: &mut Random) {
     let nodes = u64::try_from(lans.nodes.len()).unwrap();
     let mut below = |end: u64| usize::try_from(random.below(end)).unwrap();
     let (node, other, lan) = (below(nodes), below(nodes), below(2));
-    match below(12) {
+    match below(14) {
         0 => lans.crash(node),
         1 if !lans.nodes[node].alive => lans.boot(node),
         2 if node != other => lans.cut(lan, node, other, true),
@@ -192,6 +252,8 @@ fn trouble(lans: &mut Lans, random: &mut Random) {
         6 if lans.nodes[node].alive => lans.release((node, lan)),
         what @ (8 | 9) if lans.nodes[node].alive => lans.track((node, lan), what == 8),
         10 if node != other => lans.cut_one_way(lan, node, other),
+        12 => lans.die(node, Duration::from_millis(20)),
+        13 if node != other => lans.tell_of_death((node, lan), other, SECOND),
         11 => lans.loss_per_mille = [0, 0, 300][below(3)],
         7 if lans.nodes[node].alive => lans.handicap(node, [40, 90, 150][below(3)]),
         _ => {}

@@ -9,6 +9,10 @@ use super::calm::Release;
 use super::node::{Frame, Node, Power};
 use super::{Arranged, Lan, Link, NodeId};
 
+/// When TCP sends again what was lost, and how long a connection's end is followed up (`holdfast_engine::vrrp::fate`).
+const AGAIN: Duration = Duration::from_millis(200);
+const BELIEVED: Duration = Duration::from_secs(1);
+
 impl Lan {
     /// Switches a node on, with a machine of its own that knows nothing of an earlier life.
     pub fn start(&mut self, id: NodeId) {
@@ -82,6 +86,45 @@ impl Lan {
         let node = self.node_mut(id);
         node.power = Power::Off;
         node.inbox.clear();
+    }
+
+    /// Its daemon dies as a whole, and the host lives on: as [`Lan::crash`], and whoever has a fate channel to it is told, each after a time
+    /// of its own, shorter than `within` and than it takes three frames. Those have one who know it as their Active and hear it
+    /// as it hears them. What is lost on the way is sent again 200 ms later; a second later nobody believes it any more.
+    pub fn die(&mut self, id: NodeId, within: Duration) {
+        let address = self.node(id).address;
+        let told = self.nodes().filter(|&to| {
+            let watches = to != id && self.node(to).router.active_address() == Some(address);
+            watches && self.hears(id, to) && self.hears(to, id)
+        });
+        let told: Vec<NodeId> = told.collect();
+        let dies = matches!(self.node(id).power, Power::On | Power::Paused);
+        self.crash(id);
+        for to in told.into_iter().filter(|_| dies) {
+            let mut after = self.link.delay * 3 + self.random.duration(within);
+            while self.random.per_mille(self.link.loss_per_mille) {
+                after += AGAIN;
+            }
+            if after < BELIEVED {
+                self.tell_of_death(to, id, after);
+            }
+        }
+    }
+
+    /// After so long a node is told that the daemon of another one has died, whether that is true then or not: a connection was reset and a
+    /// port refused by something in between, or the one that has died is long back.
+    pub fn tell_of_death(&mut self, to: NodeId, of: NodeId, after: Duration) {
+        self.tell(to, of, after, true);
+    }
+
+    /// After so long another protocol (BFD) tells a node that another one is silent, whether that is true then or not.
+    pub fn tell_of_silence(&mut self, to: NodeId, of: NodeId, after: Duration) {
+        self.tell(to, of, after, false);
+    }
+
+    fn tell(&mut self, to: NodeId, of: NodeId, after: Duration, died: bool) {
+        let of = self.node(of).address;
+        self.arrange(self.now + after, Arranged::Arrive { to, frame: Frame::Gone { of, died } });
     }
 
     /// It stands still for so long, as a stopped process does: its addresses stay, what arrives waits. When it goes on, it reads

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_time::Instant;
-use vrrp::{Params, Peer, Status, Timer, Transition, VirtualRouter};
+use vrrp::{Interval, Params, Peer, Reason, State, Status, Timer, Transition, VirtualRouter};
 
 use super::NodeId;
 use super::calm::Release;
@@ -19,6 +19,9 @@ pub(super) enum Frame {
     Vrrp { source: IpAddr, destination: IpAddr, hop_limit: u8, payload: Vec<u8>, hostile: bool },
     /// A gratuitous ARP or unsolicited Neighbor Advertisement for the virtual addresses.
     Announcement { by: NodeId, sent: Instant },
+    /// Not a frame, but what the host learns otherwise, be it true or not: the daemon at this address has died (the fate channel), or
+    /// nothing more is heard from there (BFD).
+    Gone { of: IpAddr, died: bool },
 }
 
 /// Whether a node runs.
@@ -159,9 +162,10 @@ impl Node {
         let left = router.poll_timeout().map(|(at, timer)| (at.saturating_since(now), timer));
         let allowed = match (status, left) {
             (Status::Initialize, None) => true,
-            (Status::Backup, Some((left, Timer::ActiveDown))) => router
-                .active_adver_interval()
-                .is_some_and(|learned| left <= router.params().active_down_interval(learned)),
+            (Status::Backup, Some((left, Timer::ActiveDown))) => {
+                let learned = router.active_adver_interval();
+                learned.is_some_and(|learned| left <= longest_wait(router, learned))
+            }
             (Status::Active, Some((left, Timer::Adver))) => left <= self.interval(),
             (Status::Releasing, Some((left, Timer::Release))) => {
                 left <= router.params().release_interval()
@@ -184,5 +188,14 @@ impl Node {
 
     pub(super) fn interval(&self) -> Duration {
         self.router.params().advertisement_interval().duration()
+    }
+}
+
+/// How long a Backup waits at most: for the silence of an Active that it has learned `interval` from, or after a death.
+fn longest_wait(router: &VirtualRouter, interval: Interval) -> Duration {
+    if let State::Backup { takeover: Reason::ActiveDied, .. } = router.state() {
+        router.params().death_skew()
+    } else {
+        router.params().active_down_interval(interval)
     }
 }

@@ -149,6 +149,11 @@ impl Lan {
                 let believed = self.receive(to, datagram);
                 assert!(!(hostile && believed), "I8: a hostile packet was believed");
             }
+            Frame::Gone { of: address, died } => {
+                self.disturb([to], format_args!("{to:?} is told: {address} gone, died: {died}"));
+                let died = died.then_some(Event::ActiveDied { address });
+                self.give(to, died.unwrap_or(Event::ActiveLost { address }));
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use super::lan;
 /// How many moments a run of all seeds has at least. With another count of seeds it is not asked for.
 const STEPS: u64 = 1_000_000;
 
-/// What the faults of the other tests are not: one-way loss, frames that come twice, clocks that differ, hostile packets, sync groups
-/// and protocols that say what is not true.
+/// What the faults of the other tests are not: one-way loss, frames that come twice, clocks that differ, hostile packets, sync groups,
+/// daemons that die as a whole, and protocols that say what is not true.
 fn another_fault(lan: &mut Lan, interval: Duration) {
     let nodes: Vec<NodeId> = lan.nodes().collect();
     let random = lan.random();
@@ -22,7 +22,8 @@ fn another_fault(lan: &mut Lan, interval: Duration) {
     // A quartz is off by 100 ppm at most; ten times that.
     let ppm = i32::try_from(random.below(2001)).unwrap() - 1000;
     let outage = lan.random().duration(interval * 5);
-    match lan.random().below(7) {
+    let soon = lan.random().duration(interval);
+    match lan.random().below(10) {
         0 => lan.weaken(node, other, loss),
         1 => lan.set_clock(node, ppm),
         2 => lan.set_link(Link {
@@ -34,6 +35,18 @@ fn another_fault(lan: &mut Lan, interval: Duration) {
         3 => lan.take_over(node),
         4 => lan.lose_active(node),
         5 => lan.kill(node, outage),
+        6 => lan.die(node, soon),
+        7 => {
+            // Of who is Active, which is what is believed.
+            let active = lan.actives().first().copied().unwrap_or(other);
+            lan.die(active, soon);
+        }
+        8 => {
+            let active = lan.actives().first().copied().unwrap_or(other);
+            lan.tell_of_death(node, active, soon);
+            lan.tell_of_death(other, node, outage);
+            lan.tell_of_silence(node, other, outage);
+        }
         _ => {
             for _ in 0..5 {
                 lan.attack();
@@ -45,8 +58,8 @@ fn another_fault(lan: &mut Lan, interval: Duration) {
 #[test]
 fn i1_to_i12_i15_hold_through_a_million_steps_of_everything() {
     let (mut steps, mut handovers) = (0, 0);
-    let all_seeds = seeds(600);
-    let everything = all_seeds == (0..600);
+    let all_seeds = seeds(720);
+    let everything = all_seeds == (0..720);
     for seed in all_seeds {
         let all = random_routers(seed);
         let (mut lan, nodes) = lan(seed, &all);

@@ -61,6 +61,8 @@ struct Model {
     why: &'static str,
     active: Option<u8>,
     lower: Option<u64>,
+    /// Who was known before that one, when the other one was believed in its stead, and the best of those since.
+    before: Option<(u8, u64, u8)>,
     /// For how long a lower one is left alone.
     delay: u64,
     /// In Active: when it last advertised, until when that holds, how many announcements are owed.
@@ -72,6 +74,8 @@ struct Model {
     rival: Option<Rival>,
     duals: u64,
     nears: u64,
+    /// How often it did not believe a worse one because the Active had died.
+    elections: u64,
 }
 
 /// Who advertises below an Active.
@@ -184,16 +188,34 @@ impl Model {
         }
     }
 
+    fn bereft(&self) -> bool {
+        matches!(self.why, "active_died" | "active_lost")
+    }
+
+    /// Whether it knew this one as the Active a moment ago.
+    fn b3(&mut self, now: u64, host: u8) -> bool {
+        let lately = |(who, when, p): (u8, u64, u8)| {
+            who == host && now - when < self.learned && p < self.priority
+        };
+        let b3 = !self.bereft() && self.before.is_some_and(lately);
+        self.elections += u64::from(b3 && self.active != Some(host));
+        b3
+    }
+
     fn b1(&mut self, now: u64, host: u8) {
-        if self.active == Some(host) {
+        if self.b3(now, host) || self.active == Some(host) {
             self.timer = self.timer.min(now + self.skew(self.learned));
-            self.why = "active_lost";
+            self.active = Some(host);
+            if self.why != "active_died" {
+                self.why = "active_lost";
+            }
         }
     }
 
     fn b2(&mut self, now: u64, host: u8) {
-        if self.active == Some(host) {
+        if self.b3(now, host) || self.active == Some(host) {
             self.timer = self.timer.min(now + self.death_skew());
+            self.active = Some(host);
             self.why = "active_died";
         }
     }
@@ -318,7 +340,7 @@ impl Model {
     }
 
     fn listen(&mut self, now: u64, interval: u64, active: Option<u8>) {
-        (self.active, self.lower) = (active, None);
+        (self.active, self.lower, self.before) = (active, None, None);
         self.learned = if self.v2 { self.own } else { interval };
         self.timer = now + self.down(self.learned);
         self.state = 'B';
@@ -361,6 +383,9 @@ impl Model {
         self.claims(p, host, out);
         let preempts = self.preempt || self.priority == 255;
         let delay = if self.priority == 255 { 0 } else { self.delay };
+        if p == 0 && self.why == "active_died" {
+            return;
+        }
         if p == 0 {
             // R1
             self.timer = now + self.skew(self.learned);
@@ -370,7 +395,8 @@ impl Model {
         let lower = if p < self.priority { self.lower.or(Some(now)) } else { None };
         let patient = lower.is_some_and(|since| now < since + delay);
         self.lower = lower;
-        if p >= self.priority || !preempts || patient {
+        let orphan = self.bereft() && self.active != Some(host) && now < self.timer + self.learned;
+        if p >= self.priority || ((!preempts || patient) && !orphan) {
             // R2 to R5, R7, R8
             let silence = self.down(self.learned) - self.timer.saturating_sub(now);
             let left = self.timer.saturating_sub(now);
@@ -381,8 +407,17 @@ impl Model {
             {
                 self.nears += 1;
             }
+            let other = self.active.filter(|old| *old != host);
+            let one_election = |(who, when, _): &(u8, u64, u8)| {
+                other.is_none() || (*who != host && now - when < interval)
+            };
+            let before = self.before.filter(one_election);
+            let before = before.map(|(who, when, best)| (who, when, p.max(best)));
+            let before = before.or_else(|| other.map(|old| (old, now, p)));
             self.listen(now, interval, Some(host));
-            self.lower = lower;
+            (self.lower, self.before) = (lower, before);
+        } else if orphan {
+            self.elections += 1;
         } else if self.why == "active_silent" {
             // R6
             self.why = "preempt";

@@ -108,6 +108,147 @@ fn b2_the_known_active_that_died_is_followed_within_4_ms() {
     assert_eq!(bench.fire(), "adv 200, install, announce, backup>active active_died | active 1s");
 }
 
+/// Whatever Preempt_Mode and the preempt delay say: who is not preempted is one that reigns.
+fn patient_ones() -> [Params; 2] {
+    [rank(100).with_preempt_mode(false), with_delay(1000)]
+}
+
+#[test]
+fn b2_a_worse_one_that_was_told_of_the_death_sooner_ends_no_better_ones_wait() {
+    let died = Event::ActiveDied { address: address(HIGHER) };
+    for params in patient_ones() {
+        let mut bench = Bench::started(params);
+        bench.give(advertisement(200, HIGHER));
+        assert_eq!(bench.give(died.clone()), " | backup 2.4375ms L=1s");
+        bench.wait(1);
+        assert_eq!(bench.give(slower(50, LOWER, 200)), " | backup 1.4375ms L=1s");
+        assert_eq!(bench.give(advertisement(0, LOWER)), " | backup 1.4375ms L=1s", "R1");
+        assert_eq!(bench.give(died.clone()), " | backup 1.4375ms L=1s", "told once more");
+        let said = bench.fire();
+        assert_eq!(said, "adv 100, install, announce, backup>active active_died | active 1s");
+    }
+}
+
+/// Its timer waits for its sync group, or it stood still meanwhile.
+#[test]
+fn b2_an_election_is_over_an_interval_after_it_should_have_taken_over() {
+    for (millis, accepted) in [(1002, false), (1003, true)] {
+        let mut bench = Bench::started(rank(100).with_preempt_mode(false));
+        bench.give(advertisement(200, HIGHER));
+        bench.give(Event::ActiveDied { address: address(HIGHER) });
+        bench.wait(millis);
+        let timer = if accepted { "3.609375s" } else { "0ns" };
+        let said = bench.give(advertisement(50, LOWER));
+        assert_eq!(said, format!(" | backup {timer} L=1s"), "{millis}");
+    }
+}
+
+/// BFD tells each Backup at a time of its own, too.
+#[test]
+fn b1_b3_a_worse_one_that_was_told_of_the_loss_sooner_keeps_nobody_from_taking_over() {
+    for params in patient_ones() {
+        let mut bench = Bench::started(params.clone());
+        bench.give(advertisement(200, HIGHER));
+        bench.give(lost(HIGHER));
+        bench.wait(400);
+        assert_eq!(bench.give(advertisement(50, LOWER)), " | backup 209.375ms L=1s", "B1");
+        let said = bench.fire();
+        assert_eq!(said, "adv 100, install, announce, backup>active active_lost | active 1s");
+
+        let mut bench = Bench::started(params);
+        bench.give(advertisement(200, HIGHER));
+        bench.give(advertisement(50, LOWER));
+        bench.wait(50);
+        assert_eq!(bench.give(lost(HIGHER)), " | backup 609.375ms L=1s", "B3");
+        bench.wait(10);
+        // What is known for certain is not taken back by what is supposed.
+        assert_eq!(
+            bench.give(Event::ActiveDied { address: address(HIGHER) }),
+            " | backup 2.4375ms L=1s"
+        );
+        bench.give(lost(HIGHER));
+        let said = bench.fire();
+        assert_eq!(said, "adv 100, install, announce, backup>active active_died | active 1s");
+    }
+}
+
+#[test]
+fn b2_a_better_or_equal_one_has_won_the_election() {
+    for better in [advertisement(150, LOWER), advertisement(100, LOWER)] {
+        let mut bench = Bench::started(rank(100).with_preempt_mode(false));
+        bench.give(advertisement(200, HIGHER));
+        bench.give(Event::ActiveDied { address: address(HIGHER) });
+        assert_eq!(bench.give(better), " | backup 3.609375s L=1s");
+    }
+}
+
+#[test]
+fn b2_the_dead_one_that_is_heard_lives_whatever_its_rank() {
+    for params in patient_ones() {
+        let mut bench = Bench::started(params);
+        bench.give(advertisement(50, LOWER));
+        bench.give(Event::ActiveDied { address: address(LOWER) });
+        assert_eq!(bench.give(advertisement(50, LOWER)), " | backup 3.609375s L=1s");
+    }
+}
+
+#[test]
+fn b3_who_is_told_of_the_death_after_a_worse_one_was_believed_still_takes_over() {
+    let died = Event::ActiveDied { address: address(HIGHER) };
+    for params in patient_ones() {
+        let mut bench = Bench::started(params);
+        bench.give(advertisement(200, HIGHER));
+        bench.wait(500);
+        assert_eq!(bench.give(slower(50, LOWER, 200)), " | backup 7.21875s L=2s", "R7");
+        bench.wait(1999);
+        assert_eq!(bench.give(died.clone()), " | backup 2.4375ms L=2s");
+        // It goes on advertising, which is no news.
+        assert_eq!(bench.give(slower(50, LOWER, 200)), " | backup 2.4375ms L=2s");
+        let said = bench.fire();
+        assert_eq!(said, "adv 100, install, announce, backup>active active_died | active 1s");
+    }
+}
+
+#[test]
+fn b3_what_is_told_an_interval_later_or_of_anyone_else_is_no_news() {
+    let told = |who, millis, priority| {
+        let mut bench = Bench::started(rank(100).with_preempt_mode(false));
+        bench.give(advertisement(200, HIGHER));
+        bench.give(advertisement(priority, LOWER));
+        bench.wait(millis);
+        bench.give(Event::ActiveDied { address: address(who) })
+    };
+    assert_eq!(told(HIGHER, 999, 50), " | backup 2.4375ms L=1s");
+    assert_eq!(told(HIGHER, 1000, 50), " | backup 2.609375s L=1s", "it reigns");
+    assert_eq!(told(HIGHER, 999, 150), " | backup 2.610375s L=1s", "a better one");
+    assert_eq!(told(MINE, 999, 50), " | backup 2.610375s L=1s", "nobody's");
+    // Of several that come one after the other, all are worse, or none is.
+    for (last, timer) in [(99, "2.4375ms"), (101, "3.609375s")] {
+        let mut bench = Bench::started(rank(100).with_preempt_mode(false));
+        for (priority, who) in [(200, HIGHER), (50, LOWER), (90, "192.0.2.7"), (last, LOWER)] {
+            bench.give(advertisement(priority, who));
+        }
+        let late = Event::ActiveDied { address: address(HIGHER) };
+        assert_eq!(bench.give(late), format!(" | backup {timer} L=1s"));
+    }
+    // The worse one has given way to a better one, and its last word is no reign.
+    for preempt in [true, false] {
+        let mut bench = Bench::started(rank(100).with_preempt_mode(preempt));
+        bench.give(advertisement(200, HIGHER));
+        bench.give(advertisement(150, LOWER));
+        bench.give(advertisement(50, "192.0.2.7"));
+        let late = Event::ActiveDied { address: address(HIGHER) };
+        assert_eq!(bench.give(late), " | backup 3.609375s L=1s", "preempt {preempt}");
+    }
+    // Who came back meanwhile, and went again, is the known one.
+    let mut bench = Bench::started(rank(100).with_preempt_mode(false));
+    for (priority, who) in [(200, HIGHER), (50, LOWER), (200, HIGHER)] {
+        bench.give(advertisement(priority, who));
+    }
+    let lower = Event::ActiveDied { address: address(LOWER) };
+    assert_eq!(bench.give(lower), " | backup 3.609375s L=1s", "a better one is there");
+}
+
 #[test]
 fn b1_g1_concern_a_backup_only() {
     let others = || [Bench::initialize(rank(100)).after(600), Bench::active(rank(100)).after(600)];

@@ -11,7 +11,8 @@
 //!
 //! Who watches connects; who is watched does nothing but hold the connection. Because the supervisor has a copy, a worker that dies
 //! and is followed by another, or an upgrade in place, ends no connection. What an end means is `holdfast_engine::vrrp::fate`'s to say, and
-//! what follows `vrrp`'s (`Event::ActiveDied`). The VRRP thread says who is watched and where connections are taken; it never waits.
+//! what follows `vrrp`'s (`Event::ActiveDied`). The VRRP thread says who is watched and where connections are taken; it never waits. An Active that another one was
+//! heard in the stead of is watched for a second more: a worse Backup may have been told of its death first.
 
 mod board;
 mod thread;

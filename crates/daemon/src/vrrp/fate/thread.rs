@@ -29,6 +29,10 @@ const ACCEPTED_MAX: u32 = 32;
 const SECOND: Duration = Duration::from_secs(1);
 /// So many nodes that are watched no more are remembered by the ends of their channels; the oldest gives way.
 const PAST_MAX: usize = 64;
+/// How long a node is watched after another one is heard as Active: perhaps that one was told of its death a moment sooner (`vrrp`, B3).
+const LINGER: Duration = SECOND;
+/// So many nodes are watched beyond their time at once; the rest is let go.
+const LINGERING_MAX: usize = 64;
 /// When a port that was not to be had is tried again.
 const DOOR_AGAIN: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,8 @@ struct Watched {
     stream: Option<FateStream>,
     /// The last end that was told.
     noted: Option<(Instant, FateEnd)>,
+    /// When it is let go; none as long as it is an Active.
+    until: Option<Instant>,
 }
 
 /// What is known of the ends of channels.
@@ -137,10 +143,21 @@ impl FateThread {
             }
             stays
         });
-        self.watched.retain(|key, one| watched.get(key) == Some(&one.target));
+        let at = now();
+        self.watched.retain(|key, one| match watched.get(key) {
+            Some(target) => *target == one.target,
+            None => one.watch.may_tell(),
+        });
+        let mut lingering = 0;
+        self.watched.retain(|key, one| {
+            let until = one.until.unwrap_or(at + LINGER);
+            one.until = (!watched.contains_key(key)).then_some(until);
+            lingering += usize::from(one.until.is_some());
+            one.until.is_none() || lingering <= LINGERING_MAX
+        });
         for (key, target) in watched {
-            let watch = FateWatch::new(now());
-            let fresh = Watched { target, watch, stream: None, noted: None };
+            let watch = FateWatch::new(at);
+            let fresh = Watched { target, watch, stream: None, noted: None, until: None };
             self.watched.entry(key).or_insert(fresh);
         }
         for (key, door) in doors {
@@ -215,7 +232,9 @@ impl FateThread {
     /// Hears what has become of the nodes that are watched.
     fn watch(&mut self) {
         let Some(port) = self.port else { return };
+        let at = now();
         let Self { watched, ends, told, .. } = self;
+        watched.retain(|_, one| one.until.is_none_or(|until| at < until && one.watch.may_tell()));
         for (key, watched) in watched {
             let address = key.1;
             watched.watch.handle_timeout(now());
@@ -237,7 +256,8 @@ impl FateThread {
 
     /// Everything as it is now, for who asks.
     fn seen(&self) -> Seen {
-        let watched = self.watched.iter().map(|(key, one)| {
+        let watched = self.watched.iter().filter(|(_, one)| one.until.is_none());
+        let watched = watched.map(|(key, one)| {
             let before = self.ends.last.get(key).map(|(_, at, end)| (*at, *end));
             let state = match one.watch.stands() {
                 true => ChannelState::Stands,
@@ -251,7 +271,9 @@ impl FateThread {
                 last_end: one.watch.last_end().or(before),
             }
         });
-        let past = self.ends.last.iter().filter(|(key, _)| !self.watched.contains_key(key));
+        let is_watched =
+            |key: &(IfIndex, IpAddr)| self.watched.get(key).is_some_and(|one| one.until.is_none());
+        let past = self.ends.last.iter().filter(|(key, _)| !is_watched(key));
         let past = past.map(|(key, (interface, at, end))| Channel {
             peer: key.1,
             interface: interface.clone(),
@@ -289,7 +311,8 @@ impl FateThread {
     fn sleep(&self) {
         let (taken, since) = self.accepted;
         let full = taken >= ACCEPTED_MAX;
-        let timeouts = self.watched.values().filter_map(|one| one.watch.poll_timeout());
+        let watched = self.watched.values();
+        let timeouts = watched.flat_map(|one| [one.watch.poll_timeout(), one.until]).flatten();
         let again = self.gates.values().filter_map(|gate| gate.again_at);
         let deadline = timeouts.chain(again).chain(full.then(|| since + SECOND)).min();
         let listeners = self.gates.values().filter_map(|gate| gate.listener.as_ref());

@@ -41,6 +41,27 @@ fn an_end_and_a_refusal_are_a_death_told_once() {
     assert_eq!(give(&mut watch, again, Refused), [Close], "nobody has come since");
 }
 
+/// Who is watched no longer is let go then, and not before.
+#[test]
+fn a_channel_that_stands_or_has_just_ended_may_tell_of_a_death() {
+    let mut watch = FateWatch::new(at(0));
+    assert!(!watch.may_tell());
+    due(&mut watch);
+    assert!(!watch.may_tell(), "nothing was said yet");
+    give(&mut watch, at(0), Hello);
+    assert!(watch.may_tell());
+    give(&mut watch, at(5), Ended);
+    assert!(watch.may_tell());
+    give(&mut watch, at(5), Ended);
+    assert!(watch.may_tell(), "it is asked again soon");
+    due(&mut watch);
+    give(&mut watch, at(5) + MS, Refused);
+    assert!(!watch.may_tell(), "it has told");
+    let mut watch = standing();
+    give(&mut watch, at(5), Goodbye);
+    assert!(!watch.may_tell());
+}
+
 #[test]
 fn an_end_alone_is_none() {
     // A forged reset, a worker in another's place: the port answers.

@@ -29,6 +29,7 @@ impl Pair {
             why: "active_silent",
             active: None,
             lower: None,
+            before: None,
             delay: 0,
             sent: 0,
             holds: 0,
@@ -37,6 +38,7 @@ impl Pair {
             rival: None,
             duals: 0,
             nears: 0,
+            elections: 0,
         };
         Self { model, bench: Bench { now: Instant::ZERO, router }, installed: false }
     }
@@ -217,7 +219,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // One that begins in the place of another, in time or late.
     let heir = (0..10 * SECOND)
         .prop_map(|ago| vec![Step::Shutdown, Step::Shutdown, Step::Inherit(ago), Step::Startup]);
-    let steps = prop_oneof![12 => step.prop_map(|step| vec![step]), 1 => again, 1 => heir];
+    // An Active dies, and of two Backups that are told the worse one comes first: before this one is told, or after.
+    let election = (any::<(bool, bool)>(), 1_u8..=120, 0..6_000_000_u64);
+    let election = election.prop_map(|((late, dies), worse, after)| {
+        let patient = Step::Reconfigure { priority: 100, units: 100, preempt: false, delay: 0 };
+        let active = Step::Heard { priority: 200, host: 4, units: 100 };
+        let comes = Step::Heard { priority: worse, host: 6, units: 100 };
+        let gone = if dies { Step::ActiveDied(4) } else { Step::ActiveLost(4) };
+        let (first, then) = if late { (comes, gone) } else { (gone, comes) };
+        vec![patient, active, first, Step::Wait(after), then, Step::Fire]
+    });
+    let steps = prop_oneof![
+        12 => step.prop_map(|step| vec![step]),
+        1 => again,
+        1 => heir,
+        1 => election,
+    ];
     proptest::collection::vec(steps, 1..120).prop_map(|steps| steps.concat())
 }
 
@@ -245,7 +262,7 @@ fn i13_the_histories_reach_every_row() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let strategy = (any::<bool>(), steps());
     let mut all = String::new();
-    let mut nears = 0;
+    let (mut nears, mut elections) = (0, 0);
     for _ in 0..500 {
         let (v2, steps) = strategy.new_tree(&mut runner).unwrap().current();
         let mut pair = Pair::new(v2);
@@ -254,6 +271,7 @@ fn i13_the_histories_reach_every_row() {
             all.push('\n');
         }
         nears += pair.model.nears;
+        elections += pair.model.elections;
     }
     let observations = ["duplicate", "owners", "stalled", "lower", "dual", "ended", "unanswered"];
     let said = |word: &str| {
@@ -263,4 +281,5 @@ fn i13_the_histories_reach_every_row() {
         assert!(said(word), "no history of 500 has {word}");
     }
     assert!(nears > 0, "no takeover nearly was");
+    assert!(elections > 0, "no worse one came first");
 }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use holdfast_integration::pair::{
-    LIMIT, Pair, Roles, VIPS, believed_mac, lab, wait_backup, wait_believed, wait_served_by,
+    LIMIT, Pair, Roles, VIPS, believed_mac, lab, wait_backup, wait_believed, wait_count,
+    wait_served_by,
 };
 use holdfast_integration::{Director, Programs, config};
 use holdfast_testkit::lab::{Node, wait_until};
@@ -82,6 +83,47 @@ fn hundreds_of_instances_have_their_addresses_and_give_them_back() {
     );
     lb1.stop().unwrap();
     assert_eq!(virtual_addresses(node), 0);
+}
+
+/// 255 of IPv4 in both versions, 90 of IPv6: the other node reads every one of them, and has them when its time comes.
+#[test]
+fn as_many_addresses_as_an_advertisement_holds_are_advertised_and_move() {
+    const ALL: usize = 255 + 255 + 90;
+    let lab = lab().unwrap();
+    let v4 = |net: u8| (1..=255).map(|host| format!("10.{net}.0.{host}/32")).collect::<Vec<_>>();
+    let v6 = (1..90).map(|host| format!("fd00:79::{host:x}/128"));
+    let v6 = std::iter::once("fe80::33/64".to_owned()).chain(v6).collect::<Vec<_>>();
+    let instance = |(name, version, addresses): (&str, u8, Vec<String>)| {
+        let addresses = addresses.join("', '");
+        format!(
+            "    {name}: {{interface: eth0, vrid: 5{version}, version: {version}, interval: 1s, addresses: ['{addresses}'], \
+             per_node: {{lb1: {{priority: 150}}, lb2: {{priority: 100}}}}}}\n"
+        )
+    };
+    let all = [("v4", 3, v4(79)), ("old", 2, v4(80)), ("v6", 3, v6)];
+    let config = config(&all.into_iter().map(instance).collect::<String>(), "");
+    let count = |node: &Node| -> usize {
+        let shown = node.run(["ip", "-oneline", "address", "show", "dev", "eth0"]).unwrap().stdout;
+        let ours = [" 10.79.0.", " 10.80.0.", " fd00:79::", " fe80::33/"];
+        shown.lines().filter(|line| ours.iter().any(|part| line.contains(part))).count()
+    };
+    let mut lb1 = Director::start(lab.lb1(), &config).unwrap();
+    wait_until(LIMIT, "all addresses on lb1", || (count(lab.lb1()) == ALL).then_some(())).unwrap();
+    let lb2 = Director::start(lab.lb2(), &config).unwrap();
+    for name in ["v4", "old", "v6"] {
+        wait_count(&lb2, name, "advertisements_received", 3).unwrap();
+        let instance = lb2.instance(name).unwrap();
+        assert_eq!((instance.state.as_str(), &instance.fault), ("backup", &None), "{name}");
+        assert!(instance.disagreements.is_empty(), "{instance:?}");
+        let discarded = instance.counters.iter().find(|(name, _)| name.starts_with("discarded"));
+        assert_eq!(discarded, None, "{name}");
+    }
+    assert_eq!(count(lab.lb2()), 0);
+    lb1.stop().unwrap();
+    wait_until(LIMIT, "all addresses on lb2", || {
+        (count(lab.lb2()) == ALL && count(lab.lb1()) == 0).then_some(())
+    })
+    .unwrap();
 }
 
 /// A killed daemon's leftover is no longer there once the instance listens, whatever the prefix was that it was left with.

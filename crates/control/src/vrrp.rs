@@ -126,7 +126,7 @@ pub struct Peer {
     pub priority: u8,
     /// Its interval in milliseconds.
     pub interval_ms: u64,
-    /// `pseudo-header` or `rfc9568`: what its checksum covers.
+    /// `pseudo-header`, `rfc9568` or `old-unicast`: what its checksum covers.
     pub checksum: String,
     /// Milliseconds since the last one.
     pub heard_ms_ago: u64,

@@ -7,6 +7,7 @@ use holdfast_integration::Director;
 use holdfast_integration::pair::{lab, wait_count};
 use nix::sys::signal::Signal;
 
+use super::keepalived_is_better;
 use super::speech::{Dialect, PASSWORD, Speech, VERSION_2, VERSION_3, wait_advertised};
 
 /// A password that is not the other side's.
@@ -133,6 +134,29 @@ fn a_checksum_that_keepalived_does_not_take_makes_two_actives_and_is_reported() 
     speech.wait_state(&ours, "active");
     speech.wait_moved(&lab, lab.lb1(), true);
     assert_eq!(ours.instance("v4").unwrap().peers[0].checksum, "pseudo-header");
+}
+
+/// What 2.2.7 has of other forms: `old_unicast_checksum`, with the group in the pseudo-header of what goes to a peer. It takes no other one then.
+#[test]
+fn the_old_checksum_of_unicast_is_taken_and_answered_in_kind() {
+    let speech = Speech { vips: &VERSION_3.vips[..1], ..VERSION_3 };
+    let speech = speech.with(Dialect::OldUnicast);
+    keepalived_is_better(&speech);
+
+    // Who has heard nobody speaks as keepalived does today, which this one does not believe, until it has said its first word.
+    let lab = lab().unwrap();
+    let ears = speech.listen(&lab);
+    let ours = speech.holdfast(&lab, lab.lb1(), 150);
+    speech.wait_state(&ours, "active");
+    let _peer = speech.keepalived(&lab, lab.lb2(), 100);
+    wait_count(&ours, "v4", "advertisements_received", 1).unwrap();
+    speech.wait_moved(&lab, lab.lb1(), true);
+    let instance = ours.instance("v4").unwrap();
+    assert_eq!((instance.state.as_str(), instance.transitions), ("active", 2), "{instance:?}");
+    assert_eq!(instance.peers[0].checksum, "old-unicast");
+    wait_advertised(&ears, lab.lb1());
+    assert!(speech.holds_none(lab.lb2()));
+    speech.never_both(&ears);
 }
 
 /// Over IPv6 keepalived sends to a peer with the host's usual hop limit, unless `unicast_ttl` says otherwise: not a neighbour's, and

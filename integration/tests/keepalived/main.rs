@@ -173,6 +173,12 @@ fn version_2_with_a_password() {
     all_scenes(&VERSION_2.with(Dialect::Passwords(PASSWORD, PASSWORD)));
 }
 
+/// What most files for networks without multicast have.
+#[test]
+fn version_2_unicast_with_a_password() {
+    all_scenes(&VERSION_2.with(Dialect::UnicastPassword));
+}
+
 #[test]
 fn unicast_in_both_families() {
     all_scenes(&VERSION_3.with(Dialect::Unicast));

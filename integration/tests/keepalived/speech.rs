@@ -44,6 +44,10 @@ pub(crate) enum Dialect {
     Unicast,
     /// Unicast; over IPv6 between global addresses.
     UnicastGlobal,
+    /// Unicast with one password on both sides.
+    UnicastPassword,
+    /// Unicast over IPv4, with the checksum that keepalived had up to 1.3.6.
+    OldUnicast,
     /// Unicast with the hop limit that keepalived's host has by default, and what ours takes.
     UsualHopLimit(&'static str),
     /// So many lost advertisements make the Active count as dead.
@@ -52,6 +56,16 @@ pub(crate) enum Dialect {
     Checksum(&'static str),
     /// Virtual MAC addresses on both sides.
     VirtualMac,
+}
+
+impl Dialect {
+    /// Whether what goes to a peer, only that peer hears.
+    const fn is_unicast(self) -> bool {
+        matches!(
+            self,
+            Self::Unicast | Self::UnicastGlobal | Self::UnicastPassword | Self::OldUnicast
+        )
+    }
 }
 
 pub(crate) const VERSION_3: Speech = Speech {
@@ -136,9 +150,12 @@ impl Speech {
             }
             (Dialect::Groups, AddressFamily::Ipv4) => format!(", multicast_group: '{GROUP4}'"),
             (Dialect::Groups, AddressFamily::Ipv6) => format!(", multicast_group: '{GROUP6}'"),
-            (Dialect::Unicast | Dialect::UnicastGlobal, _) => {
+            (Dialect::Unicast | Dialect::UnicastGlobal | Dialect::OldUnicast, _) => {
                 format!(", unicast: {{peers: ['{peer}']}}")
             }
+            (Dialect::UnicastPassword, _) => format!(
+                ", unicast: {{peers: ['{peer}']}}, authentication: {{password: '{PASSWORD}'}}"
+            ),
             (Dialect::UsualHopLimit(ttl), _) => {
                 format!(", unicast: {{peers: [{{address: '{peer}', ttl: {ttl}}}]}}")
             }
@@ -184,6 +201,13 @@ impl Speech {
             // Over IPv6 keepalived sends to peers with the host's usual hop limit, 64, unless told otherwise.
             (Dialect::Unicast | Dialect::UnicastGlobal, _) => format!(
                 "    unicast_src_ip {own}\n    unicast_ttl 255\n    unicast_peer {{\n        {peer}\n    }}\n"
+            ),
+            (Dialect::UnicastPassword, _) => format!(
+                "    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}\n    \
+                 authentication {{\n        auth_type PASS\n        auth_pass {PASSWORD}\n    }}\n"
+            ),
+            (Dialect::OldUnicast, _) => format!(
+                "    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}\n    old_unicast_checksum\n"
             ),
             (Dialect::UsualHopLimit(_), _) => {
                 format!("    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}\n")
@@ -252,8 +276,7 @@ impl Speech {
     pub(crate) fn listen(&self, lab: &Lab) -> Vec<Ear> {
         let ear = |family| Ear {
             watches: match (self.dialect, family) {
-                // What goes to a peer, only that peer hears.
-                (Dialect::Unicast | Dialect::UnicastGlobal, _) => {
+                (dialect, _) if dialect.is_unicast() => {
                     let start = |node: &Node| Watch::start(node, family).unwrap();
                     vec![start(lab.lb1()), start(lab.lb2())]
                 }

@@ -147,6 +147,7 @@ impl World {
                 interval: interval(self.format, tape.pair()),
                 checksum_form: match what {
                     11 => ChecksumForm::MessageOnly,
+                    12 => ChecksumForm::OldUnicast,
                     _ => ChecksumForm::PseudoHeader,
                 },
             }),

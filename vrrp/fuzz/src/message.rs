@@ -9,7 +9,8 @@ use vrrp::{
 };
 
 const FORMATS: [Format; 3] = [Format::V2, Format::V3Ipv4, Format::V3Ipv6];
-const FORMS: [ChecksumForm; 2] = [ChecksumForm::MessageOnly, ChecksumForm::PseudoHeader];
+const FORMS: [ChecksumForm; 3] =
+    [ChecksumForm::MessageOnly, ChecksumForm::PseudoHeader, ChecksumForm::OldUnicast];
 
 /// A message: read in every way, and written back.
 pub fn wire(data: &[u8]) {
@@ -41,6 +42,8 @@ fn read(packet: &Packet<&[u8]>, format: Format) {
     let _ = (packet.vrid(), packet.priority(), packet.checksum(), packet.auth_type());
     let _ = packet.authentication_data(format);
     let _ = packet.checksum_form(format, source, group);
+    let unicast = packet.checksum_form(format, source, other(format));
+    assert!(format == Format::V3Ipv4 || unicast != Some(ChecksumForm::OldUnicast));
 }
 
 /// I12: what was parsed is emitted as the same bytes, but for the checksum and what receivers ignore.
@@ -166,7 +169,8 @@ fn accepted(format: Format, payload: &[u8], priority: Priority, centiseconds: u3
 /// Puts the checksum right in `form`, by an arithmetic of its own; false when there is no room for one.
 fn mend(payload: &mut [u8], format: Format, form: ChecksumForm) -> bool {
     let mut covered = Vec::new();
-    if form == ChecksumForm::PseudoHeader {
+    // Here all goes to the group, where these two are the same.
+    if matches!(form, ChecksumForm::PseudoHeader | ChecksumForm::OldUnicast) {
         let (source, destination) = addresses(format);
         for address in [source, destination] {
             match address {

@@ -17,6 +17,9 @@ pub enum ChecksumForm {
     /// their receivers accept nothing else unless told to.
     #[default]
     PseudoHeader,
+    /// The message and an IPv4 pseudo-header with the group 224.0.0.18 as its destination, though it goes to one peer: unicast of
+    /// keepalived up to 1.3.6, and since with `old_unicast_checksum`. By multicast it is [`Self::PseudoHeader`].
+    OldUnicast,
 }
 
 impl ChecksumForm {
@@ -25,6 +28,7 @@ impl ChecksumForm {
         match self {
             Self::MessageOnly => "message_only",
             Self::PseudoHeader => "pseudo_header",
+            Self::OldUnicast => "old_unicast",
         }
     }
 
@@ -38,11 +42,11 @@ impl ChecksumForm {
     }
 }
 
-/// Which form an advertisement of version 3 over IPv4 is sent with. Received ones may have either.
+/// Which form an advertisement of version 3 over IPv4 is sent with. Received ones may have any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChecksumChoice {
-    /// With the pseudo-header until a peer has sent a valid advertisement without, then as the last one that was heard did.
+    /// With the pseudo-header until a peer has sent a valid advertisement in another form, then as the last one that was heard did.
     #[default]
     Auto,
     /// [`ChecksumForm::MessageOnly`], as RFC 9568 §5.2.8 has it.

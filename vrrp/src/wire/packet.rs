@@ -116,7 +116,7 @@ impl<T: AsRef<[u8]>> Packet<T> {
     }
 
     /// The form in which the checksum is right; none when it is right in no form that `format` allows. Only version 3 over
-    /// IPv4 allows two, which costs one bit of sixteen.
+    /// IPv4 allows two, which costs one bit of sixteen, and by unicast a third one.
     pub fn checksum_form(
         &self,
         format: Format,
@@ -125,13 +125,19 @@ impl<T: AsRef<[u8]>> Packet<T> {
     ) -> Option<ChecksumForm> {
         let message = Sum::default().add(self.bytes());
         let message_only = || (message.fold() == u16::MAX).then_some(ChecksumForm::MessageOnly);
-        let pseudo_header = || {
+        let with = |destination| {
             let sum = message.add_pseudo_header(source, destination, self.bytes().len())?;
-            (sum.fold() == u16::MAX).then_some(ChecksumForm::PseudoHeader)
+            (sum.fold() == u16::MAX).then_some(())
+        };
+        let pseudo_header = || with(destination).map(|()| ChecksumForm::PseudoHeader);
+        let old_unicast = || {
+            let group = Some(format.family().multicast_group());
+            let sum = group.filter(|_| !destination.is_multicast()).and_then(with);
+            sum.map(|()| ChecksumForm::OldUnicast)
         };
         match format {
             Format::V2 => message_only(),
-            Format::V3Ipv4 => message_only().or_else(pseudo_header),
+            Format::V3Ipv4 => message_only().or_else(pseudo_header).or_else(old_unicast),
             Format::V3Ipv6 => pseudo_header(),
         }
     }

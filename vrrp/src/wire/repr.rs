@@ -170,6 +170,9 @@ impl<'a> Repr<'a> {
         let sum = match form.for_format(self.format) {
             ChecksumForm::MessageOnly => Some(sum),
             ChecksumForm::PseudoHeader => sum.add_pseudo_header(source, destination, needed),
+            ChecksumForm::OldUnicast => {
+                sum.add_pseudo_header(source, self.format.family().multicast_group(), needed)
+            }
         };
         // With addresses of two families no checksum is right, and none reaches the wire: no socket sends such a packet.
         self.fill(message, sum.map_or(0, |sum| !sum.fold()));

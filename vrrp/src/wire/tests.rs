@@ -24,7 +24,7 @@ struct Vector {
 
 const GROUP: &str = "224.0.0.18";
 
-const VECTORS: [Vector; 12] = [
+const VECTORS: [Vector; 13] = [
     Vector {
         name: "v3 IPv4, message only",
         format: Format::V3Ipv4,
@@ -168,6 +168,19 @@ const VECTORS: [Vector; 12] = [
         centiseconds: 100,
         addresses: &["10.0.1.5"],
         bytes: "21331e010001b5c50a0001050000000000000000",
+    },
+    // The pseudo-header's destination is the group all the same.
+    Vector {
+        name: "v3 IPv4, old unicast",
+        format: Format::V3Ipv4,
+        source: "192.0.2.251",
+        destination: "192.0.2.252",
+        form: ChecksumForm::OldUnicast,
+        vrid: 10,
+        priority: 100,
+        centiseconds: 100,
+        addresses: &["192.0.2.1"],
+        bytes: "310a640100640504c0000201",
     },
 ];
 

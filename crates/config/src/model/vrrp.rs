@@ -168,10 +168,10 @@ pub enum Scope {
     Host,
 }
 
-/// The form of version 3's checksum over IPv4, for sending. On receipt both are right.
+/// The form of version 3's checksum over IPv4, for sending. On receipt every form is right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
-    /// With the pseudo-header, until a peer has sent a valid advertisement without; then as the last peer did.
+    /// With the pseudo-header, until a peer has sent a valid advertisement in another form; then as the last peer did.
     #[default]
     Auto,
     /// The message alone (RFC 9568 §5.2.8).

@@ -44,9 +44,10 @@ section! {
         "So many intervals without an advertisement make the active node count as dead. The same on every node.",
         source "RFC 9568 §6.1 (Active_Down_Interval); keepalived: `down_timer_adverts`";
     "vrrp.instances.NAME.checksum" "word", default "`auto`", range "`auto`, `rfc9568`, `pseudo-header`",
-        "The form of version 3's checksum over IPv4, for sending; on receipt both are right. `auto`: with the pseudo-header until a peer \
-         has sent one without, then as the last peer did. `rfc9568`: the message alone. `pseudo-header`: as keepalived and FRR by default.",
-        source "RFC 9568 §5.2.8; keepalived: `v3_checksum_as_v2`";
+        "The form of version 3's checksum over IPv4, for sending; on receipt every form is right. `auto`: with the pseudo-header until a peer \
+         has sent another form, then as the last peer did, also as keepalived's `old_unicast_checksum` by unicast. `rfc9568`: the message alone. \
+         `pseudo-header`: as keepalived and FRR by default.",
+        source "RFC 9568 §5.2.8; keepalived: `v3_checksum_as_v2`, `old_unicast_checksum`";
     "vrrp.instances.NAME.authentication" "mapping", default "none", range "version 2 only", "A password in clear text, for peers that have one.",
         source "RFC 2338 §5.3.6; keepalived: `authentication`";
     "vrrp.instances.NAME.authentication.password" "text", default "required in `authentication` without the two below", range "1 to 8 bytes",

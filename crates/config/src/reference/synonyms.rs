@@ -22,6 +22,7 @@ pub(super) const SYNONYMS: &[(&str, &str)] = &[
     ("use_vmac", "virtual_mac"),
     ("vmac_xmit_base", "virtual_mac"),
     ("v3_checksum_as_v2", "checksum"),
+    ("old_unicast_checksum", "checksum"),
     ("virtual_ipaddress_excluded", "excluded"),
     ("virtual_routes", "routes"),
     ("virtual_rules", "rules"),

@@ -116,10 +116,8 @@ fn protocol(statement: &Statement, draft: &mut Draft, conversion: &mut Conversio
             draft.rfc_checksum = switch(statement, ledger);
             ledger.exact(statement.id);
         }
-        "old_unicast_checksum" => ledger.left(
-            statement.id,
-            "for peers before keepalived 1.3.7: bring those up to date before Holdfast comes",
-        ),
+        // `checksum: auto` takes the form that the peers have, this one too.
+        "old_unicast_checksum" => ledger.exact(statement.id),
         "strict_mode" => ledger.left_decide(statement.id, global::STRICT),
         "no_accept" | "accept" => {
             ledger.exact(statement.id);

@@ -110,6 +110,7 @@ fn view_peer(now: Instant, peer: &SeenPeer) -> control::Peer {
         checksum: match peer.checksum_form {
             ChecksumForm::PseudoHeader => "pseudo-header",
             ChecksumForm::MessageOnly => "rfc9568",
+            ChecksumForm::OldUnicast => "old-unicast",
         }
         .to_owned(),
         heard_ms_ago: millis(now.saturating_since(peer.last)),

@@ -200,7 +200,7 @@ struct Three {
 impl Three {
     fn set() -> Self {
         let roles = Roles {
-            interval: "2s",
+            interval: "1s",
             lb1: "priority: 200, preempt: false",
             lb2: "priority: 100, preempt: false}, client: {priority: 110, preempt: false",
         };
@@ -225,7 +225,12 @@ impl Three {
         for name in INSTANCES {
             assert_eq!(self.third.instance(name).unwrap().reason, "active_died", "{name}");
         }
-        ensure_settled(&self.third, &self.lb2).unwrap();
+        let transitions = |director: &Director| -> Vec<u64> {
+            director.status().unwrap().vrrp.iter().map(|instance| instance.transitions).collect()
+        };
+        let before = [&self.third, &self.lb2].map(transitions);
+        wait_counted(&self.third, "advertisements_sent", 3).unwrap();
+        assert_eq!([&self.third, &self.lb2].map(transitions), before);
     }
 }
 

@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the failure, and says where")]
 
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use holdfast_integration::pair::{
@@ -12,6 +13,7 @@ use holdfast_integration::pair::{
 use holdfast_integration::watch::{Heard, Watch, longest_overlap};
 use holdfast_integration::{Director, config};
 use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
+use socket2::{Domain, Socket, Type};
 use vrrp::AddressFamily;
 
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -153,6 +155,21 @@ impl Routed {
     }
 }
 
+/// The fate channel's port of a director on `addresses` answers nobody on `node`, be it ever so near.
+fn ensure_no_answer(node: &Node, addresses: [IpAddr; 2]) {
+    for to in addresses.map(|address| SocketAddr::new(address, 112)) {
+        let connected = node.enter(|| {
+            let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+            match to {
+                SocketAddr::V4(_) => socket.set_ttl_v4(255)?,
+                SocketAddr::V6(_) => socket.set_unicast_hops_v6(255)?,
+            }
+            socket.connect_timeout(&to.into(), Duration::from_millis(500))
+        });
+        assert_eq!(connected.unwrap().unwrap_err().kind(), ErrorKind::TimedOut, "{to}");
+    }
+}
+
 fn wait_both(director: &Director, state: &str) {
     for name in INSTANCES {
         director.wait_instance(name, state, LIMIT).unwrap();
@@ -200,8 +217,18 @@ fn a_peer_behind_a_router_is_heard_with_the_ttl_that_is_configured() {
             let instance = far.instance(name).unwrap();
             assert_eq!((instance.transitions, instance.active), (1, Some(source)), "{name}");
         }
+        wait_until(LIMIT, "the fate channels", || {
+            let log = far.process().log();
+            (log.matches("the fate channel to the active node stands").count() >= 2).then_some(())
+        })
+        .unwrap();
+        // The router is no peer of the one whose link it is on.
+        ensure_no_answer(routed.lab.lb1(), routed.peer(web));
         near.kill().unwrap();
         wait_both(&far, "active");
+        for name in INSTANCES {
+            assert_eq!(far.instance(name).unwrap().reason, "active_died", "{name}");
+        }
         near.restart().unwrap();
         wait_both(&near, "active");
         wait_both(&far, "backup");

@@ -1,9 +1,11 @@
 //! TCP on one interface for the fate channel: a port that neighbours connect to, and connections whose end is what they are for.
 //!
-//! Invariants: nothing blocks; only packets of the interface itself count; where a port is for `neighbours` only, what arrives with another TTL
-//! or hop limit than 255 is dropped by the kernel, so that nobody beyond the next router can open or reset a connection to it (RFC 5082). Who
-//! connects can't ask for that: a kernel refuses a connection with its usual TTL.
+//! Invariants: nothing blocks; only packets of the interface itself count; what arrives with a lower TTL or hop limit than a port wants is
+//! dropped by the kernel, so that with 255 nobody beyond the next router can open or reset a connection to it (RFC 5082). Who
+//! connects can't ask for that: a kernel refuses a connection with its usual TTL. Where a port is for some addresses only, packets of
+//! all others are dropped by the kernel, too: nobody else gets an answer.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, TcpKeepalive, Type};
 use vrrp::AddressFamily;
 
 use crate::inherited;
@@ -25,6 +27,10 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const QUESTIONS: u32 = 3;
 /// `IPV6_MINHOPCOUNT` of linux/in6.h.
 const IPV6_MINHOPCOUNT: i32 = 73;
+/// A longer filter is not made: the kernel has 4,096 instructions at most, and `net.core.optmem_max` room for some 2,500.
+const FILTER_MAX: usize = 2048;
+/// `SKF_NET_OFF` of linux/filter.h: from there on the IP header is read.
+const IP_HEADER: u32 = 0xfff0_0000;
 
 /// Descriptors from this number on are for connections whose end is watched, and further up for the ports: see [`raise`].
 const CONNECTIONS: RawFd = 512;
@@ -50,7 +56,7 @@ pub enum FateRead {
 pub struct FateListener(Socket);
 
 impl FateListener {
-    /// Listens to `port` on every address of the interface; to `neighbours` only, or to everybody.
+    /// Listens to `port` on every address of the interface, to packets with this TTL or hop limit or a higher one.
     ///
     /// # Errors
     /// Another program has the port, a capability is missing, or the interface is gone.
@@ -58,12 +64,10 @@ impl FateListener {
         interface: &Interface,
         family: AddressFamily,
         port: u16,
-        neighbours: bool,
+        least_ttl: u8,
     ) -> io::Result<Self> {
         let socket = open(interface, family)?;
-        if neighbours {
-            be_for_neighbours(&socket, family)?;
-        }
+        want_ttl(&socket, family, least_ttl)?;
         socket.set_reuse_address(true)?;
         let any = match family {
             AddressFamily::Ipv4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
@@ -72,6 +76,17 @@ impl FateListener {
         socket.bind(&any.into())?;
         socket.listen(BACKLOG)?;
         Ok(Self(raise(socket, PORTS)))
+    }
+
+    /// Takes no packet from now on but of these addresses, without an answer to anybody else; none = of all. Connections that were taken
+    /// before are not concerned. Of more addresses than a filter may compare (682 of IPv4, 227 of IPv6) all packets are taken.
+    ///
+    /// # Errors
+    /// The kernel is out of memory.
+    pub fn admit(&self, peers: Option<&BTreeSet<IpAddr>>) -> io::Result<()> {
+        let everybody = vec![SockFilter::new(RETURN, 0, 0, u32::MAX)];
+        let filter = peers.map(filter).filter(|filter| filter.len() <= FILTER_MAX);
+        self.0.attach_filter(&filter.unwrap_or(everybody))
     }
 
     /// The next connection and where it comes from; none when there is none now.
@@ -208,11 +223,43 @@ fn open(interface: &Interface, family: AddressFamily) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn be_for_neighbours(socket: &Socket, family: AddressFamily) -> io::Result<()> {
+fn want_ttl(socket: &Socket, family: AddressFamily, least: u8) -> io::Result<()> {
+    let least = i32::from(least);
     match family {
-        AddressFamily::Ipv4 => set_number(socket, libc::IPPROTO_IP, libc::IP_MINTTL, 255),
-        AddressFamily::Ipv6 => set_number(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, 255),
+        AddressFamily::Ipv4 => set_number(socket, libc::IPPROTO_IP, libc::IP_MINTTL, least),
+        AddressFamily::Ipv6 => set_number(socket, libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT, least),
     }
+}
+
+/// Instructions of linux/bpf_common.h: `BPF_LD | BPF_W | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K` and `BPF_RET | BPF_K`.
+const LOAD: u16 = 0x20;
+const IS_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+/// A filter that passes packets from these addresses.
+fn filter(peers: &BTreeSet<IpAddr>) -> Vec<SockFilter> {
+    let mut filter = Vec::new();
+    for peer in peers {
+        let (at, bytes) = match peer {
+            IpAddr::V4(v4) => (12, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (8, v6.octets().to_vec()),
+        };
+        // Four bytes at a time; what differs goes on with the next address.
+        let words: Vec<u32> = bytes.chunks(4).map(number).collect();
+        for (place, word) in (0u8..).zip(&words) {
+            let left = u8::try_from(words.len()).unwrap_or_default().saturating_sub(place);
+            let to_next = left.saturating_sub(1).saturating_mul(2).saturating_add(1);
+            filter.push(SockFilter::new(LOAD, 0, 0, IP_HEADER + at + u32::from(place) * 4));
+            filter.push(SockFilter::new(IS_EQUAL, 0, to_next, *word));
+        }
+        filter.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
+    }
+    filter.push(SockFilter::new(RETURN, 0, 0, 0));
+    filter
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// Sets an option that is an `int`.

@@ -364,9 +364,10 @@ impl Instance {
         let Some(interface) = self.on.clone() else { return };
         let unicast = self.config.unicast.as_ref().map(|unicast| &unicast.peers);
         let peers = unicast.map(|peers| peers.iter().map(|peer| peer.address).collect());
-        let near = |peers: &Vec<_>| peers.iter().all(|peer: &ConfigPeer| peer.ttl == (255, 255));
-        let neighbours = unicast.is_none_or(near);
-        let door = fate::Door { interface, peers, neighbours };
+        // The channel's packets begin with 255: none arrives with less than an advertisement.
+        let least = |peers: &Vec<ConfigPeer>| peers.iter().map(|peer| peer.ttl.0).min();
+        let least_ttl = unicast.and_then(least).unwrap_or(u8::MAX);
+        let door = fate::Door { interface, peers, least_ttl };
         wanted.add(self.config.family, door, self.active, self.router.primary());
     }
 

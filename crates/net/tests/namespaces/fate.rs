@@ -20,7 +20,7 @@ fn the_port_and_its_connections_are_the_first_that_end_with_their_process() {
     let (left, right) = (pair.left.interface("eth0"), pair.right.interface("eth0"));
     for (family, address) in FAMILIES {
         let mut listener =
-            pair.right.enter(|| FateListener::open(&right, family, 112, true).unwrap());
+            pair.right.enter(|| FateListener::open(&right, family, 112, 255).unwrap());
         let slow = pair.right.enter(|| VrrpSocket::open(&right, family).unwrap());
         let mut watcher =
             pair.left.enter(|| FateStream::connect(&left, address, 112, None).unwrap());

@@ -20,16 +20,22 @@ mod thread;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use holdfast_net::{IfIndex, Interface, Waker};
+use holdfast_net::{IfIndex, Interface, Waker, now, wait_until};
 use vrrp::AddressFamily;
 
 pub(super) use self::board::FateBoard;
 use self::thread::FateThread;
 use crate::hooks::HookSender;
 use crate::supervisor::Custody;
+
+/// How long after a panic the thread begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells that the process which was Active at this address, on this interface, has died.
 pub(super) type Tell = Arc<dyn Fn(IfIndex, IpAddr) + Send + Sync>;
@@ -51,8 +57,8 @@ pub(super) struct Door {
     pub(super) interface: Interface,
     /// Who may connect; none = everybody who is a neighbour.
     pub(super) peers: Option<BTreeSet<IpAddr>>,
-    /// Only who is one router away at most: TTL or hop limit 255.
-    pub(super) neighbours: bool,
+    /// From how far: the least TTL or hop limit, 255 for neighbours.
+    pub(super) least_ttl: u8,
 }
 
 impl Door {
@@ -66,7 +72,8 @@ impl Door {
             (None, _) | (_, None) => None,
         };
         // Not to everybody everywhere.
-        self.neighbours = self.peers.is_none() || (self.neighbours && other.neighbours);
+        let least = self.least_ttl.min(other.least_ttl);
+        self.least_ttl = if self.peers.is_none() { u8::MAX } else { least };
     }
 }
 
@@ -113,8 +120,18 @@ impl Wanted {
 /// What is on its way to the thread: one slot, in which a newer wish replaces an older one.
 #[derive(Debug, Default)]
 struct News {
-    wanted: Option<Wanted>,
+    /// What was wanted last, for a thread that begins anew.
+    wanted: Wanted,
+    /// It was not taken yet.
+    is_new: bool,
     stops: bool,
+}
+
+impl News {
+    /// What is wanted, if that is new, and whether the thread is to stop.
+    fn take(&mut self) -> (Option<Wanted>, bool) {
+        (std::mem::take(&mut self.is_new).then(|| self.wanted.clone()), self.stops)
+    }
 }
 
 type Slot = Arc<Mutex<News>>;
@@ -164,7 +181,9 @@ impl Fate {
             *thread = self.spawn();
         }
         if let Some((slot, waker, _)) = &*thread {
-            lock(slot).wanted = Some(wanted);
+            let mut news = lock(slot);
+            (news.wanted, news.is_new) = (wanted, true);
+            drop(news);
             wake(waker);
         }
     }
@@ -176,15 +195,34 @@ impl Fate {
         };
         let waker = Waker::new().inspect_err(|error| failed(error)).ok()?;
         let slot = Slot::default();
-        let thread = FateThread::new(
-            Arc::clone(&slot),
-            waker.clone(),
-            self.custody.clone(),
-            self.told.clone(),
-        );
+        let work = {
+            let (slot, waker) = (Arc::clone(&slot), waker.clone());
+            let (custody, told) = (self.custody.clone(), self.told.clone());
+            move || {
+                work(&slot, &waker, || {
+                    let (slot, waker) = (Arc::clone(&slot), waker.clone());
+                    FateThread::new(slot, waker, custody.clone(), told.clone()).run();
+                });
+            }
+        };
         let spawned = std::thread::Builder::new().name("fate".to_owned());
-        let spawned = spawned.spawn(move || thread.run()).inspect_err(|error| failed(error));
+        let spawned = spawned.spawn(work).inspect_err(|error| failed(error));
         Some((slot, waker, spawned.ok()?))
+    }
+}
+
+/// Does `run` until that ends in order. A panic has said goodbye on all channels, so that no peer takes this node for dead; what was wanted
+/// last is begun anew after a second.
+fn work(slot: &Slot, waker: &Waker, run: impl Fn()) {
+    while catch_unwind(AssertUnwindSafe(&run)).is_err() {
+        tracing::error!("the fate channel's thread has panicked: it begins anew in a second");
+        let again_at = now() + AGAIN;
+        while now() < again_at && !lock(slot).stops {
+            waker.drain();
+            // One that can't wait begins sooner.
+            drop(wait_until(&[waker.as_fd()], Some(again_at)));
+        }
+        lock(slot).is_new = true;
     }
 }
 
@@ -216,24 +254,28 @@ fn wake(waker: &Waker) {
 }
 
 #[cfg(test)]
+#[path = "panic_test.rs"]
+mod panic_test;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn door(peers: Option<&str>, neighbours: bool) -> Door {
+    fn door(peers: Option<&str>, least_ttl: u8) -> Door {
         let interface = Interface { index: IfIndex::new(1).unwrap(), name: "eth0".to_owned() };
         let peers = peers.map(|peer| BTreeSet::from([peer.parse().unwrap()]));
-        Door { interface, peers, neighbours }
+        Door { interface, peers, least_ttl }
     }
 
     #[test]
     fn a_door_is_open_to_whom_any_instance_needs_and_never_to_the_world() {
-        let mut one = door(Some("192.0.2.2"), false);
-        one.widen(door(Some("192.0.2.3"), true));
+        let mut one = door(Some("192.0.2.2"), 64);
+        one.widen(door(Some("192.0.2.3"), 255));
         assert_eq!(one.peers.as_ref().map(BTreeSet::len), Some(2));
-        assert!(!one.neighbours, "a named peer may be behind a router");
-        one.widen(door(None, true));
-        assert!(one.peers.is_none() && one.neighbours);
-        one.widen(door(Some("192.0.2.3"), false));
-        assert!(one.peers.is_none() && one.neighbours);
+        assert_eq!(one.least_ttl, 64, "a named peer may be behind a router");
+        one.widen(door(None, 255));
+        assert!(one.peers.is_none() && one.least_ttl == 255);
+        one.widen(door(Some("192.0.2.3"), 64));
+        assert!(one.peers.is_none() && one.least_ttl == 255);
     }
 }

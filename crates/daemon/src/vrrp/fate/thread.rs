@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use vrrp::AddressFamily;
 
 use super::board::{self, Channel, ChannelState, Seen, Watcher};
-use super::{Door, News, Slot, Target, Tell, Told, Wanted, lock};
+use super::{Door, Slot, Target, Tell, Told, Wanted, lock};
 use crate::supervisor::Custody;
 
 /// Below the VRRP thread's.
@@ -94,7 +94,7 @@ impl FateThread {
         Self { slot, waker, custody, told, port: None, gates, held, watched, ends, accepted }
     }
 
-    /// Works until it is told to stop.
+    /// Works until it is told to stop. Dropped, by a panic too, it says goodbye.
     pub(super) fn run(mut self) {
         if let Err(refused) = realtime::enter(PRIORITY) {
             // The VRRP thread, which asks for more, says what to do.
@@ -102,9 +102,9 @@ impl FateThread {
         }
         loop {
             self.waker.drain();
-            let News { wanted, stops } = std::mem::take(&mut *lock(&self.slot));
+            let (wanted, stops) = lock(&self.slot).take();
             if stops {
-                return self.say_goodbye();
+                return;
             }
             if let Some(wanted) = wanted {
                 self.go_on(wanted);
@@ -132,7 +132,7 @@ impl FateThread {
         }
         self.gates.retain(|key, gate| {
             doors.get(key).is_some_and(|door| {
-                door.interface == gate.door.interface && door.neighbours == gate.door.neighbours
+                door.interface == gate.door.interface && door.least_ttl == gate.door.least_ttl
             })
         });
         let Self { gates, held, .. } = self;
@@ -162,7 +162,7 @@ impl FateThread {
         }
         for (key, door) in doors {
             match self.gates.get_mut(&key) {
-                Some(gate) => gate.door = door,
+                Some(gate) => gate.change(door),
                 None => {
                     let again_at = Some(now());
                     let gate = Gate { door, listener: None, again_at, fault: None };
@@ -179,8 +179,13 @@ impl FateThread {
             if gate.again_at.is_none_or(|again| again > at) {
                 continue;
             }
-            let Door { interface, neighbours, .. } = &gate.door;
-            match FateListener::open(interface, *family, port, *neighbours) {
+            let Door { interface, least_ttl, peers } = &gate.door;
+            let opened = FateListener::open(interface, *family, port, *least_ttl);
+            let opened = opened.and_then(|listener| {
+                listener.admit(peers.as_ref())?;
+                Ok(listener)
+            });
+            match opened {
                 Ok(listener) => {
                     (gate.listener, gate.again_at, gate.fault) = (Some(listener), None, None);
                 }
@@ -209,6 +214,7 @@ impl FateThread {
                     Ok(None) => break,
                     Ok(Some((stream, from))) => {
                         *taken += 1;
+                        // The kernel has asked this before, but of who was a peer then.
                         let may =
                             gate.door.peers.as_ref().is_none_or(|peers| peers.contains(&from));
                         if may {
@@ -327,6 +333,27 @@ impl FateThread {
             tracing::error!(%error, "the fate channel's thread could not sleep");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Drop for FateThread {
+    fn drop(&mut self) {
+        self.say_goodbye();
+    }
+}
+
+impl Gate {
+    /// Lets others in from now on, at the same port.
+    fn change(&mut self, door: Door) {
+        let peers = &door.peers;
+        if self.door.peers != *peers
+            && let Some(listener) = &self.listener
+            && listener.admit(peers.as_ref()).is_err()
+        {
+            // It is opened anew, for these.
+            (self.listener, self.again_at) = (None, Some(now()));
+        }
+        self.door = door;
     }
 }
 

@@ -15,6 +15,7 @@ mod downloads;
 pub mod duo;
 pub mod family;
 pub mod flows;
+pub mod hold;
 mod load;
 pub mod pair;
 pub mod probes;

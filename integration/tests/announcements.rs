@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use holdfast_integration::pair::{
-    LIMIT, Roles, lab, wait_active, wait_counted, wait_roles, wait_served_by,
+    INSTANCES, LIMIT, Roles, lab, wait_active, wait_counted, wait_roles, wait_served_by,
 };
 use holdfast_integration::tap::{Frame, Tap};
 use holdfast_integration::{Director, config};
@@ -77,6 +77,40 @@ fn a_takeover_is_announced_as_often_as_configured_twice() {
             frame.announcement().is_some_and(|(announced, _)| announced == address)
         });
         assert!(advertised.unwrap() < told.unwrap(), "{address} was announced first");
+    }
+}
+
+/// A takeover because the Active's daemon has died (B2) is announced as any other: two bursts, and no third for whatever the dead node's kernel says.
+#[test]
+fn b2_a_death_is_announced_in_two_bursts_and_no_more() {
+    let lab = lab().unwrap();
+    let roles = Roles {
+        interval: "2s",
+        lb1: "priority: 150",
+        lb2: "priority: 100, announce: {count: 3, repeat_after: 1s}",
+    };
+    let mut lb1 = Director::start(lab.lb1(), &roles.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &roles.config()).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    wait_until(LIMIT, "the fate channels", || {
+        let log = lb2.process().log();
+        (log.matches("the fate channel to the active node stands").count() >= 2).then_some(())
+    })
+    .unwrap();
+    let tap = Tap::start(lab.client()).unwrap();
+    lb1.kill().unwrap();
+    wait_active(&lb2).unwrap();
+    for name in INSTANCES {
+        assert_eq!(lb2.instance(name).unwrap().reason, "active_died", "{name}");
+    }
+    wait_announced(&tap, lab.lb2(), 6);
+    // Longer than the pause between two bursts, and than the dead one's addresses live.
+    wait_counted(&lb2, "advertisements_sent", 3).unwrap();
+    let frames = tap.frames();
+    for address in ALL {
+        assert_eq!(announced(&frames, address, lab.lb2()).len(), 6, "{address}");
+        assert!(announced(&frames, address, lab.lb1()).is_empty(), "{address}");
     }
 }
 

@@ -8,7 +8,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_integration::duo::{wait_status, wait_tracker};
-use holdfast_integration::pair::{LIMIT, Roles, ensure_settled, lab, wait_active, wait_roles};
+use holdfast_integration::hold::Hold;
+use holdfast_integration::pair::{
+    LIMIT, Roles, ensure_settled, holds_all, holds_none, lab, wait_active, wait_counted, wait_roles,
+};
+use holdfast_integration::tap::Tap;
 use holdfast_integration::watch::{Heard, Watch, longest_overlap};
 use holdfast_integration::{Director, config};
 use holdfast_net::now;
@@ -124,6 +128,105 @@ fn c5_an_active_that_stood_still_takes_the_role_back_with_preemption() {
     }
 }
 
+/// Who has the role keeps it for as long as it lives, and its addresses end with it.
+const MORTAL: Roles<'_> = Roles {
+    interval: "200ms",
+    lb1: "priority: 150, preempt: false, lifetime: 4s",
+    lb2: "priority: 100, preempt: false, lifetime: 4s",
+};
+
+/// How many bytes wait in each socket of the node that follows route netlink.
+fn waiting(node: &Node) -> Vec<u64> {
+    followers(node).into_iter().map(|(waiting, _)| waiting).collect()
+}
+
+/// It stood still for longer than its addresses live, so that they are gone, and another one is Active. When it goes on its address thread
+/// knows the first, its VRRP thread not yet the second.
+#[test]
+fn c5_an_active_that_stood_still_takes_no_address_back_before_it_has_read_who_is_active() {
+    let lab = lab().unwrap();
+    let lb1 = Director::start(lab.lb1(), &MORTAL.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &MORTAL.config()).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    lb1.process().kill(Signal::SIGSTOP).unwrap();
+    wait_active(&lb2).unwrap();
+    wait_until(LIMIT, "the addresses to end", || holds_none(lab.lb1()).unwrap().then_some(()))
+        .unwrap();
+    assert!(waiting(lab.lb1()).iter().all(|bytes| *bytes > 0), "nothing has been heard of it");
+    let tap = Tap::start(lab.client()).unwrap();
+    let hold = Hold::thread(lb1.process().pid(), "vrrp").unwrap();
+    lb1.process().kill(Signal::SIGCONT).unwrap();
+    wait_until(LIMIT, "the address thread to hear of it", || {
+        waiting(lab.lb1()).contains(&0).then_some(())
+    })
+    .unwrap();
+    wait_counted(&lb2, "advertisements_sent", 10).unwrap();
+    assert!(holds_none(lab.lb1()).unwrap(), "it has taken addresses back");
+    drop(hold);
+    wait_roles(&lb2, &lb1).unwrap();
+    ensure_settled(&lb2, &lb1).unwrap();
+    let frames = tap.frames();
+    let announced = frames.iter().filter_map(|frame| frame.announcement());
+    let by_lb1: Vec<_> = announced.filter(|(_, mac)| mac == lab.lb1().mac()).collect();
+    assert!(by_lb1.is_empty(), "lb1 has announced {by_lb1:?}");
+    assert!(!lb1.process().log().contains("put back"), "{}", lb1.process().log());
+}
+
+/// Who advertises no more may not go on answering for the addresses.
+#[test]
+fn a_vrrp_thread_that_hangs_lets_its_addresses_end() {
+    let lab = lab().unwrap();
+    let lb1 = Director::start(lab.lb1(), &MORTAL.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &MORTAL.config()).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    let hold = Hold::thread(lb1.process().pid(), "vrrp").unwrap();
+    wait_active(&lb2).unwrap();
+    wait_until(LIMIT, "the addresses to end", || holds_none(lab.lb1()).unwrap().then_some(()))
+        .unwrap();
+    drop(hold);
+    wait_roles(&lb2, &lb1).unwrap();
+    ensure_settled(&lb2, &lb1).unwrap();
+}
+
+/// For longer than they live.
+fn ensure_all_stay(lb1: &Director) {
+    for _ in 0..6 {
+        wait_counted(lb1, "advertisements_sent", 5).unwrap();
+        assert!(holds_all(lb1.node()).unwrap(), "{}", lb1.process().log());
+    }
+    assert!(!lb1.process().log().contains("put back"), "{}", lb1.process().log());
+}
+
+/// Who advertises may not lose them, whatever becomes of the thread that puts them there.
+#[test]
+fn an_address_thread_that_hangs_lets_no_address_end() {
+    let lab = lab().unwrap();
+    let lb1 = Director::start(lab.lb1(), &MORTAL.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    let hold = Hold::thread(lb1.process().pid(), "addresses").unwrap();
+    ensure_all_stay(&lb1);
+    drop(hold);
+    ensure_all_stay(&lb1);
+}
+
+/// `accept: false` with a program that does not answer: it is waited for again and again, each time for longer than the addresses live.
+#[test]
+fn a_firewall_that_does_not_answer_lets_no_address_end() {
+    let lab = lab().unwrap();
+    let nft = lab.lb1().write("nft", "#!/bin/sh\nexec sleep 60\n").unwrap();
+    lab.lb1().sh(&format!("chmod +x {}", nft.display())).unwrap();
+    let hidden = format!("mount --bind {} /usr/sbin/nft; exec \"$@\"", nft.display());
+    let before = ["unshare", "--mount", "sh", "-c", &hidden, "sh"].map(Into::into);
+    let lb1 = "priority: 150, accept: false, lifetime: 4s";
+    let roles = Roles { lb1, ..MORTAL };
+    let lb1 = Director::start_by(lab.lb1(), &roles.config(), &before).unwrap();
+    wait_active(&lb1).unwrap();
+    assert!(lb1.process().log().contains("nft did not answer"), "{}", lb1.process().log());
+    ensure_all_stay(&lb1);
+}
+
 /// What keeps it punctual is refused: each refusal is told once, with the way out, and it does its work.
 #[test]
 fn what_is_refused_of_real_time_is_told_once() {
@@ -186,19 +289,23 @@ fn shows(node: &Node, command: &str, part: &str) -> bool {
     node.sh(command).is_ok_and(|shown| shown.stdout.contains(part))
 }
 
-/// How many messages the kernel has dropped of each socket of the node that follows route netlink.
-fn drops(node: &Node) -> Vec<u64> {
+/// Of each socket of the node that follows route netlink: how many bytes wait there, and how many messages the kernel has dropped.
+fn followers(node: &Node) -> Vec<(u64, u64)> {
     let listed = node.run(["cat", "/proc/net/netlink"]).unwrap().stdout;
-    let mut drops = Vec::new();
+    let mut followers = Vec::new();
     for line in listed.lines().skip(1) {
         let words: Vec<&str> = line.split_whitespace().collect();
         // sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode; NETLINK_ROUTE is 0.
-        let [_, "0", _, groups, _, _, _, _, dropped, ..] = words[..] else { continue };
+        let [_, "0", _, groups, waiting, _, _, _, dropped, ..] = words[..] else { continue };
         if groups != "00000000" {
-            drops.push(dropped.parse().unwrap());
+            followers.push((waiting.parse().unwrap(), dropped.parse().unwrap()));
         }
     }
-    drops
+    followers
+}
+
+fn drops(node: &Node) -> Vec<u64> {
+    followers(node).into_iter().map(|(_, dropped)| dropped).collect()
 }
 
 /// Tells every follower of route netlink more than its queue holds: addresses, with their routes, that come and go.

@@ -90,6 +90,12 @@ pub(crate) const PERSISTENCE_RANGE: (Duration, Duration) =
 pub(crate) const LIFETIME: (Duration, Duration) =
     (Duration::from_secs(4), Duration::from_secs(3600));
 
+/// How long an address lives by itself after its daemon: until a Backup must have taken over, and an interval.
+pub(crate) fn lifetime(interval: Duration, down_adverts: NonZeroU8) -> Duration {
+    let intervals = u32::from(down_adverts.get()) + 1;
+    whole_seconds((interval * intervals).clamp(LIFETIME.0, LIFETIME.1))
+}
+
 /// `duration` in whole seconds, rounded up.
 pub(crate) fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))

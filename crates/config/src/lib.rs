@@ -145,10 +145,11 @@ fn into_config(document: read::Document) -> Option<Config> {
     if let Some(view) = ipvs.sync.into_iter().next() {
         settings.sync = Some(view.draft.sync(&vrrp, &own.instances)?);
     }
+    let paired = daemon.pair.is_some();
     let instances = own
         .instances
         .into_iter()
-        .map(|draft| Some((draft.name.clone(), draft.instance()?)))
+        .map(|draft| Some((draft.name.clone(), draft.instance(paired)?)))
         .collect::<Option<_>>()?;
     let services = services.into_iter().map(|(name, draft)| (name, draft.service)).collect();
     let mut config =

@@ -366,3 +366,36 @@ fn a_bfd_session_needs_no_entry_and_is_a_dangerous_one_only_of_a_unicast_peer() 
     assert_eq!(unicast("{tracker: peer, weight: -5}"), [""; 0]);
     assert_eq!(unicast("{tracker: peer, reverse: true}"), [""; 0]);
 }
+
+/// Who takes them over is another node, and the file must say that there is one. An owner's are its own.
+#[test]
+fn addresses_end_with_their_daemon_where_the_file_names_another_node() {
+    let lifetime = |keys: &str, more: &str| {
+        let text = format!(
+            "{more}vrrp: {{instances: {{edge: {{interface: eth0, vrid: 51, addresses: [192.0.2.10/24]{keys}}}}}}}\n"
+        );
+        config(&text).instances.into_values().next().unwrap().lifetime.map(|one| one.as_secs())
+    };
+    assert_eq!(lifetime("", ""), None, "a node without a peer");
+    assert_eq!(lifetime(", lifetime: 9s", ""), Some(9));
+    for keys in [
+        ", per_node: {lb1: {priority: 150}}",
+        ", per_node: {lb2: {priority: 90}}",
+        ", unicast: {peers: [192.0.2.3]}",
+    ] {
+        assert_eq!(lifetime(keys, ""), Some(4), "{keys}");
+        for (more, seconds) in [
+            (", interval: 10ms", Some(4)),
+            (", interval: 2500ms", Some(10)),
+            (", interval: 1010ms", Some(5)),
+            (", down_adverts: 9", Some(10)),
+            (", lifetime: 0s", None),
+            (", lifetime: 30s", Some(30)),
+        ] {
+            assert_eq!(lifetime(&format!("{keys}{more}"), ""), seconds, "{keys}{more}");
+        }
+    }
+    assert_eq!(lifetime(", priority: 255, unicast: {peers: [192.0.2.3]}", ""), None);
+    let pair = "daemon: {pair: {nodes: {lb1: 192.0.2.2, lb2: 192.0.2.3}, certificate: /etc/c, key: /etc/k, ca: /etc/a}}\n";
+    assert_eq!(lifetime("", pair), Some(4));
+}

@@ -72,7 +72,7 @@ pub use link_state::{
 };
 pub use macvlan::{Macvlan, MacvlanError, Macvlans};
 pub use neighbour::NeighbourQuery;
-pub use network::{Losses, Network, NetworkError, Watched};
+pub use network::{Changes, Losses, Network, NetworkError, Watched};
 pub use nft::NftError;
 pub use origin::Origin;
 pub use peer::peer_groups;

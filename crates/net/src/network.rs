@@ -146,10 +146,9 @@ impl Network {
 
     /// Carries out `changes` in their order and says for each how it went. One that fails keeps none of the others back.
     pub fn change(&mut self, changes: &[Change]) -> Vec<Result<Effect, NetworkError>> {
-        let answers = self.requests.change(changes.iter().map(Change::request));
-        let Self { inventory, .. } = self;
-        let told = answers.into_iter().zip(changes).map(|(answer, change)| {
-            let effect = change.effect(answer).map_err(|errno| refusal(change, errno))?;
+        let Self { inventory, requests, .. } = self;
+        let told = carry_out(requests, changes).into_iter().zip(changes).map(|(told, change)| {
+            let effect = told?;
             match (change.verb, effect) {
                 // IPv6: the message comes later, from a work queue.
                 (Verb::Add | Verb::Renew, Effect::Done) => inventory.add(&change.item),
@@ -216,6 +215,33 @@ impl Network {
         self.routes_in_doubt = false;
         Ok(())
     }
+}
+
+/// A socket of its own for changes, which waits for nothing that somebody else asks of the kernel. It keeps no account of what is there.
+#[derive(Debug)]
+pub struct Changes(RouteSocket);
+
+impl Changes {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// The kernel answers no route netlink, or the process has no file descriptor left.
+    pub fn open() -> Result<Self, NetworkError> {
+        let opened = |errno| NetworkError::Open { answer: Answer::of_netlink(errno) };
+        RouteSocket::for_requests().map(Self).map_err(opened)
+    }
+
+    /// Carries out `changes` as [`Network::change`] does.
+    pub fn change(&mut self, changes: &[Change]) -> Vec<Result<Effect, NetworkError>> {
+        carry_out(&mut self.0, changes)
+    }
+}
+
+fn carry_out(requests: &mut RouteSocket, changes: &[Change]) -> Vec<Result<Effect, NetworkError>> {
+    let answers = requests.change(changes.iter().map(Change::request));
+    let told = answers.into_iter().zip(changes);
+    told.map(|(answer, change)| change.effect(answer).map_err(|errno| refusal(change, errno)))
+        .collect()
 }
 
 /// Takes in what the kernel lists.

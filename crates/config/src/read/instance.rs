@@ -67,7 +67,10 @@ pub(crate) struct Draft {
     pub(crate) routes: Items<Route>,
     pub(crate) rules: Items<Rule>,
     pub(crate) announce: Announce,
+    /// Zero = for ever; none = it goes by whether there are other nodes.
     pub(crate) lifetime: Option<Duration>,
+    /// It has values for single nodes.
+    pub(crate) per_node: bool,
     pub(crate) track: Items<Track>,
     hooks: Vec<Hook>,
     /// Where the instance stands.
@@ -137,8 +140,9 @@ impl Draft {
         Some(draft.name.clone().unwrap_or_else(default))
     }
 
-    /// The instance, when it was read whole.
-    pub(crate) fn instance(self) -> Option<Instance> {
+    /// The instance, when it was read whole; `paired` says that the nodes of the configuration are more than one.
+    pub(crate) fn instance(self, paired: bool) -> Option<Instance> {
+        let lifetime = self.lifetime(paired);
         let (password, password_from) = PasswordDraft::parts(self.password.as_ref());
         Some(Instance {
             family: self.family()?,
@@ -162,12 +166,25 @@ impl Draft {
             addresses: values(self.addresses),
             excluded: values(self.excluded),
             announce: self.announce,
-            lifetime: self.lifetime.filter(|lifetime| !lifetime.is_zero()),
+            lifetime,
             routes: values(self.routes),
             rules: values(self.rules),
             track: values(self.track),
             hooks: self.hooks,
         })
+    }
+}
+
+impl Draft {
+    /// How long its addresses live by themselves. What is not said goes by whether somebody else takes them: where the configuration names no
+    /// other node, the kernel serves on without a daemon. An owner's are the node's, and stay.
+    fn lifetime(&self, paired: bool) -> Option<Duration> {
+        let others = paired || self.per_node || self.unicast.is_some();
+        match self.lifetime {
+            Some(lifetime) => Some(lifetime).filter(|lifetime| !lifetime.is_zero()),
+            None if !others || self.priority == Priority::OWNER => None,
+            None => Some(defaults::lifetime(self.interval?.duration(), self.down_adverts)),
+        }
     }
 }
 
@@ -330,6 +347,7 @@ fn draft<'a>(reader: &mut Reader<'a>, name: Name, layers: &Layers<'a, '_>) -> Dr
             .get("announce")
             .map_or_else(Announce::default, |cursor| announce(reader, &cursor)),
         lifetime: lifetime(reader, layers),
+        per_node: layers.base.get("per_node").is_some(),
         base: layers.base.path.clone(),
         over: layers.over.path.clone(),
     }

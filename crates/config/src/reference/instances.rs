@@ -94,10 +94,11 @@ section! {
         "How often the addresses are announced as long as the node is active; `0s`: not.", source "keepalived: `garp_master_refresh`";
     "vrrp.instances.NAME.announce.refresh_count" "integer", default "1", range "1 to 100", "How often each address is announced at a refresh.",
         source "keepalived: `garp_master_refresh_repeat`";
-    "vrrp.instances.NAME.lifetime" "duration", default "`0s`", range "0s, or 4s to 1h",
-        "How long the kernel keeps an address of this node after its daemon has died without a word; rounded up to seconds. As long as the \
-         daemon lives it renews it, four times in that time. `0s`: for ever. Longer than the Backups wait, and not for a node without a peer; \
-         docs/vrrp.md says what it risks.",
+    "vrrp.instances.NAME.lifetime" "duration",
+        default "(`down_adverts` + 1) × `interval`, at least 4s, where the configuration names another node; else, and of an owner, `0s`", range "0s, or 4s to 1h",
+        "How long the kernel keeps an address of this node after its daemon has died without a word; rounded up to seconds. As long as VRRP \
+         works here it is renewed, four times in that time. `0s`: for ever, for a node without a peer. Another node is named by `per_node` or `unicast` of the \
+         instance, or by `daemon.pair`.",
         source "IFA_CACHEINFO; ip-address(8): `valid_lft`";
     "vrrp.instances.NAME.routes" "list", default "none", range "at most 1024", "Routes that an active node has. What is not named here, an instance can't have.",
         source "ip-route(8); keepalived: `virtual_routes`";

@@ -22,7 +22,7 @@ pub(crate) const FAULT: u8 = 70;
 
 /// The threads without which nothing works. A panic of one of them ends the worker before it has taken anything back, so that the next
 /// one goes on where it was; of others the director hears when they are gone.
-const ESSENTIAL: [&str; 2] = ["vrrp", "addresses"];
+const ESSENTIAL: [&str; 3] = ["vrrp", "addresses", "renewing"];
 
 /// The supervisor's end of a worker, as it is on the worker's command line: `ESTATE,PIPE,SUPERVISOR,KEEPSAKES`, three descriptors and a
 /// process between them.

@@ -229,6 +229,7 @@ impl VrrpThread {
             }
             self.settle();
             self.drop_leaving();
+            self.vouch(&news, &read_until);
             // The last one may have come out of it by a timer, and then nothing wakes anybody any more.
             if self.is_over() {
                 break;
@@ -237,6 +238,12 @@ impl VrrpThread {
         }
         // Waits until the addresses are gone.
         drop(self.outside);
+    }
+
+    /// Gives the threads that put addresses there and renew them this one's word that it still means what it has said of them.
+    fn vouch(&self, news: &News, read_until: &[(SocketKey, Instant)]) {
+        let read = read_until.iter().map(|(_, until)| *until);
+        self.outside.addresses.vouch(read.fold(news.idle_at, Instant::min), now());
     }
 
     /// Whether this thread was held up since it looked for packets, and a timer is due: what has come meanwhile was not seen, and the
@@ -492,6 +499,9 @@ impl VrrpThread {
         self.bequeath();
         let before = now();
         let deadline = deadline.max(deadline.and_then(|_| self.hesitation.ends_at(before)));
+        // Whoever waits for a word wants one of what comes now.
+        let deadline =
+            if self.outside.addresses.waits_for_word() { Some(before) } else { deadline };
         let deadline = self.outside.testament.beat(before, deadline);
         let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
         let of_links = descriptors.len();

@@ -86,7 +86,10 @@ impl Acceptance {
             State::Refused(problem, again_at) if *again_at > now => return Err(problem.clone()),
             State::Open | State::InForce(_) | State::Refused(..) => {}
         }
-        match firewall::close(&self.closed) {
+        let closed = firewall::close(&self.closed);
+        // That may have taken seconds.
+        let now = holdfast_net::now();
+        match closed {
             Ok(()) => {
                 self.state = State::InForce(now + LOOK_EVERY);
                 Ok(())

@@ -4,14 +4,18 @@
 //! slot an instance. Its lock is held for moments, never over a call of the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holdfast_config::Name;
-use holdfast_net::{Interface, Item, MacAddress, WakeError, Waker};
+use holdfast_net::{Interface, Item, MacAddress, WakeError, Waker, now};
+use holdfast_time::Instant;
 
 use super::announcing::Paces;
 use super::claim::{Claim, Key};
 use super::few::Few;
+use super::word::{Asker, Word};
 
 /// What one instance wants. A counter that differs from the last one that was seen is a request; how many were made meanwhile does
 /// not matter.
@@ -59,14 +63,18 @@ impl Outcome {
 #[derive(Debug)]
 pub(super) struct Desk {
     state: Mutex<State>,
+    word: Word,
     waker: Waker,
+    /// Wakes the thread that renews.
+    renewing: Waker,
     /// Wakes the VRRP thread.
     listener: Waker,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    wanted: BTreeMap<Name, Wanted>,
+    /// And when it was said.
+    wanted: BTreeMap<Name, (Wanted, Instant)>,
     /// Whose wishes the address thread has not taken yet.
     fresh: BTreeSet<Name>,
     outcomes: BTreeMap<Name, Outcome>,
@@ -74,8 +82,12 @@ struct State {
     claims: Option<Claims>,
     /// Whose [`Outcome::unseated`] the VRRP thread has not taken yet.
     seats: BTreeSet<Name>,
+    /// Whose addresses may not be there any more, which the address thread has not taken yet.
+    doubts: BTreeSet<Name>,
     /// No more wishes will come.
     closed: bool,
+    /// Nothing is to be renewed any more.
+    lapsed: bool,
     /// The address thread works no more.
     gone: bool,
 }
@@ -94,7 +106,10 @@ pub(super) struct Claims {
 pub(super) struct News {
     /// Comes before what is wanted.
     pub(super) claims: Option<Claims>,
-    pub(super) wanted: Vec<(Name, Wanted)>,
+    /// And when it was said.
+    pub(super) wanted: Vec<(Name, Wanted, Instant)>,
+    /// Who is to be compared with the kernel.
+    pub(super) doubts: BTreeSet<Name>,
     pub(super) closed: bool,
 }
 
@@ -104,7 +119,34 @@ impl Desk {
     /// # Errors
     /// The process has no file descriptor left.
     pub(super) fn new(listener: Waker) -> Result<Self, WakeError> {
-        Ok(Self { state: Mutex::default(), waker: Waker::new()?, listener })
+        let (waker, renewing) = (Waker::new()?, Waker::new()?);
+        Ok(Self { state: Mutex::default(), word: Word::default(), waker, renewing, listener })
+    }
+
+    /// The VRRP thread's word: it has read all that had arrived until then, and has said what follows.
+    pub(super) fn vouch(&self, read_until: Instant, now: Instant) {
+        for who in self.word.give(read_until, now) {
+            match who {
+                Asker::Addresses => self.wake(),
+                Asker::Renewing => self.wake_renewing(),
+            }
+        }
+    }
+
+    /// Whether somebody waits for that word.
+    pub(super) fn is_asked(&self) -> bool {
+        self.word.is_asked()
+    }
+
+    /// Whether there is a word of at most this `age`. If not, the VRRP thread is asked for one, and `who` woken when it comes.
+    pub(super) fn has_word(&self, now: Instant, age: Duration, who: Asker) -> bool {
+        if self.word.is_good(now, age) {
+            return true;
+        }
+        if self.word.ask(who) {
+            self.wake_listener();
+        }
+        false
     }
 
     /// What wakes the address thread when there is news. It has to be drained before the news is taken.
@@ -115,7 +157,7 @@ impl Desk {
     /// Replaces what `instance` wants.
     pub(super) fn want(&self, instance: &Name, wanted: Wanted) {
         let mut state = self.lock();
-        state.wanted.insert(instance.clone(), wanted);
+        state.wanted.insert(instance.clone(), (wanted, now()));
         let was_idle = state.fresh.is_empty();
         state.fresh.insert(instance.clone());
         drop(state);
@@ -161,13 +203,57 @@ impl Desk {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         let State { wanted, fresh, closed, .. } = &mut *state;
-        for (instance, wanted) in wanted {
+        for (instance, (wanted, _)) in wanted {
             wanted.held = false;
             fresh.insert(instance.clone());
         }
         *closed = true;
         drop(state);
         self.wake();
+    }
+
+    /// Whether the addresses of `instance`, as the address thread calls it, shall be there.
+    pub(super) fn is_held(&self, instance: &Name) -> bool {
+        let state = self.lock();
+        let renamed = state.claims.iter().flat_map(|claims| &claims.renamed);
+        let called = |name, (from, to)| if name == from { to } else { name };
+        let name = renamed.map(|(from, to)| (from, to)).fold(instance, called);
+        state.wanted.get(name).is_some_and(|(wanted, _)| wanted.held)
+    }
+
+    /// Whether something is wanted of `instance` that the address thread has not taken yet.
+    pub(super) fn has_news(&self, instance: &Name) -> bool {
+        self.lock().fresh.contains(instance)
+    }
+
+    /// Has the address thread compare `instance` with the kernel.
+    pub(super) fn doubt(&self, instance: &Name) {
+        self.lock().doubts.insert(instance.clone());
+        self.wake();
+    }
+
+    /// What the thread that renews waits for.
+    pub(super) fn renewing(&self) -> BorrowedFd<'_> {
+        self.renewing.as_fd()
+    }
+
+    /// Takes what has woken the thread that renews; whether it goes on.
+    pub(super) fn drain_renewing(&self) -> bool {
+        self.renewing.drain();
+        !self.lock().lapsed
+    }
+
+    /// Has the thread that renews look for what is due.
+    pub(super) fn wake_renewing(&self) {
+        if let Err(error) = self.renewing.wake() {
+            tracing::error!(%error, "the thread that renews addresses could not be woken");
+        }
+    }
+
+    /// Ends that thread.
+    pub(super) fn end_renewing(&self) {
+        self.lock().lapsed = true;
+        self.wake_renewing();
     }
 
     fn wake(&self) {
@@ -179,12 +265,15 @@ impl Desk {
     /// What is new since the last call.
     pub(super) fn news(&self) -> News {
         let mut state = self.lock();
-        let State { wanted, fresh, claims, closed, .. } = &mut *state;
+        let State { wanted, fresh, claims, closed, doubts, .. } = &mut *state;
         let claims = claims.take();
         let taken = std::mem::take(fresh).into_iter();
-        let wanted =
-            taken.filter_map(|name| wanted.get(&name).cloned().map(|one| (name, one))).collect();
-        News { claims, wanted, closed: *closed }
+        let wish = |name: Name| {
+            let (wanted, at) = wanted.get(&name).cloned()?;
+            Some((name, wanted, at))
+        };
+        let wanted = taken.filter_map(wish).collect();
+        News { claims, wanted, doubts: std::mem::take(doubts), closed: *closed }
     }
 
     pub(super) fn report(&self, instance: &Name, outcome: Outcome) {
@@ -196,6 +285,10 @@ impl Desk {
         }
         state.seats.insert(instance.clone());
         drop(state);
+        self.wake_listener();
+    }
+
+    fn wake_listener(&self) {
         if let Err(error) = self.listener.wake() {
             tracing::error!(%error, "the VRRP thread could not be woken");
         }
@@ -250,7 +343,7 @@ mod tests {
         }
         let news = desk.news();
         assert_eq!(news.wanted.len(), 1000, "one slot an instance, and every instance has its");
-        assert!(news.wanted.iter().all(|(_, wanted)| wanted.held && wanted.announcements == 5));
+        assert!(news.wanted.iter().all(|(_, wanted, _)| wanted.held && wanted.announcements == 5));
         assert!(desk.news().wanted.is_empty(), "taken once");
     }
 
@@ -262,6 +355,7 @@ mod tests {
         desk.close();
         let news = desk.news();
         assert!(news.closed);
-        assert_eq!(news.wanted, [(name("a"), Wanted::default())]);
+        let wanted: Vec<_> = news.wanted.into_iter().map(|(name, one, _)| (name, one)).collect();
+        assert_eq!(wanted, [(name("a"), Wanted::default())]);
     }
 }

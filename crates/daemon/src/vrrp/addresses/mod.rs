@@ -12,9 +12,11 @@ mod desk;
 mod few;
 mod kernel;
 mod lifetime;
+mod renewing;
 mod restraint;
 mod tenant;
 mod virtual_mac;
+mod word;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,12 +27,14 @@ use std::thread::JoinHandle;
 
 use holdfast_config::{InterfaceSettings, Name};
 use holdfast_net::{WakeError, Waker, realtime};
+use holdfast_time::Instant;
 
 use self::announcing::Paces;
 pub(super) use self::claim::Claim;
 use self::desk::Desk;
 pub(super) use self::desk::{Outcome, Wanted};
 use self::kernel::{Host, HostError, Kernel};
+use self::renewing::{Renewals, RenewingThread};
 use self::worker::Worker;
 
 /// Below the VRRP thread's, above all that is not real-time.
@@ -40,9 +44,13 @@ const PRIORITY: u8 = 1;
 #[derive(Debug)]
 pub(super) struct AddressThread {
     desk: Arc<Desk>,
+    renewals: Arc<Renewals>,
     claims: Vec<Claim>,
     state: PathBuf,
+    waker: Waker,
     thread: Option<JoinHandle<()>>,
+    /// There since an address had an end first.
+    renewing: Option<RenewingThread>,
 }
 
 impl AddressThread {
@@ -71,8 +79,12 @@ impl AddressThread {
         waker: Waker,
     ) -> Result<Self, AddressThreadError> {
         let desk = Arc::new(Desk::new(waker.clone()).map_err(AddressThreadError::Waker)?);
-        let farewell = Farewell { desk: Arc::clone(&desk), waker };
-        let worker = Worker::new(Arc::clone(&desk), kernel, &claims, paces).inheriting(&heirs);
+        let renewals = Arc::new(Renewals::new(Arc::clone(&desk)));
+        let farewell = Farewell { desk: Arc::clone(&desk), waker: waker.clone() };
+        let worker = {
+            let (desk, renewals) = (Arc::clone(&desk), Arc::clone(&renewals));
+            Worker::new(desk, kernel, &claims, paces, renewals).inheriting(&heirs)
+        };
         let thread = std::thread::Builder::new()
             .name("addresses".to_owned())
             .spawn(move || {
@@ -84,18 +96,47 @@ impl AddressThread {
                 worker.run();
             })
             .map_err(AddressThreadError::Thread)?;
-        Ok(Self { desk, claims, state: state.to_owned(), thread: Some(thread) })
+        let state = state.to_owned();
+        let (thread, renewing) = (Some(thread), None);
+        // Dropped, should the other thread not be had, it ends in order.
+        let mut all = Self { desk, renewals, claims, state, waker, thread, renewing };
+        all.ensure_renewing()?;
+        Ok(all)
+    }
+
+    /// Starts the thread that renews, if some address has an end.
+    fn ensure_renewing(&mut self) -> Result<(), AddressThreadError> {
+        if self.renewing.is_none() && self.claims.iter().any(|claim| claim.lifetime.is_some()) {
+            let farewell = Farewell { desk: Arc::clone(&self.desk), waker: self.waker.clone() };
+            self.renewing = Some(RenewingThread::start(Arc::clone(&self.renewals), farewell)?);
+        }
+        Ok(())
+    }
+
+    /// The VRRP thread's word: it has read all that had arrived until then, and has said what follows from it.
+    pub(super) fn vouch(&self, read_until: Instant, now: Instant) {
+        self.desk.vouch(read_until, now);
+    }
+
+    /// Whether somebody waits for that word, and for one that is newer than the last.
+    pub(super) fn waits_for_word(&self) -> bool {
+        self.desk.is_asked()
     }
 
     /// Has the instances of `claims`, and no others, from now on, without waiting. Those of `renamed` are what they were under their other
     /// names. Say it before what they want.
     pub(super) fn claim(
         &mut self,
-        claims: Vec<Claim>,
+        mut claims: Vec<Claim>,
         settings: &BTreeMap<String, InterfaceSettings>,
         renamed: Vec<(Name, Name)>,
     ) {
         self.claims.clone_from(&claims);
+        if let Err(error) = self.ensure_renewing() {
+            tracing::error!(%error, "addresses can't be renewed: they are put there without an end");
+            claims.iter_mut().for_each(|claim| claim.lifetime = None);
+            self.claims.clone_from(&claims);
+        }
         self.desk.claim(claims, paces(settings), renamed);
     }
 
@@ -124,7 +165,8 @@ impl AddressThread {
         tracing::error!("the address thread had panicked: its addresses are removed without it");
         match Host::open(&self.claims, &BTreeSet::new(), &self.state) {
             Ok(host) => {
-                Worker::new(Arc::clone(&self.desk), host, &self.claims, Paces::new()).run();
+                let (desk, renewals) = (Arc::clone(&self.desk), Arc::clone(&self.renewals));
+                Worker::new(desk, host, &self.claims, Paces::new(), renewals).run();
             }
             Err(error) => tracing::error!(%error, "addresses may be left behind"),
         }

@@ -14,15 +14,16 @@ use std::time::Duration;
 use holdfast_config::Name;
 use holdfast_net::{Change, Effect, IfIndex, Interface, Inventory, Item, MacAddress, Placed, Verb};
 use holdfast_time::Instant;
-use ipnet::IpNet;
 
 use super::announcing::{Announcing, Pacing, Target};
 use super::claim::{Claim, Key, Wishes};
 use super::desk::{Outcome, Wanted};
 use super::few::Few;
 use super::kernel::Kernel;
-use super::lifetime::{Lease, TOGETHER, endless};
+use super::lifetime::{Lease, endless};
+use super::renewing::Renewal;
 use super::restraint::Restraint;
+use super::word::{self, FRESH};
 
 /// How long after a refusal of the kernel the next attempt comes.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ const NO_MAC: MacAddress = MacAddress::new([0; 6]);
 pub(super) struct Tenant {
     claim: Claim,
     wanted: Wanted,
+    /// When the VRRP thread said so.
+    wanted_at: Instant,
     outcome: Outcome,
     /// To be compared with the kernel at the next turn.
     stale: bool,
@@ -66,12 +69,29 @@ pub(super) struct Plan {
     absent: Few<Key, ()>,
     /// What of `changes` puts something back.
     back: Few<Key, ()>,
+    /// Something that is there was put there by a worker that died.
+    inherits: bool,
 }
 
 impl Plan {
     /// Adds what keeps it from being all that is wanted.
     pub(super) fn hinder(&mut self, problems: Vec<String>) {
         self.problems.extend(problems);
+    }
+
+    /// Whether it takes addresses off.
+    pub(super) fn takes_off_addresses(&self) -> bool {
+        self.concerns_addresses(Verb::Remove)
+    }
+
+    /// Whether it puts addresses there, and goes on with none of a worker that died.
+    pub(super) fn is_new(&self) -> bool {
+        !self.inherits && self.concerns_addresses(Verb::Add)
+    }
+
+    fn concerns_addresses(&self, verb: Verb) -> bool {
+        let is_one = |item: &Item| matches!(item, Item::Address(..));
+        self.changes.iter().any(|change| change.verb == verb && is_one(&change.item))
     }
 }
 
@@ -82,6 +102,7 @@ impl Tenant {
             announcing: Announcing::new(claim.announce),
             claim,
             wanted: Wanted::default(),
+            wanted_at: Instant::ZERO,
             outcome,
             stale: false,
             retry_at: None,
@@ -122,7 +143,7 @@ impl Tenant {
     /// Wants nothing any more, for good.
     pub(super) fn dismiss(&mut self) {
         self.dismissed = true;
-        self.want(Wanted { held: false, ..self.wanted.clone() });
+        self.want(Wanted { held: false, ..self.wanted.clone() }, self.wanted_at);
     }
 
     /// Whether it was dismissed and has left nothing behind.
@@ -183,8 +204,13 @@ impl Tenant {
         &self.outcome
     }
 
-    /// Wants something else from now on.
-    pub(super) fn want(&mut self, wanted: Wanted) {
+    /// Whether the VRRP thread has said only just now what is wanted.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        word::is_good(self.wanted_at, now, FRESH)
+    }
+
+    /// Wants something else from now on, as the VRRP thread has said at this moment.
+    pub(super) fn want(&mut self, wanted: Wanted, at: Instant) {
         if wanted.losses != self.wanted.losses {
             // What was on the interface went with it. The next may have its number and others' addresses.
             self.change_ours(|ours| ours.retain(|key, _| !matches!(key, Key::Address(..))));
@@ -194,7 +220,7 @@ impl Tenant {
         if !wanted.held {
             self.announcing.stop();
         }
-        self.wanted = wanted;
+        (self.wanted, self.wanted_at) = (wanted, at);
         self.stale = true;
     }
 
@@ -210,37 +236,19 @@ impl Tenant {
 
     /// When there is something to do for it without news.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.retry_at.into_iter().chain(self.announcing.at()).chain(self.lease.at()).min()
+        self.retry_at.into_iter().chain(self.announcing.at()).min()
     }
 
     /// Lets its addresses live as long as they are claimed to, where the node has `crowd` addresses in all.
-    pub(super) fn set_lifetime(&mut self, now: Instant, crowd: usize) {
-        self.lease.set(now, self.claim.lifetime, crowd, self.wanted.held);
+    pub(super) fn set_lifetime(&mut self, crowd: usize) {
+        if self.lease.set(self.claim.lifetime, crowd) {
+            self.doubt();
+        }
     }
 
-    /// Whether its addresses are to be renewed now.
-    pub(super) fn is_to_renew(&self, now: Instant) -> bool {
-        self.lease.at().is_some_and(|at| at <= now)
-    }
-
-    /// What renews its addresses, when that is due now or soon.
-    pub(super) fn renewals(&mut self, now: Instant, host: &Inventory) -> Vec<Change> {
-        if !self.wanted.held {
-            self.lease.end();
-        }
-        if self.lease.at().is_none_or(|at| at > now + TOGETHER) {
-            return Vec::new();
-        }
-        self.lease.renewed(now);
-        let there = |on: IfIndex, net: IpNet| {
-            host.placed(net.addr(), on).iter().find(|placed| placed.net == net)
-        };
-        let renewal = |item: &Item| {
-            let Item::Address(on, ours) = item else { return None };
-            let left = there(on.index, ours.net)?.lifetime;
-            self.lease.concerns(ours.net, left).then(|| self.lease.limit(item.clone(), host))
-        };
-        self.outcome.ours.values().filter_map(renewal).map(Change::renew).collect()
+    /// What renews its addresses as they are now; nothing where they are not wanted.
+    pub(super) fn renewal(&self, host: &Inventory) -> Option<Renewal> {
+        self.wanted.held.then(|| self.lease.renewal(&self.outcome.ours, host))
     }
 
     pub(super) const fn announce_at(&self) -> Option<Instant> {
@@ -274,9 +282,9 @@ impl Tenant {
             self.change_ours(|ours| ours.retain(|_, item| is_there(host, item)));
         }
         self.note_own(&claimed, host);
-        if std::mem::take(&mut self.inherits) && held {
+        let inherits = std::mem::take(&mut self.inherits) && held;
+        if inherits {
             self.take_up(&claimed, host);
-            self.lease.begin(now, true);
         }
         let mut changes = self.surplus(&claimed, host);
         if !held {
@@ -287,7 +295,7 @@ impl Tenant {
             let lasts = |at| now.saturating_since(at) >= UNSEATED_AFTER;
             self.outcome.unseated = unseated.filter(|_| self.unseated_at.is_some_and(lasts));
             let (absent, back) = (Few::default(), Few::default());
-            return Plan { changes, wishes, problems, absent, back };
+            return Plan { changes, wishes, problems, absent, back, inherits };
         }
         self.outcome.unseated = None;
         let own = self.wanted.interface.as_ref().map(|on| on.index);
@@ -317,7 +325,7 @@ impl Tenant {
         for key in claimed.items.keys().filter(|key| !absent.contains_key(key)) {
             self.in_place.insert(key.clone(), ());
         }
-        Plan { changes, wishes: claimed, problems, absent, back }
+        Plan { changes, wishes: claimed, problems, absent, back, inherits }
     }
 
     /// Takes what is there and wanted and has the daemon's mark for what this process has put there.
@@ -344,7 +352,7 @@ impl Tenant {
         results: Vec<Result<Effect, E>>,
         host: &Inventory,
     ) {
-        let Plan { changes, wishes, mut problems, mut absent, back } = plan;
+        let Plan { changes, wishes, mut problems, mut absent, back, .. } = plan;
         let mut remain = false;
         let mut restored = Vec::new();
         for (change, result) in changes.into_iter().zip(results) {
@@ -386,11 +394,8 @@ impl Tenant {
             ours.shrink();
         }
         if self.wanted.held {
-            self.lease.begin(now, false);
             let targets = self.targets(&wishes, &absent, host);
             self.announcing.ask(now, self.wanted.announcements, targets);
-        } else {
-            self.lease.end();
         }
         self.finish(now, problems);
     }

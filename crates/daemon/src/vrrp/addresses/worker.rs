@@ -15,7 +15,9 @@ use super::claim::{Claim, Key};
 use super::desk::{Claims, Desk};
 use super::kernel::{Hindrances, Kernel};
 use super::lifetime;
+use super::renewing::Renewals;
 use super::tenant::{self, Plan, RETRY_DELAY, Tenant, describe};
+use super::word::{Asker, FRESH};
 
 /// How often everything is listed and compared though nothing was heard of: a change whose message was lost does not stay for ever.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
@@ -37,6 +39,9 @@ pub(super) struct Worker<K> {
     tenants: BTreeMap<Name, Tenant>,
     /// Who claims an address.
     claimants: BTreeMap<IpAddr, Vec<Name>>,
+    renewals: Arc<Renewals>,
+    /// The VRRP thread was asked for its word, without which nothing is put anywhere or announced; it will wake this one.
+    waits: bool,
     pacing: Pacing,
     compare_at: Instant,
     /// When to remove what an earlier run has left; none when that is done.
@@ -46,7 +51,13 @@ pub(super) struct Worker<K> {
 
 impl<K: Kernel> Worker<K> {
     /// A worker that goes on from the outcomes on the desk.
-    pub(super) fn new(desk: Arc<Desk>, kernel: K, claims: &[Claim], paces: Paces) -> Self {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        kernel: K,
+        claims: &[Claim],
+        paces: Paces,
+        renewals: Arc<Renewals>,
+    ) -> Self {
         let tenant = |claim: &Claim| {
             let outcome = desk.outcome(&claim.instance);
             (claim.instance.clone(), Tenant::new(claim.clone(), outcome))
@@ -59,6 +70,8 @@ impl<K: Kernel> Worker<K> {
             kernel,
             tenants,
             claimants,
+            renewals,
+            waits: false,
             pacing: Pacing::new(paces),
             compare_at: at + COMPARE_EVERY,
             sweep_at: Some(at),
@@ -98,18 +111,22 @@ impl<K: Kernel> Worker<K> {
     /// Takes the news, hears what has gone, and compares what is to be compared.
     pub(super) fn turn(&mut self, now: Instant) {
         self.desk.waker().drain();
+        self.waits = false;
         let news = self.desk.news();
         self.closed |= news.closed;
         if let Some(claims) = news.claims {
             self.reclaim(claims);
         }
-        for (name, wanted) in news.wanted {
+        for (name, wanted, at) in news.wanted {
             if let Some(tenant) = self.tenants.get_mut(&name) {
-                tenant.want(wanted);
+                tenant.want(wanted, at);
             }
         }
-        // Before anything that may have to wait for an answer, or gets none.
-        self.renew(now);
+        for name in &news.doubts {
+            if let Some(tenant) = self.tenants.get_mut(name) {
+                tenant.doubt();
+            }
+        }
         // What was heard of comes first: to look for what went without a word takes longer.
         let heard = self.hear(now).and_then(|()| {
             self.compare(now);
@@ -118,7 +135,6 @@ impl<K: Kernel> Worker<K> {
         match heard {
             Ok(()) => {
                 self.compare(now);
-                self.renew(now);
                 self.drop_dismissed();
             }
             Err(problem) => {
@@ -135,6 +151,8 @@ impl<K: Kernel> Worker<K> {
         let Claims { claims, paces, renamed } = claims;
         self.pacing.set(paces);
         for (from, to) in renamed {
+            // It is renewed under its new name when it was compared.
+            self.renewals.forget(&from);
             if let Some(tenant) = self.tenants.remove(&from) {
                 self.tenants.insert(to, tenant);
             }
@@ -157,7 +175,7 @@ impl<K: Kernel> Worker<K> {
 
     /// Lets instances that want it take over what others have put somewhere and claim no longer.
     fn hand_over(&mut self) {
-        let Self { tenants, kernel, .. } = self;
+        let Self { tenants, kernel, renewals, .. } = self;
         let host = kernel.inventory();
         let mut loose = Vec::new();
         for (name, tenant) in tenants.iter_mut() {
@@ -173,6 +191,14 @@ impl<K: Kernel> Worker<K> {
                 tenant.take_back(key, item);
             }
         }
+        // Whatever else has to be waited for: who has it now renews it.
+        for (name, tenant) in tenants.iter() {
+            match tenant.renewal(host) {
+                Some(renewal) => renewals.put(name, renewal, now(), false),
+                None => renewals.forget(name),
+            }
+        }
+        renewals.settle();
     }
 
     /// Makes what all instances share fit to what they claim now.
@@ -188,27 +214,7 @@ impl<K: Kernel> Worker<K> {
     /// How long addresses live depends on how many there are.
     fn settle_lifetimes(&mut self) {
         let crowd = lifetime::count(self.tenants.values().map(Tenant::claim));
-        self.tenants.values_mut().for_each(|tenant| tenant.set_lifetime(now(), crowd));
-    }
-
-    /// Renews the addresses of which that is due, all in one row. One that can't be renewed is compared anew.
-    fn renew(&mut self, now: Instant) {
-        if !self.tenants.values().any(|tenant| tenant.is_to_renew(now)) {
-            return;
-        }
-        let Self { kernel, tenants, .. } = self;
-        let (mut whose, mut changes) = (Vec::new(), Vec::new());
-        for (name, tenant) in tenants.iter_mut() {
-            let renewals = tenant.renewals(now, kernel.inventory());
-            whose.extend(std::iter::repeat_n(name.clone(), renewals.len()));
-            changes.extend(renewals);
-        }
-        for (name, result) in whose.iter().zip(kernel.change(&changes)) {
-            if let (Err(error), Some(tenant)) = (result, tenants.get_mut(name)) {
-                tracing::warn!(instance = %name, %error, "an address could not be renewed");
-                tenant.doubt();
-            }
-        }
+        self.tenants.values_mut().for_each(|tenant| tenant.set_lifetime(crowd));
     }
 
     /// Forgets instances that are in the configuration no longer and have left nothing behind.
@@ -217,6 +223,7 @@ impl<K: Kernel> Worker<K> {
         let over: Vec<Name> = over.map(|(name, _)| name.clone()).collect();
         for name in &over {
             self.tenants.remove(name);
+            self.renewals.forget(name);
             self.desk.forget(name);
         }
         if !over.is_empty() {
@@ -258,16 +265,14 @@ impl<K: Kernel> Worker<K> {
 
     /// Makes the kernel as it is wanted: all instances' changes go in one row, so that they share its messages.
     fn compare(&mut self, now: Instant) {
-        let Self { desk, kernel, tenants, .. } = self;
-        let mut plans: Vec<(Name, Plan)> = Vec::new();
-        for tenant in tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
-            let (below, held) = (tenant.wanted().interface.as_ref(), tenant.wanted().held);
-            let Hindrances { problems, unseated } =
-                kernel.prepare(now, tenant.claim(), below, held);
-            let mut plan = tenant.plan(now, kernel.inventory(), unseated);
-            plan.hinder(problems);
-            plans.push((tenant.name().clone(), plan));
+        let plans = self.plan(now);
+        for (name, plan) in &plans {
+            // What is taken off may not be brought back by being renewed.
+            if plan.takes_off_addresses() {
+                self.renewals.withhold(name);
+            }
         }
+        let Self { desk, kernel, tenants, renewals, .. } = self;
         let changes = plans.iter().map(|(_, plan)| plan.changes.as_slice());
         let mut results = carry_out(kernel, changes.collect());
         // The last first: each takes its results from the end.
@@ -277,13 +282,51 @@ impl<K: Kernel> Worker<K> {
                 if !tenant.wanted().held {
                     plan.hinder(kernel.rest(tenant.claim()));
                 }
+                let is_new = plan.is_new();
                 tenant.settle(now, plan, results, kernel.inventory());
+                match tenant.renewal(kernel.inventory()) {
+                    Some(renewal) => renewals.put(&name, renewal, now, is_new),
+                    None => renewals.forget(&name),
+                }
                 desk.report(&name, tenant.outcome().clone());
             }
         }
+        renewals.settle();
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.sweep(now);
         }
+    }
+
+    /// What makes the kernel as it is wanted, of all that may not be so. Where addresses are wanted, that waits for the VRRP thread's word.
+    fn plan(&mut self, now: Instant) -> Vec<(Name, Plan)> {
+        let began = holdfast_net::now();
+        let Self { desk, kernel, tenants, waits, .. } = self;
+        let mut ready = Vec::new();
+        for tenant in tenants.values_mut().filter(|tenant| tenant.is_stale(now)) {
+            if !may_bring(desk, tenant, now) {
+                *waits = true;
+                continue;
+            }
+            let (below, held) = (tenant.wanted().interface.as_ref(), tenant.wanted().held);
+            ready.push((tenant.name().clone(), kernel.prepare(now, tenant.claim(), below, held)));
+        }
+        // That may have waited for others: what was wanted before counts only if it still is.
+        let now = now + holdfast_net::now().saturating_since(began);
+        let mut plans = Vec::new();
+        for (name, Hindrances { problems, unseated }) in ready {
+            let Some(tenant) = tenants.get_mut(&name) else { continue };
+            if desk.has_news(&name) {
+                continue;
+            }
+            if !may_bring(desk, tenant, now) {
+                *waits = true;
+                continue;
+            }
+            let mut plan = tenant.plan(now, kernel.inventory(), unseated);
+            plan.hinder(problems);
+            plans.push((name, plan));
+        }
+        plans
     }
 
     /// Removes what has the daemon's mark and nobody's wish: an earlier run, which was killed, has left it, whatever its configuration.
@@ -320,16 +363,23 @@ impl<K: Kernel> Worker<K> {
             self.tenants.values_mut().filter_map(|tenant| Some((tenant.announce_at()?, tenant)));
         let next = due.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
         match next {
-            Some((_, tenant)) => {
+            Some((_, tenant)) if may_bring(&self.desk, tenant, now) => {
                 tenant.announce(now, &mut self.kernel, &mut self.pacing);
                 true
+            }
+            Some(_) => {
+                self.waits = true;
+                false
             }
             None => false,
         }
     }
 
+    /// When there is something to do without news. What waits for the VRRP thread's word waits for no time.
     fn deadline(&self) -> Instant {
-        let due = self.tenants.values().filter_map(Tenant::deadline);
+        let waits = |tenant: &&Tenant| self.waits && tenant.wanted().held;
+        let tenants = self.tenants.values().filter(|tenant| !waits(tenant));
+        let due = tenants.filter_map(Tenant::deadline);
         due.chain(self.sweep_at).fold(self.compare_at, Instant::min)
     }
 
@@ -340,6 +390,12 @@ impl<K: Kernel> Worker<K> {
             self.compare(now());
         }
     }
+}
+
+/// Whether something may be put there or announced for `tenant`: nothing is wanted, or its wish is of this moment, or the VRRP thread has
+/// given its word. It is asked for that otherwise.
+fn may_bring(desk: &Desk, tenant: &Tenant, now: Instant) -> bool {
+    !tenant.wanted().held || tenant.is_fresh(now) || desk.has_word(now, FRESH, Asker::Addresses)
 }
 
 /// Who claims each address.

@@ -113,9 +113,12 @@ impl Kernel for Fake {
 struct Bench {
     state: Rc<RefCell<State>>,
     desk: Arc<Desk>,
+    renewals: Arc<Renewals>,
     worker: Worker<Fake>,
     now: Instant,
     wanted: Wanted,
+    /// The VRRP thread hangs, or has not read its queues yet.
+    is_silent: bool,
 }
 
 fn net(net: &str) -> IpNet {
@@ -169,9 +172,13 @@ impl Bench {
         }
         let desk = Arc::new(Desk::new(Waker::new().unwrap()).unwrap());
         let fake = Fake { heard: Inventory::default(), state: Rc::clone(&state) };
-        let worker = Worker::new(Arc::clone(&desk), fake, &[claim(keys)], paces);
+        let renewals = Arc::new(Renewals::new(Arc::clone(&desk)));
+        let worker = {
+            let (desk, renewals) = (Arc::clone(&desk), Arc::clone(&renewals));
+            Worker::new(desk, fake, &[claim(keys)], paces, renewals)
+        };
         let wanted = Wanted { interface: Some(interface(1)), mac: Some(MAC), ..Wanted::default() };
-        Self { state, desk, worker, now: now(), wanted }
+        Self { state, desk, renewals, worker, now: now(), wanted, is_silent: false }
     }
 
     fn want(&mut self, change: impl FnOnce(&mut Wanted)) {
@@ -181,8 +188,23 @@ impl Bench {
     }
 
     fn turn(&mut self) {
+        if !self.is_silent {
+            self.desk.vouch(self.now, self.now);
+        }
+        self.work();
+        self.renew();
+    }
+
+    /// The address thread's turn.
+    fn work(&mut self) {
         self.worker.turn(self.now);
         while self.worker.announce_one(self.now) {}
+    }
+
+    /// That of the thread that renews; when it wants to be woken.
+    fn renew(&mut self) -> Option<Instant> {
+        let Self { renewals, worker, now, .. } = self;
+        renewals.renew(*now, |changes| worker.kernel.change(changes))
     }
 
     fn after(&mut self, time: Duration) {

@@ -49,8 +49,6 @@ fn a_reload_gives_and_takes_the_end_of_what_is_there() {
         let claim = claim(&format!("{keys}, {ADDRESSES}"));
         bench.desk.claim(vec![claim], Paces::new(), Vec::new());
         bench.turn();
-        // The worker sets the moment by its own clock.
-        bench.after(Duration::from_secs(1));
         assert_eq!(lifetimes(&bench), [lifetime, lifetime], "{keys}");
     }
     assert_eq!(bench.outcome().put_back, 0);
@@ -68,4 +66,125 @@ fn what_is_held_is_renewed_while_nothing_can_be_heard() {
         assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
         assert!(bench.worker.deadline() > bench.now, "a thread that goes round and round");
     }
+}
+
+/// The address thread waits for something, or hangs: what was there is renewed.
+#[test]
+fn what_is_held_is_renewed_while_the_address_thread_does_nothing() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    for _ in 0..10 {
+        bench.now += Duration::from_secs(1);
+        bench.desk.vouch(bench.now, bench.now);
+        bench.renew();
+        assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
+    }
+    // The role has gone, and the thread does not know yet.
+    bench.desk.want(&name(), Wanted { held: false, ..bench.wanted.clone() });
+    for _ in 0..5 {
+        bench.now += Duration::from_secs(1);
+        bench.desk.vouch(bench.now, bench.now);
+        bench.renew();
+    }
+    assert!(bench.changes().is_empty());
+}
+
+/// A VRRP thread that hangs: nothing is renewed, and what has ended is not put back, until it goes on and still wants that.
+#[test]
+fn without_the_vrrp_threads_word_nothing_is_renewed_and_nothing_is_put_back() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    bench.announcements();
+    bench.is_silent = true;
+    for _ in 0..4 {
+        bench.after(Duration::from_secs(1));
+    }
+    let renewed = ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"];
+    assert_eq!(bench.changes(), renewed, "the last word was good for a second");
+    bench.take_away(BOTH[0]);
+    bench.take_away(BOTH[1]);
+    bench.after(Duration::from_secs(2));
+    assert!(bench.changes().is_empty() && bench.announcements() == 0);
+    assert!(bench.desk.is_asked());
+    assert!(bench.worker.deadline() > bench.now, "a thread that goes round and round");
+    assert_eq!(bench.renew(), None, "and another one");
+
+    bench.is_silent = false;
+    bench.turn();
+    assert_eq!(bench.changes(), ["add 10.0.0.1/24 to eth1", "add 10.0.0.2/24 to eth1"]);
+    assert_eq!((bench.outcome().put_back, bench.announcements()), (2, 10));
+    bench.after(Duration::from_secs(1));
+    assert_eq!(bench.changes(), renewed);
+}
+
+/// The process stood still until its addresses had ended, and another node is Active: the address thread wakes up first.
+#[test]
+fn who_stood_still_puts_nothing_back_before_the_vrrp_thread_has_read_its_queues() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    bench.announcements();
+    bench.is_silent = true;
+    bench.now += Duration::from_secs(6);
+    bench.take_away(BOTH[0]);
+    bench.take_away(BOTH[1]);
+    bench.renew();
+    bench.work();
+    assert!(bench.changes().is_empty() && bench.announcements() == 0);
+    bench.want(|wanted| wanted.held = false);
+    bench.is_silent = false;
+    bench.turn();
+    assert!(
+        bench.changes().is_empty() && bench.announcements() == 0 && bench.present(1).is_empty()
+    );
+}
+
+/// Somebody takes one of the addresses off all the time: the others are renewed in time.
+#[test]
+fn what_is_put_back_again_and_again_keeps_nothing_from_being_renewed() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    for _ in 0..5 {
+        bench.take_away(BOTH[0]);
+        bench.after(Duration::from_millis(300));
+    }
+    let renewed = bench.changes().iter().filter(|one| *one == "renew 10.0.0.2/24 on eth1").count();
+    assert_eq!(renewed, 1);
+}
+
+/// What the daemon can't renew is compared with the kernel, and tried again.
+#[test]
+fn what_can_not_be_renewed_is_doubted() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    bench.state.borrow_mut().refuses.insert(net(BOTH[0]).addr());
+    bench.take_away_unheard(BOTH[0]);
+    bench.after(Duration::from_secs(1));
+    bench.state.borrow_mut().refuses.clear();
+    drop(bench.changes());
+    bench.turn();
+    assert_eq!(bench.changes(), ["add 10.0.0.1/24 to eth1"], "it is found to be missing");
+}
+
+/// A reload calls the instance otherwise while the address thread waits for something.
+#[test]
+fn a_new_name_is_renewed_under_the_old_one_until_the_address_thread_knows() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    let other = Name::try_from("b".to_owned()).unwrap();
+    let mut claim = claim(MORTAL);
+    claim.instance = other.clone();
+    bench.desk.claim(vec![claim], Paces::new(), vec![(name(), other)]);
+    bench.now += Duration::from_secs(1);
+    bench.desk.vouch(bench.now, bench.now);
+    bench.renew();
+    assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
+    bench.turn();
+    assert_eq!(bench.present(1).len(), 2);
+    assert!(bench.changes().iter().all(|one| one.starts_with("renew")));
 }

@@ -29,7 +29,8 @@ impl Two {
         let device = Device { interface: interface(1), mac: Some(MAC), up: true };
         state.borrow_mut().present.add_device(device);
         let desk = Arc::new(Desk::new(Waker::new().unwrap()).unwrap());
-        let worker = Worker::new(Arc::clone(&desk), fake, &claims, Paces::new());
+        let renewals = Arc::new(Renewals::new(Arc::clone(&desk)));
+        let worker = Worker::new(Arc::clone(&desk), fake, &claims, Paces::new(), renewals);
         let mut two = Self { state, desk, worker, now: Instant::ZERO };
         for name in ["a", "b"] {
             two.want(name, true);
@@ -47,6 +48,7 @@ impl Two {
 
     fn turn(&mut self) {
         self.now += Duration::from_millis(1);
+        self.desk.vouch(self.now, self.now);
         self.worker.turn(self.now);
     }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_control::Server;
 use holdfast_integration::family::Family;
 use holdfast_integration::{Director, Downloads, weights};
-use holdfast_testkit::lab::{Lab, Node, Topology, VIP4, wait_until};
+use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -19,31 +19,28 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A drain that overlooked its connection would be over after two counts; one that lost sight of it, after five seconds of silence.
 const LONG_S: u64 = 9;
 
-const SERVICE: &str = "-t 10.77.0.10:80";
-const WEB1: &str = "10.77.0.21:80";
-
-fn config(more: &str) -> String {
+/// A service of this transport with web1, which nobody checks.
+fn config(family: Family, lab: &Lab, protocol: &str, port: u16, more: &str) -> String {
     format!(
-        "services: {{web: {{listen: tcp {VIP4}:80, scheduler: rr, forward: direct, {more} real_servers: {{web1: {WEB1}}}}}}}\n"
+        "services: {{web: {{listen: '{protocol} {}', scheduler: rr, forward: direct, {more} real_servers: {}}}}}\n",
+        SocketAddr::new(family.vip(), port),
+        family.real_servers(lab, port)
     )
 }
 
 /// One real server that answers for the virtual address, which lb1 has.
-fn lab() -> Result<Lab> {
-    let lab = Lab::with(Topology::one_arm().webs(1))?;
-    lab.web(1).hold_vip(VIP4.into())?;
-    lab.lb1().sh(&format!("ip address add {VIP4}/24 dev eth0"))?;
+fn lab(family: Family) -> Result<Lab> {
+    let (lab, vip) = (Lab::with(Topology::one_arm().webs(1))?, family.vip());
+    lab.web(1).hold_vip(vip)?;
+    let length = if vip.is_ipv4() { 24 } else { 64 };
+    lab.lb1().sh(&format!("ip address add {vip}/{length} dev eth0 nodad"))?;
     Ok(lab)
-}
-
-fn vip() -> SocketAddr {
-    (VIP4, 80).into()
 }
 
 /// A server that sends to everybody, a little at a time, until it can't. Unlike nginx it does not take a client that has finished
 /// its request for one that has gone.
 fn serve(node: &Node) -> Result<()> {
-    let listener = node.enter(|| TcpListener::bind("0.0.0.0:80"))?.context("listen on port 80")?;
+    let listener = node.enter(|| TcpListener::bind("[::]:80"))?.context("listen on port 80")?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || send(stream));
@@ -64,20 +61,22 @@ fn wait_web1(director: &Director, what: &str, is: impl Fn(&Server) -> bool) -> R
         .with_context(|| format!("web1 is {:?}", director.server("web", "web1")))
 }
 
-#[test]
-fn a_download_whose_client_has_closed_its_direction_is_waited_for() -> Result<()> {
-    let lab = lab()?;
+fn a_half_closed_download(family: Family) -> Result<()> {
+    let lab = lab(family)?;
     serve(lab.web(1))?;
-    let director = Director::start(lab.lb1(), &config(""))?;
+    let director = Director::start(lab.lb1(), &config(family, &lab, "tcp", 80, ""))?;
     wait_web1(&director, "web1 to be up", |server| server.state == "up")?;
+    let vip = SocketAddr::new(family.vip(), 80);
+    let (service, web1) =
+        (format!("-t {vip}"), SocketAddr::new(family.of(lab.web(1)), 80).to_string());
     wait_until(LIMIT, "web1 in the table", || {
-        (weights(lab.lb1(), SERVICE).ok()?.get(WEB1) == Some(&1)).then_some(())
+        (weights(lab.lb1(), &service).ok()?.get(&web1) == Some(&1)).then_some(())
     })?;
-    let mut downloads = Downloads::start(lab.client(), vip(), 0)?;
-    downloads.add_half_closed(lab.client(), vip())?;
+    let mut downloads = Downloads::start(lab.client(), vip, 0)?;
+    downloads.add_half_closed(lab.client(), vip)?;
     wait_until(LIMIT, "the kernel to call it inactive", || {
         let listed = lab.lb1().run(["ipvsadm", "-Ln"]).ok()?.stdout;
-        let line = listed.lines().find(|line| line.contains(WEB1))?;
+        let line = listed.lines().find(|line| line.contains(&web1))?;
         let counts: Vec<&str> = line.split_ascii_whitespace().rev().take(2).collect();
         (counts == ["1", "0"]).then_some(())
     })?;
@@ -96,14 +95,24 @@ fn a_download_whose_client_has_closed_its_direction_is_waited_for() -> Result<()
     drop(downloads);
     wait_web1(&director, "the end of the drain", |server| server.state == "drained")?;
     wait_until(LIMIT, "web1 to leave the table", || {
-        weights(lab.lb1(), SERVICE).ok()?.is_empty().then_some(())
+        weights(lab.lb1(), &service).ok()?.is_empty().then_some(())
     })
 }
 
 #[test]
+fn a_download_whose_client_has_closed_its_direction_is_waited_for() -> Result<()> {
+    a_half_closed_download(Family::V4)
+}
+
+#[test]
+fn so_is_one_by_ipv6() -> Result<()> {
+    a_half_closed_download(Family::V6)
+}
+
+#[test]
 fn a_drain_under_persistence_says_when_remembered_clients_still_come() -> Result<()> {
-    let lab = lab()?;
-    let persistent = config("persistence: {},");
+    let lab = lab(Family::V4)?;
+    let persistent = config(Family::V4, &lab, "tcp", 80, "persistence: {},");
     let mut director = Director::start(lab.lb1(), &persistent)?;
     let said = director.cli(&["server", "drain", "web", "web1"])?;
     ensure!(!said.contains("expire_quiescent_template"), "{said}");
@@ -147,17 +156,10 @@ impl Drop for Talker {
 
 /// A flow of UDP has no end that the kernel sees: it is over when its client was silent for `drain.idle`, and not before.
 fn udp_drains_when_it_is_silent(family: Family) -> Result<()> {
-    let lab = Lab::with(Topology::one_arm().webs(1))?;
-    let vip = family.vip();
-    lab.web(1).hold_vip(vip)?;
-    let length = if vip.is_ipv4() { 24 } else { 64 };
-    lab.lb1().sh(&format!("ip address add {vip}/{length} dev eth0 nodad"))?;
-    let target = SocketAddr::new(vip, 53);
-    let config = format!(
-        "services: {{web: {{listen: 'udp {target}', scheduler: rr, forward: direct, drain: {{idle: 4s}}, real_servers: {}}}}}\n",
-        family.real_servers(&lab, 53)
-    );
-    let director = Director::start(lab.lb1(), &config)?;
+    let lab = lab(family)?;
+    let target = SocketAddr::new(family.vip(), 53);
+    let director =
+        Director::start(lab.lb1(), &config(family, &lab, "udp", 53, "drain: {idle: 4s},"))?;
     wait_web1(&director, "web1 to be up", |server| server.state == "up")?;
     let talker = Talker::start(lab.client(), target)?;
     wait_web1(&director, "its flow", |server| server.inactive_connections == Some(1))?;

@@ -244,39 +244,70 @@ fn moved_to(director: &Director, lab: &Lab) -> Result<()> {
     })
 }
 
-/// One pool behind two TCP ports and a UDP one: each is a service of the kernel, and a drain takes the server from all.
-#[test]
-fn one_pool_serves_several_ports_and_protocols() -> Result<()> {
+/// One pool behind two addresses, two TCP ports and a UDP one: each is a service of the kernel, all have one set of checks, and a removal takes
+/// the server from all.
+fn one_pool(family: Family) -> Result<()> {
     let lab = Lab::with(Topology::nat().webs(2))?;
     let _webs = start_webs(&lab, 8080)?;
     let echoes = lab.webs().map(|web| Echo::start(web, 8080)).collect::<Result<Vec<_>>>()?;
+    let (vip, more): (IpAddr, IpAddr) = match family {
+        Family::V4 => (family.vip(), [10, 77, 0, 110].into()),
+        Family::V6 => (family.vip(), [0xfd00, 0x77, 0, 0, 0, 0, 0, 0x110].into()),
+    };
+    let at = |address: IpAddr, port: u16| SocketAddr::new(address, port);
+    let both = family.addresses(false).replace(
+        ']',
+        &format!(
+            ", '{more}/{}']",
+            match family {
+                Family::V4 => 24,
+                Family::V6 => 64,
+            }
+        ),
+    );
     let director = Director::start(
         lab.lb1(),
         &format!(
-            "{}services:\n  web:\n    listen: [tcp {VIP4}:80, tcp {VIP4}:81, udp {VIP4}:80]\n    scheduler: rr\n    forward: nat\n    \
+            "{}services:\n  web:\n    listen: ['tcp {}', 'tcp {}', 'udp {}', 'tcp {}']\n    scheduler: rr\n    forward: nat\n    \
              {CHECK}\n    real_servers: {}\n",
-            vrrp(Family::V4, true),
-            Family::V4.real_servers(&lab, 8080)
+            vrrp(family, true).replace(&family.addresses(false), &both),
+            at(vip, 80),
+            at(vip, 81),
+            at(vip, 80),
+            at(more, 80),
+            family.real_servers(&lab, 8080)
         ),
     )?;
     director.wait_instance("inside", "active", LIMIT)?;
     wait_serving(&director, "web", 2)?;
-    for port in [80, 81] {
-        let vip = SocketAddr::new(VIP4.into(), port);
-        assert_eq!(spread(lab.client(), vip, 4)?, evenly(&["web1", "web2"], 2), "tcp port {port}");
+    for target in [at(vip, 80), at(vip, 81), at(more, 80)] {
+        assert_eq!(spread(lab.client(), target, 4)?, evenly(&["web1", "web2"], 2), "{target}");
     }
-    let vip = SocketAddr::new(VIP4.into(), 80);
-    assert_eq!(spread_udp(lab.client(), vip, 4)?, evenly(&["web1", "web2"], 2));
+    assert_eq!(spread_udp(lab.client(), at(vip, 80), 4)?, evenly(&["web1", "web2"], 2));
+    let servers = director.service("web")?.servers;
+    ensure!(servers.iter().all(|server| server.checks.len() == 1), "{servers:?}");
 
     director.cli(&["server", "rm", "web", "web2", "--now"])?;
     wait_until(LIMIT, "web2 to leave every service", || {
         let lines = saved_table(lab.lb1()).ok()?;
-        (lines.iter().filter(|line| line.starts_with("-a")).count() == 3).then_some(())
+        (lines.iter().filter(|line| line.starts_with("-a")).count() == 4).then_some(())
     })?;
-    assert_eq!(spread(lab.client(), vip, 3)?, evenly(&["web1"], 3));
-    assert_eq!(spread_udp(lab.client(), vip, 3)?, evenly(&["web1"], 3));
+    for target in [at(vip, 80), at(more, 80)] {
+        assert_eq!(spread(lab.client(), target, 3)?, evenly(&["web1"], 3));
+    }
+    assert_eq!(spread_udp(lab.client(), at(vip, 80), 3)?, evenly(&["web1"], 3));
     drop(echoes);
     Ok(())
+}
+
+#[test]
+fn one_pool_serves_several_addresses_ports_and_protocols() -> Result<()> {
+    one_pool(Family::V4)
+}
+
+#[test]
+fn one_pool_of_ipv6_does_so_too() -> Result<()> {
+    one_pool(Family::V6)
 }
 
 /// As [`spread`], with a datagram from a new port each time.
@@ -291,7 +322,7 @@ fn spread_udp(client: &Node, target: SocketAddr, count: usize) -> Result<BTreeMa
 }
 
 fn ask_udp(target: SocketAddr) -> std::io::Result<String> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send_to(b"who?", target)?;
     let mut buffer = [0; 64];
@@ -307,7 +338,8 @@ struct Echo {
 
 impl Echo {
     fn start(node: &Node, port: u16) -> Result<Self> {
-        let socket = node.enter(|| UdpSocket::bind(("0.0.0.0", port)))??;
+        // To both families.
+        let socket = node.enter(|| UdpSocket::bind(("::", port)))??;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (name, ended) = (node.name().to_owned(), std::sync::Arc::clone(&stop));

@@ -195,3 +195,26 @@ fn a_reload_sets_what_is_needed_from_now_on_and_gives_back_what_is_not() -> Resu
     assert_eq!(director.status()?.sysctls.repairs_total, 0, "nobody else has changed anything");
     Ok(())
 }
+
+/// The one of IPv6, set again and given back as those of IPv4 are.
+#[test]
+fn nat_of_ipv6_has_what_it_needs_and_gives_it_back() -> Result<()> {
+    const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
+    let lab = Lab::with(Topology::one_arm().webs(1))?;
+    let node = lab.lb1();
+    let was = ("net/ipv4/ip_forward", read(node, "net/ipv4/ip_forward")?);
+    node.sysctl(FORWARDING, "0")?;
+    let config = "services: {web: {listen: 'tcp [fd00:77::10]:80', forward: nat, real_servers: {web1: '[fd00:77::21]:80'}}}\n\
+                  ipvs: {poll: 100ms, on_stop: remove}\n";
+    let mut director = Director::start(node, config)?;
+    ensure_are(node, &[(FORWARDING, "1"), (was.0, &was.1)])?;
+    node.sysctl(FORWARDING, "0")?;
+    wait_until(LIMIT, "the repair", || {
+        (director.status().ok()?.sysctls.repairs_total == 1).then_some(())
+    })?;
+    director.kill()?;
+    ensure_are(node, &[(FORWARDING, "1")])?;
+    director.restart()?;
+    director.stop()?;
+    ensure_are(node, &[(FORWARDING, "0"), (was.0, &was.1)])
+}

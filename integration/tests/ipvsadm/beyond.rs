@@ -260,6 +260,16 @@ fn every_listing_is_json_too() {
         );
         assert_eq!(of("fwmark", 4_294_967_295_u32.into())["destinations"][0]["forward"], "nat");
         assert_eq!(of("port", 443.into())["persistence"]["netmask"], 64);
+        // All that a listing may be asked for is in it already.
+        for more in
+            ["", "-n --stats", "--rate --exact", "--thresholds", "--persistent-conn", "--tun-info"]
+        {
+            assert_eq!(json(&format!("-L {more} -o json")), listed, "{more}");
+        }
+        for service in ["-f 4294967295", "-f 7 -6", "-u 10.0.0.1:5060", "-t [2001:db8::1]:443"] {
+            let one = json(&format!("-L {service} -n -o json"));
+            assert_eq!(one["services"].as_array().map(Vec::len), Some(1), "{service}");
+        }
         let one = json("-L -t 10.0.0.1:80 --output json");
         assert_eq!(one["services"].as_array().unwrap().len(), 1);
         assert_eq!(

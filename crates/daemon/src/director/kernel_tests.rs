@@ -40,17 +40,8 @@ fn done(desired: &Table, applied: Vec<Operation>, refused: Vec<Operation>) -> Do
 
 /// What the thread answers to `order`.
 fn answered(order: Order, operations: Vec<Operation>, report: Report) -> Done {
-    let result = Ok(Reconciliation {
-        operations,
-        before: Table::new(),
-        refused: Refused::of(&report.errors),
-        report,
-        counts: Counts::new(),
-        traffic: Traffic::new(),
-        shares: Shares::new(),
-        unread: BTreeSet::new(),
-        foreign: vec![],
-    });
+    let refused = Refused::of(&report.errors);
+    let result = Ok(Reconciliation { operations, report, refused, ..Reconciliation::default() });
     Done::Reconciled { order: Box::new(order), result }
 }
 

@@ -214,9 +214,8 @@ fn connections_of_a_former_method_are_waited_for_over_all_servers() {
     bench.count(&[("10.0.0.11:80", 7)]);
     let timeout = bench.engine.pools()[&name("web")].service().drain.timeout;
     bench.pass(timeout + Duration::from_secs(1), |_| Verdict::Pass);
-    let left = bench.reports.iter().find_map(|report| match report {
-        Report::MethodEnded { left, .. } => Some(*left),
-        _ => None,
+    let left = bench.reports.iter().find_map(|report| {
+        if let Report::MethodEnded { left, .. } = report { Some(*left) } else { None }
     });
     assert_eq!((former(&bench), left), (vec![], Some(7)));
 }

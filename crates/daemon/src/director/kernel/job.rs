@@ -84,7 +84,7 @@ pub(in crate::director) struct Counted {
 }
 
 /// What a reconciliation found and did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reconciliation {
     pub(super) operations: Vec<Operation>,
     /// As it was before, of the services that the operations are about.

@@ -90,9 +90,7 @@ fn reconcile(
     before.retain(|key, _| touched.contains(key));
     let foreign =
         others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
-    let spared = Spared::during(&operations);
     let (report, refused) = apply(client, &operations, refused)?;
-    drop(spared);
     let (counts, traffic, shares) = (counts(&status), traffic(&status), shares(&status));
     let unread = status.unread;
     Ok(Reconciliation {
@@ -141,23 +139,9 @@ fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliati
     let foreign = Foreign::Keep { owned: &BTreeSet::new() };
     let operations = in_order(desired, &before, &status.orders(desired), foreign);
     let operations = without_held(operations, held);
-    let spared = Spared::during(&operations);
     let (report, refused) = apply(client, &operations, refused)?;
-    drop(spared);
     // A look at the whole table tells the rest.
-    let (counts, unread, foreign) = (Counts::new(), BTreeSet::new(), Vec::new());
-    let (traffic, shares) = (Traffic::new(), Shares::new());
-    Ok(Reconciliation {
-        operations,
-        before,
-        report,
-        counts,
-        traffic,
-        shares,
-        unread,
-        refused,
-        foreign,
-    })
+    Ok(Reconciliation { operations, before, report, refused, ..Reconciliation::default() })
 }
 
 /// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
@@ -166,6 +150,7 @@ fn apply(
     operations: &[Operation],
     refused: &BTreeSet<ServiceKey>,
 ) -> Result<(Report, Refused), ClientError> {
+    let _spared = Spared::during(operations);
     let mut report;
     let mut found;
     if refused.is_empty() {

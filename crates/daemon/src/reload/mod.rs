@@ -39,7 +39,7 @@ use crate::director::{Kernel, Next, Released};
 use crate::discovery::Discoveries;
 use crate::events::Events;
 use crate::hooks::Hooks;
-use crate::memory;
+use crate::memory::Settling;
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::pair::PairEnd;
@@ -91,6 +91,7 @@ pub(crate) struct Reloader {
     /// Which instances were released for longer than this daemon lives.
     released: Arc<Mutex<Released>>,
     parts: Parts,
+    settling: Settling,
 }
 
 /// Parts of the daemon that a reload changes itself.
@@ -191,7 +192,19 @@ impl Reloader {
         released: Arc<Mutex<Released>>,
         parts: Parts,
     ) -> Self {
-        Self { source, current, given_up, loaded, director, has_kernel, vrrp, released, parts }
+        let settling = Settling::new();
+        Self {
+            source,
+            current,
+            given_up,
+            loaded,
+            director,
+            has_kernel,
+            vrrp,
+            released,
+            parts,
+            settling,
+        }
     }
 
     /// Begins to take orders.
@@ -351,11 +364,11 @@ impl Reloader {
     }
 
     /// Keeps the configuration that runs now as the last good one, for the next start and for exports.
-    async fn keep(&self, good: LastGood) {
+    async fn keep(&mut self, good: LastGood) {
         let state = self.current.daemon.state.clone();
         // A panic there has been logged; the answer need not wait for memory.
         drop(spawn_blocking(move || good.keep(&state)).await);
-        drop(spawn_blocking(memory::settle));
+        self.settling.soon();
     }
 
     /// Has VRRP go on with the new configuration, if something of it differs.

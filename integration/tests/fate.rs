@@ -78,6 +78,16 @@ impl Stage {
         assert!(there.watched.iter().all(|one| one.last_end.is_none()), "{there:?}");
         assert!(here.watched.is_empty() && here.problems.is_empty(), "{here:?}");
         assert_eq!((here.port, there.port), (112, 112));
+        for (node, value) in [(&self.lb1, " 0"), (&self.lb2, " 1")] {
+            let socket = node.socket().display();
+            let ask = format!("curl -sS --unix-socket {socket} http://holdfast/metrics");
+            let metrics = node.node().sh(&ask).unwrap().stdout;
+            for instance in INSTANCES {
+                let up = format!("holdfast_vrrp_fate_up{{instance=\"{instance}\",");
+                let up = metrics.lines().find(|line| line.starts_with(&up)).unwrap();
+                assert!(up.ends_with(value), "{}: {up}", node.node().name());
+            }
+        }
     }
 
     /// lb2 tells of each family's channel that it ended so, and in what state that is now.

@@ -13,7 +13,7 @@ use holdfast_testkit::lab::{Lab, Topology};
 use crate::family::Family;
 use crate::streams;
 
-const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
+const CHECK: &str = "check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}";
 
 /// A pair, its configuration and its streams' target.
 #[derive(Debug)]

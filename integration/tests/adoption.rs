@@ -33,7 +33,7 @@ fn config(check: &str, ipvs: &str) -> String {
     )
 }
 
-const TCP: &str = "    check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 2, fall: 3}";
+const TCP: &str = "    check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 2, fall: 3}";
 
 /// Two web servers that answer for the virtual address, which lb1 has.
 fn lab() -> Result<(Lab, Vec<Nginx>)> {

@@ -41,7 +41,7 @@ fn kill_worker(director: &Director) -> Result<()> {
 fn of_both_families() -> String {
     let service = |name: &str, listen: SocketAddr, server: &str| {
         format!(
-            "  {name}: {{listen: 'tcp {listen}', scheduler: rr, forward: direct, check: {{tcp: {{}}, interval: 500ms, timeout: 450ms}}, \
+            "  {name}: {{listen: 'tcp {listen}', scheduler: rr, forward: direct, check: {{tcp: {{}}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s}}, \
              real_servers: {{web1: '{server}1]:80', web2: '{server}2]:80', web3: '{server}3]:80'}}}}\n"
         )
     };

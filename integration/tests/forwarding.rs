@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A request that takes longer has failed, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const CHECK: &str = "check: {tcp: {}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}";
+const CHECK: &str = "check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}";
 
 /// An instance on `eth0`, and on `eth1` one for the inner network where there is one.
 fn vrrp(family: Family, inner: bool) -> String {

@@ -25,7 +25,7 @@ services:
   web:
     listen: tcp 10.77.0.10:80
     forward: nat
-    check: {tcp: {}, interval: 300ms, rise: 1}
+    check: {tcp: {}, interval: 3s, fast_interval: 300ms, down_interval: 300ms, timeout: 2900ms, spread: 0s, rise: 1}
     real_servers: {web1: 10.77.0.21:80, web2: 10.77.0.99:80}
 ";
 

@@ -28,7 +28,7 @@ fn lab(webs: u8) -> Result<(Lab, Vec<Nginx>)> {
 fn web(keys: &str, servers: &str) -> String {
     format!(
         "services: {{web: {{listen: tcp {VIP4}:80, forward: direct, {keys} \
-         check: {{tcp: {{}}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}}, real_servers: {{{servers}}}}}}}\n"
+         check: {{tcp: {{}}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}}, real_servers: {{{servers}}}}}}}\n"
     )
 }
 

@@ -37,7 +37,7 @@ services:
     listen: tcp {VIP4}:80
     scheduler: rr
     forward: direct
-    check: {{tcp: {{}}, interval: 500ms, timeout: 450ms, rise: 1, fall: 3}}
+    check: {{tcp: {{}}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}}
     real_servers: {{{servers}}}
   web6:
     listen: tcp [{VIP6}]:80

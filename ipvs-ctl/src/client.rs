@@ -14,7 +14,9 @@ mod read;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod weights;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -68,7 +70,7 @@ impl Client {
     /// kernel refuses is no error here, but in the report.
     pub fn apply(&mut self, operations: &[Operation]) -> Result<Report, ClientError> {
         let Refusals { refused, answers_lost } =
-            self.send_all(operations, |operation| IpvsMessage::from(operation))?;
+            self.send_all(operations, |operation| Cow::Owned(operation.into()))?;
         let applied = operations.len() - refused.len();
         let errors = refused.into_iter().filter_map(|(index, errno)| {
             let operation = operations.get(index)?.clone();
@@ -193,10 +195,10 @@ impl Client {
     }
 
     /// Sends what the items say in batches, in their order, and gathers what the kernel refuses.
-    fn send_all<T>(
+    fn send_all<'a, T>(
         &mut self,
-        items: &[T],
-        message: impl Fn(&T) -> IpvsMessage,
+        items: &'a [T],
+        message: impl Fn(&'a T) -> Cow<'a, IpvsMessage>,
     ) -> Result<Refusals, ClientError> {
         let mut refusals = Refusals::default();
         let (mut sent, mut moved) = (0, false);
@@ -224,10 +226,10 @@ impl Client {
     }
 
     /// Appends what items say until the batch is full, and answers how many.
-    fn encode_batch<T>(
+    fn encode_batch<'a, T>(
         &mut self,
-        items: &[T],
-        message: &impl Fn(&T) -> IpvsMessage,
+        items: &'a [T],
+        message: &impl Fn(&'a T) -> Cow<'a, IpvsMessage>,
         batch: &mut Vec<u8>,
     ) -> usize {
         let limit = BATCH_OPERATIONS.min(self.socket.answers_limit()).max(1);
@@ -236,7 +238,8 @@ impl Client {
             if batch.len() >= BATCH_BYTES {
                 break;
             }
-            let _sequence = self.socket.encode(message(item), self.family, NLM_F_REQUEST, batch);
+            let _sequence =
+                self.socket.encode(message(item).as_ref(), self.family, NLM_F_REQUEST, batch);
             count += 1;
         }
         count
@@ -337,7 +340,7 @@ impl Client {
         F: GenlFamily + Emitable + ParseableParametrized<[u8], GenlHeader> + Debug,
     {
         let mut bytes = Vec::new();
-        let own = self.socket.encode(message, family, NLM_F_REQUEST | NLM_F_ACK, &mut bytes);
+        let own = self.socket.encode(&message, family, NLM_F_REQUEST | NLM_F_ACK, &mut bytes);
         let barrier = self.socket.encode_barrier(&mut bytes);
         self.send(request, &bytes)?;
         let (mut messages, mut outcome) = (Vec::new(), Err(Errno::EINTR));
@@ -390,7 +393,7 @@ impl Client {
     ) -> Result<Vec<T>, ClientError> {
         let mut bytes = Vec::new();
         let flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let own = self.socket.encode(message.clone(), self.family, flags, &mut bytes);
+        let own = self.socket.encode(message, self.family, flags, &mut bytes);
         self.socket.take_interrupted();
         self.send(request, &bytes)?;
         let mut found = Vec::new();

@@ -1,5 +1,7 @@
 //! Messages as they are, for who speaks the kernel's words ([`crate::rules`]) and not the model's.
 
+use std::borrow::Cow;
+
 use nix::errno::Errno;
 
 use super::{Client, ClientError, Request};
@@ -21,7 +23,7 @@ impl Client {
     /// # Errors
     /// The socket failed: the messages up to some point have been carried out. What the kernel refuses is no error here.
     pub fn submit(&mut self, messages: &[IpvsMessage]) -> Result<Refusals, ClientError> {
-        self.send_all(messages, IpvsMessage::clone)
+        self.send_all(messages, Cow::Borrowed)
     }
 
     /// What answers a dump, in the kernel's order, the attributes of each message read by `read`.

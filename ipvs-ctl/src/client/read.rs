@@ -1,6 +1,7 @@
 //! Reading the table and its counters.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
@@ -156,7 +157,7 @@ impl Client {
         Ok(status)
     }
 
-    fn services(&mut self) -> Result<Vec<Found>, ClientError> {
+    pub(super) fn services(&mut self) -> Result<Vec<Found>, ClientError> {
         let question = IpvsMessage::bare(Command::GetService);
         self.dump(&Request::Services, &question, |attributes| {
             read_dumped_service(attributes).map_err(|error| error.to_string())
@@ -177,20 +178,23 @@ impl Client {
             let found = self.dump(&request, &question, |attributes| {
                 read_dumped_destination(attributes, family).map_err(|error| error.to_string())
             })?;
-            let (mut destinations, mut reasons) = (Vec::new(), Vec::new());
-            for destination in found {
-                match destination {
-                    Ok(destination) => destinations.push(destination),
-                    Err(reason) => {
-                        reasons.push(format!("a destination of {key} can't be read: {reason}"))
-                    }
+            let mut reasons = Vec::new();
+            let mut readable = |one: Result<DestinationStatus, String>| {
+                one.map_err(|reason| {
+                    reasons.push(format!("a destination of {key} can't be read: {reason}"));
+                })
+                .ok()
+            };
+            let mut destinations: Vec<DestinationStatus> =
+                found.into_iter().filter_map(&mut readable).collect();
+            let repeats = repeats(&destinations);
+            if !repeats || attempts >= READ_ATTEMPTS {
+                if repeats {
+                    let mut seen = BTreeSet::new();
+                    destinations.retain(|one| seen.insert(one.destination.address));
                 }
-            }
-            let dumped = destinations.len();
-            let mut seen = BTreeSet::new();
-            destinations
-                .retain(|status: &DestinationStatus| seen.insert(status.destination.address));
-            if destinations.len() == dumped || attempts >= READ_ATTEMPTS {
+                // A table has thousands of these lists, which are kept for a while.
+                destinations.shrink_to_fit();
                 unreadable.append(&mut reasons);
                 return Ok(destinations);
             }
@@ -205,6 +209,14 @@ fn service_of(attributes: &[IpvsAttr]) -> Found {
     });
     let nest = nest.ok_or_else(|| "the message holds no service".to_owned())?;
     read_service(nest).map_err(|error| error.to_string())
+}
+
+/// Whether a destination is there more than once.
+fn repeats(destinations: &[DestinationStatus]) -> bool {
+    let mut addresses: Vec<SocketAddr> =
+        destinations.iter().map(|one| one.destination.address).collect();
+    addresses.sort_unstable();
+    addresses.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
 }
 
 /// Whether two dumps tell of the same services, whatever their counters and their order.

@@ -5,11 +5,10 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use netlink_packet_core::{
-    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable, ParseableParametrized,
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer,
+    NetlinkMessage, NetlinkPayload, ParseableParametrized,
 };
 use netlink_packet_generic::constants::GENL_HDRLEN;
-use netlink_packet_generic::ctrl::GenlCtrl;
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -148,42 +147,48 @@ impl Socket {
     /// Appends a message to `batch` and answers its sequence number.
     pub(super) fn encode<F>(
         &mut self,
-        payload: F,
+        payload: &F,
         family: u16,
         flags: u16,
         batch: &mut Vec<u8>,
     ) -> u32
     where
-        F: GenlFamily + Emitable + Debug,
+        F: GenlFamily + Emitable,
     {
-        let mut generic = GenlMessage::from_payload(payload);
-        generic.set_resolved_family_id(family);
-        self.append(NetlinkPayload::InnerMessage(generic), flags, batch)
+        let family = if family == 0 { payload.family_id() } else { family };
+        let start = self.begin(family, GENL_HDRLEN + payload.buffer_len(), flags, batch);
+        // `struct genlmsghdr`, and the attributes behind it.
+        let generic = batch.get_mut(start..).and_then(|space| space.split_first_chunk_mut::<2>());
+        if let Some((header, space)) = generic {
+            *header = [payload.command(), payload.version()];
+            if let Some(space) = space.get_mut(GENL_HDRLEN - header.len()..) {
+                payload.emit(space);
+            }
+        }
+        self.sequence
     }
 
     /// Appends a message that netlink itself acknowledges, and answers its sequence number: once it is answered, everything
     /// before it has been worked off. Requests alone don't tell that, as the kernel leaves some unanswered (see [`Answer`]).
     pub(super) fn encode_barrier(&mut self, batch: &mut Vec<u8>) -> u32 {
-        self.append(NetlinkPayload::<GenlMessage<GenlCtrl>>::Noop, NLM_F_REQUEST | NLM_F_ACK, batch)
+        self.begin(NLMSG_NOOP, 0, NLM_F_REQUEST | NLM_F_ACK, batch);
+        self.sequence
     }
 
-    fn append<I: NetlinkSerializable>(
-        &mut self,
-        payload: NetlinkPayload<I>,
-        flags: u16,
-        batch: &mut Vec<u8>,
-    ) -> u32 {
+    /// Appends the header of a message of this kind and room for its payload, and answers where that begins.
+    fn begin(&mut self, kind: u16, payload: usize, flags: u16, batch: &mut Vec<u8>) -> usize {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
-        message.header.flags = flags;
-        message.header.sequence_number = self.sequence;
-        message.finalize();
+        let length = HEADER_LEN + payload;
+        // A batch is far smaller than what doesn't fit.
+        batch.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+        batch.extend(kind.to_ne_bytes());
+        batch.extend(flags.to_ne_bytes());
+        batch.extend(self.sequence.to_ne_bytes());
+        // The kernel knows the sender.
+        batch.extend(0_u32.to_ne_bytes());
         let start = batch.len();
-        batch.resize(start + message.buffer_len(), 0);
-        if let Some(space) = batch.get_mut(start..) {
-            message.serialize(space);
-        }
-        self.sequence
+        batch.resize(start + payload, 0);
+        start
     }
 
     /// Sends a batch; the kernel works it off before this returns.

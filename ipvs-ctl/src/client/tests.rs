@@ -5,6 +5,7 @@ mod faults;
 mod matrix;
 pub(super) mod script;
 
+use std::borrow::Cow;
 use std::os::fd::AsRawFd as _;
 
 use netlink_packet_generic::constants::GENL_ID_CTRL;
@@ -61,8 +62,8 @@ fn a_batch_never_has_more_answers_than_the_buffer_holds() {
     let mut client = client();
     let mut batch = Vec::new();
     let operations = operations(2000);
-    let count =
-        client.encode_batch(&operations, &|operation| IpvsMessage::from(operation), &mut batch);
+    let message = |operation| Cow::Owned(IpvsMessage::from(operation));
+    let count = client.encode_batch(&operations, &message, &mut batch);
     assert!(count <= BATCH_OPERATIONS.min(client.socket.answers_limit()));
     assert!(batch.len() < super::BATCH_BYTES + 1024);
 }

@@ -1,7 +1,7 @@
 //! Counters (IPVS_STATS_ATTR_*): the same attributes in the nests of 32 and of 64 bits.
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, Emitable as _, ErrorContext as _, Nla, NlaBuffer, NlasIterator,
+    DecodeError, DefaultNla, Emitable as _, ErrorContext as _, NLA_TYPE_MASK, Nla, NlaBuffer,
     parse_u32, parse_u64,
 };
 
@@ -140,6 +140,22 @@ impl Nla for StatsAttr {
 }
 
 impl StatsAttr {
+    const fn count(&self) -> Option<Count> {
+        match self {
+            Self::Connections(count)
+            | Self::PacketsIn(count)
+            | Self::PacketsOut(count)
+            | Self::BytesIn(count)
+            | Self::BytesOut(count)
+            | Self::ConnectionsPerSecond(count)
+            | Self::PacketsInPerSecond(count)
+            | Self::PacketsOutPerSecond(count)
+            | Self::BytesInPerSecond(count)
+            | Self::BytesOutPerSecond(count) => Some(*count),
+            Self::Other(_) => None,
+        }
+    }
+
     fn parse(buffer: &NlaBuffer<&[u8]>) -> Result<Self, DecodeError> {
         let named = match buffer.kind() {
             CONNECTIONS => Self::Connections,
@@ -176,21 +192,27 @@ pub(super) fn emit_stats(stats: &[StatsAttr], buffer: &mut [u8]) {
 /// Lays what `stats` says over `counters`.
 pub fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
     for attribute in stats {
-        let (field, count) = match attribute {
-            StatsAttr::Connections(count) => (&mut counters.connections, count),
-            StatsAttr::PacketsIn(count) => (&mut counters.packets_in, count),
-            StatsAttr::PacketsOut(count) => (&mut counters.packets_out, count),
-            StatsAttr::BytesIn(count) => (&mut counters.bytes_in, count),
-            StatsAttr::BytesOut(count) => (&mut counters.bytes_out, count),
-            StatsAttr::ConnectionsPerSecond(count) => (&mut counters.connections_per_s, count),
-            StatsAttr::PacketsInPerSecond(count) => (&mut counters.packets_in_per_s, count),
-            StatsAttr::PacketsOutPerSecond(count) => (&mut counters.packets_out_per_s, count),
-            StatsAttr::BytesInPerSecond(count) => (&mut counters.bytes_in_per_s, count),
-            StatsAttr::BytesOutPerSecond(count) => (&mut counters.bytes_out_per_s, count),
-            StatsAttr::Other(_) => continue,
-        };
-        *field = u64::from(*count);
+        if let (Some(field), Some(count)) = (field(counters, attribute.kind()), attribute.count()) {
+            *field = u64::from(count);
+        }
     }
+}
+
+/// What an attribute of this kind counts; none where it counts nothing, as IPVS_STATS_ATTR_PAD.
+const fn field(counters: &mut Counters, kind: u16) -> Option<&mut u64> {
+    Some(match kind {
+        CONNECTIONS => &mut counters.connections,
+        PACKETS_IN => &mut counters.packets_in,
+        PACKETS_OUT => &mut counters.packets_out,
+        BYTES_IN => &mut counters.bytes_in,
+        BYTES_OUT => &mut counters.bytes_out,
+        CONNECTIONS_PER_S => &mut counters.connections_per_s,
+        PACKETS_IN_PER_S => &mut counters.packets_in_per_s,
+        PACKETS_OUT_PER_S => &mut counters.packets_out_per_s,
+        BYTES_IN_PER_S => &mut counters.bytes_in_per_s,
+        BYTES_OUT_PER_S => &mut counters.bytes_out_per_s,
+        _uncounted => return None,
+    })
 }
 
 /// Counters out of the bytes of their nests; those of 64 bits hold where there are both.
@@ -224,15 +246,21 @@ impl Counting {
     }
 }
 
-/// Lays what the nest says over `counters`.
+/// Lays what the nest says over `counters`. By hand, because these are thirty of a destination's forty-five attributes.
 fn fold_nest(counters: &mut Counters, nest: &[u8]) -> Result<(), DecodeError> {
-    for attribute in NlasIterator::new(nest) {
-        let attribute = attribute.context("in IPVS counters")?;
-        // IPVS_STATS_ATTR_PAD comes as often as the counters.
-        if (CONNECTIONS..=BYTES_OUT_PER_S).contains(&attribute.kind()) {
-            let attribute = StatsAttr::parse(&attribute).context("in IPVS counters")?;
-            fold_stats(counters, std::slice::from_ref(&attribute));
+    let mut rest = nest;
+    while let Some([low, high, kind_low, kind_high]) = rest.first_chunk::<4>().copied() {
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let kind = u16::from_ne_bytes([kind_low, kind_high]) & NLA_TYPE_MASK;
+        let payload = rest.get(4..length).ok_or_else(cut_short)?;
+        if let Some(field) = field(counters, kind) {
+            *field = Count::parse(payload).context("in IPVS counters")?.into();
         }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Ok(())
+    if rest.is_empty() { Ok(()) } else { Err(cut_short()) }
+}
+
+fn cut_short() -> DecodeError {
+    DecodeError::from("an attribute of IPVS counters is cut short".to_owned())
 }

@@ -1,9 +1,10 @@
 //! Many operations at once, some of which fail, and a table that changes while it is read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 
 use ipvs_ctl::client::Client;
-use ipvs_ctl::model::{Destination, Family, Forwarding, Table};
+use ipvs_ctl::model::{Destination, Family, Forwarding, Protocol, ServiceKey, Table, weights};
 use ipvs_ctl::plan::{Foreign, Operation, plan};
 use nix::errno::Errno;
 
@@ -68,6 +69,34 @@ fn eleven_thousand_entries_go_in_come_back_and_go_again() {
         .collect();
     reconcile(&mut client, &desired);
     reconcile(&mut client, &Table::new());
+}
+
+/// `/proc/net/ip_vs` leaves out services of a namespace at its pages where others stand between them.
+#[test]
+fn weights_are_whole_though_another_namespace_has_services() {
+    let table = |host: u16| -> Table {
+        let entries = (1..=400).map(|number| {
+            let address = numbered(Family::Ipv4, number);
+            let key = ServiceKey::Address { protocol: Protocol::Tcp, address };
+            let real = |last| Destination::new(numbered(Family::Ipv4, last), Forwarding::Nat, 1);
+            entry(service(key, "wlc"), (host..host + 4).map(real))
+        });
+        entries.collect()
+    };
+    let mut own = client();
+    reconcile(&mut own, &table(1000));
+    // The other namespace is there until its thread ends.
+    let (told, ready) = channel();
+    let (end, ended) = channel::<()>();
+    let other = std::thread::spawn(move || {
+        reconcile(&mut client(), &table(2000));
+        told.send(()).unwrap();
+        let _hung_up = ended.recv();
+    });
+    ready.recv().unwrap();
+    assert_eq!(own.weights().unwrap(), weights(&table(1000)));
+    drop(end);
+    other.join().unwrap();
 }
 
 /// A dump may skip what is there while others change the table; it must not fail, and what the loop then does must end well.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ipvs_ctl::client::{Client, Report};
 use ipvs_ctl::model::{
-    Destination, Entry, Family, Forwarding, Protocol, ServiceKey, Table, VirtualService,
+    Destination, Entry, Family, Forwarding, Protocol, ServiceKey, Table, VirtualService, weights,
 };
 use ipvs_ctl::plan::{Foreign, Operation, plan};
 
@@ -48,7 +48,7 @@ pub(crate) fn numbered(family: Family, number: u16) -> SocketAddr {
 }
 
 /// Brings the kernel to `desired` and shows that it got there: nothing is refused, what is read is what was asked for, and a
-/// second plan is empty.
+/// second plan is empty. The weights are those of the table, however they are read.
 pub(crate) fn reconcile(client: &mut Client, desired: &Table) {
     let before = client.table().unwrap();
     let operations = plan(desired, &before, Foreign::Remove);
@@ -57,6 +57,7 @@ pub(crate) fn reconcile(client: &mut Client, desired: &Table) {
     assert_eq!(report.applied, operations.len());
     let after = client.table().unwrap();
     assert_eq!(after, *desired);
+    assert_eq!(client.weights().unwrap(), weights(desired));
     assert_eq!(plan(desired, &after, Foreign::Remove), []);
 }
 

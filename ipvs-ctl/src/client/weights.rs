@@ -1,0 +1,196 @@
+//! Who gets new connections, out of one file instead of a dump for each service.
+//!
+//! `/proc/net/ip_vs` tells of a thousand services in two hundred system calls, where netlink takes two thousand and ten times the text. It is
+//! enough for who wants to know what the kernel gives connections to, and too little to compare: limits of connections, the kind of a tunnel and
+//! the scheduler's flags are not in it, nor is the family of a service by mark.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Client, ClientError};
+use crate::model::{Protocol, ServiceKey, Weights, weights};
+
+/// The table of the namespace of the thread that opens it, which is the client's where it has not moved since.
+const FILE: &str = "/proc/thread-self/net/ip_vs";
+
+/// The kernel gives out a page at a time, and a service with all its destinations at once.
+const BUFFER: usize = 16 << 10;
+
+impl Client {
+    /// Who gets what share of new connections.
+    ///
+    /// The services are listed by netlink, too. Where the file has others, the whole table is read as [`Self::table`] reads it: somebody
+    /// changes the table at the moment, or another namespace has services, after which the kernel leaves out some of ours at the file's pages.
+    /// So it is where there is no such file, as in a container whose /proc hides it.
+    ///
+    /// # Errors
+    /// The kernel has no IPVS any more, it refused, or the socket failed.
+    pub fn weights(&mut self) -> Result<Weights, ClientError> {
+        let file = File::open(FILE);
+        let Ok(mut found) = file.and_then(|file| read(BufReader::with_capacity(BUFFER, file)))
+        else {
+            return self.table().map(|table| weights(&table));
+        };
+        let services = self.services()?;
+        let keys = services.iter().flatten().map(|(service, _)| service.key);
+        let (by_mark, by_address): (Vec<_>, Vec<_>) =
+            keys.partition(|key| matches!(key, ServiceKey::Fwmark { .. }));
+        let agrees =
+            found.len() == by_address.len() && by_address.iter().all(|key| found.contains_key(key));
+        if !agrees {
+            return self.table().map(|table| weights(&table));
+        }
+        for key in by_mark {
+            let status = self.service(&key)?;
+            let destinations = status.into_iter().flat_map(|one| one.destinations);
+            let weights = destinations.map(|one| (one.destination.address, one.destination.weight));
+            found.insert(key, weights.collect());
+        }
+        Ok(found)
+    }
+}
+
+/// Reads what `ip_vs_info_seq_show` of net/netfilter/ipvs/ip_vs_ctl.c writes, without the services by mark. Services of protocols
+/// that the model has no word for are passed over.
+///
+/// # Errors
+/// Reading failed, or a line is none of the kernel's.
+fn read(mut file: impl BufRead) -> io::Result<Weights> {
+    let mut found = Weights::new();
+    let mut service: Option<(ServiceKey, BTreeMap<SocketAddr, u32>)> = None;
+    let mut line = Vec::new();
+    // The version and the two lines of the heading.
+    for _ in 0..3 {
+        file.read_until(b'\n', &mut line)?;
+    }
+    loop {
+        line.clear();
+        if file.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let text = std::str::from_utf8(&line).map_err(io::Error::other)?;
+        if let Some(rest) = text.strip_prefix("  -> ") {
+            let (address, weight) = destination(rest).ok_or(io::ErrorKind::InvalidData)?;
+            if let Some((_, destinations)) = &mut service {
+                destinations.insert(address, weight);
+            }
+        } else {
+            let next = named(text).ok_or(io::ErrorKind::InvalidData)?;
+            found.extend(service.take());
+            service = next.map(|key| (key, BTreeMap::new()));
+        }
+    }
+    found.extend(service);
+    Ok(found)
+}
+
+/// What a service's line names (`TCP  C000020A:0050 wlc`); no key of one by mark, or of a protocol without a name. None of a line that is no service's.
+fn named(line: &str) -> Option<Option<ServiceKey>> {
+    let mut words = line.split_ascii_whitespace();
+    let (protocol, address) = (words.next()?, words.next()?);
+    let protocol = match protocol {
+        "TCP" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        "SCTP" => Protocol::Sctp,
+        _mark_or_nameless => return Some(None),
+    };
+    Some(Some(ServiceKey::Address { protocol, address: socket_address(address)? }))
+}
+
+/// Address and weight of a destination's line behind its arrow (`0A000001:0050      Masq    1      0          0`).
+fn destination(line: &str) -> Option<(SocketAddr, u32)> {
+    let mut words = line.split_ascii_whitespace();
+    let address = socket_address(words.next()?)?;
+    let _forwarding = words.next()?;
+    Some((address, words.next()?.parse().ok()?))
+}
+
+/// `C000020A:0050`, or `[2001:0db8:0000:0000:0000:0000:0000:000a]:0050`.
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let address = match address.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into(),
+        None => Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?).into(),
+    };
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADING: &str = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+
+    fn tcp(address: &str) -> ServiceKey {
+        ServiceKey::Address { protocol: Protocol::Tcp, address: address.parse().unwrap() }
+    }
+
+    fn found(lines: &str) -> io::Result<Weights> {
+        read(format!("{HEADING}{lines}").as_bytes())
+    }
+
+    #[test]
+    fn an_empty_table_has_no_services() {
+        assert_eq!(found("").unwrap(), Weights::new());
+    }
+
+    #[test]
+    fn services_have_their_destinations_of_either_family() {
+        let weights = found(concat!(
+            "TCP  C000020A:0050 wlc persistent 300 FFFFFFFF\n",
+            "  -> 0A000001:0050      Masq    1      0          0         \n",
+            "  -> 0A000002:1F90      Route   0      3          7         \n",
+            "UDP  [2001:0db8:0000:0000:0000:0000:0000:000a]:0035 rr ops \n",
+            "  -> [2001:0db8:0000:0000:0000:0000:0000:0001]:0035      Tunnel  2147483647 0          0         \n",
+            "TCP  C000020B:0000 sh \n",
+        ));
+        let udp = ServiceKey::Address {
+            protocol: Protocol::Udp,
+            address: "[2001:db8::a]:53".parse().unwrap(),
+        };
+        let expected = [
+            (tcp("192.0.2.10:80"), vec![("10.0.0.1:80", 1), ("10.0.0.2:8080", 0)]),
+            (udp, vec![("[2001:db8::1]:53", 2_147_483_647)]),
+            (tcp("192.0.2.11:0"), vec![]),
+        ];
+        let expected: Weights = expected
+            .into_iter()
+            .map(|(key, destinations)| {
+                let of = |(address, weight): (&str, u32)| (address.parse().unwrap(), weight);
+                (key, destinations.into_iter().map(of).collect())
+            })
+            .collect();
+        assert_eq!(weights.unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_mark_or_a_nameless_protocol_has_is_nobody_else_s() {
+        let weights = found(concat!(
+            "TCP  C000020A:0050 wlc \n",
+            "FWM  00000007 wlc \n",
+            "  -> 0A000001:0000      Route   1      0          0         \n",
+            "IP_47  C000020A:0050 wlc \n",
+            "  -> 0A000002:0000      Route   1      0          0         \n",
+        ));
+        assert_eq!(weights.unwrap(), Weights::from([(tcp("192.0.2.10:80"), BTreeMap::new())]));
+    }
+
+    #[test]
+    fn a_line_that_is_none_of_the_kernel_s_is_an_error() {
+        for line in [
+            "TCP\n",
+            "TCP  C000020A wlc\n",
+            "TCP  [2001:db8::]:0050:1 wlc\n",
+            "  -> 0A000001:0050\n",
+            "  -> 0A000001:0050 Masq many\n",
+            "  -> 0A000001:0050 Masq -1 0 0\n",
+            "\u{fffd}\n",
+        ] {
+            assert!(found(line).is_err(), "{line:?}");
+        }
+        assert!(read(&b"\n\n\nTCP \xff\n"[..]).is_err());
+    }
+}

@@ -29,7 +29,7 @@ mod scan;
 
 pub use self::kernel::{KernelDaemon, KernelDestination, KernelService};
 pub use self::message::{
-    daemons_query, destinations_query, message, service_query, services_query,
+    changes, daemons_query, destinations_query, message, service_query, services_query,
 };
 pub use self::names::{Names, Numbers};
 pub use self::parse::{Parsed, Refusal, parse};

@@ -62,7 +62,7 @@ impl Cutter {
     fn append(&mut self, bytes: &[u8]) {
         self.length = self.length.saturating_add(bytes.len());
         let room = LINE_MAX.saturating_sub(self.line.len());
-        self.line.extend(bytes.iter().take(room));
+        self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn finish(&mut self, take: &mut impl FnMut(Line<'_>) -> bool) -> bool {

@@ -5,6 +5,18 @@ use crate::model::{Persistence, ServiceKey, VirtualService};
 use crate::plan::Operation;
 use crate::wire::{Command as Number, IpvsAttr, IpvsMessage, ServiceAttr, service_attributes};
 
+/// Whether a command has a [`message`] that carries it out.
+pub const fn changes(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Restore
+            | Command::Save { .. }
+            | Command::List(_)
+            | Command::Help
+            | Command::Version
+    )
+}
+
 /// The message that carries a command out; `None` for those that read, and for `-R`, `-S`, `-h`, `-v`.
 pub fn message(command: &Command) -> Option<IpvsMessage> {
     Some(match command {
@@ -76,4 +88,40 @@ pub fn destinations_query(service: &super::KernelService) -> IpvsMessage {
 /// The dump of the sync daemons.
 pub const fn daemons_query() -> IpvsMessage {
     IpvsMessage::bare(Number::GetDaemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{List, Numbers, parse};
+
+    #[test]
+    fn what_changes_something_has_a_message() {
+        let lines = [
+            "-A -t 192.0.2.1:80",
+            "-E -t 192.0.2.1:80",
+            "-D -t 192.0.2.1:80",
+            "-C",
+            "-a -t 192.0.2.1:80 -r 10.0.0.1",
+            "-e -t 192.0.2.1:80 -r 10.0.0.1",
+            "-d -t 192.0.2.1:80 -r 10.0.0.1",
+            "-Z",
+            "--set 1 2 3",
+            "--start-daemon master --mcast-interface eth0",
+            "--stop-daemon master",
+            "-R",
+            "-S",
+            "-h",
+            "-v",
+        ];
+        let read = |line: &str| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            parse(&words, false, &mut Numbers).unwrap().command
+        };
+        let mut commands: Vec<Command> = lines.into_iter().map(read).collect();
+        commands.push(Command::List(List::all(false)));
+        for command in commands {
+            assert_eq!(changes(&command), message(&command).is_some(), "{command:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use ipvs_ctl::client::{Client, ClientError};
 use ipvs_ctl::model::Info;
 use ipvs_ctl::rules::lines::{Cutter, Line, words};
-use ipvs_ctl::rules::{self, Command, Parsed, Refusal, message};
+use ipvs_ctl::rules::{self, Command, Parsed, Refusal, changes, message};
 use ipvs_ctl::wire::IpvsMessage;
 use nix::errno::Errno;
 
@@ -217,7 +217,7 @@ impl Lines<'_, '_> {
                 self.outcome = Err(refuse(self.session.manner(), &Refusal::NoCommand, streams));
                 false
             }
-            Ok(Parsed { command, .. }) if message(&command).is_some() => {
+            Ok(Parsed { command, .. }) if changes(&command) => {
                 self.pending.add(command);
                 true
             }

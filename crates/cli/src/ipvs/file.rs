@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use ipvs_ctl::model::{ServiceKey, SyncRole};
 use ipvs_ctl::rules::lines::{Cutter, Line, is_text, words};
-use ipvs_ctl::rules::{self, Command, Names, ServerRule, ServiceRule, message};
+use ipvs_ctl::rules::{self, Command, Names, ServerRule, ServiceRule, changes, message};
 use ipvs_ctl::wire::IpvsMessage;
 
 use super::execute::Session;
@@ -23,6 +23,9 @@ const PIECE: usize = 64 << 10;
 
 /// A file with more rules is refused: the kernel would need minutes for so many.
 pub(super) const RULES_MAX: usize = 1_000_000;
+
+/// So many rules are made messages at once: a message has five times a rule's size, and is needed no longer than it takes to send it.
+const AT_ONCE: usize = 512;
 
 /// So many bad lines, or things that can't be saved, are told one by one.
 pub(super) const TOLD_MAX: usize = 100;
@@ -164,7 +167,7 @@ fn rule(
     if let Some(oddity) = parsed.oddities.first() {
         return Err(oddity.to_string());
     }
-    if message(&parsed.command).is_none() {
+    if !changes(&parsed.command) {
         return Err("it changes nothing, so it does not belong into a rule file".to_owned());
     }
     let builds = matches!(
@@ -268,21 +271,25 @@ fn once<K: Ord>(
 pub(super) fn run(manner: &Manner, go_on: bool, streams: &Streams) -> Result<(), u8> {
     let Rules { rules, bad } = read(io::stdin().lock(), Purpose::Commands, go_on, streams)?;
     let mut session = Session::open(manner, Output::Table, streams)?;
-    let messages: Vec<IpvsMessage> =
-        rules.iter().filter_map(|(_, command)| message(command)).collect();
-    let refusals = session.client.submit(&messages).map_err(|error| {
-        streams.complain(&format!("{}; some rules may have been carried out", told(&error)));
-        code::FAILED
-    })?;
-    for (index, errno) in &refusals.refused {
-        if let Some((line, command)) = rules.get(*index) {
-            streams.complain(&format!("line {line}:"));
-            session.refused(command, *errno, streams);
+    let (mut refused, mut answers_lost) = (false, false);
+    for some in rules.chunks(AT_ONCE) {
+        let messages: Vec<IpvsMessage> =
+            some.iter().filter_map(|(_, command)| message(command)).collect();
+        let refusals = session.client.submit(&messages).map_err(|error| {
+            streams.complain(&format!("{}; some rules may have been carried out", told(&error)));
+            code::FAILED
+        })?;
+        for (index, errno) in &refusals.refused {
+            if let Some((line, command)) = some.get(*index) {
+                streams.complain(&format!("line {line}:"));
+                session.refused(command, *errno, streams);
+            }
         }
+        refused |= !refusals.refused.is_empty();
+        answers_lost |= refusals.answers_lost;
     }
-    if refusals.answers_lost {
+    if answers_lost {
         streams.complain("answers of the kernel were lost: list the table to see what it took");
     }
-    let clean = bad == 0 && refusals.refused.is_empty() && !refusals.answers_lost;
-    if clean { Ok(()) } else { Err(code::FAILED) }
+    if bad == 0 && !refused && !answers_lost { Ok(()) } else { Err(code::FAILED) }
 }

@@ -33,10 +33,16 @@ pub struct Damping {
 /// What damping knows of one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damper {
-    /// When it fell, the latest last.
-    falls: VecDeque<Instant>,
-    held_until: Option<Instant>,
+    /// None before the first fall: most servers have none, and there may be a hundred thousand.
+    falls: Option<Box<Falls>>,
     was_up: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Falls {
+    /// When it fell, the latest last.
+    at: VecDeque<Instant>,
+    held_until: Option<Instant>,
 }
 
 impl Damper {
@@ -51,46 +57,48 @@ impl Damper {
             State::Starting => self.was_up,
         };
         let Some(damping) = damping else {
-            (self.falls, self.held_until) = (VecDeque::new(), None);
+            self.falls = None;
             return state;
         };
         self.handle_timeout(now);
         if fell {
-            self.fall(now, damping);
+            self.falls.get_or_insert_default().add(now, damping);
         }
-        if self.held_until.is_some() { State::Down } else { state }
-    }
-
-    fn fall(&mut self, now: Instant, damping: &Damping) {
-        let enough = usize::try_from(damping.falls.clamp(1, FALLS_MAX)).unwrap_or(usize::MAX);
-        self.falls.push_back(now);
-        while self.falls.len() > enough
-            || self.falls.front().is_some_and(|at| now.saturating_since(*at) >= damping.within)
-        {
-            self.falls.pop_front();
-        }
-        if self.falls.len() >= enough {
-            self.held_until = Some(now + damping.hold);
-        }
+        if self.poll_timeout().is_some() { State::Down } else { state }
     }
 
     /// Ends the hold if it is over at `now`; whether it did. What the checks say counts from then on: tell it again.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        let over = self.held_until.is_some_and(|until| until <= now);
+        let over = self.poll_timeout().is_some_and(|until| until <= now);
         if over {
-            (self.falls, self.held_until) = (VecDeque::new(), None);
+            self.falls = None;
         }
         over
     }
 
     /// When the hold is over; none while there is none.
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.held_until
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.falls.as_ref().and_then(|falls| falls.held_until)
     }
 
     /// Forgets everything: an operator has taken the matter into his hands.
     pub fn reset(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Falls {
+    fn add(&mut self, now: Instant, damping: &Damping) {
+        let enough = usize::try_from(damping.falls.clamp(1, FALLS_MAX)).unwrap_or(usize::MAX);
+        self.at.push_back(now);
+        while self.at.len() > enough
+            || self.at.front().is_some_and(|at| now.saturating_since(*at) >= damping.within)
+        {
+            self.at.pop_front();
+        }
+        if self.at.len() >= enough {
+            self.held_until = Some(now + damping.hold);
+        }
     }
 }
 
@@ -239,7 +247,7 @@ mod tests {
                 .map(|(s, state)| damper.handle(at(*s), *state, Some(&damping)))
                 .collect();
             prop_assert_eq!(counts, model(&damping, &history));
-            prop_assert!(damper.falls.len() <= falls as usize);
+            prop_assert!(damper.falls.is_none_or(|known| known.at.len() <= falls as usize));
         }
     }
 }

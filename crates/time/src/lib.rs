@@ -11,37 +11,57 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// A moment: nanoseconds since an arbitrary start. Instants of one run compare; those of different runs don't.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct Instant(Duration);
+///
+/// It ends 584 years after the start: a word, because a daemon keeps several for each of a hundred thousand servers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "Duration", into = "Duration")]
+pub struct Instant(u64);
 
 impl Instant {
     /// The start that all instants count from.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self(0);
 
     /// The instant that lies `since_start` after the start.
     pub const fn from_start(since_start: Duration) -> Self {
-        Self(since_start)
+        Self(nanoseconds(since_start))
     }
 
     /// The time from the start until this instant.
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time from `earlier` until this instant; zero when `earlier` is the later one.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A duration in nanoseconds, [`u64::MAX`] at most.
+#[expect(clippy::cast_lossless, reason = "`u64::from` is not const")]
+const fn nanoseconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(duration.subsec_nanos() as u64)
+}
+
+impl From<Duration> for Instant {
+    fn from(since_start: Duration) -> Self {
+        Self::from_start(since_start)
+    }
+}
+
+impl From<Instant> for Duration {
+    fn from(instant: Instant) -> Self {
+        instant.since_start()
     }
 }
 
 impl Add<Duration> for Instant {
     type Output = Self;
 
-    /// Saturates at the end of time (584 thousand million years).
+    /// Saturates at the end of time.
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self(self.0.saturating_add(nanoseconds(duration)))
     }
 }
 
@@ -56,13 +76,19 @@ impl Sub<Duration> for Instant {
 
     /// Saturates at the start.
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(duration))
+        Self(self.0.saturating_sub(nanoseconds(duration)))
     }
 }
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "t+{:?}", self.0)
+        write!(f, "t+{:?}", self.since_start())
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instant").field(&self.since_start()).finish()
     }
 }
 
@@ -74,7 +100,8 @@ mod tests {
     fn arithmetic_saturates_at_both_ends() {
         let second = Duration::from_secs(1);
         assert_eq!(Instant::ZERO - second, Instant::ZERO);
-        assert_eq!(Instant::from_start(Duration::MAX) + second, Instant::from_start(Duration::MAX));
+        let end = Instant::from_start(Duration::MAX);
+        assert_eq!((end + second, end + Duration::MAX), (end, end));
         assert_eq!(Instant::ZERO.saturating_since(Instant::ZERO + second), Duration::ZERO);
         assert_eq!((Instant::ZERO + second).saturating_since(Instant::ZERO), second);
     }

@@ -86,8 +86,8 @@ impl FilePattern {
 /// reports it.
 pub fn includes(text: &[u8]) -> Vec<FilePattern> {
     // Most files have no such key, and a long one is not read twice for that.
-    let word = INCLUDE.as_bytes();
-    if text.len() > MAX_BYTES || !text.windows(word.len()).any(|window| window == word) {
+    let has_word = || std::str::from_utf8(text).is_ok_and(|text| text.contains(INCLUDE));
+    if text.len() > MAX_BYTES || !has_word() {
         return vec![];
     }
     let Some(Node::Mapping(entries)) = tree(text) else { return vec![] };

@@ -55,6 +55,9 @@ struct Seen<'a> {
     index: BTreeMap<Cow<'a, str>, usize>,
 }
 
+/// Room for a mapping's entries and for its keys.
+type Room<'a> = (Vec<(Cow<'a, str>, Node<'a>)>, Vec<(Cow<'a, str>, Extent)>);
+
 /// So many keys are looked through one by one.
 const FEW: usize = 16;
 
@@ -138,6 +141,8 @@ struct Indexer<'a, 's> {
     /// Whether values of keys that were met are passwords: most keys of a long file come again and again.
     judged: BTreeMap<Cow<'a, str>, bool>,
     stack: Vec<Frame<'a>>,
+    /// Room that mappings have had which are closed, at most as many as were open at once: a long file has thousands of them.
+    spare: Vec<Room<'a>>,
     /// What the document says, once it has been read.
     root: Node<'a>,
     documents: usize,
@@ -154,6 +159,7 @@ impl<'a, 's> Indexer<'a, 's> {
             secrets: vec![],
             judged: BTreeMap::new(),
             stack: vec![],
+            spare: vec![],
             root: Node::Null,
             documents: 0,
             problems: vec![],
@@ -211,14 +217,21 @@ impl<'a, 's> Indexer<'a, 's> {
                 self.collection(extent, Content::List { items: vec![], next: 0 })
             }
             Event::MappingStart(_, None) => {
-                let (entries, seen) = (vec![], Seen::default());
+                let (entries, keys) = self.spare.pop().unwrap_or_default();
+                let seen = Seen { keys, ..Seen::default() };
                 let content = Content::Mapping { entries, seen, key: None, again: false };
                 self.collection(extent, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Frame { step, content, .. }) = self.stack.pop() {
                     let node = match content {
-                        Content::Mapping { entries, .. } => Node::Mapping(entries),
+                        Content::Mapping { mut entries, seen, .. } => {
+                            let node = Node::Mapping(entries.drain(..).collect());
+                            let mut keys = seen.keys;
+                            keys.clear();
+                            self.spare.push((entries, keys));
+                            node
+                        }
                         Content::List { items, .. } => Node::List(items),
                     };
                     self.put(step, node);

@@ -68,16 +68,19 @@ fn is_surely_text(text: &str) -> bool {
         let words = ["null", "true", "false"];
         return !words.iter().any(|word| text.eq_ignore_ascii_case(word));
     }
+    let foreign = |byte: &u8| {
+        !byte.is_ascii_alphanumeric() && !matches!(byte, b'+' | b'-' | b'.' | b'~' | b'_')
+    };
+    if text.as_bytes().iter().any(foreign) {
+        return true;
+    }
     // Of `0xff`, `0o17` and `1e6`.
     let of_number = |c: char| matches!(c.to_ascii_lowercase(), 'a'..='f' | 'o' | 'x');
     if first.is_ascii_digit() && text.contains(|c: char| c.is_ascii_alphabetic() && !of_number(c)) {
         return true;
     }
-    let foreign = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.' | '~' | '_');
-    text.contains(foreign)
-        // An IPv4 address; a document's marks, which would not be read as scalars by themselves.
-        || text.matches('.').count() > 1
-        || text.starts_with("--")
+    // An IPv4 address; a document's marks, which would not be read as scalars by themselves.
+    text.matches('.').count() > 1 || text.starts_with("--")
 }
 
 /// A whole number as it is mostly written: decimal, without a sign and zeros before it.

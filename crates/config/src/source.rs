@@ -117,8 +117,8 @@ impl Source {
     }
 
     pub(crate) fn new(file: &str, text: String) -> Self {
-        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let lines = std::iter::once(0).chain(starts.map(|(at, _)| at + 1)).collect();
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(starts).collect();
         let ascii = text.is_ascii();
         let marks = text.char_indices().step_by(STRIDE).map(|(at, _)| at);
         let marks = if ascii { vec![] } else { marks.collect() };
@@ -173,6 +173,16 @@ impl Source {
         self.parts.iter().zip(ends).map(|(part, end)| {
             (part.file.as_str(), self.text.get(part.before.bytes..end).unwrap_or_default())
         })
+    }
+
+    /// The same for who wants to keep them: the text of a single file, which may have megabytes, is not copied.
+    pub fn into_files(self) -> Vec<(String, String)> {
+        match self.parts.as_slice() {
+            [one] => vec![(one.file.clone(), self.text)],
+            _several => {
+                self.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+            }
+        }
     }
 
     /// The file of a place, and what stands before it.

@@ -205,8 +205,8 @@ impl Config {
         let around = self.around();
         let mut wanted: BTreeMap<Sysctl, (Aim, String)> = BTreeMap::new();
         for need in needs(self.services.values(), &around) {
-            let why = format!("{}: otherwise {}", need.because, need.else_what);
-            wanted.entry(need.sysctl).or_insert((need.aim, why));
+            let why = || format!("{}: otherwise {}", need.because, need.else_what);
+            wanted.entry(need.sysctl).or_insert_with(|| (need.aim, why()));
         }
         if self.catch_up().is_none() {
             // Without a refresh a period of packets is all there is.
@@ -263,14 +263,11 @@ pub(crate) fn catch_up(refresh_s: u64) -> Option<Duration> {
 
 /// What `services` and connection synchronisation need, the same sysctl perhaps more than once.
 pub(crate) fn needs<'a>(
-    services: impl Iterator<Item = &'a Service> + Clone,
+    services: impl Iterator<Item = &'a Service>,
     around: &Around<'_>,
-) -> Vec<Need> {
-    let mut needs: Vec<Need> = services.flat_map(|service| of_service(service, around)).collect();
-    if around.sync {
-        needs.extend(of_sync());
-    }
-    needs
+) -> impl Iterator<Item = Need> {
+    let sync = around.sync.then(of_sync);
+    services.flat_map(|service| of_service(service, around)).chain(sync.into_iter().flatten())
 }
 
 fn need(name: &str, aim: Aim, because: String, else_what: &'static str) -> Option<Need> {

@@ -163,15 +163,15 @@ fn kept_port(service: &Service, server: &RealServer) -> Option<Problem> {
 
 /// A check goes to a port.
 fn check_without_port(service: &Service, server: &RealServer) -> Option<Problem> {
+    if server.address.port() != 0 {
+        return None;
+    }
     let (checks, _) = service.checks_of(server);
+    let check = checks.iter().find(|check| check.kind.needs_port())?;
     let path = match &server.checks {
         Some(_) => server_path(&service.name, &server.name),
         None => service_path(&service.name),
     };
-    let check = checks.iter().find(|check| check.kind.needs_port())?;
-    if server.address.port() != 0 {
-        return None;
-    }
     let kind = check.kind.name();
     let message = format!(
         "real server `{}` of service `{}` has no port that its {kind} check could go to",

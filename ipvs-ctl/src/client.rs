@@ -9,12 +9,12 @@
 //! failing operation of a batch doesn't stop those after it.
 
 mod error;
+mod glance;
 mod raw;
 mod read;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod weights;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -27,6 +27,7 @@ use netlink_packet_generic::{GenlFamily, GenlHeader};
 use nix::errno::Errno;
 
 pub use self::error::{ClientError, OperationError, Report, Request};
+pub use self::glance::Glimpse;
 pub use self::raw::Refusals;
 pub use self::read::Status;
 use self::socket::{Answer, Dumped, Socket};

@@ -371,12 +371,3 @@ pub struct Entry {
 
 /// An IPVS table: services by key. The order is canonical, so that two nodes program `mh` alike.
 pub type Table = BTreeMap<ServiceKey, Entry>;
-
-/// What share of new connections each destination gets: the weights of a table, without its settings.
-pub type Weights = BTreeMap<ServiceKey, BTreeMap<SocketAddr, u32>>;
-
-/// The weights of `table`.
-pub fn weights(table: &Table) -> Weights {
-    let of = |entry: &Entry| entry.destinations.iter().map(|(to, one)| (*to, one.weight)).collect();
-    table.iter().map(|(key, entry)| (*key, of(entry))).collect()
-}

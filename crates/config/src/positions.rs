@@ -226,6 +226,10 @@ impl<'a, 's> Indexer<'a, 's> {
                 if let Some(Frame { step, content, .. }) = self.stack.pop() {
                     let node = match content {
                         Content::Mapping { mut entries, seen, .. } => {
+                            #[expect(
+                                clippy::drain_collect,
+                                reason = "the node has no more room than it needs, and the rest is used again"
+                            )]
                             let node = Node::Mapping(entries.drain(..).collect());
                             let mut keys = seen.keys;
                             keys.clear();

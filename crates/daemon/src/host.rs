@@ -52,7 +52,7 @@ pub(crate) fn load(options: &Options, succeeds: bool) -> Result<Start, Failure> 
         .map_err(|error| Failure::new("start", error));
     let failure = match found.and_then(usable) {
         Ok((config, outcome)) => {
-            let good = LastGood::of(&outcome.source);
+            let good = LastGood::of(outcome.source);
             return Ok(Start {
                 config: fitted(config, options),
                 good,

@@ -37,6 +37,7 @@ use clap::Parser;
 use holdfast_config::{Config, Name};
 use holdfast_control::chain;
 use holdfast_engine::Draining;
+use holdfast_net::heap;
 use holdfast_telemetry::log::Level;
 use ipvs_ctl::model::{SyncDaemon, Table};
 use nix::sys::prctl;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> Result<(), Failure> {
     panics::watch();
+    heap::keep_freed();
     let lifeline = options.supervision.lifeline()?;
     // What the daemon creates is for itself; the control socket's group gets its rights explicitly.
     umask(Mode::from_bits_truncate(0o077));
@@ -402,11 +404,11 @@ fn kernel_for(config: &Config, left: &Draining) -> Result<Option<(Kernel, Table)
         if left.is_empty() {
             return Ok(None);
         }
-        return Ok(Kernel::open().inspect_err(|error| {
+        return Ok(Kernel::open(config).inspect_err(|error| {
             tracing::warn!(error = chain(error), "what services are there still that the configuration has no longer can't be seen");
         }).ok());
     }
-    Kernel::open().map(Some).map_err(|error| Failure::new("open the kernel's IPVS", error))
+    Kernel::open(config).map(Some).map_err(|error| Failure::new("open the kernel's IPVS", error))
 }
 
 fn open_http(config: &Config) -> Result<Option<TcpListener>, Failure> {

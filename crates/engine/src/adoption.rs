@@ -52,7 +52,7 @@ impl Engine {
                 server.name = known.server.clone();
             }
             let (name, is_leaving) = (server.name.clone(), pool.leaving);
-            self.admit(service, server, Origin::Kernel, weight > 0, now);
+            self.enrol(service, server, Origin::Kernel, weight > 0, now);
             let (timeout, order) = match known {
                 Some(known) => (Some(known.deadline.saturating_since(now)), known.order.clone()),
                 None => {

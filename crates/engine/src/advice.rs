@@ -21,6 +21,9 @@ pub struct Advice {
     wish: Option<Wish>,
 }
 
+/// Nothing: what most servers' checks say.
+pub(crate) static SILENT: Advice = Advice { weights: Vec::new(), percent: None, wish: None };
+
 impl Advice {
     /// What several checks say together: the weights of all, the least percentage, the strongest wish.
     pub(crate) fn of(feedback: impl Iterator<Item = Feedback>) -> Self {
@@ -93,12 +96,12 @@ impl Engine {
         let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
         let checks = known.checks.iter().filter_map(|id| self.checks.get(id));
         let advice = Advice::of(checks.map(|running| running.feedback));
-        if known.advice == advice {
+        if *known.advice() == advice {
             return;
         }
-        let from = known.advice.wish();
+        let from = known.advice().wish();
         let to = advice.wish();
-        known.advice = advice;
+        known.advice = (!advice.is_silent()).then(|| Box::new(advice));
         if from != to {
             if to == Wish::Ready {
                 self.begin_ramp(service, server, now);

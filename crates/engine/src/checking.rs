@@ -7,7 +7,6 @@ use holdfast_health::{Checker, Code, Damping, Feedback, Initial, Outcome, Reason
 use holdfast_time::Instant;
 
 use crate::action::Action;
-use crate::advice::Advice;
 use crate::engine::Engine;
 use crate::report::Report;
 use crate::server::{Admin, CheckView, Server};
@@ -279,7 +278,7 @@ impl Engine {
         self.assign_checks(service, server, Vec::new());
         let pool = self.pools.get_mut(service);
         if let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) {
-            known.advice = Advice::default();
+            known.advice = None;
         }
     }
 }

@@ -146,7 +146,7 @@ impl Engine {
         order: Order,
     ) {
         let name = server.name.clone();
-        self.admit(service, server, origin, false, now);
+        self.enrol(service, server, origin, false, now);
         self.begin_ramp(service, &name, now);
         self.report(Report::Added { service: service.clone(), server: name, order });
         self.reconcile_service(service);
@@ -214,7 +214,7 @@ impl Engine {
         }
         known.admin = Admin::Maint;
         known.since = now;
-        known.standing = Some(Standing { order: order.clone(), since: now });
+        known.standing = Some(Standing::boxed(order.clone(), now));
         known.health = State::Starting;
         known.health_since = now;
         known.reason = Reason::new(Code::INI, "it is not checked while it is in maintenance");
@@ -323,9 +323,6 @@ impl Engine {
             return Ok(Change { changed: false });
         }
         (known.definition.weight, known.share) = to;
-        if let Some(definition) = self.pool_mut(service)?.service.real_servers.get_mut(server) {
-            definition.weight = to.0;
-        }
         self.reconcile_service(service);
         let (service, server) = (service.clone(), server.clone());
         self.report(Report::Weight { service, server, from, to, order });
@@ -350,7 +347,7 @@ impl Engine {
                 let deadline = now + timeout.unwrap_or(policy.timeout);
                 known.admin = Admin::Drain(Drain::new(deadline, policy.idle, then_remove));
                 known.since = now;
-                known.standing = Some(Standing { order: order.clone(), since: now });
+                known.standing = Some(Standing::boxed(order.clone(), now));
             }
             Admin::Drain(drain) if drain.drained && then_remove => {
                 self.forget(service, server, order);

@@ -11,7 +11,6 @@ use ipvs_ctl::model::{ServiceKey, Table};
 
 use crate::action::{Action, Extent, Timer};
 use crate::adoption::serves;
-use crate::advice::Advice;
 use crate::checking::{CheckId, RunningCheck, initial_health};
 use crate::counting::{COUNT_INTERVAL, Pace};
 use crate::discovery::Findings;
@@ -103,7 +102,7 @@ impl Engine {
             clock: now,
         };
         for (name, service) in &config.services {
-            engine.pools.insert(name.clone(), Pool::new(service.clone(), now));
+            engine.pools.insert(name.clone(), Pool::new(service.settings(), now));
             for server in service.real_servers.values() {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);
@@ -184,21 +183,6 @@ impl Engine {
         self.reconcile.take().map(Action::Reconcile).or_else(|| self.actions.pop_front())
     }
 
-    /// Puts a server that the file does not name into the pool of `service`.
-    pub(crate) fn admit(
-        &mut self,
-        service: &Name,
-        server: RealServer,
-        origin: Origin,
-        adopted: bool,
-        now: Instant,
-    ) {
-        if let Some(pool) = self.pools.get_mut(service) {
-            pool.service.real_servers.insert(server.name.clone(), server.clone());
-        }
-        self.enrol(service, server, origin, adopted, now);
-    }
-
     /// Puts `server` into the pool of `service`, which must exist, and its checks into the books.
     pub(crate) fn enrol(
         &mut self,
@@ -210,7 +194,8 @@ impl Engine {
     ) {
         let Some(pool) = self.pools.get_mut(service) else { return };
         let name = server.name.clone();
-        let (health, reason) = initial_health(false, pool.initial(adopted));
+        let unchecked = pool.service.checks_of(&server).0.is_empty();
+        let (health, reason) = initial_health(unchecked, pool.initial(adopted));
         pool.servers.insert(
             name.clone(),
             Server {
@@ -220,7 +205,7 @@ impl Engine {
                 standing: None,
                 share: WHOLE,
                 ramp: None,
-                advice: Advice::default(),
+                advice: None,
                 damper: Damper::default(),
                 health,
                 reason,
@@ -229,7 +214,9 @@ impl Engine {
                 checks: Vec::new(),
             },
         );
-        self.start_checks(service, &name, adopted, now);
+        if !unchecked {
+            self.start_checks(service, &name, adopted, now);
+        }
     }
 
     /// Takes `server` and its checks out of the books.
@@ -240,7 +227,6 @@ impl Engine {
         if pool.servers.remove(server).is_none() {
             return;
         }
-        pool.service.real_servers.remove(server);
         let left = pool.leaving && pool.servers.is_empty();
         self.report(Report::Removed { service: service.clone(), server: server.clone(), order });
         if left {

@@ -29,7 +29,7 @@ impl Pool {
     /// The service as it forwarded before, once for each method of which there may be connections yet: what these need of the kernel, the
     /// daemon goes on to see to.
     pub fn former(&self) -> impl Iterator<Item = Service> + '_ {
-        self.former.iter().map(|former| with(&self.service, former.forwarding))
+        self.former.iter().map(|former| with(&self.service_as_it_is(), former.forwarding))
     }
 
     /// Takes note that the service has forwarded by `before`, where that is of another kind than what it forwards by now.

@@ -22,6 +22,13 @@ pub struct Standing {
     pub since: Instant,
 }
 
+impl Standing {
+    /// An order that holds from `since` on.
+    pub(crate) fn boxed(order: Order, since: Instant) -> Box<Self> {
+        Box::new(Self { order, since })
+    }
+}
+
 /// Who gives the daemon's own orders.
 const OWN: &str = "holdfastd";
 

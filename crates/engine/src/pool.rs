@@ -44,6 +44,7 @@ impl Connections {
 /// A service and its servers.
 #[derive(Clone, Debug)]
 pub struct Pool {
+    /// Without its servers, which are in [`Self::servers`]: there may be a hundred thousand.
     pub(crate) service: Service,
     pub(crate) servers: BTreeMap<Name, Server>,
     /// Addresses that the service listened on before a reload: they take no new connections, and go when those that are there have
@@ -67,7 +68,7 @@ pub(crate) struct Retiring {
 }
 
 impl Pool {
-    /// A pool without servers.
+    /// A pool without servers, of a service that was told without its own ([`Service::settings`]).
     pub(crate) const fn new(service: Service, now: Instant) -> Self {
         Self {
             service,
@@ -90,9 +91,18 @@ impl Pool {
         self.leaving
     }
 
-    /// The service; its `real_servers` are those of the pool now, not those of the file.
+    /// The service without its servers, which are [`Self::servers`].
     pub const fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// The service with the servers that the pool has now.
+    pub fn service_as_it_is(&self) -> Service {
+        let servers = self.servers.iter();
+        let definitions = servers.map(|(name, one)| (name.clone(), one.definition.clone()));
+        let mut service = self.service.clone();
+        service.real_servers = definitions.collect();
+        service
     }
 
     /// The servers by name.
@@ -137,22 +147,19 @@ impl Pool {
         let servers = self.servers.values().map(|one| (&one.definition, self.presence(one)));
         let sorry = self.service.sorry_servers.values();
         let sorry = sorry.map(|one| (one, self.sorry_presence(one)));
-        let destinations: BTreeMap<SocketAddr, Destination> = servers
+        let destinations: Vec<Destination> = servers
             .chain(sorry)
             .filter_map(|(server, presence)| match presence {
-                Presence::Weight(weight) => {
-                    let destination = self.service.destination(server, weight);
-                    Some((destination.address, destination))
-                }
+                Presence::Weight(weight) => Some(self.service.destination(server, weight)),
                 Presence::Absent => None,
             })
             .collect();
         let listens = self.service.listen.len();
         self.keys().enumerate().map(move |(at, key)| {
-            let fitting = destinations.iter().filter(|(to, _)| self.takes(key, **to));
-            let weighted = fitting.map(|(to, destination)| {
+            let fitting = destinations.iter().filter(|one| self.takes(key, one.address));
+            let weighted = fitting.map(|destination| {
                 let weight = if at < listens { destination.weight } else { 0 };
-                (*to, Destination { weight, ..*destination })
+                (destination.address, Destination { weight, ..*destination })
             });
             let service = self.service.virtual_service(key);
             (key, Entry { service, destinations: weighted.collect() })
@@ -194,9 +201,6 @@ impl Pool {
         let max = self.service.weight_max();
         for server in self.servers.values_mut().filter(|server| server.definition.weight > max) {
             server.definition.weight = max;
-        }
-        for definition in self.service.real_servers.values_mut() {
-            definition.weight = definition.weight.min(max);
         }
     }
 

@@ -74,7 +74,7 @@ impl Engine {
         let pool = self.pools.get_mut(service);
         let Some(known) = pool.and_then(|pool| pool.servers.get_mut(server)) else { return };
         let name = || (service.clone(), server.clone());
-        if let Some(old) = std::mem::replace(&mut known.ramp, ramp) {
+        if let Some(old) = std::mem::replace(&mut known.ramp, ramp.map(Box::new)) {
             self.ramps.remove(&(old.next(), name()));
         }
         if let Some(new) = ramp {
@@ -113,7 +113,9 @@ impl Engine {
         while self.ramps.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, (service, server))) = self.ramps.pop_first() else { return };
             let known = self.pools.get(&service).and_then(|pool| pool.servers.get(&server));
-            let ramp = known.and_then(|server| server.ramp).and_then(|ramp| ramp.advanced(now));
+            let ramp = known
+                .and_then(|server| server.ramp.as_deref().copied())
+                .and_then(|ramp| ramp.advanced(now));
             self.set_ramp(&service, &server, ramp);
             self.reconcile_service(&service);
         }

@@ -146,7 +146,7 @@ impl Engine {
             self.revive_service(service, now);
             return;
         }
-        self.pools.insert(name.clone(), Pool::new(service.clone(), now));
+        self.pools.insert(name.clone(), Pool::new(service.settings(), now));
         self.report(Report::ServiceAdded { service: name.clone() });
         for server in service.real_servers.values() {
             let adopted = crate::adoption::serves(service, server, before);
@@ -204,7 +204,7 @@ impl Engine {
     fn drop_pool(&mut self, name: &Name) {
         let Some(pool) = self.pools.remove(name) else { return };
         for (server, known) in pool.servers {
-            self.list_ramp(name, &server, known.ramp, false);
+            self.list_ramp(name, &server, known.ramp.as_deref().copied(), false);
             known.checks.into_iter().for_each(|id| self.leave_check(id, name, &server));
         }
         self.report(Report::ServiceRemoved { service: name.clone() });

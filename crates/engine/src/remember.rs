@@ -120,7 +120,7 @@ impl Engine {
             return false;
         }
         let adopted = serves(&pool.service, &server, kernel);
-        self.admit(service, server, origin, adopted, now);
+        self.enrol(service, server, origin, adopted, now);
         true
     }
 

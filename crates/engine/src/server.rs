@@ -7,7 +7,7 @@ use holdfast_config::{CheckKind, OnFailure, RealServer, Service};
 use holdfast_health::{Damper, Outcome, Reason, State, Wish};
 use holdfast_time::Instant;
 
-use crate::advice::Advice;
+use crate::advice::{Advice, SILENT};
 use crate::checking::CheckId;
 use crate::drain::Drain;
 use crate::order::{Order, Standing};
@@ -21,14 +21,14 @@ pub struct Server {
     pub(crate) definition: RealServer,
     pub(crate) origin: Origin,
     pub(crate) admin: Admin,
-    /// Whose word `admin` is, where it is not [`Admin::Ready`].
-    pub(crate) standing: Option<Standing>,
+    /// Whose word `admin` is, where it is not [`Admin::Ready`]. In a box, as is what else few servers have: there may be a hundred thousand.
+    pub(crate) standing: Option<Box<Standing>>,
     /// The operator's share of the configured weight, in percent.
     pub(crate) share: u32,
     /// Its slow start, while it has one.
-    pub(crate) ramp: Option<Ramp>,
-    /// What its checks say of its weight.
-    pub(crate) advice: Advice,
+    pub(crate) ramp: Option<Box<Ramp>>,
+    /// What its checks say of its weight, where they say anything.
+    pub(crate) advice: Option<Box<Advice>>,
     /// Whether it comes and goes too often.
     pub(crate) damper: Damper,
     pub(crate) health: State,
@@ -116,8 +116,8 @@ impl Server {
     }
 
     /// Who wants [`Self::admin`] and why; none of a server that is [`Admin::Ready`].
-    pub const fn standing(&self) -> Option<&Standing> {
-        self.standing.as_ref()
+    pub fn standing(&self) -> Option<&Standing> {
+        self.standing.as_deref()
     }
 
     /// The operator's share of the configured weight, in percent.
@@ -127,12 +127,12 @@ impl Server {
 
     /// How far its slow start has come, in percent; none when it has none.
     pub fn ramp_percent(&self) -> Option<u32> {
-        self.ramp.map(Ramp::percent)
+        self.ramp.as_deref().copied().map(Ramp::percent)
     }
 
     /// What its checks say of its weight.
-    pub const fn advice(&self) -> &Advice {
-        &self.advice
+    pub fn advice(&self) -> &Advice {
+        self.advice.as_deref().unwrap_or(&SILENT)
     }
 
     /// What its checks say together; down while it is kept down because it came and went.
@@ -202,7 +202,7 @@ impl Server {
     /// Whether it takes new clients under this regime.
     fn serves(&self, regime: Regime) -> bool {
         self.admin == Admin::Ready
-            && self.advice.wish() == Wish::Ready
+            && self.advice().wish() == Wish::Ready
             && match regime {
                 Regime::Normal => self.health == State::Up,
                 Regime::FailOpen => true,
@@ -212,17 +212,17 @@ impl Server {
 
     /// Whether its agent has it take no new clients and finish what it has.
     fn is_let_end(&self, regime: Regime) -> bool {
-        regime != Regime::Sorry && self.health == State::Up && self.advice.wish() == Wish::Drain
+        regime != Regime::Sorry && self.health == State::Up && self.advice().wish() == Wish::Drain
     }
 
     /// Its weight in a service that is as it should be.
     fn factors(&self) -> Factors {
         Factors {
-            configured: self.advice.weight(self.definition.weight),
+            configured: self.advice().weight(self.definition.weight),
             share: self.share,
             serves: self.serves(Regime::Normal),
-            ramp: self.ramp.map_or(WHOLE, Ramp::percent),
-            feedback: self.advice.percent(),
+            ramp: self.ramp_percent().unwrap_or(WHOLE),
+            feedback: self.advice().percent(),
         }
     }
 

@@ -28,6 +28,7 @@ mod fate_socket;
 pub mod firewall;
 mod frame;
 pub mod handed;
+pub mod heap;
 pub mod inherited;
 mod interface;
 mod inventory;

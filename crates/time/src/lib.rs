@@ -38,7 +38,6 @@ impl Instant {
 }
 
 /// A duration in nanoseconds, [`u64::MAX`] at most.
-#[expect(clippy::cast_lossless, reason = "`u64::from` is not const")]
 const fn nanoseconds(duration: Duration) -> u64 {
     let seconds = duration.as_secs().saturating_mul(1_000_000_000);
     seconds.saturating_add(duration.subsec_nanos() as u64)

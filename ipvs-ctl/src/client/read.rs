@@ -165,7 +165,7 @@ impl Client {
     }
 
     /// The destinations in the kernel's order, each once. A service that is gone has none.
-    fn destinations(
+    pub(super) fn destinations(
         &mut self,
         key: &ServiceKey,
         unreadable: &mut Vec<String>,

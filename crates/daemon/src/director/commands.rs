@@ -168,14 +168,13 @@ impl Director {
         let Some(pool) = self.engine.pools().get(service) else {
             return Err(no_service(service.as_str()));
         };
-        // The engine says what is there already and what that means: the same server again is no mistake.
-        let mut service = pool.service().clone();
-        service.real_servers.clear();
+        // The pool's service has no servers: the engine says what is there already and what that means, and the same server again is no
+        // mistake.
         RealServer::new(
             server.name.as_deref(),
             &server.address,
             server.weight,
-            &service,
+            pool.service(),
             &self.config,
         )
         .map_err(|problems| {

@@ -4,19 +4,19 @@ mod job;
 mod learning;
 mod thread;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use holdfast_config::{ForeignServices, Name};
+use holdfast_config::{Config, ForeignServices, Name, Service};
 use holdfast_control::reload::Drift;
 use holdfast_control::{Ipvs, chain};
 use holdfast_engine::{Connections, Engine, Extent};
 use holdfast_time::Instant;
-use ipvs_ctl::client::{Client, ClientError, Status};
-use ipvs_ctl::model::{Counters, Entry, ServiceKey, Table};
+use ipvs_ctl::client::{Client, ClientError, Glimpse, Status};
+use ipvs_ctl::model::{Counters, Entry, Forwarding, ServiceKey, Table};
 use ipvs_ctl::plan::{Foreign, in_order};
 use tokio::sync::{mpsc, oneshot};
 
@@ -123,20 +123,21 @@ pub(crate) enum KernelError {
 }
 
 impl Kernel {
-    /// Opens the way to the kernel's IPVS and reads its table.
+    /// Opens the way to the kernel's IPVS and reads its table. Of a service that has no destinations but those of `config`, which forward as there, the
+    /// weights are read alone: who gets connections is all that the engine has to know of these, and the first comparison reads the rest.
     ///
     /// # Errors
     /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
-    pub(crate) fn open() -> Result<(Self, Table), KernelError> {
-        let opened =
-            Client::open().and_then(|mut client| client.status().map(|found| (client, found)));
-        let (client, found) = opened.map_err(KernelError::Client)?;
-        let table = found.table();
+    pub(crate) fn open(config: &Config) -> Result<(Self, Table), KernelError> {
+        let suffices = known_to(config);
+        let opened = Client::open()
+            .and_then(|mut client| client.glance(suffices).map(|found| (client, found)));
+        let (client, table) = opened.map_err(KernelError::Client)?;
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let (sender, done) = mpsc::channel(JOBS_MAX);
         std::thread::Builder::new()
             .name("ipvs".to_owned())
-            .spawn(move || work(client, found, &queue, &sender))
+            .spawn(move || work(client, &queue, &sender))
             .map_err(KernelError::Thread)?;
         Ok((Self::new(jobs, done), table))
     }
@@ -387,6 +388,24 @@ impl Kernel {
             Ok(Err(error)) => tracing::error!(error = words(&error), "the services stay"),
             Err(_) => tracing::error!("the IPVS thread has gone: the services may stay"),
         }
+    }
+}
+
+/// Whether a service has no destinations but those that `config` names, which forward as it says. A tunnel's kind is not to be seen.
+fn known_to(config: &Config) -> impl Fn(&ServiceKey, &Glimpse) -> bool {
+    let services = config.services.values().flat_map(|service| {
+        let listens = service.listen.iter();
+        listens.map(move |listen| (listen.key(), service))
+    });
+    let services: BTreeMap<ServiceKey, &Service> = services.collect();
+    move |key, found| {
+        let Some(service) = services.get(key) else { return false };
+        let servers = service.real_servers.values().chain(service.sorry_servers.values());
+        let named: BTreeSet<SocketAddr> = servers.map(|server| server.address).collect();
+        !matches!(service.forwarding, Forwarding::Tunnel(_))
+            && found
+                .values()
+                .all(|one| one.forwarding == service.forwarding && named.contains(&one.address))
     }
 }
 

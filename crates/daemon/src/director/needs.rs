@@ -42,7 +42,7 @@ impl Director {
     /// at once.
     pub(super) fn tell_upkeep(&self) {
         let pools = self.engine.pools().values();
-        let leaving = pools.clone().filter(|pool| pool.is_leaving()).map(Pool::service).cloned();
+        let leaving = pools.clone().filter(|pool| pool.is_leaving()).map(Pool::service_as_it_is);
         let needy = leaving.chain(pools.flat_map(Pool::former)).collect();
         self.upkeep.reconfigure(with_needy(&self.config, needy));
     }

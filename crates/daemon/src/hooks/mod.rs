@@ -177,7 +177,8 @@ fn lanes(config: &Config) -> HashMap<Subject, Lane> {
         let lane = Lane::new(commands(&[&group.hooks]), Facts::of_group(config, group));
         (Subject::Group(group.name.clone()), lane)
     });
-    let services = config.services.values().map(|service| {
+    let hooked = config.services.values().filter(|service| !service.policy.hooks.is_empty());
+    let services = hooked.map(|service| {
         let lane =
             Lane::new(commands(&[&service.policy.hooks]), Facts::of_service(config, service));
         (Subject::Service(service.name.clone()), lane)

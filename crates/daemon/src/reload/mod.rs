@@ -299,7 +299,7 @@ impl Reloader {
         let outcome = self.source.read(None, claimed(&self.current)).await?;
         let warnings = outcome.render(false);
         let fingerprint = outcome.source.fingerprint();
-        let good = LastGood::of(&outcome.source);
+        let good = LastGood::of(outcome.source);
         let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
         let differences = changes(&self.current, &new);
         let refused: Vec<&Change> =
@@ -413,11 +413,12 @@ impl Reloader {
     }
 
     /// The kernel's IPVS and its table, where the first service needs it.
-    async fn open_kernel(&self, new: &Config) -> Result<Option<(Kernel, Table)>, Problem> {
+    async fn open_kernel(&self, new: &Arc<Config>) -> Result<Option<(Kernel, Table)>, Problem> {
         if self.has_kernel || !new.uses_ipvs() {
             return Ok(None);
         }
-        let opened = spawn_blocking(Kernel::open).await.map_err(stopping)?;
+        let config = Arc::clone(new);
+        let opened = spawn_blocking(move || Kernel::open(&config)).await.map_err(stopping)?;
         opened.map(Some).map_err(|error| {
             unavailable(format!("open the kernel's IPVS for the first service: {}", chain(&error)))
         })

@@ -141,10 +141,13 @@ fn checksum(bytes: &[u8]) -> u64 {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
+    let known = file.metadata()?;
+    if !known.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // With room for the end to be seen.
+    let length = usize::try_from(known.len().min(BYTES_MAX)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(length.saturating_add(1));
     if file.take(BYTES_MAX + 1).read_to_end(&mut bytes)? as u64 > BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too long"));
     }

@@ -32,11 +32,10 @@ struct Text {
 
 impl LastGood {
     /// What `source` says.
-    pub(crate) fn of(source: &Source) -> Self {
-        let text =
-            |(name, text): (&str, &str)| Text { name: name.to_owned(), text: text.to_owned() };
-        let files = source.files().map(text).collect();
-        Self { fingerprint: source.fingerprint(), at: unix_now(), files }
+    pub(crate) fn of(source: Source) -> Self {
+        let fingerprint = source.fingerprint();
+        let files = source.into_files().into_iter().map(|(name, text)| Text { name, text });
+        Self { fingerprint, at: unix_now(), files: files.collect() }
     }
 
     /// Reads what is kept in `folder`; none where nothing is.
@@ -84,7 +83,7 @@ mod tests {
             ("/etc/b.yaml", "services: {}\n"),
         ];
         let source = parse_files(&files, &Environment::new("lb1")).source;
-        LastGood::of(&source).keep(folder.path());
+        LastGood::of(source.clone()).keep(folder.path());
         let kept = LastGood::read(folder.path()).unwrap().unwrap();
         let names: Vec<_> = kept.files.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["/etc/holdfast.yaml", "/etc/b.yaml"]);

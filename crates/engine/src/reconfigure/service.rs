@@ -59,9 +59,7 @@ impl Engine {
     /// another service has the address now.
     fn change_settings(&mut self, settings: Service, taken: &BTreeSet<ServiceKey>, now: Instant) {
         let Some(pool) = self.pools.get_mut(&settings.name) else { return };
-        let real_servers = std::mem::take(&mut pool.service.real_servers);
         let before = std::mem::replace(&mut pool.service, settings);
-        pool.service.real_servers = real_servers;
         pool.adapt_weights();
         pool.retiring.retain(|retiring| !taken.contains(&retiring.key));
         let name = pool.service.name.clone();
@@ -109,7 +107,7 @@ impl Engine {
             match known {
                 Some(known) => self.put_back(service, known, old, new, now),
                 None => {
-                    self.admit(service, new.clone(), Origin::Config, false, now);
+                    self.enrol(service, new.clone(), Origin::Config, false, now);
                     self.begin_ramp(service, &new.name, now);
                     let order = Order::own("in the configuration");
                     let (service, server) = (service.clone(), new.name.clone());
@@ -157,9 +155,8 @@ impl Engine {
     /// Takes a server out of its pool, with its checks still in the books.
     pub(crate) fn take_out(&mut self, service: &Name, name: &Name) -> Option<Server> {
         let pool = self.pools.get_mut(service)?;
-        pool.service.real_servers.remove(name);
         let known = pool.servers.remove(name)?;
-        self.list_ramp(service, name, known.ramp, false);
+        self.list_ramp(service, name, known.ramp.as_deref().copied(), false);
         Some(known)
     }
 
@@ -183,8 +180,7 @@ impl Engine {
             self.rename_owner(*id, service, before, &name);
         }
         if let Some(pool) = self.pools.get_mut(service) {
-            pool.service.real_servers.insert(name.clone(), server.definition.clone());
-            let ramp = server.ramp;
+            let ramp = server.ramp.as_deref().copied();
             if let Some(until) = server.damper.poll_timeout() {
                 self.holds.insert((until, (service.clone(), name.clone())));
             }

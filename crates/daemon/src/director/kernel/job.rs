@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::super::refusals::Refused;
 
-/// What the kernel counts for each destination of each service.
+/// What the kernel counts for each destination of each service; who is not there has nothing.
 pub(in crate::director) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
 
 /// What the kernel has counted of each service since it was made.

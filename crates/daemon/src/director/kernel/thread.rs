@@ -20,21 +20,13 @@ use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Shares, Tr
 /// So many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
 
-/// The thread: does one job after the other until the director lets go of it. `found` is the table as it was read a moment ago: the
-/// first comparison reads it no second time.
-pub(super) fn work(
-    mut client: Client,
-    found: Status,
-    queue: &Receiver<Job>,
-    sender: &mpsc::Sender<Done>,
-) {
+/// The thread: does one job after the other until the director lets go of it.
+pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sender<Done>) {
     let mut attention = Attention::default();
-    let mut found = Some(found);
     for job in queue {
-        let found = found.take();
         let done = match job {
             Job::Reconcile(order) => {
-                let result = reconcile(&mut client, &mut attention, &order, found);
+                let result = reconcile(&mut client, &mut attention, &order);
                 // Of what was not made nothing is taken for granted.
                 let made = |made: &Reconciliation| {
                     !made.report.answers_lost && made.refused.is_by_service()
@@ -64,17 +56,13 @@ fn reconcile(
     client: &mut Client,
     attention: &mut Attention,
     order: &Order,
-    found: Option<Status>,
 ) -> Result<Reconciliation, ClientError> {
     let Order { desired, scope, held, refused } = order;
     let Scope::Table { owned, changed, foreign } = scope else {
         return reconcile_services(client, order);
     };
     let focus = attention.focus(changed);
-    let status = match found {
-        Some(found) => found,
-        None => client.look(|service, counters| focus.reads(&service.key, counters))?,
-    };
+    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
     attention.looked(&status);
     // What else is there is others' business, but for what was ours.
     let others = status.services.iter().map(|found| found.service.key);
@@ -204,9 +192,10 @@ fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Coun
     Ok(Counted { services, counts })
 }
 
-/// What the kernel counts, of the destinations that were read.
+/// What the kernel counts, of the destinations that were read. Who is not there has nothing: most of a large table is quiet.
 pub(super) fn counts(status: &Status) -> Counts {
-    status.services.iter().flat_map(of_service).collect()
+    let all = status.services.iter().flat_map(of_service);
+    all.filter(|(_, count)| *count != Connections::default()).collect()
 }
 
 /// What it has counted of the services themselves, which every look reads.

@@ -1,16 +1,16 @@
-//! Who gets new connections, out of one file instead of a dump for each service.
+//! The table at a glance: out of one file, where that is enough, instead of a dump for each service.
 //!
-//! `/proc/net/ip_vs` tells of a thousand services in two hundred system calls, where netlink takes two thousand and ten times the text. It is
-//! enough for who wants to know what the kernel gives connections to, and too little to compare: limits of connections, the kind of a tunnel and
-//! the scheduler's flags are not in it, nor is the family of a service by mark.
+//! `/proc/net/ip_vs` tells of a thousand services in two hundred system calls, where netlink takes two thousand and ten times the text. It
+//! is enough for who wants to know what the kernel gives connections to. It is too little to compare: limits of connections and the kind of a tunnel are
+//! not in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Client, ClientError};
-use crate::model::{Protocol, ServiceKey, Weights, weights};
+use super::{Client, ClientError, READ_ATTEMPTS};
+use crate::model::{Destination, Entry, Forwarding, Protocol, ServiceKey, Table, Tunnel};
 
 /// The table of the namespace of the thread that opens it, which is the client's where it has not moved since.
 const FILE: &str = "/proc/thread-self/net/ip_vs";
@@ -18,37 +18,48 @@ const FILE: &str = "/proc/thread-self/net/ip_vs";
 /// The kernel gives out a page at a time, and a service with all its destinations at once.
 const BUFFER: usize = 16 << 10;
 
+/// Destinations as the file tells of them: without limits of connections, and a tunnel is IP in IP, whatever it is.
+pub type Glimpse = BTreeMap<SocketAddr, Destination>;
+
 impl Client {
-    /// Who gets what share of new connections.
+    /// The table, in which services have what the file tells of their destinations where that `suffices`, and else what netlink does.
     ///
-    /// The services are listed by netlink, too. Where the file has others, the whole table is read as [`Self::table`] reads it: somebody
-    /// changes the table at the moment, or another namespace has services, after which the kernel leaves out some of ours at the file's pages.
-    /// So it is where there is no such file, as in a container whose /proc hides it.
+    /// Netlink does for services by mark, which have no family in the file, and for what is not in the file: it may hide in a container, and
+    /// where another namespace has services the kernel leaves out some of ours at the file's pages.
     ///
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.
-    pub fn weights(&mut self) -> Result<Weights, ClientError> {
+    pub fn glance(
+        &mut self,
+        suffices: impl Fn(&ServiceKey, &Glimpse) -> bool,
+    ) -> Result<Table, ClientError> {
         let file = File::open(FILE);
-        let Ok(mut found) = file.and_then(|file| read(BufReader::with_capacity(BUFFER, file)))
-        else {
-            return self.table().map(|table| weights(&table));
-        };
-        let services = self.services()?;
-        let keys = services.iter().flatten().map(|(service, _)| service.key);
-        let (by_mark, by_address): (Vec<_>, Vec<_>) =
-            keys.partition(|key| matches!(key, ServiceKey::Fwmark { .. }));
-        let agrees =
-            found.len() == by_address.len() && by_address.iter().all(|key| found.contains_key(key));
-        if !agrees {
-            return self.table().map(|table| weights(&table));
+        let read = file.and_then(|file| read(BufReader::with_capacity(BUFFER, file)));
+        let mut glimpses = read.unwrap_or_default();
+        let mut services = self.services()?;
+        // What the file has and the list has not was removed, or skipped because somebody changes the table.
+        for _again in 1..READ_ATTEMPTS {
+            let listed = services.iter().flatten().map(|(service, _)| service.key);
+            let listed: BTreeSet<ServiceKey> = listed.collect();
+            if glimpses.keys().all(|key| listed.contains(key)) {
+                break;
+            }
+            services = self.services()?;
         }
-        for key in by_mark {
-            let status = self.service(&key)?;
-            let destinations = status.into_iter().flat_map(|one| one.destinations);
-            let weights = destinations.map(|one| (one.destination.address, one.destination.weight));
-            found.insert(key, weights.collect());
+        let mut table = Table::new();
+        for (service, _) in services.into_iter().flatten() {
+            let key = service.key;
+            let glimpse = glimpses.remove(&key).filter(|glimpse| suffices(&key, glimpse));
+            let destinations = match glimpse {
+                Some(glimpse) => glimpse,
+                None => {
+                    let found = self.destinations(&key, &mut Vec::new())?.into_iter();
+                    found.map(|one| (one.destination.address, one.destination)).collect()
+                }
+            };
+            table.insert(key, Entry { service, destinations });
         }
-        Ok(found)
+        Ok(table)
     }
 }
 
@@ -57,9 +68,9 @@ impl Client {
 ///
 /// # Errors
 /// Reading failed, or a line is none of the kernel's.
-fn read(mut file: impl BufRead) -> io::Result<Weights> {
-    let mut found = Weights::new();
-    let mut service: Option<(ServiceKey, BTreeMap<SocketAddr, u32>)> = None;
+fn read(mut file: impl BufRead) -> io::Result<BTreeMap<ServiceKey, Glimpse>> {
+    let mut found = BTreeMap::new();
+    let mut service: Option<(ServiceKey, Glimpse)> = None;
     let mut line = Vec::new();
     // The version and the two lines of the heading.
     for _ in 0..3 {
@@ -72,14 +83,14 @@ fn read(mut file: impl BufRead) -> io::Result<Weights> {
         }
         let text = std::str::from_utf8(&line).map_err(io::Error::other)?;
         if let Some(rest) = text.strip_prefix("  -> ") {
-            let (address, weight) = destination(rest).ok_or(io::ErrorKind::InvalidData)?;
+            let destination = destination(rest).ok_or(io::ErrorKind::InvalidData)?;
             if let Some((_, destinations)) = &mut service {
-                destinations.insert(address, weight);
+                destinations.insert(destination.address, destination);
             }
         } else {
             let next = named(text).ok_or(io::ErrorKind::InvalidData)?;
             found.extend(service.take());
-            service = next.map(|key| (key, BTreeMap::new()));
+            service = next.map(|key| (key, Glimpse::new()));
         }
     }
     found.extend(service);
@@ -99,12 +110,19 @@ fn named(line: &str) -> Option<Option<ServiceKey>> {
     Some(Some(ServiceKey::Address { protocol, address: socket_address(address)? }))
 }
 
-/// Address and weight of a destination's line behind its arrow (`0A000001:0050      Masq    1      0          0`).
-fn destination(line: &str) -> Option<(SocketAddr, u32)> {
+/// What a destination's line tells behind its arrow (`0A000001:0050      Masq    1      0          0`).
+fn destination(line: &str) -> Option<Destination> {
     let mut words = line.split_ascii_whitespace();
     let address = socket_address(words.next()?)?;
-    let _forwarding = words.next()?;
-    Some((address, words.next()?.parse().ok()?))
+    // ip_vs_fwd_name
+    let forwarding = match words.next()? {
+        "Masq" => Forwarding::Nat,
+        "Local" => Forwarding::Local,
+        "Tunnel" => Forwarding::Tunnel(Tunnel::Ipip),
+        "Route" => Forwarding::Direct,
+        _bypass_or_nameless => Forwarding::Bypass,
+    };
+    Some(Destination::new(address, forwarding, words.next()?.parse().ok()?))
 }
 
 /// `C000020A:0050`, or `[2001:0db8:0000:0000:0000:0000:0000:000a]:0050`.
@@ -128,18 +146,18 @@ mod tests {
         ServiceKey::Address { protocol: Protocol::Tcp, address: address.parse().unwrap() }
     }
 
-    fn found(lines: &str) -> io::Result<Weights> {
+    fn found(lines: &str) -> io::Result<BTreeMap<ServiceKey, Glimpse>> {
         read(format!("{HEADING}{lines}").as_bytes())
     }
 
     #[test]
     fn an_empty_table_has_no_services() {
-        assert_eq!(found("").unwrap(), Weights::new());
+        assert_eq!(found("").unwrap(), BTreeMap::new());
     }
 
     #[test]
     fn services_have_their_destinations_of_either_family() {
-        let weights = found(concat!(
+        let glimpses = found(concat!(
             "TCP  C000020A:0050 wlc persistent 300 FFFFFFFF\n",
             "  -> 0A000001:0050      Masq    1      0          0         \n",
             "  -> 0A000002:1F90      Route   0      3          7         \n",
@@ -151,31 +169,33 @@ mod tests {
             protocol: Protocol::Udp,
             address: "[2001:db8::a]:53".parse().unwrap(),
         };
+        let of = |(address, forwarding, weight): (&str, Forwarding, u32)| {
+            let address = address.parse().unwrap();
+            (address, Destination::new(address, forwarding, weight))
+        };
+        let ipip = Forwarding::Tunnel(Tunnel::Ipip);
         let expected = [
-            (tcp("192.0.2.10:80"), vec![("10.0.0.1:80", 1), ("10.0.0.2:8080", 0)]),
-            (udp, vec![("[2001:db8::1]:53", 2_147_483_647)]),
+            (
+                tcp("192.0.2.10:80"),
+                vec![("10.0.0.1:80", Forwarding::Nat, 1), ("10.0.0.2:8080", Forwarding::Direct, 0)],
+            ),
+            (udp, vec![("[2001:db8::1]:53", ipip, 2_147_483_647)]),
             (tcp("192.0.2.11:0"), vec![]),
         ];
-        let expected: Weights = expected
-            .into_iter()
-            .map(|(key, destinations)| {
-                let of = |(address, weight): (&str, u32)| (address.parse().unwrap(), weight);
-                (key, destinations.into_iter().map(of).collect())
-            })
-            .collect();
-        assert_eq!(weights.unwrap(), expected);
+        let expected = expected.map(|(key, all)| (key, all.into_iter().map(of).collect()));
+        assert_eq!(glimpses.unwrap(), BTreeMap::from(expected));
     }
 
     #[test]
     fn what_a_mark_or_a_nameless_protocol_has_is_nobody_else_s() {
-        let weights = found(concat!(
+        let glimpses = found(concat!(
             "TCP  C000020A:0050 wlc \n",
             "FWM  00000007 wlc \n",
             "  -> 0A000001:0000      Route   1      0          0         \n",
             "IP_47  C000020A:0050 wlc \n",
             "  -> 0A000002:0000      Route   1      0          0         \n",
         ));
-        assert_eq!(weights.unwrap(), Weights::from([(tcp("192.0.2.10:80"), BTreeMap::new())]));
+        assert_eq!(glimpses.unwrap(), BTreeMap::from([(tcp("192.0.2.10:80"), Glimpse::new())]));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const FILE: &str = "/proc/thread-self/net/ip_vs";
 /// The kernel gives out a page at a time, and a service with all its destinations at once.
 const BUFFER: usize = 16 << 10;
 
-/// Destinations as the file tells of them: without limits of connections, and a tunnel is IP in IP, whatever it is.
+/// Destinations as the file tells of them: without limits of connections, a tunnel is IP in IP, whatever it is, and bypass is NAT.
 pub type Glimpse = BTreeMap<SocketAddr, Destination>;
 
 impl Client {
@@ -114,13 +114,12 @@ fn named(line: &str) -> Option<Option<ServiceKey>> {
 fn destination(line: &str) -> Option<Destination> {
     let mut words = line.split_ascii_whitespace();
     let address = socket_address(words.next()?)?;
-    // ip_vs_fwd_name
+    // `ip_vs_fwd_name` of include/net/ip_vs.h: bypass has no name of its own.
     let forwarding = match words.next()? {
-        "Masq" => Forwarding::Nat,
         "Local" => Forwarding::Local,
         "Tunnel" => Forwarding::Tunnel(Tunnel::Ipip),
         "Route" => Forwarding::Direct,
-        _bypass_or_nameless => Forwarding::Bypass,
+        _masq => Forwarding::Nat,
     };
     Some(Destination::new(address, forwarding, words.next()?.parse().ok()?))
 }

@@ -70,7 +70,8 @@ fn glimpsed(table: &Table) -> Table {
         for one in entry.destinations.values_mut() {
             let forwarding = match one.forwarding {
                 Forwarding::Tunnel(_) => Forwarding::Tunnel(Tunnel::Ipip),
-                other => other,
+                Forwarding::Bypass => Forwarding::Nat,
+                Forwarding::Nat | Forwarding::Local | Forwarding::Direct => one.forwarding,
             };
             *one = Destination::new(one.address, forwarding, one.weight);
         }

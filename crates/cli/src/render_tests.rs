@@ -151,6 +151,21 @@ fn a_channel_that_stands_and_one_that_does_not() -> Fate {
     }
 }
 
+fn a_hook_that_failed() -> HookRuns {
+    HookRuns {
+        hook: "/usr/local/bin/tell".into(),
+        failed: 2,
+        last: Some(HookRun {
+            told: "INSTANCE edge MASTER 150".into(),
+            result: "failed".into(),
+            text: "exit status 1: no route".into(),
+            took_ms: 12,
+            s_ago: 41,
+        }),
+        ..HookRuns::default()
+    }
+}
+
 fn example() -> Status {
     Status {
         daemon: DaemonInfo {
@@ -183,18 +198,7 @@ fn example() -> Status {
         bfd_strays: [].into(),
         fate: Some(a_channel_that_stands_and_one_that_does_not()),
         hooks: [("failed".to_owned(), 2)].into(),
-        hook_runs: vec![HookRuns {
-            hook: "/usr/local/bin/tell".into(),
-            failed: 2,
-            last: Some(HookRun {
-                told: "INSTANCE edge MASTER 150".into(),
-                result: "failed".into(),
-                text: "exit status 1: no route".into(),
-                took_ms: 12,
-                s_ago: 41,
-            }),
-            ..HookRuns::default()
-        }],
+        hook_runs: vec![a_hook_that_failed()],
         timing: Timing::default(),
         services: vec![a_service_with_a_server_of_each_state()],
         ipvs: Some(Ipvs {

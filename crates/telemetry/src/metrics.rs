@@ -158,6 +158,33 @@ mod tests {
         }
     }
 
+    fn a_backup_and_its_channel() -> (Instance, Fate) {
+        let waits = Instance {
+            name: "inner".into(),
+            state: "backup".into(),
+            interface: "eth1".into(),
+            vrid: 52,
+            family: "ipv4".into(),
+            active: Some([192, 0, 2, 2].into()),
+            ..Instance::default()
+        };
+        let channel = FateChannel {
+            peer: [192, 0, 2, 2].into(),
+            interface: "eth1".into(),
+            state: "stands".into(),
+            since_s: 9,
+            fault: None,
+            last_end: None,
+        };
+        let fate = Fate {
+            port: 112,
+            watched: vec![channel],
+            ends: [("died".to_owned(), 1)].into(),
+            ..Fate::default()
+        };
+        (waits, fate)
+    }
+
     fn of_everything() -> Status {
         let instance = Instance {
             name: "edge".into(),
@@ -190,29 +217,7 @@ mod tests {
             reason: String::new(),
             since_s: 1,
         };
-        let waits = Instance {
-            name: "inner".into(),
-            state: "backup".into(),
-            interface: "eth1".into(),
-            vrid: 52,
-            family: "ipv4".into(),
-            active: Some([192, 0, 2, 2].into()),
-            ..Instance::default()
-        };
-        let channel = FateChannel {
-            peer: [192, 0, 2, 2].into(),
-            interface: "eth1".into(),
-            state: "stands".into(),
-            since_s: 9,
-            fault: None,
-            last_end: None,
-        };
-        let fate = Fate {
-            port: 112,
-            watched: vec![channel],
-            ends: [("died".to_owned(), 1)].into(),
-            ..Fate::default()
-        };
+        let (waits, fate) = a_backup_and_its_channel();
         Status {
             daemon: daemon(),
             vrrp: vec![instance, waits],

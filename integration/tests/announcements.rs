@@ -105,7 +105,7 @@ fn b2_a_death_is_announced_in_two_bursts_and_no_more() {
         assert_eq!(lb2.instance(name).unwrap().reason, "active_died", "{name}");
     }
     wait_announced(&tap, lab.lb2(), 6);
-    // Longer than the pause between two bursts, and than the dead one's addresses live.
+    // Longer than the pause between two bursts.
     wait_counted(&lb2, "advertisements_sent", 3).unwrap();
     let frames = tap.frames();
     for address in ALL {

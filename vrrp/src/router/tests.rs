@@ -85,7 +85,11 @@ impl Bench {
     }
 
     fn wait(&mut self, millis: u64) {
-        self.now += Duration::from_millis(millis);
+        self.wait_for(Duration::from_millis(millis));
+    }
+
+    fn wait_for(&mut self, time: Duration) {
+        self.now += time;
     }
 
     /// Gives an event and says what came of it.

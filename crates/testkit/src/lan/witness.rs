@@ -138,7 +138,7 @@ impl Witness {
     fn bereaved(&self, params: &Params) -> Option<Bereaved> {
         let (since, interval) = self.waits?;
         let (skew, down) = times(params, interval);
-        let death_skew = share(params, Duration::from_millis(4));
+        let death_skew = share(params, Duration::from_millis(1));
         let died = self.died.map(|told| told + death_skew);
         let lost = self.lost.map(|told| told + skew);
         let last = [died, lost].into_iter().flatten().min()?;

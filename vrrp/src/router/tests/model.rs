@@ -94,9 +94,9 @@ impl Model {
         (256 - u64::from(self.priority)) * if self.v2 { SECOND } else { interval } / 256
     }
 
-    /// (256 - Priority) / 256 of 4 ms.
+    /// (256 - Priority) / 256 of 1 ms.
     fn death_skew(&self) -> u64 {
-        (256 - u64::from(self.priority)) * 4_000_000 / 256
+        (256 - u64::from(self.priority)) * 1_000_000 / 256
     }
 
     fn down(&self, interval: u64) -> u64 {

@@ -12,24 +12,38 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_control::Ipvs;
+use holdfast_integration::family::Family;
 use holdfast_integration::{Director, Downloads, ask, saved_table, weights};
-use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
+use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, wait_until};
 use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The service as ipvsadm names it.
+/// The service of IPv4 as ipvsadm names it.
 const SERVICE: &str = "-t 10.77.0.10:80";
 
 const WEB1: &str = "10.77.0.21:80";
 const WEB2: &str = "10.77.0.22:80";
 
+/// web1 and web2.
+fn webs(family: Family) -> [&'static str; 2] {
+    match family {
+        Family::V4 => [WEB1, WEB2],
+        Family::V6 => ["[fd00:77::21]:80", "[fd00:77::22]:80"],
+    }
+}
+
 /// `web` by direct routing over web1 and web2.
 fn config(check: &str, ipvs: &str) -> String {
+    config_of(Family::V4, check, ipvs)
+}
+
+fn config_of(family: Family, check: &str, ipvs: &str) -> String {
+    let (vip, [web1, web2]) = (vip_of(family), webs(family));
     format!(
-        "ipvs: {{{ipvs}}}\nservices:\n  web:\n    listen: tcp {VIP4}:80\n    scheduler: rr\n    forward: direct\n{check}\n    \
-         real_servers: {{web1: {WEB1}, web2: {WEB2}}}\n"
+        "ipvs: {{{ipvs}}}\nservices:\n  web:\n    listen: 'tcp {vip}'\n    scheduler: rr\n    forward: direct\n{check}\n    \
+         real_servers: {{web1: '{web1}', web2: '{web2}'}}\n"
     )
 }
 
@@ -37,28 +51,59 @@ const TCP: &str = "    check: {tcp: {}, interval: 3s, fast_interval: 500ms, down
 
 /// Two web servers that answer for the virtual address, which lb1 has.
 fn lab() -> Result<(Lab, Vec<Nginx>)> {
-    let lab = Lab::with(Topology::one_arm().webs(2))?;
+    lab_of(Family::V4)
+}
+
+fn lab_of(family: Family) -> Result<(Lab, Vec<Nginx>)> {
+    let (lab, vip) = (Lab::with(Topology::one_arm().webs(2))?, family.vip());
     for web in lab.webs() {
-        web.hold_vip(VIP4.into())?;
+        web.hold_vip(vip)?;
     }
     let webs = lab.webs().map(|web| Nginx::start(web, 80)).collect::<Result<Vec<_>>>()?;
-    lab.lb1().sh(&format!("ip address add {VIP4}/24 dev eth0"))?;
+    // Deprecated, as one of VRRP's is: checks don't come from it, since servers hold it themselves.
+    let address = if vip.is_ipv4() {
+        format!("{vip}/24 dev eth0")
+    } else {
+        format!("{vip}/64 dev eth0 nodad preferred_lft 0")
+    };
+    lab.lb1().sh(&format!("ip address add {address}"))?;
     Ok((lab, webs))
 }
 
 fn vip() -> SocketAddr {
-    (VIP4, 80).into()
+    vip_of(Family::V4)
+}
+
+fn vip_of(family: Family) -> SocketAddr {
+    (family.vip(), 80).into()
 }
 
 fn table(web1: u32, web2: u32) -> BTreeMap<String, u32> {
-    [(WEB1.to_owned(), web1), (WEB2.to_owned(), web2)].into()
+    table_of(Family::V4, web1, web2)
 }
 
+fn table_of(family: Family, web1: u32, web2: u32) -> BTreeMap<String, u32> {
+    webs(family).map(str::to_owned).into_iter().zip([web1, web2]).collect()
+}
+
+/// Waits until the service has these servers with these weights; of which family it is they say.
 fn wait_table(node: &Node, expected: &BTreeMap<String, u32>) -> Result<()> {
+    let ipv6 = expected.keys().any(|server| server.starts_with('['));
+    let service = format!("-t {}", vip_of(if ipv6 { Family::V6 } else { Family::V4 }));
     wait_until(LIMIT, &format!("the kernel to have {expected:?}"), || {
-        (weights(node, SERVICE).ok()? == *expected).then_some(())
+        (weights(node, &service).ok()? == *expected).then_some(())
     })
-    .with_context(|| format!("it has {:?}", weights(node, SERVICE)))
+    .with_context(|| format!("it has {:?}", weights(node, &service)))
+}
+
+/// Waits until every download has brought more; none may be cut.
+fn wait_downloads(downloads: &Downloads) -> Result<()> {
+    let old = downloads.bytes();
+    wait_until(LIMIT, "every download to go on", || {
+        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
+    })?;
+    assert_eq!(downloads.broken(), 0);
+    Ok(())
 }
 
 /// Waits until the table was compared so often since the daemon's start, and is in sync.
@@ -95,12 +140,11 @@ impl Watch {
     }
 }
 
-#[test]
-fn a_killed_daemon_comes_back_writes_nothing_and_breaks_no_connection() -> Result<()> {
-    let (lab, _webs) = lab()?;
-    let mut director = Director::start(lab.lb1(), &config(TCP, "poll: 250ms"))?;
-    wait_table(lab.lb1(), &table(1, 1))?;
-    let downloads = Downloads::start(lab.client(), vip(), 4)?;
+fn a_killed_daemon_comes_back(family: Family) -> Result<()> {
+    let (lab, _webs) = lab_of(family)?;
+    let mut director = Director::start(lab.lb1(), &config_of(family, TCP, "poll: 250ms"))?;
+    wait_table(lab.lb1(), &table_of(family, 1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip_of(family), 4)?;
     let before = saved_table(lab.lb1())?;
     let watch = Watch::start(lab.lb1());
     director.kill()?;
@@ -118,12 +162,46 @@ fn a_killed_daemon_comes_back_writes_nothing_and_breaks_no_connection() -> Resul
     let ipvs = wait_compared(&director, compared + 2)?;
     assert_eq!((ipvs.operations_total, ipvs.drift_repairs_total), (0, 0));
     assert_eq!(watch.seen()?, BTreeSet::from([before]), "the table never changed");
-    let old = downloads.bytes();
-    wait_until(LIMIT, "every download to go on", || {
-        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
-    })?;
-    assert_eq!(downloads.broken(), 0);
+    wait_downloads(&downloads)?;
     ensure!(director.process().log().contains("adopted=1"), "{}", director.process().log_tail());
+    Ok(())
+}
+
+#[test]
+fn a_killed_daemon_comes_back_writes_nothing_and_breaks_no_connection() -> Result<()> {
+    a_killed_daemon_comes_back(Family::V4)
+}
+
+#[test]
+fn nor_does_one_break_a_connection_of_ipv6() -> Result<()> {
+    a_killed_daemon_comes_back(Family::V6)
+}
+
+/// The worker is replaced by a new program, as a package's upgrade does it, and the table is none the wiser.
+#[test]
+fn an_upgrade_in_place_writes_nothing_and_breaks_no_connection_of_either_family() -> Result<()> {
+    for family in [Family::V4, Family::V6] {
+        let (lab, _webs) = lab_of(family)?;
+        let config = config_of(family, TCP, "poll: 250ms");
+        let director = Director::start_with(lab.lb1(), &config, &["--supervisor", "on"])?;
+        wait_table(lab.lb1(), &table_of(family, 1, 1))?;
+        let downloads = Downloads::start(lab.client(), vip_of(family), 4)?;
+        let watch = Watch::start(lab.lb1());
+        let before = saved_table(lab.lb1())?;
+        director.process().kill(Signal::SIGUSR2)?;
+        // Its counts begin anew with the next worker, which has compared the table by then.
+        let ipvs = wait_until(LIMIT, "the next worker", || {
+            let status = director.status().ok()?;
+            let log = director.process().log();
+            let begun = log.matches("the director works").count() == 2;
+            let ipvs = status.ipvs.filter(|ipvs| ipvs.reconciliations_total >= 2);
+            ipvs.filter(|_| begun)
+        })
+        .with_context(|| director.process().log_tail())?;
+        assert_eq!((ipvs.operations_total, ipvs.drift_repairs_total), (0, 0));
+        wait_downloads(&downloads)?;
+        assert_eq!(watch.seen()?, BTreeSet::from([before]), "the table never changed");
+    }
     Ok(())
 }
 
@@ -214,11 +292,7 @@ fn a_table_of_another_program_is_adopted_and_brought_into_line() -> Result<()> {
     let lines = saved_table(lb1)?;
     ensure!(lines.contains(&format!("-A {SERVICE} -s rr")), "{lines:?}");
     ensure!(lines.iter().filter(|line| line.contains(":9999")).count() == 2, "foreign: {lines:?}");
-    let old = downloads.bytes();
-    wait_until(LIMIT, "every download to go on", || {
-        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
-    })?;
-    assert_eq!(downloads.broken(), 0);
+    wait_downloads(&downloads)?;
     assert_eq!(director.status()?.ipvs.context("the table")?.drift_repairs_total, 0);
     Ok(())
 }
@@ -227,7 +301,7 @@ fn a_table_of_another_program_is_adopted_and_brought_into_line() -> Result<()> {
 #[test]
 fn a_server_that_only_the_kernel_has_finishes_its_downloads_and_is_removed() -> Result<()> {
     let (lab, _webs) = lab()?;
-    let config = config(TCP, "poll: 250ms").replace(&format!(", web2: {WEB2}"), "");
+    let config = config(TCP, "poll: 250ms").replace(&format!(", web2: '{WEB2}'"), "");
     let mut director = Director::start(lab.lb1(), &config)?;
     let add = ["server", "add", "web", WEB2, "--name", "extra", "--weight", "2", "--ephemeral"];
     let said = director.cli(&[&add[..], &["--wait", "30s"]].concat())?;
@@ -242,11 +316,7 @@ fn a_server_that_only_the_kernel_has_finishes_its_downloads_and_is_removed() -> 
     assert_eq!((found.origin.as_str(), found.admin.as_str()), ("kernel", "remove"));
     wait_table(lab.lb1(), &table(1, 0))?;
     wait_compared(&director, 4)?;
-    let old = downloads.bytes();
-    wait_until(LIMIT, "every download to go on", || {
-        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
-    })?;
-    assert_eq!(downloads.broken(), 0);
+    wait_downloads(&downloads)?;
     let seen = watch.seen()?;
     ensure!(seen.iter().all(|lines| lines.iter().any(|line| line.contains(WEB2))), "{seen:?}");
     let log = director.process().log();
@@ -264,7 +334,7 @@ fn a_server_that_only_the_kernel_has_finishes_its_downloads_and_is_removed() -> 
 #[test]
 fn what_came_by_a_command_is_adopted_with_its_connections() -> Result<()> {
     let (lab, _webs) = lab()?;
-    let config = config(TCP, "poll: 250ms").replace(&format!(", web2: {WEB2}"), "");
+    let config = config(TCP, "poll: 250ms").replace(&format!(", web2: '{WEB2}'"), "");
     let mut director = Director::start(lab.lb1(), &config)?;
     director.cli(&["server", "add", "web", WEB2, "--name", "extra", "--wait", "30s"])?;
     wait_table(lab.lb1(), &table(1, 1))?;
@@ -335,52 +405,55 @@ fn what_others_change_is_undone_and_counted_and_foreign_services_are_left_alone(
     Ok(())
 }
 
-#[test]
-fn a_stop_leaves_the_table_and_traffic_goes_on() -> Result<()> {
-    let (lab, _webs) = lab()?;
-    let mut director = Director::start(lab.lb1(), &config(TCP, ""))?;
-    wait_table(lab.lb1(), &table(1, 1))?;
-    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+fn a_stop_leaves_the_table(family: Family) -> Result<()> {
+    let (lab, _webs) = lab_of(family)?;
+    let mut director = Director::start(lab.lb1(), &config_of(family, TCP, ""))?;
+    wait_table(lab.lb1(), &table_of(family, 1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip_of(family), 2)?;
     let before = saved_table(lab.lb1())?;
     director.stop()?;
     assert_eq!(saved_table(lab.lb1())?, before);
-    let old = downloads.bytes();
-    wait_until(LIMIT, "every download to go on", || {
-        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
-    })?;
-    assert_eq!(downloads.broken(), 0);
+    wait_downloads(&downloads)?;
     ensure!(!director.socket().exists(), "the control socket's file is left behind");
     Ok(())
+}
+
+#[test]
+fn a_stop_leaves_the_table_and_traffic_goes_on() -> Result<()> {
+    a_stop_leaves_the_table(Family::V4)
+}
+
+#[test]
+fn so_it_does_with_ipv6() -> Result<()> {
+    a_stop_leaves_the_table(Family::V6)
 }
 
 #[test]
 fn a_stop_with_on_stop_remove_takes_ours_and_leaves_others() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(0))?;
     let lb1 = lab.lb1();
-    lb1.sh("ipvsadm -A -t 10.77.0.10:9999 -s sh; ipvsadm -a -t 10.77.0.10:9999 -r 10.77.0.98:1 -m -w 9")?;
+    lb1.sh("ipvsadm -A -t 10.77.0.10:9999 -s sh; ipvsadm -a -t 10.77.0.10:9999 -r 10.77.0.98:1 -m -w 9; ipvsadm -A -t [fd00:77::10]:9999 -s sh")?;
     let foreign = saved_table(lb1)?;
-    let mut director = Director::start(lb1, &config("", "on_stop: remove"))?;
-    wait_table(lb1, &table(1, 1))?;
-    director.stop()?;
-    assert_eq!(saved_table(lb1)?, foreign);
+    for family in [Family::V4, Family::V6] {
+        let mut director = Director::start(lb1, &config_of(family, "", "on_stop: remove"))?;
+        wait_table(lb1, &table_of(family, 1, 1))?;
+        director.stop()?;
+        assert_eq!(saved_table(lb1)?, foreign);
+    }
     Ok(())
 }
 
-#[test]
-fn a_stop_with_on_stop_drain_waits_for_what_is_under_way_and_takes_nothing_new() -> Result<()> {
-    let (lab, _webs) = lab()?;
+fn a_stop_with_on_stop_drain(family: Family) -> Result<()> {
+    let (lab, _webs) = lab_of(family)?;
     let lb1 = lab.lb1();
-    let mut director = Director::start(lb1, &config(TCP, "on_stop: drain, drain_timeout: 1h"))?;
-    wait_table(lb1, &table(1, 1))?;
-    let downloads = Downloads::start(lab.client(), vip(), 2)?;
+    let config = config_of(family, TCP, "on_stop: drain, drain_timeout: 1h");
+    let mut director = Director::start(lb1, &config)?;
+    wait_table(lb1, &table_of(family, 1, 1))?;
+    let downloads = Downloads::start(lab.client(), vip_of(family), 2)?;
     director.process().kill(Signal::SIGTERM)?;
-    wait_table(lb1, &table(0, 0))?;
-    ensure!(lab.client().enter(|| ask(vip()))?.is_err(), "a new connection was taken");
-    let old = downloads.bytes();
-    wait_until(LIMIT, "every download to go on", || {
-        downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
-    })?;
-    assert_eq!(downloads.broken(), 0);
+    wait_table(lb1, &table_of(family, 0, 0))?;
+    ensure!(lab.client().enter(|| ask(vip_of(family)))?.is_err(), "a new connection was taken");
+    wait_downloads(&downloads)?;
     // Its state can be seen meanwhile.
     let web1 = director.server("web", "web1")?.context("web1")?;
     assert_eq!(web1.state, "draining");
@@ -390,6 +463,16 @@ fn a_stop_with_on_stop_drain_waits_for_what_is_under_way_and_takes_nothing_new()
     ensure!(status.success(), "{status}: {}", director.process().log_tail());
     assert_eq!(saved_table(lb1)?, [""; 0]);
     Ok(())
+}
+
+#[test]
+fn a_stop_with_on_stop_drain_waits_for_what_is_under_way_and_takes_nothing_new() -> Result<()> {
+    a_stop_with_on_stop_drain(Family::V4)
+}
+
+#[test]
+fn so_does_one_of_ipv6() -> Result<()> {
+    a_stop_with_on_stop_drain(Family::V6)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Many operations at once, some of which fail, and a table that changes while it is read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use ipvs_ctl::client::Client;
 use ipvs_ctl::model::{Destination, Family, Forwarding, Protocol, ServiceKey, Table};
@@ -86,8 +86,8 @@ fn a_glance_is_whole_though_another_namespace_has_services() {
     let mut own = client();
     reconcile(&mut own, &table(1000));
     // The other namespace is there until its thread ends.
-    let (told, ready) = channel();
-    let (end, ended) = channel::<()>();
+    let (told, ready) = sync_channel(1);
+    let (end, ended) = sync_channel::<()>(1);
     let other = std::thread::spawn(move || {
         reconcile(&mut client(), &table(2000));
         told.send(()).unwrap();

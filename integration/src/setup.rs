@@ -1,4 +1,4 @@
-//! A pair in front of two servers that answer [`streams`](crate::streams), with the configuration of both directors.
+//! A pair in front of two servers that answer [`streams`], with the configuration of both directors.
 //!
 //! ```text
 //!  direct: client ── br0 ── lb1, lb2, web1, web2      NAT: client ── br0 ── lb1, lb2 ── br1 ── web1, web2

@@ -165,7 +165,7 @@ fn a_change_is_made_on_all_nodes_and_what_is_missing_is_said_and_finished_by_say
     let (_, table, _) = lb1.try_cli(&["server", "ready", "web/web1", "--all-nodes"])?;
     ensure!(table.contains("lb2   NOT DONE    connect to lb2 ("), "{table}");
     lb2.restart()?;
-    wait_peer(&lb1, "differs")?;
+    wait_peer(&lb1, "equal")?;
     let (code, report, _) = everywhere(&lb1, &words)?;
     assert_eq!((code, report.complete), (0, true));
 

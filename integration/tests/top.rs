@@ -71,7 +71,7 @@ fn a_service_at_work_is_shown_and_a_daemon_that_goes_away_is_waited_for() -> Res
     let busiest = wait_until(LIMIT, "connections a second", || {
         let shown: Value =
             serde_json::from_str(&director.cli(&["-o", "json", "top", "--once"]).ok()?).ok()?;
-        let busiest = shown.pointer("/services/0")?.clone();
+        let busiest = shown.pointer("/view/services/0")?.clone();
         let of = |key: &str| busiest.pointer(&format!("/traffic/{key}")).and_then(Value::as_u64);
         let at_work = of("connections_per_s")? > 0 && of("bytes_in_per_s")? > 0;
         (at_work && of("connections")? > 20).then_some(busiest)

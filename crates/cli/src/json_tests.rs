@@ -1,11 +1,12 @@
 //! What `-o json` prints of each command, by example: programs read it. A field that is renamed or removed changes a snapshot, and that
 //! breaks somebody's program; one that is added is no harm (docs/api.md). The status has its own in `render_tests.rs`, listings of IPVS in
-//! `integration/tests/ipvsadm`, an import in `import.rs`.
+//! `integration/tests/ipvsadm`, an import in `import.rs`, `top` in `top/screen.rs`.
 
 use holdfast_control::reload::{self, Drift, Plan, Reloaded};
 use holdfast_control::{
-    Change, Check, CheckReason, CheckRun, Event, EventPage, Exported, Instance, Log, Order,
-    RoleChange, RuntimeChange, RuntimeChanges, Server, Traffic, Trial, TrialStep,
+    Change, Check, CheckReason, CheckRun, Event, EventPage, Exported, Instance, Log, NodeReport,
+    NodesReport, Order, RoleChange, RuntimeChange, RuntimeChanges, Server, Traffic, Trial,
+    TrialStep,
 };
 use serde::Serialize;
 
@@ -100,6 +101,34 @@ fn server_add_drain_ready_maint_weight_rm() {
         note: Some("it is not in the configuration's file".into()),
     };
     insta::assert_snapshot!(printed(&change));
+}
+
+#[test]
+fn what_all_nodes_have_done() {
+    let report = |node: &str| NodeReport { node: node.into(), ..NodeReport::default() };
+    let change = Change {
+        changed: true,
+        service: "web".into(),
+        server: "web1".into(),
+        now: None,
+        note: None,
+    };
+    let nodes = vec![
+        NodeReport { applied: true, changed: true, change: Some(change), ..report("lb1") },
+        NodeReport { applied: true, error: Some("3 connections are left".into()), ..report("lb2") },
+        NodeReport {
+            code: Some("node_unreachable".into()),
+            error: Some("connect to lb3 (10.0.0.3:9651): refused".into()),
+            ..report("lb3")
+        },
+        NodeReport {
+            unknown: true,
+            code: Some("node_silent".into()),
+            error: Some("no answer of lb4 (10.0.0.4:9651)".into()),
+            ..report("lb4")
+        },
+    ];
+    insta::assert_snapshot!(printed(&NodesReport { complete: false, nodes }));
 }
 
 #[test]

@@ -604,12 +604,19 @@ fn effective(configured: u32, in_kernel: Option<u32>, scale: u32) -> String {
         Some(weight) if u64::from(weight) == u64::from(configured) * u64::from(scale) => {
             configured.to_string()
         }
-        Some(weight) if weight % scale.max(1) == 0 => {
-            format!("{} ({configured})", weight / scale.max(1))
-        }
-        // The scale is 100: the rest are hundredths.
-        Some(weight) => format!("{}.{:02} ({configured})", weight / scale, weight % scale),
+        Some(weight) => format!("{} ({configured})", configured_units(weight, scale)),
         None => format!("- ({configured})"),
+    }
+}
+
+/// A weight in the kernel in units of the configured ones.
+pub(crate) fn configured_units(in_kernel: u32, scale: u32) -> String {
+    let scale = scale.max(1);
+    if in_kernel % scale == 0 {
+        (in_kernel / scale).to_string()
+    } else {
+        // The scale is 100: the rest are hundredths.
+        format!("{}.{:02}", in_kernel / scale, in_kernel % scale)
     }
 }
 

@@ -29,11 +29,9 @@ pub(crate) async fn run(client: &Client, top: &Top, output: Output) -> Result<An
     if top.once {
         let status = client.status().await?;
         let view = View::of(&status, top.sort);
-        let json =
-            serde_json::to_value(&view).map_err(|error| Failure::Failed(error.to_string()))?;
         return Ok(Answer {
             table: screen(&Screen { view: Some(&view), problem: None, size: None }),
-            json,
+            json: said(None, Some(&view)),
         });
     }
     let drawn = output == Output::Table && io::stdout().is_terminal();
@@ -112,7 +110,7 @@ fn write(seen: &Seen, top: &Top, output: Output, drawn: bool) -> Result<bool, Fa
     let text = if output == Output::Json {
         let problem = seen.problem.as_deref();
         let view = view.filter(|_| problem.is_none());
-        format!("{}\n", serde_json::json!({ "problem": problem, "view": view }))
+        format!("{}\n", said(problem, view.as_ref()))
     } else {
         let age = seen.at.elapsed();
         let problem = seen.problem.as_deref().map(|problem| told(problem, view.is_some(), age));
@@ -130,6 +128,11 @@ fn write(seen: &Seen, top: &Top, output: Output, drawn: bool) -> Result<bool, Fa
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Failed(format!("write the screen: {error}"))),
     }
+}
+
+/// What `-o json` prints each time.
+fn said(problem: Option<&str>, view: Option<&View>) -> serde_json::Value {
+    serde_json::json!({ "problem": problem, "view": view })
 }
 
 /// That nobody answers, and how old what is shown is.

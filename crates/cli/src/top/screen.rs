@@ -1,6 +1,7 @@
 //! A view as text: as many rows and columns as there are, no more.
 
 use super::view::View;
+use crate::render::configured_units;
 use crate::table::Table;
 use crate::times::age;
 
@@ -99,7 +100,10 @@ fn services(view: &View) -> String {
             table.row([
                 format!("  {}", one.name),
                 one.state.clone(),
-                one.weight.map_or_else(|| "-".to_owned(), |weight| weight.to_string()),
+                one.weight.map_or_else(
+                    || "-".to_owned(),
+                    |weight| configured_units(weight, pool.weight_scale),
+                ),
                 short(one.traffic.connections_per_s),
                 short(one.traffic.packets_in_per_s.saturating_add(one.traffic.packets_out_per_s)),
                 short(one.traffic.bytes_in_per_s),
@@ -131,6 +135,7 @@ fn short(number: u64) -> String {
 mod tests {
     use holdfast_control::Traffic;
 
+    use super::super::said;
     use super::super::view::{Member, Pool, Role};
     use super::*;
 
@@ -189,6 +194,7 @@ web      2/3 up          437     8740   524k    54M      1311    36
                 listen: vec!["tcp 192.0.2.10:80".into()],
                 up: 2,
                 quorum: "up".into(),
+                weight_scale: 1,
                 active_connections: 1311,
                 inactive_connections: 36,
                 traffic,
@@ -202,6 +208,31 @@ web      2/3 up          437     8740   524k    54M      1311    36
         let view = view();
         let text = screen(&Screen { view: Some(&view), problem: None, size: None });
         assert_eq!(text, WHOLE);
+    }
+
+    /// A slow start's steps, which the kernel has in hundredths.
+    #[test]
+    fn weights_are_those_of_the_configuration() {
+        let mut view = view();
+        if let Some(pool) = view.services.first_mut() {
+            pool.weight_scale = 100;
+            for (server, weight) in pool.servers.iter_mut().zip([100, 7]) {
+                server.weight = Some(weight);
+            }
+        }
+        let text = screen(&Screen { view: Some(&view), problem: None, size: None });
+        assert!(
+            text.contains("web1   up      1  ") && text.contains("web2   up      0.07"),
+            "{text}"
+        );
+    }
+
+    /// Programs read it (`json_tests.rs`).
+    #[test]
+    fn what_json_has() {
+        insta::assert_snapshot!(format!("{:#}\n", said(None, Some(&view()))));
+        let nothing = said(Some("nobody answers"), None).to_string();
+        assert_eq!(nothing, r#"{"problem":"nobody answers","view":null}"#);
     }
 
     #[test]

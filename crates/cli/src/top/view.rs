@@ -32,6 +32,8 @@ pub(crate) struct Pool {
     pub(crate) listen: Vec<String>,
     pub(crate) up: usize,
     pub(crate) quorum: String,
+    /// So many units of the kernel's weights are a configured one's 1.
+    pub(crate) weight_scale: u32,
     pub(crate) active_connections: u64,
     pub(crate) inactive_connections: u64,
     pub(crate) traffic: Traffic,
@@ -44,6 +46,7 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) address: String,
     pub(crate) state: String,
+    /// Its weight in the kernel, in units of the service's `weight_scale`.
     pub(crate) weight: Option<u32>,
     pub(crate) active_connections: u64,
     pub(crate) inactive_connections: u64,
@@ -103,6 +106,7 @@ fn pool(service: &Service, sort: Sort) -> Pool {
         listen: service.listen.clone(),
         up: service.up,
         quorum: service.quorum.state.clone(),
+        weight_scale: service.weight_scale,
         active_connections: sum(|one| one.active_connections),
         inactive_connections: sum(|one| one.inactive_connections),
         traffic: service.traffic.unwrap_or_else(|| {

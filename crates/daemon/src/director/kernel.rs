@@ -368,18 +368,21 @@ impl Kernel {
         }
     }
 
-    /// Removes the services `owned`: the last job.
-    pub(super) async fn remove(mut self, owned: BTreeSet<ServiceKey>) {
+    /// Removes the services `owned`: the last job. Whether none is left.
+    pub(super) async fn remove(mut self, owned: BTreeSet<ServiceKey>) -> bool {
         if self.busy {
             self.done.recv().await;
         }
         let (answer, removed) = oneshot::channel();
         if self.jobs.try_send(Job::Remove(owned, answer)).is_err() {
             tracing::error!("the IPVS thread has gone: the services stay");
-            return;
+            return false;
         }
         match removed.await {
-            Ok(Ok(report)) if report.is_clean() => tracing::info!("the services were removed"),
+            Ok(Ok(report)) if report.is_clean() => {
+                tracing::info!("the services were removed");
+                return true;
+            }
             Ok(Ok(report)) => {
                 for error in &report.errors {
                     tracing::error!(%error, "a service stays");
@@ -388,6 +391,7 @@ impl Kernel {
             Ok(Err(error)) => tracing::error!(error = words(&error), "the services stay"),
             Err(_) => tracing::error!("the IPVS thread has gone: the services may stay"),
         }
+        false
     }
 }
 

@@ -233,10 +233,12 @@ impl Director {
             OnStop::Drain | OnStop::Remove => Ending::GiveBack,
         };
         self.besides.stop(ending).await;
-        self.draining.settled().await;
-        if let (Some(kernel), Ending::GiveBack) = (self.kernel, ending) {
-            kernel.remove(self.engine.owned()).await;
+        if let (Some(kernel), Ending::GiveBack) = (self.kernel, ending)
+            && kernel.remove(self.engine.owned()).await
+        {
+            self.draining.forget();
         }
+        self.draining.settled().await;
         Ok(())
     }
 

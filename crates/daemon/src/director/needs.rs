@@ -23,6 +23,11 @@ impl KeptDrains {
         Self { kept, touched: false }
     }
 
+    /// Nothing is ours any more: what others make there from now on is theirs.
+    pub(super) fn forget(&self) {
+        self.kept.keep(Ours::default());
+    }
+
     /// Comes when all that was to be kept until now is, or can't be.
     pub(super) fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
         self.kept.settled()

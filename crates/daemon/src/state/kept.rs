@@ -1,12 +1,17 @@
 //! A file of the state directory that follows a value: whenever it is another, it is written; of what comes meanwhile, the last.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::file::StateFile;
+
+/// When a write that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The way to whoever writes.
 #[derive(Debug)]
@@ -62,7 +67,12 @@ async fn follow<T: Send + Sync, L: Serialize + Send + 'static>(
     done: watch::Sender<u64>,
     lost: &'static str,
 ) {
-    while values.changed().await.is_ok() {
+    let mut failed = false;
+    loop {
+        tokio::select! {
+            changed = values.changed() => if changed.is_err() { return },
+            () = sleep(AGAIN), if failed => {}
+        }
         let (number, lines) = {
             let value = values.borrow_and_update();
             (value.0, lines(&value.1))
@@ -71,9 +81,17 @@ async fn follow<T: Send + Sync, L: Serialize + Send + 'static>(
         let written = spawn_blocking(move || {
             file.write(&lines).map_err(|error| format!("write {}: {error}", file.path().display()))
         });
-        if let Ok(Err(why)) = written.await {
-            tracing::warn!(why, lost, "what the next daemon should find is not kept");
+        let written = written.await.unwrap_or(Ok(()));
+        if let Err(why) = &written
+            && !failed
+        {
+            tracing::warn!(
+                why,
+                lost,
+                "what the next daemon should find is not kept; it is tried again every ten seconds"
+            );
         }
+        failed = written.is_err();
         done.send_replace(number);
     }
 }

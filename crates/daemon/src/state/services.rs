@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use holdfast_config::{Config, Name, Remains};
 use holdfast_engine::{Draining, DrainingListen, DrainingServer, FormerMethod, Order};
@@ -39,15 +39,14 @@ impl Ours {
     }
 }
 
-/// The file's content. How long anything has is told from the moment of writing on, so that a clock which is set back meanwhile makes no drain
-/// longer than it was.
+/// The file's content. How long anything has is told from the moment of writing on.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lines {
     /// The boot and the network namespace whose table it is.
     boot: String,
     namespace: u64,
-    /// When it was written, in milliseconds since 1970 (UTC).
+    /// When it was written, in milliseconds since the boot: nobody sets that clock.
     at_ms: u64,
     running: Vec<ServiceLine>,
     leaving: Vec<ServiceLine>,
@@ -110,15 +109,15 @@ pub(crate) fn open(folder: &Path) -> (Kept<Ours>, Ours) {
     // Of a kernel that could not say which it is nothing is believed.
     let is_here =
         !here.boot.is_empty() && (&lines.boot, lines.namespace) == (&here.boot, here.namespace);
-    let ours = if is_here { read(lines, now(), unix_ms()) } else { Ours::default() };
+    let ours = if is_here { read(lines, now()) } else { Ours::default() };
     let lost = "a daemon that starts next takes services that are no longer in its file for somebody else's, and drains begin anew";
-    let write = move |ours: &Ours| written(ours, &here, now(), unix_ms());
+    let write = move |ours: &Ours| written(ours, &here, now());
     (Kept::begin(file, ours.clone(), write, lost), ours)
 }
 
-fn read(lines: Lines, now: Instant, unix_ms: u64) -> Ours {
+fn read(lines: Lines, now: Instant) -> Ours {
     let Lines { at_ms, running, leaving, listens, servers, methods, sync, .. } = lines;
-    let since = unix_ms.saturating_sub(at_ms);
+    let since = ms(now).saturating_sub(at_ms);
     let deadline = |left_ms: u64| now + Duration::from_millis(left_ms.saturating_sub(since));
     let listen = |ListenLine { service, listen, left_ms }| DrainingListen {
         service,
@@ -151,7 +150,7 @@ fn read(lines: Lines, now: Instant, unix_ms: u64) -> Ours {
     Ours { draining, sync }
 }
 
-fn written(ours: &Ours, here: &Origin, now: Instant, at_ms: u64) -> Lines {
+fn written(ours: &Ours, here: &Origin, now: Instant) -> Lines {
     let left_ms = |deadline: Instant| {
         u64::try_from(deadline.saturating_since(now).as_millis()).unwrap_or(u64::MAX)
     };
@@ -183,7 +182,7 @@ fn written(ours: &Ours, here: &Origin, now: Instant, at_ms: u64) -> Lines {
     Lines {
         boot: here.boot.clone(),
         namespace: here.namespace,
-        at_ms,
+        at_ms: ms(now),
         running: running.iter().map(service).collect(),
         leaving: leaving.iter().map(service).collect(),
         listens: listens.iter().map(listen).collect(),
@@ -193,9 +192,9 @@ fn written(ours: &Ours, here: &Origin, now: Instant, at_ms: u64) -> Lines {
     }
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Milliseconds since the boot.
+fn ms(at: Instant) -> u64 {
+    u64::try_from(at.saturating_since(Instant::ZERO).as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -255,20 +254,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::new(folder.path(), "services", VERSION);
         let here = Origin::here().expect("a boot and a namespace");
-        file.write(&written(&all(), &here, at(0), 50_000)).expect("written");
+        file.write(&written(&all(), &here, at(0))).expect("written");
         let lines = || file.read::<Lines>().expect("whole").expect("there");
-        assert_eq!(read(lines(), at(0), 50_000), all(), "at once");
-        let later = read(lines(), at(1_000_000), 56_000);
-        let later = later.draining;
-        assert_eq!(later.listens[0].deadline, at(1_000_000), "it is over");
-        assert_eq!(later.servers[0].deadline, at(1_001_000));
-        assert_eq!(later.methods[0].deadline, at(1_003_000));
-        let back = read(lines(), at(1_000_000), 10);
-        assert_eq!(
-            back.draining.servers[0].deadline,
-            at(1_007_000),
-            "a clock that was set back adds nothing"
-        );
+        assert_eq!(read(lines(), at(0)), all(), "at once");
+        let later = read(lines(), at(6000)).draining;
+        assert_eq!(later.listens[0].deadline, at(6000), "it is over");
+        assert_eq!(later.servers[0].deadline, at(7000), "the time that nobody was there counts");
+        assert_eq!(later.methods[0].deadline, at(9000));
     }
 
     #[tokio::test]
@@ -276,14 +268,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = StateFile::new(folder.path(), "services", VERSION);
         let here = Origin::here().expect("a boot and a namespace");
-        file.write(&written(&all(), &here, now(), unix_ms())).expect("written");
+        file.write(&written(&all(), &here, now())).expect("written");
         assert_eq!(open(folder.path()).1.draining.leaving, all().draining.leaving);
         let others = [
             Origin { boot: "another".to_owned(), ..here.clone() },
             Origin { namespace: 1, ..here },
         ];
         for other in others {
-            file.write(&written(&all(), &other, now(), unix_ms())).expect("written");
+            file.write(&written(&all(), &other, now())).expect("written");
             assert_eq!(open(folder.path()).1, Ours::default(), "{other:?}");
         }
     }

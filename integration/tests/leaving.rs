@@ -9,7 +9,7 @@ use holdfast_integration::family::Family;
 use holdfast_integration::setup::Setup;
 use holdfast_integration::streams::Streams;
 use holdfast_integration::{Director, saved_table};
-use holdfast_testkit::lab::{Node, wait_until};
+use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -226,4 +226,40 @@ fn connections_that_began_with_nat_keep_what_they_need_when_the_method_is_anothe
 #[test]
 fn so_do_those_of_ipv6() -> Result<()> {
     another_method(Family::V6)
+}
+
+/// What `on_stop: remove` took away was given up: what somebody makes there afterwards is his.
+#[test]
+fn what_was_removed_at_a_stop_is_nobodys_afterwards() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let node = lab.lb1();
+    let state = format!(
+        "daemon: {{state: {}}}\nipvs: {{on_stop: remove, poll: 200ms}}\n",
+        node.folder().join("state").display()
+    );
+    let services = "services:\n  v4: {listen: tcp 10.77.0.10:80, forward: direct, real_servers: {a: 10.77.0.21}}\n  \
+                    v6: {listen: 'tcp [fd00:77::10]:80', forward: direct, real_servers: {a: 'fd00:77::21'}}\n";
+    let mut director = Director::start(node, &format!("{state}{services}"))?;
+    let table = |lines: usize| {
+        wait_until(LIMIT, &format!("a table of {lines} lines"), || {
+            (saved_table(node).ok()?.len() == lines).then_some(())
+        })
+    };
+    table(4)?;
+    director.stop()?;
+    table(0)?;
+    node.sh(
+        "ipvsadm -A -t 10.77.0.10:80 -s rr; ipvsadm -a -t 10.77.0.10:80 -r 10.77.0.22 -g -w 7\n\
+         ipvsadm -A -t '[fd00:77::10]:80' -s rr; ipvsadm -a -t '[fd00:77::10]:80' -r fd00:77::22 -g -w 7",
+    )?;
+    let theirs = saved_table(node)?;
+    let director = Director::start(node, &state)?;
+    let foreign = wait_until(LIMIT, "the table to have been compared", || {
+        let ipvs = director.status().ok()?.ipvs?;
+        (ipvs.foreign.len() == 2).then_some(ipvs.foreign)
+    });
+    foreign.with_context(|| director.process().log_tail())?;
+    assert_eq!(saved_table(node)?, theirs);
+    ensure!(director.status()?.services.is_empty(), "nothing of theirs drains");
+    Ok(())
 }

@@ -17,19 +17,29 @@ const GRACE: Duration = Duration::from_millis(2);
 /// host, speaks then. Not twice in a row: where every sleep ends late, takeovers are not late for ever.
 #[derive(Debug, Default)]
 pub(super) struct Hesitation {
-    is_on: bool,
+    /// Until when, and what Backups know until then: what was there before the sleep.
+    until: Option<(Instant, Instant)>,
 }
 
 impl Hesitation {
-    /// A sleep has ended `late` after its deadline; whether Backups hesitate in this turn.
-    pub(super) fn begins(&mut self, late: Duration) -> bool {
-        self.is_on = !self.is_on && late >= STANDSTILL;
-        self.is_on
+    /// A sleep that began at `slept_at` has ended at `at`, `late` after its deadline. Whether Backups hesitate in this turn: until when
+    /// everything is known to them then. What ends a sleep sooner than that moment is over, somebody's question say, does not end it.
+    pub(super) fn begins(
+        &mut self,
+        slept_at: Instant,
+        at: Instant,
+        late: Duration,
+    ) -> Option<Instant> {
+        self.until = match self.until {
+            Some(known) => Some(known).filter(|(until, _)| at < *until),
+            None => (late >= STANDSTILL).then(|| (at + GRACE, slept_at)),
+        };
+        self.until.map(|(_, known)| known)
     }
 
     /// Before when the next sleep does not end by a timer.
-    pub(super) fn ends_at(&self, now: Instant) -> Option<Instant> {
-        self.is_on.then(|| now + GRACE)
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.until.map(|(until, _)| until)
     }
 }
 
@@ -98,14 +108,21 @@ mod tests {
     #[test]
     fn a_backup_that_was_late_waits_a_moment_and_not_twice_in_a_row() {
         let mut hesitation = Hesitation::default();
-        let at = Instant::from_start(Duration::from_secs(1));
+        let slept_at = Instant::from_start(Duration::from_secs(1));
         let late = Duration::from_millis(40);
-        assert!(!hesitation.begins(Duration::from_millis(4)));
-        assert_eq!(hesitation.ends_at(at), None);
-        assert!(hesitation.begins(late));
-        assert_eq!(hesitation.ends_at(at), Some(at + GRACE));
-        assert!(!hesitation.begins(late), "a host that is always late has takeovers, too");
-        assert_eq!(hesitation.ends_at(at), None);
-        assert!(hesitation.begins(late), "and after that it is given a moment again");
+        let at = slept_at + late;
+        assert_eq!(hesitation.begins(slept_at, at, Duration::from_millis(4)), None);
+        assert_eq!(hesitation.ends_at(), None);
+        assert_eq!(hesitation.begins(slept_at, at, late), Some(slept_at));
+        assert_eq!(hesitation.ends_at(), Some(at + GRACE));
+        let woken = hesitation.begins(at, at + GRACE / 2, Duration::ZERO);
+        assert_eq!(woken, Some(slept_at), "by a question: a Backup knows no more than before");
+        assert_eq!(hesitation.ends_at(), Some(at + GRACE));
+        let over = at + GRACE;
+        let known = hesitation.begins(at, over, late);
+        assert_eq!(known, None, "a host that is always late has takeovers, too");
+        assert_eq!(hesitation.ends_at(), None);
+        let again = hesitation.begins(at, over, late);
+        assert_eq!(again, Some(at), "and after that it is given a moment again");
     }
 }

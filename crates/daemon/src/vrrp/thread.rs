@@ -221,11 +221,10 @@ impl VrrpThread {
                 news = self.sleep();
                 continue;
             }
-            if self.hesitation.begins(news.late) {
+            match self.hesitation.begins(news.slept_at, news.at, news.late) {
                 // An Active advertises; a Backup knows no more than before the sleep.
-                self.fire_timers(&[], news.slept_at);
-            } else {
-                self.fire_timers(&read_until, news.idle_at);
+                Some(known) => self.fire_timers(&[], known),
+                None => self.fire_timers(&read_until, news.idle_at),
             }
             self.settle();
             self.drop_leaving();
@@ -498,10 +497,11 @@ impl VrrpThread {
         let deadline = deadlines.into_iter().flatten().min();
         self.bequeath();
         let before = now();
-        let deadline = deadline.max(deadline.and_then(|_| self.hesitation.ends_at(before)));
-        // Whoever waits for a word wants one of what comes now.
-        let deadline =
-            if self.outside.addresses.waits_for_word() { Some(before) } else { deadline };
+        let hesitates = self.hesitation.ends_at();
+        let deadline = deadline.max(deadline.and(hesitates));
+        // Whoever waits for a word wants one of what comes now. Backups that hesitate are not to be hurried by that.
+        let asked = hesitates.is_none() && self.outside.addresses.waits_for_word();
+        let deadline = if asked { Some(before) } else { deadline };
         let deadline = self.outside.testament.beat(before, deadline);
         let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
         let of_links = descriptors.len();

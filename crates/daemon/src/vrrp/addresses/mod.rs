@@ -81,6 +81,7 @@ impl AddressThread {
         let desk = Arc::new(Desk::new(waker.clone()).map_err(AddressThreadError::Waker)?);
         let renewals = Arc::new(Renewals::new(Arc::clone(&desk)));
         let farewell = Farewell { desk: Arc::clone(&desk), waker: waker.clone() };
+        let inherits = !heirs.is_empty();
         let worker = {
             let (desk, renewals) = (Arc::clone(&desk), Arc::clone(&renewals));
             Worker::new(desk, kernel, &claims, paces, renewals).inheriting(&heirs)
@@ -100,13 +101,14 @@ impl AddressThread {
         let (thread, renewing) = (Some(thread), None);
         // Dropped, should the other thread not be had, it ends in order.
         let mut all = Self { desk, renewals, claims, state, waker, thread, renewing };
-        all.ensure_renewing()?;
+        all.ensure_renewing(inherits)?;
         Ok(all)
     }
 
-    /// Starts the thread that renews, if some address has an end.
-    fn ensure_renewing(&mut self) -> Result<(), AddressThreadError> {
-        if self.renewing.is_none() && self.claims.iter().any(|claim| claim.lifetime.is_some()) {
+    /// Starts the thread that renews, if some address has an end: by its claim, or because whoever put it there had another one (`inherits`).
+    fn ensure_renewing(&mut self, inherits: bool) -> Result<(), AddressThreadError> {
+        let mortal = inherits || self.claims.iter().any(|claim| claim.lifetime.is_some());
+        if self.renewing.is_none() && mortal {
             let farewell = Farewell { desk: Arc::clone(&self.desk), waker: self.waker.clone() };
             self.renewing = Some(RenewingThread::start(Arc::clone(&self.renewals), farewell)?);
         }
@@ -132,7 +134,7 @@ impl AddressThread {
         renamed: Vec<(Name, Name)>,
     ) {
         self.claims.clone_from(&claims);
-        if let Err(error) = self.ensure_renewing() {
+        if let Err(error) = self.ensure_renewing(false) {
             tracing::error!(%error, "addresses can't be renewed: they are put there without an end");
             claims.iter_mut().for_each(|claim| claim.lifetime = None);
             self.claims.clone_from(&claims);

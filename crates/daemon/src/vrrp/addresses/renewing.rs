@@ -110,6 +110,11 @@ impl Entry {
         self.at = self.renewal.lifetime().map_or(now, |lifetime| now + lifetime / RENEWALS);
     }
 
+    /// Whether it has everything that `other` has. What came from another instance may have less time left than what was here.
+    fn has_all(&self, other: &Self) -> bool {
+        other.renewal.items.keys().all(|key| self.renewal.items.contains_key(key))
+    }
+
     fn has_ended(&self, now: Instant) -> bool {
         self.ends_at.is_some_and(|ends| ends <= now)
     }
@@ -158,7 +163,7 @@ impl Renewals {
         let seconds = renewal.seconds;
         let mut entry = Entry::new(renewal, now);
         match known {
-            Some(known) if known.renewal.seconds == seconds => {
+            Some(known) if known.renewal.seconds == seconds && known.has_all(&entry) => {
                 (entry.at, entry.ends_at) = (known.at, known.ends_at);
                 table.news |= known.withheld;
             }

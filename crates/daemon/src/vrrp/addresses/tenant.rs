@@ -330,10 +330,13 @@ impl Tenant {
 
     /// Takes what is there and wanted and has the daemon's mark for what this process has put there.
     fn take_up(&mut self, claimed: &Wishes, host: &Inventory) {
+        let owner = self.claim.owner;
         let marked = |item: &Item| match item {
             Item::Address(on, wish) => {
                 let mut here = host.placed(wish.net.addr(), on.index).iter();
-                here.any(|placed| placed.marked && fits(wish, placed, on))
+                // Before Linux 5.18 there is no mark; what has an end is no owner's own.
+                let mortal = |placed: &Placed| placed.lifetime.is_some() && !owner;
+                here.any(|placed| (placed.marked || mortal(placed)) && fits(wish, placed, on))
             }
             // Of routes and rules none other is known.
             Item::Route(wish) => host.route(&wish.key).is_some_and(|there| wish.is_met_by(there)),

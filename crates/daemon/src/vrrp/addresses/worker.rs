@@ -292,7 +292,8 @@ impl<K: Kernel> Worker<K> {
             }
         }
         renewals.settle();
-        if self.sweep_at.is_some_and(|at| at <= now) {
+        // An heir that waits for a word has not yet said what is its own.
+        if !self.waits && self.sweep_at.is_some_and(|at| at <= now) {
             self.sweep(now);
         }
     }
@@ -362,17 +363,17 @@ impl<K: Kernel> Worker<K> {
         let due =
             self.tenants.values_mut().filter_map(|tenant| Some((tenant.announce_at()?, tenant)));
         let next = due.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at);
-        match next {
-            Some((_, tenant)) if may_bring(&self.desk, tenant, now) => {
-                tenant.announce(now, &mut self.kernel, &mut self.pacing);
-                true
-            }
-            Some(_) => {
-                self.waits = true;
-                false
-            }
-            None => false,
+        let Some((_, tenant)) = next else { return false };
+        if !may_bring(&self.desk, tenant, now) {
+            self.waits = true;
+            return false;
         }
+        // What the VRRP thread has said before its word comes first: it may have given the role away.
+        if self.desk.has_news(tenant.name()) {
+            return false;
+        }
+        tenant.announce(now, &mut self.kernel, &mut self.pacing);
+        true
     }
 
     /// When there is something to do without news. What waits for the VRRP thread's word waits for no time.
@@ -380,7 +381,7 @@ impl<K: Kernel> Worker<K> {
         let waits = |tenant: &&Tenant| self.waits && tenant.wanted().held;
         let tenants = self.tenants.values().filter(|tenant| !waits(tenant));
         let due = tenants.filter_map(Tenant::deadline);
-        due.chain(self.sweep_at).fold(self.compare_at, Instant::min)
+        due.chain(self.sweep_at.filter(|_| !self.waits)).fold(self.compare_at, Instant::min)
     }
 
     fn end(&mut self) {

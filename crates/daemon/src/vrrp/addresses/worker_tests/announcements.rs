@@ -92,3 +92,18 @@ fn an_announcement_that_was_not_sent_is_tried_again_and_then_repeated() {
     bench.after(REPEAT_DELAY);
     assert_eq!(bench.announcements(), 5);
 }
+
+/// After a standstill the VRRP thread gives the role away and then its word, between the address thread's look for news and an
+/// announcement that is due.
+#[test]
+fn what_was_given_away_along_with_the_word_is_not_announced() {
+    let mut bench = Bench::new("addresses: [10.0.0.1/24]", &[]);
+    bench.want(|wanted| (wanted.held, wanted.announcements) = (true, 1));
+    assert_eq!(bench.announcements(), 5);
+    bench.now += REPEAT_DELAY;
+    bench.worker.turn(bench.now);
+    bench.desk.want(&name(), Wanted { held: false, ..bench.wanted.clone() });
+    bench.desk.vouch(bench.now, bench.now);
+    assert!(!bench.worker.announce_one(bench.now));
+    assert_eq!(bench.announcements(), 0);
+}

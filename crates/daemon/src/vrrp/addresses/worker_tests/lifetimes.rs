@@ -1,5 +1,7 @@
 //! Addresses that end unless they are renewed.
 
+use super::super::super::few::Few;
+use super::super::super::renewing::{Renewal, Way};
 use super::*;
 
 const ADDRESSES: &str = "addresses: [10.0.0.1/24, 10.0.0.2/24]";
@@ -187,4 +189,33 @@ fn a_new_name_is_renewed_under_the_old_one_until_the_address_thread_knows() {
     bench.turn();
     assert_eq!(bench.present(1).len(), 2);
     assert!(bench.changes().iter().all(|one| one.starts_with("renew")));
+}
+
+/// An address that comes from another instance has what that one has left it.
+#[test]
+fn what_is_added_to_an_instance_is_renewed_at_once() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    let renewal = |nets: &[&str]| {
+        let mut items = Few::default();
+        for one in nets {
+            let item = Item::Address(interface(1), Placed::virtual_address(net(one)));
+            items.insert(Key::of(&item), item);
+        }
+        Renewal {
+            items: Arc::new(items),
+            ways: vec![Some(Way::Plain); nets.len()],
+            seconds: Some(40),
+        }
+    };
+    bench.renewals.put(&name(), renewal(&BOTH[..1]), bench.now, false);
+    bench.renew();
+    assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1"], "it lives for another time");
+    bench.renewals.put(&name(), renewal(&BOTH[..1]), bench.now, false);
+    bench.renew();
+    assert!(bench.changes().is_empty(), "what is known is in time");
+    bench.renewals.put(&name(), renewal(&BOTH), bench.now, false);
+    bench.renew();
+    assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
 }

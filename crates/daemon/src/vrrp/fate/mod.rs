@@ -1,4 +1,4 @@
-//! The fate channel: how a Backup hears within a millisecond that the Active's daemon has died as a whole.
+//! The fate channel: how a Backup hears within milliseconds that the Active's daemon has died as a whole.
 //!
 //! ```text
 //!   Backup                                                    Active

@@ -238,7 +238,7 @@ fn what_was_removed_at_a_stop_is_nobodys_afterwards() -> Result<()> {
         node.folder().join("state").display()
     );
     let services = "services:\n  v4: {listen: tcp 10.77.0.10:80, forward: direct, real_servers: {a: 10.77.0.21}}\n  \
-                    v6: {listen: 'tcp [fd00:77::10]:80', forward: direct, real_servers: {a: 'fd00:77::21'}}\n";
+                    v6: {listen: 'tcp [fd00:77::10]:80', forward: direct, real_servers: {a: '[fd00:77::21]:80'}}\n";
     let mut director = Director::start(node, &format!("{state}{services}"))?;
     let table = |lines: usize| {
         wait_until(LIMIT, &format!("a table of {lines} lines"), || {
@@ -250,16 +250,19 @@ fn what_was_removed_at_a_stop_is_nobodys_afterwards() -> Result<()> {
     table(0)?;
     node.sh(
         "ipvsadm -A -t 10.77.0.10:80 -s rr; ipvsadm -a -t 10.77.0.10:80 -r 10.77.0.22 -g -w 7\n\
-         ipvsadm -A -t '[fd00:77::10]:80' -s rr; ipvsadm -a -t '[fd00:77::10]:80' -r fd00:77::22 -g -w 7",
+         ipvsadm -A -t '[fd00:77::10]:80' -s rr; ipvsadm -a -t '[fd00:77::10]:80' -r '[fd00:77::22]:80' -g -w 7",
     )?;
     let theirs = saved_table(node)?;
-    let director = Director::start(node, &state)?;
+    let other = "services: {other: {listen: tcp 10.77.0.10:81, forward: direct}}\n";
+    let director = Director::start(node, &format!("{state}{other}"))?;
     let foreign = wait_until(LIMIT, "the table to have been compared", || {
         let ipvs = director.status().ok()?.ipvs?;
         (ipvs.foreign.len() == 2).then_some(ipvs.foreign)
     });
     foreign.with_context(|| director.process().log_tail())?;
-    assert_eq!(saved_table(node)?, theirs);
-    ensure!(director.status()?.services.is_empty(), "nothing of theirs drains");
+    let mut found = saved_table(node)?;
+    found.retain(|line| !line.contains("10.77.0.10:81"));
+    assert_eq!(found, theirs);
+    assert_eq!(director.status()?.services.len(), 1, "nothing of theirs drains");
     Ok(())
 }

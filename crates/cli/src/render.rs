@@ -612,7 +612,7 @@ fn effective(configured: u32, in_kernel: Option<u32>, scale: u32) -> String {
 /// A weight in the kernel in units of the configured ones.
 pub(crate) fn configured_units(in_kernel: u32, scale: u32) -> String {
     let scale = scale.max(1);
-    if in_kernel % scale == 0 {
+    if in_kernel.is_multiple_of(scale) {
         (in_kernel / scale).to_string()
     } else {
         // The scale is 100: the rest are hundredths.

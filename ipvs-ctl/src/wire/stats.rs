@@ -91,18 +91,10 @@ pub enum StatsAttr {
 
 impl Nla for StatsAttr {
     fn value_len(&self) -> usize {
-        match self {
-            Self::Connections(count)
-            | Self::PacketsIn(count)
-            | Self::PacketsOut(count)
-            | Self::BytesIn(count)
-            | Self::BytesOut(count)
-            | Self::ConnectionsPerSecond(count)
-            | Self::PacketsInPerSecond(count)
-            | Self::PacketsOutPerSecond(count)
-            | Self::BytesInPerSecond(count)
-            | Self::BytesOutPerSecond(count) => count.len(),
-            Self::Other(other) => other.value_len(),
+        if let Self::Other(other) = self {
+            other.value_len()
+        } else {
+            self.count().map_or(0, |count| count.len())
         }
     }
 
@@ -123,18 +115,10 @@ impl Nla for StatsAttr {
     }
 
     fn emit_value(&self, buffer: &mut [u8]) {
-        match self {
-            Self::Connections(count)
-            | Self::PacketsIn(count)
-            | Self::PacketsOut(count)
-            | Self::BytesIn(count)
-            | Self::BytesOut(count)
-            | Self::ConnectionsPerSecond(count)
-            | Self::PacketsInPerSecond(count)
-            | Self::PacketsOutPerSecond(count)
-            | Self::BytesInPerSecond(count)
-            | Self::BytesOutPerSecond(count) => count.emit(buffer),
-            Self::Other(other) => other.emit_value(buffer),
+        if let Self::Other(other) = self {
+            other.emit_value(buffer);
+        } else if let Some(count) = self.count() {
+            count.emit(buffer);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A view as text: as many rows and columns as there are, no more.
 
+use holdfast_control::Traffic;
+
 use super::view::View;
 use crate::render::configured_units;
 use crate::table::Table;
@@ -84,19 +86,21 @@ fn services(view: &View) -> String {
     ]);
     for pool in &view.services {
         let servers = pool.servers.iter().filter(|one| one.state != "sorry").count();
+        let [connections, packets, bytes_in, bytes_out] = rates(&pool.traffic);
         table.row([
             pool.name.clone(),
             format!("{}/{servers} up", pool.up),
             String::new(),
-            short(pool.traffic.connections_per_s),
-            short(pool.traffic.packets_in_per_s.saturating_add(pool.traffic.packets_out_per_s)),
-            short(pool.traffic.bytes_in_per_s),
-            short(pool.traffic.bytes_out_per_s),
+            connections,
+            packets,
+            bytes_in,
+            bytes_out,
             short(pool.active_connections),
             short(pool.inactive_connections),
             if pool.quorum == "down" { "no quorum".to_owned() } else { String::new() },
         ]);
         for one in &pool.servers {
+            let [connections, packets, bytes_in, bytes_out] = rates(&one.traffic);
             table.row([
                 format!("  {}", one.name),
                 one.state.clone(),
@@ -104,10 +108,10 @@ fn services(view: &View) -> String {
                     || "-".to_owned(),
                     |weight| configured_units(weight, pool.weight_scale),
                 ),
-                short(one.traffic.connections_per_s),
-                short(one.traffic.packets_in_per_s.saturating_add(one.traffic.packets_out_per_s)),
-                short(one.traffic.bytes_in_per_s),
-                short(one.traffic.bytes_out_per_s),
+                connections,
+                packets,
+                bytes_in,
+                bytes_out,
                 short(one.active_connections),
                 short(one.inactive_connections),
                 one.why.clone(),
@@ -115,6 +119,12 @@ fn services(view: &View) -> String {
         }
     }
     table.render(0)
+}
+
+/// What comes and goes in a second: connections, packets both ways, bytes in, bytes out.
+fn rates(traffic: &Traffic) -> [String; 4] {
+    let packets = traffic.packets_in_per_s.saturating_add(traffic.packets_out_per_s);
+    [traffic.connections_per_s, packets, traffic.bytes_in_per_s, traffic.bytes_out_per_s].map(short)
 }
 
 /// A number with at most four digits: thousands by k, M, G, T.
@@ -133,8 +143,6 @@ fn short(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_control::Traffic;
-
     use super::super::said;
     use super::super::view::{Member, Pool, Role};
     use super::*;

@@ -1,6 +1,7 @@
 //! Connections of what a reload takes out, or changes the forwarding of, go on with all that they need, also when the daemon is started anew
 //! meanwhile; and then it ends.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -164,6 +165,46 @@ fn a_service_that_is_leaving_is_no_strangers_after_a_restart() -> Result<()> {
 #[test]
 fn nor_is_one_of_ipv6() -> Result<()> {
     a_restart_goes_on(Family::V6)
+}
+
+/// A service has left an address, and its new one is another service's now: the address that it was leaving is all that is left of it, also for a
+/// daemon that comes later.
+fn an_address_alone(family: Family) -> Result<()> {
+    let mut bench = Bench::start(family, 8080, "10m")?;
+    let target = |port| format!("tcp {}", SocketAddr::new(family.vip(), port));
+    let moved = bench.setup.config.replace(&target(80), &target(81));
+    bench.reload(&moved)?;
+    bench.go_on()?;
+    bench.director.kill()?;
+    bench.node().write("holdfast.yaml", &moved.replace("  web: {", "  other: {"))?;
+    bench.director.restart()?;
+    bench.go_on()?;
+    let service = bench.service()?;
+    ensure!(service.servers.iter().all(|one| one.state == "draining"), "{service:?}");
+    // And once more: no file has said anything of it since.
+    bench.director.kill()?;
+    bench.director.restart()?;
+    bench.go_on()?;
+    let ipvs = bench.director.status()?.ipvs.context("a table")?;
+    assert_eq!(ipvs.foreign, Vec::<String>::new());
+    bench.end()?;
+    wait_until(LIMIT, "the address to be left", || {
+        let services = bench.director.status().ok()?.services;
+        let table = saved_table(bench.node()).ok()?;
+        let left = services.len() == 1 && !table.iter().any(|line| line.contains(":80 -s"));
+        left.then_some(())
+    })
+    .with_context(|| bench.director.process().log_tail())
+}
+
+#[test]
+fn an_address_that_is_being_left_is_left_by_a_daemon_that_has_its_service_no_longer() -> Result<()> {
+    an_address_alone(Family::V4)
+}
+
+#[test]
+fn so_is_one_of_ipv6_that_is_being_left() -> Result<()> {
+    an_address_alone(Family::V6)
 }
 
 /// The file is changed while no daemon is there: it is as if it had been reloaded.

@@ -7,7 +7,7 @@
 //! | a service that was leaving           | no service has its name or its addresses   | it goes on to leave, its servers by their deadlines |
 //! | either                               | another service has its address            | what the kernel has there drains as that one's      |
 //! |                                      | its name is in the configuration           | the addresses that it has no longer are left by it  |
-//! | an address that a service was leaving | the service is there, and nobody is at the address | it goes on to be left                        |
+//! | an address that a service was leaving | the service is there, or leaves, and nobody is at the address | it goes on to be left              |
 //! | a server that drained                | it drains: by a command that is remembered, or because only the kernel has it | its deadline, and who wanted it, are the old ones |
 //! | a method that a service had          | the service is there and has another one   | what the method needs stays until it is over        |
 //!
@@ -92,7 +92,7 @@ impl Draining {
     pub fn needy(&self, config: &Config, kernel: &Table) -> Vec<Service> {
         let taken = keys(config);
         let leaving = self.known().filter_map(|one| {
-            let mut service = left(one, config, &taken, kernel)?;
+            let mut service = self.left(one, config, &taken, kernel)?;
             let entries = service.listen.iter().filter_map(|one| kernel.get(&one.key()));
             let addresses: BTreeSet<SocketAddr> =
                 entries.flat_map(|entry| entry.destinations.keys().copied()).collect();
@@ -115,6 +115,25 @@ impl Draining {
         let services = self.known().flat_map(|one| one.listen.iter().copied());
         let keys = services.chain(self.listens.iter().map(|one| one.listen));
         keys.filter(|key| kernel.contains_key(key)).collect()
+    }
+
+    /// What is left of a service that `config` has no longer: it listens where the kernel has it and nobody else is, also at the addresses
+    /// that it was leaving.
+    fn left(
+        &self,
+        remains: &Remains,
+        config: &Config,
+        taken: &BTreeSet<ServiceKey>,
+        kernel: &Table,
+    ) -> Option<Service> {
+        if config.services.contains_key(&remains.name) {
+            return None;
+        }
+        let mut remains = remains.clone();
+        let retiring = self.listens.iter().filter(|one| one.service == remains.name);
+        remains.listen.extend(retiring.map(|one| one.listen));
+        remains.listen.retain(|key| !taken.contains(key));
+        remains.service(kernel)
     }
 
     fn known(&self) -> impl Iterator<Item = &Remains> {
@@ -164,21 +183,6 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What is left of a service that `config` has no longer: it listens where the kernel has it and nobody else is.
-fn left(
-    remains: &Remains,
-    config: &Config,
-    taken: &BTreeSet<ServiceKey>,
-    kernel: &Table,
-) -> Option<Service> {
-    if config.services.contains_key(&remains.name) {
-        return None;
-    }
-    let mut service = remains.service(kernel)?;
-    service.listen.retain(|one| !taken.contains(&one.key()));
-    (!service.listen.is_empty()).then_some(service)
-}
-
 /// Where the services of a configuration listen.
 fn keys(config: &Config) -> BTreeSet<ServiceKey> {
     config.services.values().flat_map(|service| &service.listen).map(Listen::key).collect()
@@ -226,11 +230,13 @@ impl Engine {
         }
         let leaving = draining.leaving.iter().map(|one| (one, false));
         for (remains, newly) in leaving.chain(draining.running.iter().map(|one| (one, true))) {
-            let Some(service) = left(remains, config, &taken, kernel) else { continue };
+            let Some(mut service) = draining.left(remains, config, &taken, kernel) else { continue };
             let name = service.name.clone();
             if self.pools.contains_key(&name) {
                 continue;
             }
+            // What it was leaving has a deadline of its own.
+            service.listen.retain(|one| remains.listen.contains(&one.key()));
             let mut pool = Pool::new(service, now);
             pool.leaving = true;
             self.pools.insert(name.clone(), pool);

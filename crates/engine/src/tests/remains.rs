@@ -125,6 +125,47 @@ fn where_another_service_is_now_what_was_there_drains_as_its_own() {
     assert_eq!(weights.iter().filter(|(_, weight)| *weight == 0).count(), 2, "{weights:?}");
 }
 
+/// A service has left an address for another one, and that one is somebody else's now: what is left of it is the address that it was leaving.
+#[test]
+fn an_address_that_is_being_left_goes_on_to_be_left_without_its_service() {
+    for [first, second, to] in [
+        ["tcp 192.0.2.10:80", "tcp 192.0.2.11:80", "10.0.0.11:80"],
+        ["'tcp [2001:db8::10]:80'", "'tcp [2001:db8::11]:80'", "'[2001:db8::21]:80'"],
+    ] {
+        let file = |name: &str, listen: &str| {
+            parsed(&format!(
+                "services: {{{name}: {{listen: {listen}, forward: nat, drain: {{timeout: 60s}}, real_servers: {{a: {to}}}}}}}"
+            ))
+        };
+        let (old, moved, other) =
+            (file("web", first), file("web", second), file("other", second));
+        let mut bench = Bench::new(&old, &Table::new());
+        let left = *bench.engine.desired().keys().next().unwrap();
+        bench.reload(&old, &moved);
+        let listens = bench.engine.draining().listens;
+        assert_eq!(listens.iter().map(|one| one.listen).collect::<Vec<_>>(), [left]);
+        // The file is changed between two daemons, or by a reload and then there is another daemon.
+        let between = successor(&bench, &other);
+        bench.reload(&moved, &other);
+        for mut next in [between, successor(&bench, &other)] {
+            let table = next.engine.desired();
+            assert_eq!(table.len(), 2, "{table:?}");
+            assert!(table[&left].destinations.values().all(|one| one.weight == 0));
+            assert_eq!(next.engine.draining().listens, listens, "by the same deadline");
+            let pool = &next.engine.pools()[&name("web")];
+            assert!(pool.is_leaving() && pool.service().listen.is_empty());
+            let needy = next.engine.draining().needy(&other, &table);
+            assert_eq!(needy.len(), 1, "what its connections need");
+            assert_eq!(needy[0].real_servers.len(), 1);
+            next = successor(&next, &other);
+            assert_eq!(next.engine.desired(), table, "and once more");
+            next.let_drains_end();
+            assert!(!next.engine.desired().contains_key(&left));
+            assert!(!next.engine.pools().contains_key(&name("web")));
+        }
+    }
+}
+
 /// The file was changed while no daemon was there: it is as if it had been reloaded.
 #[test]
 fn a_service_that_was_taken_out_between_two_daemons_drains_and_is_removed() {

@@ -1,8 +1,9 @@
 //! Connections of what a reload takes out, or changes the forwarding of, go on with all that they need, also when the daemon is started anew
 //! meanwhile; and then it ends.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use holdfast_control::Service;
@@ -11,6 +12,7 @@ use holdfast_integration::setup::Setup;
 use holdfast_integration::streams::Streams;
 use holdfast_integration::{Director, saved_table};
 use holdfast_testkit::lab::{Lab, Node, Topology, wait_until};
+use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -305,5 +307,33 @@ fn what_was_removed_at_a_stop_is_nobodys_afterwards() -> Result<()> {
     found.retain(|line| !line.contains("10.77.0.10:81"));
     assert_eq!(found, theirs);
     assert_eq!(director.status()?.services.len(), 1, "nothing of theirs drains");
+    Ok(())
+}
+
+/// What is over leaves the kernel, and the record after it: whenever a daemon is killed, nothing of its own is a stranger's for the next one.
+#[test]
+fn a_kill_while_a_service_ends_leaves_none_that_is_a_strangers() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let node = lab.lb1();
+    // So many that the kernel's table is read for a while before it is changed.
+    let stays = |port| format!("  s{port}: {{listen: tcp 10.77.0.10:{port}, forward: direct}}\n");
+    let stay: String = (1..=600).map(stays).collect();
+    let ends = "  v4: {listen: tcp 10.77.0.10:4242, forward: direct}\n  v6: {listen: 'tcp [fd00:77::10]:4242', forward: direct}\n";
+    let mut director = Director::start(node, &format!("services:\n{ends}{stay}"))?;
+    wait_until(LIMIT, "the table", || (saved_table(node).ok()?.len() == 602).then_some(()))?;
+    let path = node.folder().join("state/services.state");
+    let is_known = || Ok::<_, anyhow::Error>(fs::read_to_string(&path)?.contains("4242"));
+    ensure!(is_known()?, "they are ours");
+    node.write("holdfast.yaml", &format!("services:\n{stay}"))?;
+    director.process().kill(Signal::SIGHUP)?;
+    let begun = Instant::now();
+    while is_known()? {
+        ensure!(begun.elapsed() < LIMIT, "the record keeps what is over");
+        std::thread::yield_now();
+    }
+    director.kill()?;
+    director.restart()?;
+    let left = saved_table(node)?.into_iter().filter(|line| line.contains("4242"));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! | an address that a service was leaving | the service is there, or leaves, and nobody is at the address | it goes on to be left              |
 //! | a server that drained                | it drains: by a command that is remembered, or because only the kernel has it | its deadline, and who wanted it, are the old ones |
 //! | a method that a service had          | the service is there and has another one   | what the method needs stays until it is over        |
+//! | what had ended, and the kernel has still | nobody is there                        | it is removed                                       |
 //!
 //! What the kernel does not have any more, nothing is waited for.
 
@@ -42,6 +43,8 @@ pub struct Draining {
     pub servers: Vec<DrainingServer>,
     /// Methods that services had.
     pub methods: Vec<FormerMethod>,
+    /// What has ended while the kernel may have it still. The engine knows of none: who programs the kernel does.
+    pub ended: BTreeSet<ServiceKey>,
 }
 
 /// An address that a service listens on no longer.
@@ -84,7 +87,7 @@ pub struct FormerMethod {
 impl Draining {
     /// Whether nothing is in the kernel.
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.leaving.is_empty()
+        self.running.is_empty() && self.leaving.is_empty() && self.ended.is_empty()
     }
 
     /// What needs something of the kernel besides the services of `config`: those that are leaving, and those that forwarded otherwise before, as
@@ -113,7 +116,8 @@ impl Draining {
     /// The keys of the services in `kernel` that are ours, or were.
     pub fn owned(&self, kernel: &Table) -> BTreeSet<ServiceKey> {
         let services = self.known().flat_map(|one| one.listen.iter().copied());
-        let keys = services.chain(self.listens.iter().map(|one| one.listen));
+        let listens = self.listens.iter().map(|one| one.listen);
+        let keys = services.chain(listens).chain(self.ended.iter().copied());
         keys.filter(|key| kernel.contains_key(key)).collect()
     }
 

@@ -174,6 +174,11 @@ impl Kernel {
         self.owned.extend(keys);
     }
 
+    /// The services that were made or adopted and may be in the kernel still.
+    pub(super) const fn owned(&self) -> &BTreeSet<ServiceKey> {
+        &self.owned
+    }
+
     /// Has that much of the table made what is wanted. [`Self::go_on`] begins.
     pub(super) fn reconcile(&mut self, extent: Extent) {
         self.next.reconcile = Some(match self.next.reconcile.take() {
@@ -368,8 +373,9 @@ impl Kernel {
         }
     }
 
-    /// Removes the services `owned`: the last job. Whether none is left.
-    pub(super) async fn remove(mut self, owned: BTreeSet<ServiceKey>) -> bool {
+    /// Removes the services `owned`, and those that were so and may be there still: the last job. Whether none is left.
+    pub(super) async fn remove(mut self, mut owned: BTreeSet<ServiceKey>) -> bool {
+        owned.extend(&self.owned);
         if self.busy {
             self.done.recv().await;
         }

@@ -302,9 +302,12 @@ impl Director {
 
     fn kernel_finished(&mut self, done: kernel::Done) {
         let Some(kernel) = &mut self.kernel else { return };
+        let owned = kernel.owned().len();
         if let Some(counted) = kernel.finished(done, now()) {
             self.engine.connections_counted(now(), &counted.services, &counted.counts);
         }
+        // It has lost what was to go.
+        self.draining.touched |= kernel.owned().len() != owned;
         for news in kernel.take_news() {
             self.hooks.events().tell(news);
         }

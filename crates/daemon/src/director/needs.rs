@@ -1,13 +1,20 @@
 //! What drains: what it needs of the kernel meanwhile, and that the next daemon knows of it.
+//!
+//! What is over leaves the kernel first and the file then: after a kill between the two it is ours still, and is removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holdfast_config::{Config, Name, Service};
-use holdfast_engine::Pool;
+use holdfast_engine::{Draining, Pool};
+use ipvs_ctl::model::{ServiceKey, SyncDaemon};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
-use super::Director;
+use super::{Director, Kernel};
 use crate::state::kept::Kept;
-use crate::state::services::Ours;
+use crate::state::services::{Ours, daemons};
+use crate::upkeep::{Board, View};
 
 /// What drains, as it is kept.
 #[derive(Debug)]
@@ -15,12 +22,38 @@ pub(crate) struct KeptDrains {
     kept: Kept<Ours>,
     /// Whether it may be something else than was kept last.
     pub(super) touched: bool,
+    /// The sync daemons of an earlier configuration, and the answer that comes when they have ended.
+    former: Option<(Vec<SyncDaemon>, oneshot::Receiver<View>)>,
 }
 
 impl KeptDrains {
     /// Kept by `kept`.
     pub(crate) const fn new(kept: Kept<Ours>) -> Self {
-        Self { kept, touched: false }
+        Self { kept, touched: false, former: None }
+    }
+
+    /// Takes the sync daemons of `old` for ours beside those of `new` until `upkeep` has done what it was told.
+    fn part_from(&mut self, (old, new): (&Config, &Config), upkeep: &Board) {
+        let mut before = self.former.take().map(|(before, _)| before).unwrap_or_default();
+        before.extend(daemons(old));
+        let after = daemons(new);
+        before.retain(|daemon| !after.contains(daemon));
+        if !before.is_empty() {
+            self.former = upkeep.ask().map(|done| (before, done));
+        }
+    }
+
+    /// Whether the sync daemons of an earlier configuration have ended by now.
+    fn has_parted(&mut self) -> bool {
+        let is_over = |done: &mut oneshot::Receiver<View>| {
+            !matches!(done.try_recv(), Err(TryRecvError::Empty))
+        };
+        self.former.take_if(|(_, done)| is_over(done)).is_some()
+    }
+
+    /// The sync daemons of an earlier configuration that may run still.
+    fn former(&self) -> impl Iterator<Item = &SyncDaemon> {
+        self.former.iter().flat_map(|(before, _)| before)
     }
 
     /// Nothing is ours any more: what others make there from now on is theirs.
@@ -37,9 +70,28 @@ impl KeptDrains {
 impl Director {
     /// Keeps what drains, where it may be something else than before. What drains because the daemon stops is the next one's to begin anew.
     pub(super) fn keep_draining(&mut self) {
+        self.draining.touched |= self.draining.has_parted();
         if std::mem::take(&mut self.draining.touched) && !self.drains {
-            self.draining.kept.keep(Ours::of(self.engine.draining(), &self.config));
+            let mut ours = Ours::of(self.draining(), &self.config);
+            ours.sync.extend(self.draining.former().cloned());
+            self.draining.kept.keep(ours);
         }
+    }
+
+    /// What drains, and what is wanted no longer while the kernel may have it.
+    fn draining(&self) -> Draining {
+        let wanted = self.engine.owned();
+        let owned = self.kernel.as_ref().map(Kernel::owned);
+        let ended: BTreeSet<ServiceKey> =
+            owned.into_iter().flatten().filter(|key| !wanted.contains(key)).copied().collect();
+        Draining { ended, ..self.engine.draining() }
+    }
+
+    /// Keeps what another configuration, in the place of `old`, makes of it.
+    pub(super) fn keep_reconfigured(&mut self, old: &Config) {
+        self.draining.part_from((old, &self.config), &self.upkeep);
+        self.draining.touched = true;
+        self.keep_draining();
     }
 
     /// Tells the upkeep thread what is to be looked after: what the configuration's services need, what those need that drain after a reload

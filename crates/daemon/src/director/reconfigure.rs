@@ -40,7 +40,7 @@ impl Director {
         self.runner.set_user(&config.daemon.script_user);
         // What has not changed costs the thread a look.
         self.besides.want(Wanted::of(&config));
-        self.config = config;
+        let old = std::mem::replace(&mut self.config, config);
         self.tell_upkeep();
         // Trackers that are new have read nothing yet; names that have changed are told by reports.
         self.perform();
@@ -49,8 +49,7 @@ impl Director {
         self.runtime.replay(&mut self.engine, &self.config, None);
         self.rediscover();
         self.perform();
-        self.draining.touched = true;
-        self.keep_draining();
+        self.keep_reconfigured(&old);
         changes
     }
 

@@ -1,6 +1,7 @@
 //! What is ours in the kernel and what of it drains, kept for the next daemon: without it a service or a sync daemon that its configuration has no
 //! longer looks like somebody else's.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -26,17 +27,22 @@ const SERVERS_MAX: usize = 100_000;
 pub(crate) struct Ours {
     /// The services, and what of them drains.
     pub(crate) draining: Draining,
-    /// The sync daemons of the configuration, of which one or the other runs.
+    /// The sync daemons of the configuration, of which one or the other runs, and of one before it, as long as they may.
     pub(crate) sync: Vec<SyncDaemon>,
 }
 
 impl Ours {
     /// What there is with this `config`.
     pub(crate) fn of(draining: Draining, config: &Config) -> Self {
-        let roles = [SyncRole::Master, SyncRole::Backup];
-        let sync = config.ipvs.sync.iter().flat_map(|sync| roles.map(|role| sync.daemon(role)));
-        Self { draining, sync: sync.collect() }
+        Self { draining, sync: daemons(config) }
     }
+}
+
+/// The sync daemons of `config`, of either role.
+pub(crate) fn daemons(config: &Config) -> Vec<SyncDaemon> {
+    let roles = [SyncRole::Master, SyncRole::Backup];
+    let sync = config.ipvs.sync.iter();
+    sync.flat_map(|sync| roles.map(|role| sync.daemon(role))).collect()
 }
 
 /// The file's content. How long anything has is told from the moment of writing on.
@@ -53,6 +59,8 @@ struct Lines {
     listens: Vec<ListenLine>,
     servers: Vec<ServerLine>,
     methods: Vec<MethodLine>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    ended: BTreeSet<ServiceKey>,
     sync: Vec<SyncDaemon>,
 }
 
@@ -116,7 +124,7 @@ pub(crate) fn open(folder: &Path) -> (Kept<Ours>, Ours) {
 }
 
 fn read(lines: Lines, now: Instant) -> Ours {
-    let Lines { at_ms, running, leaving, listens, servers, methods, sync, .. } = lines;
+    let Lines { at_ms, running, leaving, listens, servers, methods, ended, sync, .. } = lines;
     let since = ms(now).saturating_sub(at_ms);
     let deadline = |left_ms: u64| now + Duration::from_millis(left_ms.saturating_sub(since));
     let listen = |ListenLine { service, listen, left_ms }| DrainingListen {
@@ -146,6 +154,7 @@ fn read(lines: Lines, now: Instant) -> Ours {
         listens: listens.into_iter().map(listen).collect(),
         servers: servers.into_iter().map(server).collect(),
         methods: methods.into_iter().map(method).collect(),
+        ended,
     };
     Ours { draining, sync }
 }
@@ -154,7 +163,8 @@ fn written(ours: &Ours, here: &Origin, now: Instant) -> Lines {
     let left_ms = |deadline: Instant| {
         u64::try_from(deadline.saturating_since(now).as_millis()).unwrap_or(u64::MAX)
     };
-    let Ours { draining: Draining { running, leaving, listens, servers, methods }, sync } = ours;
+    let Ours { draining: Draining { running, leaving, listens, servers, methods, ended }, sync } =
+        ours;
     let service = |one: &Remains| ServiceLine {
         name: one.name.clone(),
         listen: one.listen.clone(),
@@ -188,6 +198,7 @@ fn written(ours: &Ours, here: &Origin, now: Instant) -> Lines {
         listens: listens.iter().map(listen).collect(),
         servers: servers.iter().take(SERVERS_MAX).map(server).collect(),
         methods: methods.iter().map(method).collect(),
+        ended: ended.clone(),
         sync: sync.clone(),
     }
 }
@@ -244,6 +255,7 @@ mod tests {
             servers: vec![server("10.0.0.1:80"), server("[2001:db8::2]:80")],
             methods: config.services.values().map(method).collect(),
             running: leaving.iter().rev().cloned().collect(),
+            ended: leaving.iter().flat_map(|one| one.listen.clone()).collect(),
             leaving,
         };
         Ours::of(draining, &config)

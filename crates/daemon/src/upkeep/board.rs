@@ -60,6 +60,11 @@ impl Board {
 
     /// How things stand; none when the thread has gone or too many ask.
     pub(crate) async fn view(&self) -> Option<View> {
+        self.ask()?.await.ok()
+    }
+
+    /// Asks how things stand once all that was told before is done; none when the thread has gone or too many ask.
+    pub(crate) fn ask(&self) -> Option<oneshot::Receiver<View>> {
         let (answer, view) = oneshot::channel();
         {
             let mut notes = self.lock();
@@ -69,7 +74,7 @@ impl Board {
             notes.questions.push(answer);
         }
         self.0.bell.notify_one();
-        view.await.ok()
+        Some(view)
     }
 
     /// Another configuration holds from now on. What it does not change is not touched.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::read::{Found, same_services};
 use super::{Client, ClientError, READ_ATTEMPTS};
 use crate::model::{Destination, Entry, Forwarding, Protocol, ServiceKey, Table, Tunnel};
 
@@ -27,6 +28,9 @@ impl Client {
     /// Netlink does for services by mark, which have no family in the file, and for what is not in the file: it may hide in a container, and
     /// where another namespace has services the kernel leaves out some of ours at the file's pages.
     ///
+    /// A dump may skip while somebody changes the table. What it tells is believed when the file has no more than it, or, of what is not in the
+    /// file, another dump; it is read [`READ_ATTEMPTS`] times at most.
+    ///
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.
     pub fn glance(
@@ -35,31 +39,69 @@ impl Client {
     ) -> Result<Table, ClientError> {
         let file = File::open(FILE);
         let read = file.and_then(|file| read(BufReader::with_capacity(BUFFER, file)));
-        let mut glimpses = read.unwrap_or_default();
-        let mut services = self.services()?;
-        // What the file has and the list has not was removed, or skipped because somebody changes the table.
-        for _again in 1..READ_ATTEMPTS {
-            let listed = services.iter().flatten().map(|(service, _)| service.key);
-            let listed: BTreeSet<ServiceKey> = listed.collect();
-            if glimpses.keys().all(|key| listed.contains(key)) {
-                break;
-            }
-            services = self.services()?;
-        }
+        self.glance_beside(read.unwrap_or_default(), suffices)
+    }
+
+    /// The same, where the file has told `glimpses`.
+    pub(super) fn glance_beside(
+        &mut self,
+        mut glimpses: BTreeMap<ServiceKey, Glimpse>,
+        suffices: impl Fn(&ServiceKey, &Glimpse) -> bool,
+    ) -> Result<Table, ClientError> {
         let mut table = Table::new();
-        for (service, _) in services.into_iter().flatten() {
+        for (service, _) in self.services_beside(&glimpses)?.into_iter().flatten() {
             let key = service.key;
-            let glimpse = glimpses.remove(&key).filter(|glimpse| suffices(&key, glimpse));
-            let destinations = match glimpse {
-                Some(glimpse) => glimpse,
-                None => {
-                    let found = self.destinations(&key, &mut Vec::new())?.into_iter();
-                    found.map(|one| (one.destination.address, one.destination)).collect()
-                }
+            let destinations = match glimpses.remove(&key) {
+                Some(glimpse) if suffices(&key, &glimpse) => glimpse,
+                glimpse => self.destinations_beside(&key, glimpse.as_ref())?,
             };
             table.insert(key, Entry { service, destinations });
         }
         Ok(table)
+    }
+
+    fn services_beside(
+        &mut self,
+        glimpses: &BTreeMap<ServiceKey, Glimpse>,
+    ) -> Result<Vec<Found>, ClientError> {
+        let mut services = self.services()?;
+        for _again in 1..READ_ATTEMPTS {
+            let listed = services.iter().flatten().map(|(service, _)| service.key);
+            let listed: BTreeSet<ServiceKey> = listed.collect();
+            if listed.iter().eq(glimpses.keys()) {
+                break;
+            }
+            let again = self.services()?;
+            // What the file has and the list has not was removed, or skipped.
+            let is_whole = glimpses.keys().all(|key| listed.contains(key));
+            let is_same = same_services(&services, &again);
+            services = again;
+            if is_whole && is_same {
+                break;
+            }
+        }
+        Ok(services)
+    }
+
+    fn destinations_beside(
+        &mut self,
+        key: &ServiceKey,
+        glimpse: Option<&Glimpse>,
+    ) -> Result<Glimpse, ClientError> {
+        let mut told = glimpse.cloned();
+        for _again in 1..READ_ATTEMPTS {
+            let found = self.destinations_of(key)?;
+            if told.is_some_and(|told| told.keys().all(|address| found.contains_key(address))) {
+                return Ok(found);
+            }
+            told = Some(found);
+        }
+        self.destinations_of(key)
+    }
+
+    fn destinations_of(&mut self, key: &ServiceKey) -> Result<Glimpse, ClientError> {
+        let found = self.destinations(key, &mut Vec::new())?.into_iter();
+        Ok(found.map(|one| (one.destination.address, one.destination)).collect())
     }
 }
 

@@ -64,7 +64,7 @@ impl Status {
 }
 
 /// A service as it was dumped, or why it can't be read.
-type Found = Result<(VirtualService, Counters), String>;
+pub(super) type Found = Result<(VirtualService, Counters), String>;
 
 impl Client {
     /// The table. Objects that the model has no word for are left out; [`Client::status`] names them.
@@ -220,7 +220,7 @@ fn repeats(destinations: &[DestinationStatus]) -> bool {
 }
 
 /// Whether two dumps tell of the same services, whatever their counters and their order.
-fn same_services(one: &[Found], other: &[Found]) -> bool {
+pub(super) fn same_services(one: &[Found], other: &[Found]) -> bool {
     fn settings(found: &[Found]) -> BTreeSet<&VirtualService> {
         found.iter().flatten().map(|(service, _)| service).collect()
     }

@@ -52,6 +52,44 @@ fn what_is_lost_interrupted_repeated_or_moved_is_read_again() {
     }
 }
 
+/// At the start of a daemon a server that is skipped would count as one without connections.
+#[test]
+fn a_glance_believes_no_dump_that_skips() {
+    for is_in_file in [false, true] {
+        for faults in [
+            vec![],
+            vec![(GetService, Fault::Skipped)],
+            vec![(GetDestination, Fault::Skipped)],
+            vec![(GetService, Fault::Skipped), (GetDestination, Fault::Skipped)],
+        ] {
+            let (mut client, kernel) = client();
+            let expected = client.table().unwrap();
+            let glimpses = expected.iter().filter(|_| is_in_file);
+            let glimpses =
+                glimpses.map(|(key, entry)| (*key, entry.destinations.clone())).collect();
+            of(&kernel).faults = faults.clone();
+            of(&kernel).asked.clear();
+            let found = client.glance_beside(glimpses, |_, _| false).unwrap();
+            assert_eq!(found, expected, "{is_in_file} {faults:?}");
+            if is_in_file && faults.is_empty() {
+                assert_eq!(of(&kernel).asked, [GetService, GetDestination, GetDestination]);
+            }
+        }
+    }
+}
+
+/// Whoever has removed something since the file was read is not waited for.
+#[test]
+fn a_glance_puts_up_with_what_is_gone() {
+    let (mut client, kernel) = client();
+    let before = client.table().unwrap();
+    let glimpses = before.iter().map(|(key, entry)| (*key, entry.destinations.clone())).collect();
+    of(&kernel).table.pop();
+    of(&kernel).table[0].1.pop();
+    let expected = client.table().unwrap();
+    assert_eq!(client.glance_beside(glimpses, |_, _| false).unwrap(), expected);
+}
+
 #[test]
 fn what_lasts_is_told_after_three_readings_with_what_to_do() {
     for (fault, errno, help) in [

@@ -130,6 +130,15 @@ impl Claim {
         wishes
     }
 
+    /// Whether this address is among them, for an instance that is `on` an interface; of routes and rules it is not told.
+    pub(super) fn has(&self, key: &Key, on: Option<&Interface>, host: &Inventory) -> bool {
+        let Key::Address(index, address) = key else { return false };
+        let of_it = self.addresses.iter().filter(|one| one.net.addr() == *address);
+        of_it
+            .map(|one| self.find(one.device.as_ref(), on, host))
+            .any(|found| found.is_ok_and(|device| device.index == *index))
+    }
+
     /// The interface called `name`, or the claim's own.
     fn find(
         &self,

@@ -31,8 +31,13 @@ impl Lease {
         std::mem::replace(&mut self.seconds, seconds) != seconds
     }
 
-    /// What renews those of `items` that are there.
-    pub(super) fn renewal(&self, items: &Arc<Few<Key, Item>>, host: &Inventory) -> Renewal {
+    /// What renews those of `items` that are there and are claimed.
+    pub(super) fn renewal(
+        &self,
+        items: &Arc<Few<Key, Item>>,
+        is_claimed: impl Fn(&Key) -> bool,
+        host: &Inventory,
+    ) -> Renewal {
         let there = |on: IfIndex, net: IpNet| {
             host.placed(net.addr(), on).iter().find(|placed| placed.net == net)
         };
@@ -41,7 +46,8 @@ impl Lease {
             let left = there(on.index, ours.net)?.lifetime;
             self.concerns(ours.net, left).then(|| self.way(on.index, ours.net, host))
         };
-        let ways = items.values().map(way).collect();
+        let ways = items.iter();
+        let ways = ways.map(|(key, item)| way(item).filter(|_| is_claimed(key))).collect();
         Renewal { items: Arc::clone(items), ways, seconds: self.seconds }
     }
 

@@ -48,6 +48,8 @@ struct State {
     is_full: bool,
     /// The kernel does not answer what is asked of it; it does what it is told.
     is_mute: bool,
+    /// Its messages come later.
+    is_late: bool,
     /// The kernel before 5.18 keeps no mark of an address.
     forgets_marks: bool,
 }
@@ -63,6 +65,9 @@ impl Kernel for Fake {
         let mut state = self.state.borrow_mut();
         if state.is_mute {
             return Err("no answer".to_owned());
+        }
+        if state.is_late {
+            return Ok(Losses::default());
         }
         self.heard = state.present.clone();
         Ok(std::mem::take(&mut state.losses))
@@ -82,6 +87,12 @@ impl Kernel for Fake {
                 return Err(format!("no {placed}"));
             }
             state.changes.push(change.to_string());
+            if let (Verb::Add, Item::Address(on, placed)) = (change.verb, &change.item) {
+                let mut there = state.present.placed(placed.net.addr(), on.index).iter();
+                if there.any(|one| one.net == placed.net) {
+                    return Ok(Effect::AlreadySo);
+                }
+            }
             let mut item = change.item.clone();
             if let (Item::Address(_, placed), true) = (&mut item, state.forgets_marks) {
                 placed.marked = false;

@@ -219,3 +219,64 @@ fn what_is_added_to_an_instance_is_renewed_at_once() {
     bench.renew();
     assert_eq!(bench.changes(), ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"]);
 }
+
+/// An earlier daemon has put it there, and the kernel tells of it later than it answers.
+#[test]
+fn what_was_there_already_when_it_was_added_is_renewed_and_goes_with_the_claim() {
+    for forgets_marks in [false, true] {
+        let mut bench = Bench::new(MORTAL, &[]);
+        bench.turn();
+        bench.state.borrow_mut().is_late = true;
+        let mut placed = Placed::virtual_address(net(BOTH[0]));
+        (placed.lifetime, placed.marked) = (Some(4), !forgets_marks);
+        bench.state.borrow_mut().present.add(&Item::Address(interface(1), placed));
+        bench.want(|wanted| wanted.held = true);
+        assert_eq!(bench.changes(), ["add 10.0.0.1/24 to eth1", "add 10.0.0.2/24 to eth1"]);
+        bench.state.borrow_mut().is_late = false;
+        let renewed = ["renew 10.0.0.1/24 on eth1", "renew 10.0.0.2/24 on eth1"];
+        for _ in 0..3 {
+            bench.after(Duration::from_secs(1));
+            assert_eq!(bench.changes(), renewed);
+        }
+        assert_eq!(bench.outcome().put_back, 0);
+        let claim = claim("lifetime: 4s, addresses: [10.0.0.2/24]");
+        bench.desk.claim(vec![claim], Paces::new(), Vec::new());
+        bench.turn();
+        assert_eq!(bench.present(1), [BOTH[1]]);
+    }
+}
+
+/// An owner's own address is none of the daemon's, whoever was first.
+#[test]
+fn what_was_there_already_and_is_an_owners_own_stays() {
+    let mut bench = Bench::new(OWNER, &[]);
+    bench.turn();
+    bench.state.borrow_mut().is_late = true;
+    let mut placed = Placed::virtual_address(net(BOTH[0]));
+    placed.marked = false;
+    bench.state.borrow_mut().present.add(&Item::Address(interface(1), placed));
+    bench.want(|wanted| wanted.held = true);
+    bench.state.borrow_mut().is_late = false;
+    bench.after(RETRY_DELAY);
+    assert!(bench.outcome().holds);
+    bench.want(|wanted| wanted.held = false);
+    assert_eq!(bench.present(1), [BOTH[0]]);
+}
+
+/// A reload takes an address out while the kernel tells nothing, so that it can't be taken off: it ends.
+#[test]
+fn what_is_claimed_no_longer_is_not_renewed() {
+    let mut bench = Bench::new(MORTAL, &[]);
+    bench.want(|wanted| wanted.held = true);
+    drop(bench.changes());
+    bench.state.borrow_mut().is_mute = true;
+    let claim = claim("lifetime: 4s, addresses: [10.0.0.2/24]");
+    bench.desk.claim(vec![claim], Paces::new(), Vec::new());
+    for _ in 0..3 {
+        bench.after(Duration::from_secs(1));
+        assert_eq!(bench.changes(), ["renew 10.0.0.2/24 on eth1"]);
+    }
+    bench.state.borrow_mut().is_mute = false;
+    bench.after(RETRY_DELAY);
+    assert_eq!(bench.present(1), [BOTH[1]]);
+}

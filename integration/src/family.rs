@@ -14,11 +14,43 @@ pub enum Family {
 }
 
 impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
     /// The virtual address that clients use.
     pub fn vip(self) -> IpAddr {
         match self {
             Self::V4 => VIP4.into(),
             Self::V6 => VIP6.into(),
+        }
+    }
+
+    /// The virtual address of the inner network.
+    pub fn inner_vip(self) -> IpAddr {
+        match self {
+            Self::V4 => INNER_VIP4.into(),
+            Self::V6 => INNER_VIP6.into(),
+        }
+    }
+
+    /// The virtual address that clients use, with a port.
+    pub fn at(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.vip(), port)
+    }
+
+    /// The prefix length of the lab's networks, in bits.
+    pub const fn length(self) -> u8 {
+        match self {
+            Self::V4 => 24,
+            Self::V6 => 64,
+        }
+    }
+
+    /// The prefix length of one address alone, in bits.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
         }
     }
 

@@ -13,7 +13,24 @@ use holdfast_testkit::lab::{Lab, Topology};
 use crate::family::Family;
 use crate::streams;
 
-const CHECK: &str = "check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}";
+/// Checks of servers that are known to be down within seconds, and are no load.
+pub const CHECK: &str = "check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}";
+
+/// An instance `edge` on `eth0`, and on the `inner` network where there is one `inside` on `eth1`.
+pub fn vrrp(family: Family, inner: bool) -> String {
+    let instance = |name: &str, interface: &str, vrid: u8, inner: bool| {
+        format!(
+            "    {name}: {{interface: {interface}, vrid: {vrid}, addresses: {}, interval: 200ms, priority: 150, \
+             per_node: {{lb2: {{priority: 100}}}}}}\n",
+            family.addresses(inner)
+        )
+    };
+    let mut text = format!("vrrp:\n  instances:\n{}", instance("edge", "eth0", 51, false));
+    if inner {
+        text += &instance("inside", "eth1", 52, true);
+    }
+    text
+}
 
 /// A pair, its configuration and its streams' target.
 #[derive(Debug)]
@@ -37,12 +54,7 @@ impl Setup {
             web.hold_vip(family.vip())?;
             streams::answer(web, 80)?;
         }
-        let vrrp = format!(
-            "vrrp:\n  instances:\n    edge: {{interface: eth0, vrid: 51, addresses: {}, interval: 200ms, priority: 150, \
-             per_node: {{lb2: {{priority: 100}}}}}}\n",
-            family.addresses(false)
-        );
-        Ok(Self::with(lab, family, &vrrp, "direct", 80, ipvs))
+        Ok(Self::with(lab, family, &vrrp(family, false), "direct", 80, ipvs))
     }
 
     /// Two networks, NAT to this port; the outer and the inner instance are one group.
@@ -52,23 +64,12 @@ impl Setup {
     pub fn nat(family: Family, port: u16, ipvs: &str) -> Result<Self> {
         let lab = Lab::with(Topology::nat().webs(2))?;
         lab.webs().try_for_each(|web| streams::answer(web, port))?;
-        let instance = |name: &str, interface: &str, vrid: u8, inner: bool| {
-            format!(
-                "    {name}: {{interface: {interface}, vrid: {vrid}, addresses: {}, interval: 200ms, priority: 150, \
-                 per_node: {{lb2: {{priority: 100}}}}}}\n",
-                family.addresses(inner)
-            )
-        };
-        let vrrp = format!(
-            "vrrp:\n  instances:\n{}{}  groups: {{pair: {{instances: [edge, inside]}}}}\n",
-            instance("edge", "eth0", 51, false),
-            instance("inside", "eth1", 52, true)
-        );
+        let vrrp = vrrp(family, true) + "  groups: {pair: {instances: [edge, inside]}}\n";
         Ok(Self::with(lab, family, &vrrp, "nat", port, ipvs))
     }
 
     fn with(lab: Lab, family: Family, vrrp: &str, forward: &str, port: u16, ipvs: &str) -> Self {
-        let target = SocketAddr::new(family.vip(), 80);
+        let target = family.at(80);
         let servers = family.real_servers(&lab, port);
         let config = format!(
             "{vrrp}services:\n  web: {{listen: \"tcp {target}\", scheduler: rr, forward: {forward}, {CHECK}, real_servers: {servers}}}\n\

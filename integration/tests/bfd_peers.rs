@@ -17,7 +17,6 @@ mod bfd;
 #[path = "../../crates/daemon/src/rate.rs"]
 mod rate;
 
-use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use bfd::{Bfd, Change, SessionStatus};
 use holdfast_bfd::State;
 use holdfast_config::Environment;
 use holdfast_engine::vrrp::Level;
+use holdfast_integration::family::Family;
 use holdfast_integration::pair::{LIMIT, lab};
 use holdfast_testkit::lab::{BfdPeer, BfdSpeech, Bfdd, Bird, Lab, Node, wait_until};
 use nix::sys::signal::Signal;
@@ -83,25 +83,10 @@ impl Ours {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
-
-fn address(node: &Node, family: Family) -> IpAddr {
-    match family {
-        Family::V4 => node.ip4().into(),
-        Family::V6 => node.ip6().into(),
-    }
-}
-
 fn speech(lab: &Lab, family: Family) -> BfdSpeech {
     BfdSpeech {
-        local: address(lab.lb2(), family),
-        remote: address(lab.lb1(), family),
+        local: family.of(lab.lb2()),
+        remote: family.of(lab.lb1()),
         interval_ms: 100,
         multiplier: 20,
         passive: false,
@@ -109,7 +94,7 @@ fn speech(lab: &Lab, family: Family) -> BfdSpeech {
 }
 
 fn keys(lab: &Lab, family: Family) -> String {
-    let (peer, source) = (address(lab.lb2(), family), address(lab.lb1(), family));
+    let (peer, source) = (family.of(lab.lb2()), family.of(lab.lb1()));
     format!("peer: '{peer}', source: '{source}', interface: eth0, multiplier: 20")
 }
 
@@ -143,7 +128,7 @@ fn lives_and_dies<P: BfdPeer>(family: Family) {
     // It stands still: that is silence, and counts as the Active's loss.
     peer.process().kill_group(Signal::SIGSTOP).unwrap();
     let change = ours.expect(Level::Down);
-    assert_eq!(change.lost, Some(address(lab.lb2(), family)));
+    assert_eq!(change.lost, Some(family.of(lab.lb2())));
     assert_eq!(change.reading.sentence(), "nothing was heard for 2s");
     assert_eq!(ours.status().diagnostic.label(), "control_detection_time_expired");
     peer.process().kill_group(Signal::SIGCONT).unwrap();
@@ -186,22 +171,22 @@ fn roles<P: BfdPeer>(family: Family) {
 
 #[test]
 fn frr_lives_stands_still_and_is_shut_down() {
-    FAMILIES.into_iter().for_each(lives_and_dies::<Bfdd>);
+    Family::ALL.into_iter().for_each(lives_and_dies::<Bfdd>);
 }
 
 #[test]
 fn bird_lives_stands_still_and_is_shut_down() {
-    FAMILIES.into_iter().for_each(lives_and_dies::<Bird>);
+    Family::ALL.into_iter().for_each(lives_and_dies::<Bird>);
 }
 
 #[test]
 fn frr_comes_up_in_either_order_and_role() {
-    FAMILIES.into_iter().for_each(roles::<Bfdd>);
+    Family::ALL.into_iter().for_each(roles::<Bfdd>);
 }
 
 #[test]
 fn bird_comes_up_in_either_order_and_role() {
-    FAMILIES.into_iter().for_each(roles::<Bird>);
+    Family::ALL.into_iter().for_each(roles::<Bird>);
 }
 
 /// A peer that was killed and started again is a new one, with another discriminator.
@@ -212,7 +197,7 @@ fn killed_and_started_again<P: BfdPeer>(family: Family) {
     wait_up(&ours, &peer);
     peer.process().kill_group(Signal::SIGKILL).unwrap();
     let change = ours.expect(Level::Down);
-    assert_eq!(change.lost, Some(address(lab.lb2(), family)));
+    assert_eq!(change.lost, Some(family.of(lab.lb2())));
     drop(peer);
     let peer = P::start(lab.lb2(), &speech(&lab, family)).unwrap();
     wait_up(&ours, &peer);

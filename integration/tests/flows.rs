@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use holdfast_integration::family::Family;
 use holdfast_integration::flows::{chosen, send};
 use holdfast_integration::{Director, Downloads, weights};
-use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until};
+use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -19,39 +20,13 @@ const FLOWS: u16 = 10_000;
 /// Servers that are nowhere: their neighbours' entries are made by hand, and what is sent to them is lost.
 const SERVERS: u8 = 12;
 
-/// Between the two families all is alike.
-#[derive(Clone, Copy)]
-struct Family {
-    vip: IpAddr,
-    /// For ipvsadm.
-    address: fn(SocketAddr) -> String,
-}
-
-impl Family {
-    fn server(self, number: u8) -> IpAddr {
-        match self.vip {
-            IpAddr::V4(_) => Ipv4Addr::new(10, 77, 0, 100 + number).into(),
-            IpAddr::V6(_) => Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 1, number.into()).into(),
-        }
-    }
-
-    fn at(self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.vip, port)
-    }
-
-    fn prefix(self) -> u8 {
-        if self.vip.is_ipv4() { 32 } else { 128 }
-    }
-
-    fn of(self, node: &Node) -> IpAddr {
-        if self.vip.is_ipv4() { node.ip4().into() } else { node.ip6().into() }
+/// A server's address.
+fn server(family: Family, number: u8) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 77, 0, 100 + number).into(),
+        Family::V6 => Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 1, number.into()).into(),
     }
 }
-
-const FAMILIES: [Family; 2] = [
-    Family { vip: IpAddr::V4(VIP4), address: |address| address.to_string() },
-    Family { vip: IpAddr::V6(VIP6), address: |address| address.to_string() },
-];
 
 /// One pool on three ports, so that the same flows can be sent again: the kernel's hash leaves the service's address out.
 fn config(family: Family, servers: impl IntoIterator<Item = u8>) -> String {
@@ -60,7 +35,7 @@ fn config(family: Family, servers: impl IntoIterator<Item = u8>) -> String {
     let servers: Vec<String> = servers
         .into_iter()
         .map(|number| {
-            format!("s{number}: {{address: '{}'}}", SocketAddr::new(family.server(number), 53))
+            format!("s{number}: {{address: '{}'}}", SocketAddr::new(server(family, number), 53))
         })
         .collect();
     // Direct routing keeps the port, and has one: the others are of a NAT service.
@@ -73,9 +48,9 @@ fn config(family: Family, servers: impl IntoIterator<Item = u8>) -> String {
 }
 
 fn prepare(family: Family, node: &Node) -> Result<()> {
-    let mut script = format!("ip address add {}/{} dev lo\n", family.vip, family.prefix());
+    let mut script = format!("ip address add {}/{} dev lo\n", family.vip(), family.bits());
     for number in 0..SERVERS {
-        let server = family.server(number);
+        let server = server(family, number);
         script += &format!(
             "ip neigh replace {server} lladdr 02:00:00:00:00:{number:02x} nud permanent dev eth0\n"
         );
@@ -92,8 +67,8 @@ fn flows(
     director: &Node,
     port: u16,
 ) -> Result<BTreeMap<SocketAddr, SocketAddr>> {
-    let (vip, via) = (family.vip, family.of(director));
-    lab.client().sh(&format!("ip route replace {vip}/{} via {via}", family.prefix()))?;
+    let (vip, via) = (family.vip(), family.of(director));
+    lab.client().sh(&format!("ip route replace {vip}/{} via {via}", family.bits()))?;
     let chosen = wait_until(LIMIT, "every flow to have a server", || {
         // Again where a packet was lost: the others' flows are there already, and stay as they are.
         send(lab.client(), family.at(port), FLOWS).ok()?;
@@ -121,7 +96,7 @@ fn wait_ordered(family: Family, node: &Node, servers: usize) -> Result<()> {
 
 /// The kernel's own order: `ipvsadm` sorts unless told not to.
 fn listed(family: Family, node: &Node, port: u16) -> Result<Vec<SocketAddr>> {
-    let service = (family.address)(family.at(port));
+    let service = family.at(port).to_string();
     let text = node.run(["ipvsadm", "-L", "-n", "--nosort", "-u", &service])?.stdout;
     let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("-> "));
     let words = lines.filter_map(|line| line.split_whitespace().next());
@@ -137,10 +112,10 @@ fn differing(
 
 /// What another program added in some order, on lb2 before the daemon starts there.
 fn program_by_hand(family: Family, node: &Node, numbers: &[u8]) -> Result<()> {
-    let service = (family.address)(family.at(53));
+    let service = family.at(53).to_string();
     let mut script = format!("ipvsadm -A -u {service} -s mh -b mh-fallback,mh-port\n");
     for number in numbers {
-        let server = SocketAddr::new(family.server(*number), 53);
+        let server = SocketAddr::new(server(family, *number), 53);
         script += &format!("ipvsadm -a -u {service} -r {server} -m\n");
     }
     node.sh(&script).map(drop)
@@ -173,15 +148,15 @@ fn two_directors_choose_alike(family: Family) -> Result<()> {
     let second = flows(&lab, family, lb2, 54)?;
     assert_eq!(differing(&first, &second), 0, "of {FLOWS} flows");
     for number in 0..SERVERS {
-        let server = SocketAddr::new(family.server(number), 53);
+        let server = SocketAddr::new(server(family, number), 53);
         let share = first.values().filter(|chosen| **chosen == server).count();
         ensure!(share > usize::from(FLOWS) / usize::from(SERVERS) / 2, "{server} has {share}");
     }
 
     // One server drained moves its own flows and no other.
     one.cli(&["server", "drain", "dns", "s5"])?;
-    let service = format!("-u {}", (family.address)(family.at(55)));
-    let drained = SocketAddr::new(family.server(5), 53);
+    let service = format!("-u {}", family.at(55));
+    let drained = SocketAddr::new(server(family, 5), 53);
     wait_until(LIMIT, "s5 to have weight 0", || {
         (weights(lb1, &service).ok()?.get(&drained.to_string()) == Some(&0)).then_some(())
     })?;
@@ -193,25 +168,25 @@ fn two_directors_choose_alike(family: Family) -> Result<()> {
 }
 
 fn add(director: &Director, family: Family, number: u8) -> Result<()> {
-    let server = SocketAddr::new(family.server(number), 53).to_string();
+    let server = SocketAddr::new(server(family, number), 53).to_string();
     let name = format!("s{number}");
     director.cli(&["server", "add", "dns", &server, "--name", &name]).map(drop)
 }
 
 #[test]
 fn two_directors_choose_alike_for_10_000_flows_of_ipv4() -> Result<()> {
-    two_directors_choose_alike(FAMILIES[0])
+    two_directors_choose_alike(Family::V4)
 }
 
 #[test]
 fn two_directors_choose_alike_for_10_000_flows_of_ipv6() -> Result<()> {
-    two_directors_choose_alike(FAMILIES[1])
+    two_directors_choose_alike(Family::V6)
 }
 
 /// A list that is not in order maps some flows in another way: the test above would see it.
 #[test]
 fn lists_in_another_order_choose_otherwise() -> Result<()> {
-    let family = FAMILIES[0];
+    let family = Family::V4;
     let lab = Lab::with(Topology::one_arm().webs(0))?;
     for (node, numbers) in
         [(lab.lb1(), [0, 1, 2, 3, 4, 5, 6, 7]), (lab.lb2(), [5, 2, 7, 0, 1, 6, 3, 4])]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_integration::family::Family;
+use holdfast_integration::setup::{CHECK, vrrp};
 use holdfast_integration::{Director, ask_within, saved_table};
 use holdfast_testkit::lab::{INNER_VIP4, Lab, Nginx, Node, Topology, VIP4, wait_until};
 
@@ -20,24 +21,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A request that takes longer has failed, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-const CHECK: &str = "check: {tcp: {}, interval: 3s, fast_interval: 500ms, down_interval: 500ms, timeout: 2900ms, spread: 0s, rise: 1, fall: 3}";
-
-/// An instance on `eth0`, and on `eth1` one for the inner network where there is one.
-fn vrrp(family: Family, inner: bool) -> String {
-    let per_node = "interval: 200ms, priority: 150, per_node: {lb2: {priority: 100}}";
-    let mut text = format!(
-        "vrrp:\n  instances:\n    edge: {{interface: eth0, vrid: 51, addresses: {}, {per_node}}}\n",
-        family.addresses(false)
-    );
-    if inner {
-        text += &format!(
-            "    inside: {{interface: eth1, vrid: 52, addresses: {}, {per_node}}}\n",
-            family.addresses(true)
-        );
-    }
-    text
-}
 
 fn start_webs(lab: &Lab, port: u16) -> Result<Vec<Nginx>> {
     lab.webs().map(|web| Nginx::start(web, port)).collect()
@@ -92,7 +75,7 @@ fn one_arm(
         prepare(web)?;
     }
     let _webs = start_webs(&lab, 80)?;
-    let vip = SocketAddr::new(family.vip(), 80);
+    let vip = family.at(80);
     let servers = family.real_servers(&lab, 80);
     let director = Director::start(
         lab.lb1(),
@@ -136,7 +119,7 @@ fn services_are_forwarded_on_a_virtual_mac_address() -> Result<()> {
         lab.webs().try_for_each(|web| web.hold_vip(family.vip()))?;
         let _webs = start_webs(&lab, 80)?;
         let vrrp = vrrp(family, false).replace("vrid: 51", "vrid: 51, virtual_mac: true");
-        let target = SocketAddr::new(family.vip(), 80);
+        let target = family.at(80);
         let services = format!(
             "services:\n  web: {{listen: 'tcp {target}', scheduler: rr, forward: direct, {CHECK}, \
              real_servers: {}}}\n",
@@ -164,7 +147,7 @@ fn a_tunnel_carries_ipv4() -> Result<()> {
 fn nat(family: Family) -> Result<()> {
     let lab = Lab::with(Topology::nat().webs(2))?;
     let _webs = start_webs(&lab, 8080)?;
-    let vip = SocketAddr::new(family.vip(), 80);
+    let vip = family.at(80);
     let servers = family.real_servers(&lab, 8080);
     let director = Director::start(
         lab.lb1(),
@@ -255,16 +238,8 @@ fn one_pool(family: Family) -> Result<()> {
         Family::V6 => (family.vip(), [0xfd00, 0x77, 0, 0, 0, 0, 0, 0x110].into()),
     };
     let at = |address: IpAddr, port: u16| SocketAddr::new(address, port);
-    let both = family.addresses(false).replace(
-        ']',
-        &format!(
-            ", '{more}/{}']",
-            match family {
-                Family::V4 => 24,
-                Family::V6 => 64,
-            }
-        ),
-    );
+    let more_of_them = format!(", '{more}/{}']", family.length());
+    let both = family.addresses(false).replace(']', &more_of_them);
     let director = Director::start(
         lab.lb1(),
         &format!(

@@ -2,7 +2,6 @@
 //! meanwhile; and then it ends.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -173,7 +172,7 @@ fn nor_is_one_of_ipv6() -> Result<()> {
 /// daemon that comes later.
 fn an_address_alone(family: Family) -> Result<()> {
     let mut bench = Bench::start(family, 8080, "10m")?;
-    let target = |port| format!("tcp {}", SocketAddr::new(family.vip(), port));
+    let target = |port| format!("tcp {}", family.at(port));
     let moved = bench.setup.config.replace(&target(80), &target(81));
     bench.reload(&moved)?;
     bench.go_on()?;

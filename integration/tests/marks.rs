@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use holdfast_integration::family::Family;
 use holdfast_integration::{Director, ask_within, saved_table};
 use holdfast_testkit::lab::{
     INNER_VIP4, INNER_VIP6, Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until,
@@ -23,49 +24,31 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What differs between the families.
-struct Family {
-    vip: IpAddr,
-    inner: IpAddr,
-    length: u8,
-    nodad: &'static str,
-}
-
-const V4: Family =
-    Family { vip: IpAddr::V4(VIP4), inner: IpAddr::V4(INNER_VIP4), length: 24, nodad: "" };
-const V6: Family =
-    Family { vip: IpAddr::V6(VIP6), inner: IpAddr::V6(INNER_VIP6), length: 64, nodad: "nodad" };
-
-impl Family {
-    /// `192.0.2.10`, `[2001:db8::10]`.
-    fn text(&self, address: IpAddr) -> String {
-        if self.vip.is_ipv4() { address.to_string() } else { format!("[{address}]") }
-    }
-
-    fn of(&self, node: &Node) -> IpAddr {
-        if self.vip.is_ipv4() { node.ip4().into() } else { node.ip6().into() }
-    }
-
-    /// One director without VRRP that has the addresses from its administrator, and `services` with `ipvs`.
-    fn config(&self, lab: &Lab, ipvs: &str) -> String {
-        let servers: Vec<String> = lab
-            .webs()
-            .map(|web| format!("{}: \"{}\"", web.name(), self.text(self.of(web))))
-            .collect();
-        let vip = self.text(self.vip);
-        format!(
-            "daemon: {{state: {}}}\nipvs: {{poll: 1s, {ipvs}}}\nservices:\n  range:\n    listen: {{fwmark: 7, match: [\"tcp {vip}:8000-8099\", \"tcp {vip}:8999\"]}}\n    \
-             scheduler: rr\n    forward: nat\n    real_servers: {{{}}}\n",
-            lab.lb1().folder().join("state").display(),
-            servers.join(", ")
-        )
-    }
+/// One director without VRRP that has the addresses from its administrator, and `services` with `ipvs`.
+fn config(family: Family, lab: &Lab, ipvs: &str) -> String {
+    let address = |web: &Node| match family.of(web) {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let servers = lab.webs().map(|web| format!("{}: \"{}\"", web.name(), address(web)));
+    format!(
+        "daemon: {{state: {}}}\nipvs: {{poll: 1s, {ipvs}}}\nservices:\n  range:\n    listen: {{fwmark: 7, match: [\"tcp {}-8099\", \"tcp {}\"]}}\n    \
+         scheduler: rr\n    forward: nat\n    real_servers: {{{}}}\n",
+        lab.lb1().folder().join("state").display(),
+        family.at(8000),
+        family.at(8999),
+        servers.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Two servers with a web server at each of `ports`, and lb1 with both addresses.
-fn lab(family: &Family, ports: &[u16]) -> Result<(Lab, Vec<Nginx>)> {
+fn lab(family: Family, ports: &[u16]) -> Result<(Lab, Vec<Nginx>)> {
     let lab = Lab::with(Topology::nat().webs(2))?;
-    let Family { vip, inner, length, nodad } = family;
+    let (vip, inner, length) = (family.vip(), family.inner_vip(), family.length());
+    let nodad = match family {
+        Family::V4 => "",
+        Family::V6 => "nodad",
+    };
     lab.lb1().sh(&format!(
         "ip address add {vip}/{length} dev eth0 {nodad}; ip address add {inner}/{length} dev eth1 {nodad}"
     ))?;
@@ -99,18 +82,17 @@ fn has_table(node: &Node) -> Result<bool> {
     Ok(node.run(["nft", "list", "tables"])?.stdout.contains("holdfast_marks"))
 }
 
-fn traffic(family: &Family) -> Result<()> {
+fn traffic(family: Family) -> Result<()> {
     let (lab, _webs) = lab(family, &[8000, 8099, 8999, 8100])?;
     let node = lab.lb1();
-    let mut director = Director::start(node, &family.config(&lab, ""))?;
+    let mut director = Director::start(node, &config(family, &lab, ""))?;
     wait_marked(&director)?;
     let even: BTreeMap<String, usize> = [("web1".to_owned(), 2), ("web2".to_owned(), 2)].into();
-    let at = |port| SocketAddr::new(family.vip, port);
     for port in [8000, 8099, 8999] {
-        assert_eq!(spread(lab.client(), at(port))?, even, "port {port}");
+        assert_eq!(spread(lab.client(), family.at(port))?, even, "port {port}");
     }
     ensure!(
-        lab.client().enter(|| ask_within(at(8100), PATIENCE))?.is_err(),
+        lab.client().enter(|| ask_within(family.at(8100), PATIENCE))?.is_err(),
         "8100 is in no range, and nobody listens on the director"
     );
     ensure!(director.service("range")?.refused.is_empty());
@@ -118,7 +100,7 @@ fn traffic(family: &Family) -> Result<()> {
     // A restart replaces the table in one step; who has stopped leaves it, and traffic goes on.
     director.stop()?;
     ensure!(has_table(node)?, "the marks have gone with the daemon");
-    assert_eq!(spread(lab.client(), at(8000))?, even, "without a daemon");
+    assert_eq!(spread(lab.client(), family.at(8000))?, even, "without a daemon");
     director.restart()?;
     wait_marked(&director)?;
     let ipvs = director.status()?.ipvs.context("the table")?;
@@ -130,7 +112,7 @@ fn traffic(family: &Family) -> Result<()> {
         let repairs = director.status().ok()?.ipvs?.settings_repairs_total;
         (repairs == 1 && has_table(node).ok()?).then_some(())
     })?;
-    assert_eq!(spread(lab.client(), at(8999))?, even, "after the flush");
+    assert_eq!(spread(lab.client(), family.at(8999))?, even, "after the flush");
     director.kill()?;
     ensure!(has_table(node)?);
     Ok(())
@@ -138,25 +120,25 @@ fn traffic(family: &Family) -> Result<()> {
 
 #[test]
 fn a_range_of_ports_reaches_servers_at_the_port_that_the_client_chose() -> Result<()> {
-    traffic(&V4)
+    traffic(Family::V4)
 }
 
 #[test]
 fn a_range_of_ports_reaches_servers_at_the_port_that_the_client_chose_by_ipv6() -> Result<()> {
-    traffic(&V6)
+    traffic(Family::V6)
 }
 
 #[test]
 fn marks_go_with_the_services_and_with_the_configuration_that_had_them() -> Result<()> {
-    let (lab, _webs) = lab(&V4, &[])?;
+    let (lab, _webs) = lab(Family::V4, &[])?;
     let node = lab.lb1();
-    let mut director = Director::start(node, &V4.config(&lab, "on_stop: remove"))?;
+    let mut director = Director::start(node, &config(Family::V4, &lab, "on_stop: remove"))?;
     wait_marked(&director)?;
     director.stop()?;
     ensure!(!has_table(node)?, "the marks are left behind");
     assert_eq!(saved_table(node)?, [""; 0]);
 
-    let mut director = Director::start(node, &V4.config(&lab, ""))?;
+    let mut director = Director::start(node, &config(Family::V4, &lab, ""))?;
     wait_marked(&director)?;
     director.kill()?;
     ensure!(has_table(node)?);

@@ -129,26 +129,37 @@ impl Engine {
     /// Ends every retirement of which `over` says so, with the number of connections that are cut short.
     pub(crate) fn end_retirements(
         &mut self,
-        mut over: impl FnMut(&Pool, &mut Retiring) -> Option<u64>,
+        over: impl FnMut(&Pool, &mut Retiring) -> Option<u64>,
     ) {
-        let mut ended = Vec::new();
-        for (service, pool) in &mut self.pools {
-            let mut retiring = std::mem::take(&mut pool.retiring);
-            retiring.retain_mut(|one| {
-                let left = over(pool, one);
-                ended.extend(left.map(|left| (service.clone(), one.key, left)));
-                left.is_none()
-            });
-            pool.retiring = retiring;
-        }
+        let ended = self.take_ended(|pool| &mut pool.retiring, over);
         if ended.is_empty() {
             return;
         }
-        for (service, listen, left) in ended {
+        for (service, Retiring { key: listen, .. }, left) in ended {
             self.report(Report::ListenRemoved { service, listen, left });
         }
         self.count_while_needed();
         self.reconcile_soon();
+    }
+
+    /// Takes out of each pool's list of `what` all of which `over` says that they are over, each with its service and the number of
+    /// connections.
+    pub(crate) fn take_ended<T: Clone>(
+        &mut self,
+        what: fn(&mut Pool) -> &mut Vec<T>,
+        mut over: impl FnMut(&Pool, &mut T) -> Option<u64>,
+    ) -> Vec<(Name, T, u64)> {
+        let mut ended = Vec::new();
+        for (service, pool) in &mut self.pools {
+            let mut list = std::mem::take(what(pool));
+            list.retain_mut(|one| {
+                let left = over(pool, one);
+                ended.extend(left.map(|left| (service.clone(), one.clone(), left)));
+                left.is_none()
+            });
+            *what(pool) = list;
+        }
+        ended
     }
 
     /// Lets connections be counted, if that is not to be done already.

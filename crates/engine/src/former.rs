@@ -64,21 +64,12 @@ pub(crate) fn with(service: &Service, forwarding: Forwarding) -> Service {
 
 impl Engine {
     /// Ends every former method of which `over` says so, with the number of connections, of either method, that there are then.
-    pub(crate) fn end_methods(&mut self, mut over: impl FnMut(&Pool, &mut Former) -> Option<u64>) {
-        let mut ended = Vec::new();
-        for (service, pool) in &mut self.pools {
-            let mut former = std::mem::take(&mut pool.former);
-            former.retain_mut(|one| {
-                let left = over(pool, one);
-                ended.extend(left.map(|left| (service.clone(), one.forwarding, left)));
-                left.is_none()
-            });
-            pool.former = former;
-        }
+    pub(crate) fn end_methods(&mut self, over: impl FnMut(&Pool, &mut Former) -> Option<u64>) {
+        let ended = self.take_ended(|pool| &mut pool.former, over);
         if ended.is_empty() {
             return;
         }
-        for (service, forwarding, left) in ended {
+        for (service, Former { forwarding, .. }, left) in ended {
             self.report(Report::MethodEnded { service, forwarding, left });
         }
         self.count_while_needed();

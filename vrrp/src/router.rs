@@ -51,6 +51,7 @@
 //!   Active for as long as the better one's advertisement travels.
 //! * **Equal priority and equal address** (a clone, or a loop) is reported and never answered.
 
+mod advertising;
 mod election;
 mod event;
 mod inheritance;
@@ -421,64 +422,6 @@ impl VirtualRouter {
         }
     }
 
-    /// S6, C5: the adver timer fired. The next one is counted from when this one was due, so that lateness does not add up;
-    /// whole intervals that were missed are not made up for.
-    fn advertise_on_time(&mut self, now: Instant) {
-        let State::Active { adver: due, advertised, forfeit, mut announcements } = self.state
-        else {
-            return;
-        };
-        self.forget_silent_rival(now);
-        if forfeit < now {
-            let silent = now.saturating_since(advertised);
-            self.counters.stalls += 1;
-            self.push(Action::Observe(Observation::Stalled { silent }));
-            if !self.params.preempts() {
-                self.listen(now, self.params.advertisement_interval(), None, Reason::Stalled);
-                return;
-            }
-            announcements = 2;
-        }
-        self.send(self.params.priority());
-        if announcements > 0 {
-            self.push(Action::Announce);
-        }
-        let interval = self.params.advertisement_interval().duration();
-        let adver = if due + interval > now { due + interval } else { now + interval };
-        self.state = self.active(now, adver, announcements.saturating_sub(1));
-        self.answer_rival(now);
-    }
-
-    /// Advertises now and says true, or lets the timer do it: as soon as the storm guard allows it, or after the queue has been
-    /// drained when the timer is due already.
-    fn advertise_soon(&mut self, now: Instant) -> bool {
-        let State::Active { adver, advertised, announcements, .. } = &mut self.state else {
-            return false;
-        };
-        if *adver <= now {
-            return false;
-        }
-        let interval = self.params.advertisement_interval().duration();
-        // The storm guard: nothing untimed within half an interval after the last advertisement.
-        let earliest = *advertised + interval / 2;
-        if now < earliest {
-            *adver = (*adver).min(earliest);
-            return false;
-        }
-        let announcements = *announcements;
-        self.send(self.params.priority());
-        self.state = self.active(now, now + interval, announcements);
-        self.answer_rival(now);
-        true
-    }
-
-    /// Active, an advertisement having been sent just now.
-    fn active(&self, now: Instant, adver: Instant, announcements: u8) -> State {
-        let params = &self.params;
-        let forfeit = now + params.active_down_interval(params.advertisement_interval());
-        State::Active { adver, advertised: now, forfeit, announcements }
-    }
-
     fn enter(&mut self, now: Instant, state: State, reason: Reason) {
         let from = self.status();
         self.forget_rival(now);
@@ -486,14 +429,6 @@ impl VirtualRouter {
         self.state = state;
         self.since = now;
         self.push(Action::Report(Transition { at: now, from, to: self.status(), reason }));
-    }
-
-    fn send(&mut self, priority: Priority) {
-        self.counters.advertisements_sent += 1;
-        if priority == Priority::RELEASE {
-            self.counters.priority_zero_sent += 1;
-        }
-        self.push(Action::SendAdvertisement { priority });
     }
 
     /// Queues an action; see [`VirtualRouter::ACTION_LIMIT`].

@@ -7,6 +7,7 @@ mod policy;
 mod remains;
 mod service;
 mod sync;
+mod tracker;
 mod vrrp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ pub use self::policy::{AllDown, InitialHealth, OnFailure, PoolPolicy, Quorum};
 pub use self::remains::Remains;
 pub use self::service::*;
 pub use self::sync::{ConnectionSync, SyncMode};
+pub use self::tracker::*;
 pub use self::vrrp::*;
 use crate::sysctls::Sysctl;
 

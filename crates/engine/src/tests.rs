@@ -14,6 +14,7 @@ use super::*;
 
 mod addresses;
 mod advice;
+mod any_reload;
 mod discovery;
 mod operations;
 mod overlay;

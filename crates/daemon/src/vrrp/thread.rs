@@ -1,20 +1,21 @@
 //! The VRRP thread's loop: commands, links, packets, timers, in this order, then sleep until one of them has something new. Only
 //! what has something new is asked, so that a turn costs the same with one instance as with a thousand.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod links;
+mod sleep;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use holdfast_config::{Name, Tracker};
 use holdfast_control as control;
-use holdfast_net::{
-    Datagram, LinkEvent, LinkMonitor, MonitorError, Waker, now, realtime, suspended, wait_until,
-};
+use holdfast_net::{Datagram, LinkMonitor, MonitorError, Waker, now, realtime, suspended};
 use holdfast_time::Instant;
 use vrrp::receive::{self, Identified};
 
+use self::sleep::News;
 use super::addresses::{AddressThread, AddressThreadError};
 use super::groups::Groups;
 use super::instance::{Instance, Means, Outside, Role, identify};
@@ -30,9 +31,6 @@ use crate::chatter::Chatter;
 
 /// Low among real-time priorities: above all usual processes, below what the kernel and hardware need.
 const PRIORITY: u8 = 2;
-
-/// When the interfaces could not be followed, it is tried again after this.
-const LINKS_AGAIN: Duration = Duration::from_secs(1);
 
 /// A suspension of less is none: the two clocks are read one after the other.
 const SUSPENSION: Duration = Duration::from_millis(10);
@@ -63,34 +61,6 @@ pub(super) struct VrrpThread {
     timing: Option<control::Timing>,
     pub(super) stop: Stop,
     sign: StopSign,
-}
-
-/// What there is to read after a sleep.
-#[derive(Debug)]
-struct News {
-    links: bool,
-    sockets: Vec<SocketKey>,
-    /// Sockets that are not named were empty at this moment.
-    idle_at: Instant,
-    /// When the sleep began and when it ended.
-    slept_at: Instant,
-    at: Instant,
-    /// How long after its deadline it ended.
-    late: Duration,
-}
-
-impl News {
-    /// What a thread that has just begun does not know yet.
-    fn at_start(at: Instant) -> Self {
-        Self {
-            links: true,
-            sockets: Vec::new(),
-            idle_at: at,
-            slept_at: at,
-            at,
-            late: Duration::ZERO,
-        }
-    }
 }
 
 /// What the thread itself lacks at its start.
@@ -265,19 +235,6 @@ impl VrrpThread {
         roster.each(|instance| instance.settle_inheritance(outside));
     }
 
-    /// Writes down what a process has to know that may have to go on in this one's place.
-    fn bequeath(&self) {
-        let testament = &self.outside.testament;
-        let at = now();
-        if testament.is_due(at) {
-            let bequests = self.roster.iter().map(|instance| {
-                let (bequest, stood) = instance.bequest();
-                (instance.name().clone(), bequest, stood)
-            });
-            testament.write_will(at, bequests.collect(), self.tracking.bequest(&self.trackers));
-        }
-    }
-
     /// Lets trackers and groups say what follows from all that is new.
     pub(super) fn settle(&mut self) {
         let Self { roster, outside, tracking, groups, stop, .. } = self;
@@ -394,78 +351,6 @@ impl VrrpThread {
         roster.each(|instance| instance.resume(now(), outside));
     }
 
-    /// Takes the changes of interfaces that have been heard of, and lets the instances there see what their interface is now. The
-    /// virtual addresses, which come and go by the thousand, change nothing of that.
-    fn follow_links(&mut self) {
-        let mut changed = BTreeSet::new();
-        self.links_again = None;
-        loop {
-            match self.links.recv() {
-                Ok(Some(event)) => {
-                    self.lose_what_is_gone(&event);
-                    if let LinkEvent::Link(link) = &event {
-                        // One that was renamed is gone under its old name.
-                        changed.extend(self.roster.on_index(link.interface.index));
-                    }
-                    changed.extend(self.concerned(event));
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "the interfaces could not be followed; it is tried again in a second");
-                    self.links_again = Some(now() + LINKS_AGAIN);
-                    break;
-                }
-            }
-        }
-        self.see_interfaces(changed);
-    }
-
-    /// The interface that an event changes something of, for VRRP.
-    fn concerned(&self, event: LinkEvent) -> Option<String> {
-        let (interface, address) = match event {
-            LinkEvent::Link(link) => (link.interface, None),
-            LinkEvent::LinkRemoved(interface) => (interface, None),
-            LinkEvent::Address { interface, address } => (interface, Some(address.address)),
-            LinkEvent::AddressRemoved { interface, address } => (interface, Some(address)),
-        };
-        let brought =
-            address.is_some_and(|one| self.outside.virtual_addresses.contains(&one.addr()));
-        (!brought).then_some(interface.name)
-    }
-
-    fn see_all_interfaces(&mut self) {
-        self.see_interfaces(self.roster.interfaces());
-    }
-
-    pub(super) fn see_interfaces(&mut self, changed: BTreeSet<String>) {
-        if changed.is_empty() {
-            return;
-        }
-        let Self { roster, outside, links, tracking, .. } = self;
-        outside.testament.outdate();
-        outside.fate.outdate();
-        let at = now();
-        tracking.follow_links(at, links.interfaces());
-        for name in changed {
-            roster.on(&name, |instance| {
-                let opened = instance.open_socket(links, &mut outside.sockets);
-                let up = tracking.is_up(instance.interface_name());
-                instance.see_interface(at, links, up, &opened, outside);
-            });
-        }
-        roster.find_sockets();
-    }
-
-    /// What is gone takes its part of every instance's state along, even if something that looks the same is there already.
-    fn lose_what_is_gone(&mut self, event: &LinkEvent) {
-        if let LinkEvent::LinkRemoved(interface) = event {
-            let Self { roster, outside, .. } = self;
-            roster.each(|instance| instance.interface_removed(now(), interface, outside));
-            outside.sockets.close(interface.index);
-            self.strays.retain(|(index, _), _| *index != interface.index);
-        }
-    }
-
     /// Gives every packet that has arrived to the instance that it is for.
     fn read_packets(&mut self, readable: &[SocketKey]) -> Vec<(SocketKey, Instant)> {
         let Self { roster, outside, strays, .. } = self;
@@ -485,53 +370,6 @@ impl VrrpThread {
                 lateness.count(late);
             }
         });
-    }
-
-    fn sleep(&self) -> News {
-        let deadlines = [
-            self.roster.deadline(),
-            self.tracking.deadline(),
-            self.groups.deadline(),
-            self.links_again,
-        ];
-        let deadline = deadlines.into_iter().flatten().min();
-        self.bequeath();
-        let before = now();
-        let hesitates = self.hesitation.ends_at();
-        let deadline = deadline.max(deadline.and(hesitates));
-        // Whoever waits for a word wants one of what comes now. Backups that hesitate are not to be hurried by that.
-        let asked = hesitates.is_none() && self.outside.addresses.waits_for_word();
-        let deadline = if asked { Some(before) } else { deadline };
-        let deadline = self.outside.testament.beat(before, deadline);
-        let mut descriptors: Vec<BorrowedFd<'_>> = self.links.descriptors().collect();
-        let of_links = descriptors.len();
-        descriptors.extend(self.outside.sockets.descriptors());
-        descriptors.push(self.waker.as_fd());
-        match wait_until(&descriptors, deadline) {
-            Ok(ready) => {
-                // Nothing came before the deadline: every queue was empty when it had passed.
-                let idle = deadline.filter(|_| !ready.contains(&true));
-                let mut ready = ready.into_iter();
-                let links = ready.by_ref().take(of_links).fold(false, |any, one| any | one);
-                let sockets = self.outside.sockets.keys().zip(ready).filter(|(_, ready)| *ready);
-                let sockets = sockets.map(|(key, _)| key).collect();
-                let idle_at = idle.map_or(before, |at| at.max(before));
-                let at = now();
-                let late =
-                    deadline.map_or(Duration::ZERO, |deadline| at.saturating_since(deadline));
-                News { links, sockets, idle_at, slept_at: before, at, late }
-            }
-            Err(error) => {
-                // The timers still have to be served; without this pause a kernel out of memory would be asked in a busy loop.
-                tracing::error!(%error, "the VRRP thread could not sleep");
-                std::thread::sleep(Duration::from_millis(1));
-                News {
-                    links: true,
-                    sockets: self.outside.sockets.keys().collect(),
-                    ..News::at_start(before)
-                }
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whatever an operator, reloads, checks and the kernel do one after the other, the books are in order.
 
-use super::reconfigure::{any_text, parsed};
+use super::any_reload::any_text;
+use super::reconfigure::parsed;
 use super::*;
 
 /// Something that happens; the numbers choose a service and a server of those that there are.

@@ -21,6 +21,7 @@ mod announce;
 mod bfd;
 mod fate;
 mod firewall;
+mod forged;
 mod lab;
 mod link;
 mod macvlan;

@@ -4,6 +4,9 @@
 use super::*;
 
 mod histories;
+mod rival;
+
+use rival::Rival;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -76,17 +79,6 @@ struct Model {
     nears: u64,
     /// How often it did not believe a worse one because the Active had died.
     elections: u64,
-}
-
-/// Who advertises below an Active.
-#[derive(Clone, Copy, Debug)]
-struct Rival {
-    host: u8,
-    interval: u64,
-    begin: u64,
-    last: u64,
-    answered: Option<u64>,
-    deaf: bool,
 }
 
 impl Model {
@@ -326,19 +318,6 @@ impl Model {
         }
     }
 
-    fn end_rival(&mut self, now: u64, out: &mut Vec<String>) {
-        if let Some(Rival { host, begin, deaf: true, .. }) = self.rival.take() {
-            let lasted = Duration::from_nanos(now - begin);
-            out.push(format!("ended 192.0.2.{host} {lasted:?}"));
-        }
-    }
-
-    fn end_silent_rival(&mut self, now: u64, out: &mut Vec<String>) {
-        if self.rival.is_some_and(|rival| now - rival.last >= 3 * rival.interval) {
-            self.end_rival(now, out);
-        }
-    }
-
     fn listen(&mut self, now: u64, interval: u64, active: Option<u8>) {
         (self.active, self.lower, self.before) = (active, None, None);
         self.learned = if self.v2 { self.own } else { interval };
@@ -447,38 +426,6 @@ impl Model {
             }
             out.extend(news);
         }
-    }
-
-    fn rival_heard(
-        &mut self,
-        now: u64,
-        p: u8,
-        host: u8,
-        interval: u64,
-        out: &mut Vec<String>,
-    ) -> Option<String> {
-        if p == 0 {
-            if self.rival.is_some_and(|rival| rival.host == host) {
-                self.end_rival(now, out);
-            }
-            return None;
-        }
-        self.end_silent_rival(now, out);
-        let Some(mut rival) = self.rival else {
-            let (begin, last, answered) = (now, now, None);
-            self.rival = Some(Rival { host, interval, begin, last, answered, deaf: false });
-            return (now >= self.since + self.own).then(|| format!("lower 192.0.2.{host} {p}"));
-        };
-        if rival.host != host {
-            return None;
-        }
-        let had_time = rival.answered.is_some_and(|at| now - at >= interval / 2);
-        let begins = had_time && !rival.deaf;
-        (rival.last, rival.interval) = (now, interval);
-        rival.deaf |= had_time;
-        self.rival = Some(rival);
-        self.duals += u64::from(begins);
-        begins.then(|| format!("dual 192.0.2.{host} {p}"))
     }
 
     /// Advertises at once unless the timer is due or the last advertisement is too young.

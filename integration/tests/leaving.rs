@@ -199,7 +199,8 @@ fn an_address_alone(family: Family) -> Result<()> {
 }
 
 #[test]
-fn an_address_that_is_being_left_is_left_by_a_daemon_that_has_its_service_no_longer() -> Result<()> {
+fn an_address_that_is_being_left_is_left_by_a_daemon_that_has_its_service_no_longer() -> Result<()>
+{
     an_address_alone(Family::V4)
 }
 

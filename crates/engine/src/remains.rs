@@ -234,7 +234,9 @@ impl Engine {
         }
         let leaving = draining.leaving.iter().map(|one| (one, false));
         for (remains, newly) in leaving.chain(draining.running.iter().map(|one| (one, true))) {
-            let Some(mut service) = draining.left(remains, config, &taken, kernel) else { continue };
+            let Some(mut service) = draining.left(remains, config, &taken, kernel) else {
+                continue;
+            };
             let name = service.name.clone();
             if self.pools.contains_key(&name) {
                 continue;

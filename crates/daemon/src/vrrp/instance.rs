@@ -14,9 +14,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use holdfast_config::{
-    Checksum, Instance as InstanceConfig, Name, Password, Peer as ConfigPeer,
-};
+use holdfast_config::{Checksum, Instance as InstanceConfig, Name, Password, Peer as ConfigPeer};
 use holdfast_engine::vrrp::{Member, Succession};
 use holdfast_net::{Datagram, Interface, VrrpSocketError, now};
 use holdfast_time::Instant;

@@ -137,8 +137,7 @@ fn an_address_that_is_being_left_goes_on_to_be_left_without_its_service() {
                 "services: {{{name}: {{listen: {listen}, forward: nat, drain: {{timeout: 60s}}, real_servers: {{a: {to}}}}}}}"
             ))
         };
-        let (old, moved, other) =
-            (file("web", first), file("web", second), file("other", second));
+        let (old, moved, other) = (file("web", first), file("web", second), file("other", second));
         let mut bench = Bench::new(&old, &Table::new());
         let left = *bench.engine.desired().keys().next().unwrap();
         bench.reload(&old, &moved);

@@ -134,7 +134,9 @@ impl Tenant {
             found.map(|(key, item)| (key.clone(), item.clone())).collect();
         let is_any = !found.is_empty();
         if is_any {
-            self.change_ours(|ours| found.into_iter().for_each(|(key, item)| ours.insert(key, item)));
+            self.change_ours(|ours| {
+                found.into_iter().for_each(|(key, item)| ours.insert(key, item))
+            });
         }
         is_any
     }

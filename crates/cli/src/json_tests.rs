@@ -69,6 +69,7 @@ fn server() -> Server {
             kind: "tcp".into(),
             state: "up".into(),
             reason: reason(),
+            warning: None,
             took_ms: Some(3),
         }],
         origin: "config".into(),

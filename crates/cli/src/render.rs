@@ -553,10 +553,28 @@ fn servers(service: &Service) -> String {
         ]);
     }
     let mut text = table.render(2);
-    for server in servers.iter().filter(|server| server.health != "up" && server.admin != "maint") {
-        let _ = writeln!(text, "! {}: {}", server.name, server.reason.sentence);
+    for server in servers.iter().filter(|server| server.admin != "maint") {
+        health_of(&mut text, server);
     }
     text
+}
+
+/// What there is to know of a server's health that is not up, of checks that say nothing, and of certificates that end.
+fn health_of(text: &mut String, server: &Server) {
+    let Server { name, health, reason, checks, .. } = server;
+    if health != "up" {
+        let _ = writeln!(text, "! {name}: {}", reason.sentence);
+    }
+    for check in checks {
+        // One that could not be made counts neither way: what it would find nobody knows.
+        if check.reason.code == "SOCKERR" && check.reason != *reason {
+            let (kind, why) = (&check.kind, &check.reason.sentence);
+            let _ = writeln!(text, "! {name}: its check {kind} says nothing: {why}");
+        }
+        if let Some(warning) = &check.warning {
+            let _ = writeln!(text, "! {name}: {warning}");
+        }
+    }
 }
 
 /// Where it comes from, and who wants it out of service, why, and until when: `config · drain by alice "kernel upgrade", 4m10s left`.

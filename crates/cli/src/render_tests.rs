@@ -1,5 +1,5 @@
 use holdfast_control::{
-    CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive,
+    Check, CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive,
     FateChannel, FateEnd, FateWatcher, Faults, HookRun, IdleTimeouts, Ipvs, Order, Peer, PeerNode,
     SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
 };
@@ -260,6 +260,39 @@ fn who_keeps_a_server_out_and_why_stands_beside_it_and_fractions_of_weights_have
         server("web5", "up", Some(1000)),
     ];
     insta::assert_snapshot!(super::service(&service));
+}
+
+#[test]
+fn a_check_that_says_nothing_and_a_certificate_that_ends_are_told_of_servers_that_are_up() {
+    let check = |kind: &str, code: &str, why: &str, warning: Option<&str>| Check {
+        kind: kind.into(),
+        state: "up".into(),
+        reason: CheckReason { code: code.into(), sentence: why.into() },
+        warning: warning.map(str::to_owned),
+        took_ms: Some(3),
+    };
+    let lacks = "start /usr/lib/x as nobody: permission denied (EACCES)";
+    let ends = "its certificate ends in 9 days, on 2026-12-05";
+    let checks = vec![
+        check("exec", "SOCKERR", lacks, None),
+        check("https", "L7OK", &format!("200 OK; {ends}"), Some(ends)),
+        check("tcp", "L4OK", "connected", None),
+    ];
+    let told = |server: Server| {
+        let mut service = example().services.remove(0);
+        service.servers = vec![server];
+        let shown = super::service(&service);
+        let lines = shown.lines().filter(|line| line.starts_with('!'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let up = Server { checks, ..server("web1", "up", Some(10), "L4OK", "connected") };
+    let nothing = format!("! web1: its check exec says nothing: {lacks}");
+    assert_eq!(told(up.clone()), [nothing, format!("! web1: {ends}")]);
+    assert_eq!(told(Server { admin: "maint".into(), ..up.clone() }), [""; 0]);
+    // Said once where it is the reason of the server's state.
+    let reason = up.checks[0].reason.clone();
+    let starting = Server { health: "starting".into(), reason, ..up };
+    assert_eq!(told(starting), [format!("! web1: {lacks}"), format!("! web1: {ends}")]);
 }
 
 #[test]

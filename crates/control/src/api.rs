@@ -290,6 +290,9 @@ pub struct Check {
     pub state: String,
     /// What the last run found.
     pub reason: CheckReason,
+    /// What there is to be done before it fails: `its certificate ends in 9 days, on 2026-12-05`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// How long the last run took, in milliseconds.
     pub took_ms: Option<u64>,
 }

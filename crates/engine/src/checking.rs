@@ -284,12 +284,15 @@ impl Engine {
 }
 
 impl RunningCheck {
-    /// Keeps the last outcome's reason when it speaks for the state; whether that is another one. One that was void does not.
+    /// Keeps the last outcome's reason when it speaks for the state; whether that is another one. One that was void does not. That a run
+    /// could not be made is why a server is starting still.
     fn note(&mut self) -> bool {
         let Some(last) = &self.last else { return false };
         let speaks = matches!(
             (self.checker.state(), last.verdict),
-            (State::Up, Verdict::Pass) | (State::Down, Verdict::Fail)
+            (State::Up, Verdict::Pass)
+                | (State::Down, Verdict::Fail)
+                | (State::Starting, Verdict::Inconclusive)
         );
         let says_why =
             speaks && *self.checker.reason() == last.reason && self.because != last.reason;

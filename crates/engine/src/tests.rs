@@ -20,6 +20,7 @@ mod operations;
 mod overlay;
 mod pace;
 mod policy;
+mod presence;
 mod reconfigure;
 mod remains;
 mod storms;

@@ -129,6 +129,40 @@ proptest! {
         }
     }
 
+    /// The bound that docs/policy.md promises: whenever a server stops answering, it is down so long after at the latest. A run that
+    /// began before and was not answered yet fails with the others.
+    #[test]
+    fn a_server_that_stops_answering_is_down_within_the_bound(
+        policy in paced(),
+        answers in prop::collection::vec(0_u64..5_000, 1..20),
+        dies in 0_u64..20_000,
+    ) {
+        let ms = Duration::from_millis;
+        let dies = Instant::ZERO + ms(dies);
+        let mut checker = Checker::new(policy, Initial::Adopted, Instant::ZERO, Duration::ZERO);
+        let mut answers = answers.into_iter().cycle();
+        let down = loop {
+            let (due, _) = checker.poll_timeout().unwrap();
+            checker.handle_timeout(due);
+            let answered = due + ms(answers.next().unwrap_or_default()).min(policy.timeout);
+            let (end, verdict) = match answered <= dies {
+                true => (answered, Verdict::Pass),
+                false => (due + policy.timeout, Verdict::Fail),
+            };
+            checker.handle(end, Event::Finished(outcome(verdict)));
+            while checker.poll_action().is_some() {}
+            if !checker.is_up() {
+                break end;
+            }
+        };
+        let pace = policy.fast_interval.unwrap_or(policy.interval);
+        let paces = policy.timeout.as_nanos() / pace.as_nanos() + 1;
+        let apart = pace * u32::try_from(paces).unwrap();
+        let bound = policy.interval + apart * (policy.fall - 1) + policy.timeout;
+        let took = down.saturating_since(dies);
+        prop_assert!(took <= bound, "{:?} after, {:?} promised", took, bound);
+    }
+
     /// Each wait ends a whole number of paces after the place before it, and the pace is that of what the outcomes have made of the
     /// server: the table of the documentation.
     #[test]

@@ -61,6 +61,7 @@ pub use network::Network;
 pub use post::{Post, Posted};
 pub use readable::Readable;
 pub use talk::TALK_LIMIT;
+pub use tls::certificate_warning;
 pub use together::{Ended, Together};
 pub use transcript::{SHOWN, STEPS, Step, StepKind};
 

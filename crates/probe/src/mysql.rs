@@ -15,20 +15,27 @@ use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
 use packet::{error, foreign, read, write};
 
-/// What asks for the state of replication: MariaDB from 10.5 and MySQL from 8.0.22 on, and their elders.
-const REPLICA_STATUS: [&str; 2] = ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"];
+/// What asks for the state of every connection that a server replicates by: MySQL from 8.0.22 on, and its elders. There they are channels.
+const MYSQL_STATUS: [&str; 2] = ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"];
+/// The same of MariaDB from 10.5 on, and of its elders, where `SHOW REPLICA STATUS` leaves out the connections that have a name.
+const MARIADB_STATUS: [&str; 2] = ["SHOW ALL REPLICAS STATUS", "SHOW ALL SLAVES STATUS"];
 /// ER_PARSE_ERROR: the server is too old, or too young, for the statement.
 const PARSE_ERROR: u16 = 1064;
 
 pub(crate) async fn run(place: &Place<'_>, mysql: &MysqlCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("mysql {}", place.address);
-    match opened(place, None, deadline).await {
-        Err(finding) => finding,
-        Ok((mut talk, _)) => judged(&what, deadline, converse(&mut talk, mysql)).await,
-    }
+    let (mut talk, _) = match opened(place, None, deadline).await {
+        Ok(opened) => opened,
+        Err(finding) => return finding,
+    };
+    let password = match password(mysql.login.password.as_ref(), &what, deadline).await {
+        Ok(password) => password.unwrap_or_default(),
+        Err(finding) => return finding,
+    };
+    judged(&what, deadline, converse(&mut talk, mysql, &password)).await
 }
 
-async fn converse(talk: &mut Talk, mysql: &MysqlCheck) -> Result<String, Broken> {
+async fn converse(talk: &mut Talk, mysql: &MysqlCheck, password: &[u8]) -> Result<String, Broken> {
     let first = read(talk).await?;
     if let Some((_, why)) = error(&first.body) {
         return Err(Broken::Refused(format!("it answers {why}")));
@@ -38,17 +45,16 @@ async fn converse(talk: &mut Talk, mysql: &MysqlCheck) -> Result<String, Broken>
     let version = excerpt(&greeting.version);
     let version = version.trim_matches('"');
     let Some(user) = &mysql.login.user else { return Ok(format!("version {version}")) };
-    let password = match &mysql.login.password {
-        Some(from) => password(from).await?,
-        None => vec![],
-    };
-    login::log_in(talk, &greeting, user, &password, first.number).await?;
+    login::log_in(talk, &greeting, user, password, first.number).await?;
     let mut said = format!("version {version}");
     if let Some(wanted) = mysql.role {
         said.push_str(role(talk, wanted).await?);
     }
     if let Some(limit) = mysql.max_lag {
-        said.push_str(&lag(talk, limit.as_secs()).await?);
+        // "5.5.5-10.11.6-MariaDB-0+deb12u1"
+        let is_mariadb = memchr::memmem::find(&greeting.version, b"MariaDB").is_some();
+        let statements = if is_mariadb { MARIADB_STATUS } else { MYSQL_STATUS };
+        said.push_str(&lag(talk, statements, limit.as_secs()).await?);
     }
     // COM_QUIT; the server closes.
     write(talk, 0, &[1]).await?;
@@ -91,8 +97,7 @@ async fn role(talk: &mut Talk, wanted: Role) -> Result<&'static str, Broken> {
 }
 
 /// How far the server is behind. One that replicates nothing, or whose replication stands, is behind without bound.
-async fn lag(talk: &mut Talk, limit: u64) -> Result<String, Broken> {
-    let [new, old] = REPLICA_STATUS;
+async fn lag(talk: &mut Talk, [new, old]: [&str; 2], limit: u64) -> Result<String, Broken> {
     let table = match query(talk, new).await? {
         Ok(table) => table,
         Err((PARSE_ERROR, _)) => asked(talk, old).await?,

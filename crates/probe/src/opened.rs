@@ -5,16 +5,23 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use holdfast_config::{SecretFrom, Tls};
+use tokio::sync::Semaphore;
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe};
 use crate::place::Place;
-use crate::talk::{Broken, Talk};
+use crate::talk::Talk;
 use crate::tls::{self, Offer};
 use crate::transcript;
 
 /// A file with a password has at most so many bytes.
 const PASSWORD_LIMIT: u64 = 1024;
+
+/// So many of them are read at once, those included that a dead file server keeps. A run that gets no place within its timeout is
+/// inconclusive.
+const READS_AT_ONCE: usize = 32;
+
+static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
 
 /// Connects, makes a handshake where TLS is asked for, and gives the conversation and what there is to say of the certificate.
 ///
@@ -36,17 +43,36 @@ pub(crate) async fn opened(
     }
 }
 
-/// The password in a file or credential: its first line. It is read at each run, so that a new one needs no restart.
+/// The password in a file or credential: its first line; none where there is no such thing. It is read at each run, so that a new one needs
+/// no restart. `what` begins the sentence of one that can't be read.
 ///
 /// # Errors
-/// It can't be read: that is ours.
-pub(crate) async fn password(from: &SecretFrom) -> Result<Vec<u8>, Broken> {
-    let from = from.clone();
-    let read = tokio::task::spawn_blocking(move || read_password(&from));
-    let read = read.await.map_err(|_stopping| Broken::Ours("the daemon is stopping".to_owned()))?;
-    let password = read.map_err(Broken::Ours)?;
-    transcript::keep_secret(&password);
-    Ok(password)
+/// It can't be read, or not by the deadline: that is ours.
+pub(crate) async fn password(
+    from: Option<&SecretFrom>,
+    what: &str,
+    deadline: Deadline<'_>,
+) -> Result<Option<Vec<u8>>, Finding> {
+    let Some(from) = from else { return Ok(None) };
+    let ours = |why: &str| Finding::ours(format!("{what}: {why}"));
+    let asked = from.clone();
+    let read = deadline.within(async {
+        // The semaphore is never closed. The place goes along: a thread that is stuck keeps it.
+        let place = PLACES.acquire().await.ok();
+        tokio::task::spawn_blocking(move || (place, read_password(&asked)).1).await
+    });
+    match read.await {
+        Some(Ok(Ok(password))) => {
+            transcript::keep_secret(&password);
+            Ok(Some(password))
+        }
+        Some(Ok(Err(why))) => Err(ours(&why)),
+        Some(Err(_no_thread)) => Err(ours("the daemon is stopping")),
+        None => {
+            let late = format!("its password ({from}) was not read within {:?}", deadline.timeout);
+            Err(ours(&late))
+        }
+    }
 }
 
 /// The same. Blocks.

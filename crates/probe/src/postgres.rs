@@ -30,16 +30,23 @@ pub(crate) async fn run(
     deadline: Deadline<'_>,
 ) -> Finding {
     let what = format!("postgres {}", place.address);
-    match opened(place, None, deadline).await {
-        Err(finding) => finding,
-        Ok((talk, _)) => judged(&what, deadline, converse(talk, place, postgres, deadline)).await,
-    }
+    let talk = match opened(place, None, deadline).await {
+        Ok((talk, _)) => talk,
+        Err(finding) => return finding,
+    };
+    let password = match password(postgres.login.password.as_ref(), &what, deadline).await {
+        Ok(password) => password,
+        Err(finding) => return finding,
+    };
+    let converse = converse(talk, place, postgres, password.as_deref(), deadline);
+    judged(&what, deadline, converse).await
 }
 
 async fn converse(
     mut talk: Talk,
     place: &Place<'_>,
     postgres: &PostgresCheck,
+    password: Option<&[u8]>,
     deadline: Deadline<'_>,
 ) -> Result<String, Broken> {
     let mut note = String::new();
@@ -67,11 +74,7 @@ async fn converse(
     let said = match &login.user {
         None => ready(&mut talk).await?,
         Some(_) => {
-            let password = match &login.password {
-                Some(from) => Some(password(from).await?),
-                None => None,
-            };
-            log_in(&mut talk, password.as_deref()).await?;
+            log_in(&mut talk, password).await?;
             match postgres.role {
                 None => "logged in".to_owned(),
                 Some(wanted) => role(&mut talk, wanted).await?.to_owned(),

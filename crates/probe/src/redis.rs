@@ -14,21 +14,27 @@ const LINE: usize = 1024;
 
 pub(crate) async fn run(place: &Place<'_>, redis: &RedisCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("redis {}", place.address);
-    match opened(place, redis.tls.as_ref(), deadline).await {
-        Err(finding) => finding,
-        Ok((mut talk, note)) => {
-            let converse = async { Ok(converse(&mut talk, redis).await? + &note) };
-            judged(&what, deadline, converse).await
-        }
-    }
+    let (mut talk, note) = match opened(place, redis.tls.as_ref(), deadline).await {
+        Ok(opened) => opened,
+        Err(finding) => return finding,
+    };
+    let password = match password(redis.login.password.as_ref(), &what, deadline).await {
+        Ok(password) => password,
+        Err(finding) => return finding,
+    };
+    let converse = async { Ok(converse(&mut talk, redis, password.as_deref()).await? + &note) };
+    judged(&what, deadline, converse).await
 }
 
-async fn converse(talk: &mut Talk, redis: &RedisCheck) -> Result<String, Broken> {
-    if let Some(from) = &redis.login.password {
-        let password = password(from).await?;
+async fn converse(
+    talk: &mut Talk,
+    redis: &RedisCheck,
+    password: Option<&[u8]>,
+) -> Result<String, Broken> {
+    if let Some(password) = password {
         let user = redis.login.user.as_deref().map(str::as_bytes);
         let words: Vec<&[u8]> =
-            [Some(&b"AUTH"[..]), user, Some(&password)].into_iter().flatten().collect();
+            [Some(&b"AUTH"[..]), user, Some(password)].into_iter().flatten().collect();
         let hiding = transcript::hide();
         talk.say(&command(&words)).await?;
         drop(hiding);

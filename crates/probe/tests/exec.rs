@@ -270,24 +270,35 @@ async fn a_flood_without_end_times_out() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_started_fails_with_the_reason() {
+async fn a_file_that_cannot_be_started_says_why_and_nothing_of_the_server() {
     let scripts = Scripts::new();
     let script = scripts.write("#!/bin/sh\n", "0644");
     let outcome = probe(vec![script.clone()]).run(PATIENCE).await;
     assert_eq!(
-        said(&outcome, Verdict::Fail, Code::PROCERR),
+        said(&outcome, Verdict::Inconclusive, Code::SOCKERR),
         format!("start {script} as nobody: permission denied (EACCES)")
     );
 
     fs::remove_file(&script).unwrap();
     let outcome = probe(vec![script.clone()]).run(PATIENCE).await;
-    assert_eq!(said(&outcome, Verdict::Fail, Code::PROCERR), "no such file or directory (ENOENT)",);
+    assert_eq!(
+        said(&outcome, Verdict::Inconclusive, Code::SOCKERR),
+        "no such file or directory (ENOENT)"
+    );
 
     let outcome = probe(vec!["/usr".to_owned()]).run(PATIENCE).await;
     assert_eq!(
-        said(&outcome, Verdict::Fail, Code::PROCERR),
+        said(&outcome, Verdict::Inconclusive, Code::SOCKERR),
         "refused to start /usr: /usr is not a regular file"
     );
+
+    let script = scripts.write("#!/no/such/interpreter\n", "0755");
+    let Probe::Exec(exec) = probe(vec![script.clone()]) else { panic!("a command") };
+    let outcome = Probe::Exec(exec.clone()).run(PATIENCE).await;
+    let sentence = said(&outcome, Verdict::Inconclusive, Code::SOCKERR);
+    assert!(sentence.ends_with("(ENOENT); what its first line names is not there"), "{sentence}");
+    // What is no check of a server has failed.
+    assert_eq!(exec.run_apart(PATIENCE).await.verdict, Verdict::Fail);
 }
 
 /// The C library would hand such a file to a shell.
@@ -297,7 +308,7 @@ async fn a_script_without_an_interpreter_is_not_handed_to_a_shell() {
     for body in ["exit 0\n", ""] {
         let outcome = probe(vec![scripts.write(body, "0755")]).run(PATIENCE).await;
         assert_eq!(
-            said(&outcome, Verdict::Fail, Code::PROCERR),
+            said(&outcome, Verdict::Inconclusive, Code::SOCKERR),
             "neither a program nor a script: a script begins with a line such as #!/bin/sh"
         );
     }
@@ -307,13 +318,13 @@ async fn a_script_without_an_interpreter_is_not_handed_to_a_shell() {
 async fn root_starts_nothing_that_others_could_change() {
     let scripts = Scripts::new();
     let outcome = probe(vec![scripts.write("#!/bin/sh\n", "0775")]).run(PATIENCE).await;
-    let sentence = said(&outcome, Verdict::Fail, Code::PROCERR);
+    let sentence = said(&outcome, Verdict::Inconclusive, Code::SOCKERR);
     assert!(sentence.contains("is writable by group or others (mode 0775)"), "{sentence}");
 
     let script = scripts.write("#!/bin/sh\n", "0755");
     fs::set_permissions(scripts.0.path(), Permissions::from_mode(0o777)).unwrap();
     let outcome = probe(vec![script]).run(PATIENCE).await;
-    let sentence = said(&outcome, Verdict::Fail, Code::PROCERR);
+    let sentence = said(&outcome, Verdict::Inconclusive, Code::SOCKERR);
     let directory = format!("{} is writable", scripts.0.path().display());
     assert!(sentence.contains(&directory), "{sentence}");
 }

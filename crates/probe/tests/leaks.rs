@@ -1,4 +1,4 @@
-//! Hundreds of runs leave neither a descriptor nor a process. The only test of its program: it counts what the process has.
+//! Ten thousand runs leave neither a descriptor nor a process. The only test of its program: it counts what the process has.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -14,6 +14,9 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many runs are made at least.
+const RUNS: usize = 10_000;
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("/proc is mounted").count()
@@ -46,7 +49,7 @@ async fn round(probes: &[Probe], hanging: &Probe, short: Duration) {
 }
 
 #[tokio::test]
-async fn hundreds_of_runs_leave_nothing_behind() {
+async fn ten_thousand_runs_leave_nothing_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move {
@@ -84,9 +87,9 @@ async fn hundreds_of_runs_leave_nothing_behind() {
     }
     settle(usize::MAX).await;
     let before = descriptors();
-    // Each of these makes some thirty runs; 10,000 and more of them by HOLDFAST_ROUNDS=400.
-    let rounds = std::env::var("HOLDFAST_ROUNDS").ok().and_then(|text| text.parse().ok());
-    for short in (1..=5).cycle().take(rounds.unwrap_or(50)) {
+    // Each probe of a round is run three times, the hanging one twice.
+    let runs = 3 * probes.len() + 2 + failing.len();
+    for short in (1..=5).cycle().take(RUNS.div_ceil(runs)) {
         round(&probes, &hanging, Duration::from_millis(short)).await;
         for probe in &failing {
             drop(probe.run(Duration::from_millis(short)).await);

@@ -108,7 +108,7 @@ macro_rules! tls {
             key(concat!("services.NAME.check.", $kind, $at, ".name"), ("text", "`host` of an HTTP check where that is a name, otherwise the address", "a host name or an address"),
                 "The name that the server is asked for (SNI) and that its certificate must have.", "RFC 6066 §3; keepalived: `sni_name`"),
             key(concat!("services.NAME.check.", $kind, $at, ".warn_days"), ("integer", "14", "0 to 3650"),
-                "From so many days before the certificate's end on, the passing check's sentence says so. 0: never.", "RFC 5280 §4.1.2.5"),
+                "From so many days before the certificate's end on, the passing check's sentence and `holdfast status` say so. 0: never.", "RFC 5280 §4.1.2.5"),
         ]
     };
 }

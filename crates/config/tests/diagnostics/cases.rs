@@ -526,6 +526,11 @@ const SERVICES: &[Case] = &[
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, check: {dns: {name: a..b, type: CAA, answer: x}}}}\n",
     ),
     (
+        "HF0331",
+        "values that no record has",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{dns: {type: A, answer: [192.0.2.1, 'fd00::1']}}, {dns: {type: AAAA, answer: 192.0.2.1}}, {dns: {type: MX, answer: mail.test}}, {dns: {type: SRV, answer: 1 2 x www.test}}, {dns: {answer: ns.test admin.test}}, {dns: {type: NS, answer: a b}}, {dns: {type: TXT, answer: a  b c}}]}}\n",
+    ),
+    (
         "HF0203",
         "user of a login",
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{mysql: {max_lag: 10s}}, {postgres: {role: replica}}, {redis: {user: a}}]}}\n",

@@ -10,6 +10,7 @@ use holdfast_control::{
 };
 use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
 use holdfast_health::Reason;
+use holdfast_probe::certificate_warning;
 use holdfast_time::Instant;
 use ipvs_ctl::model::{Counters, Scheduler, ServiceFlags, Timeouts};
 
@@ -277,6 +278,7 @@ fn check(view: &CheckView<'_>) -> Check {
         kind: view.kind.name().to_owned(),
         state: view.health.to_string(),
         reason: reason(view.reason),
+        warning: certificate_warning(&view.reason.sentence).map(str::to_owned),
         took_ms: view.last.map(|last| u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX)),
     }
 }

@@ -284,6 +284,21 @@ fn the_daemon_s_stop_brings_no_sorry_server() {
     assert!(bench.weights().iter().all(|(_, weight)| *weight == 0), "{:?}", bench.weights());
 }
 
+/// A script that can't be started, a user that is not there: what is missing is said of the server, which waits for it.
+#[test]
+fn a_server_that_starts_says_why_its_check_could_not_be_made() {
+    let mut bench = Bench::new(&config(""), &Table::new());
+    assert_eq!(bench.server("web1").reason().sentence, "no check has finished yet");
+    bench.pass(seconds(2), |_| Verdict::Inconclusive);
+    let web1 = bench.server("web1");
+    assert_eq!((web1.state(), web1.reason().code), ("starting", Code::SOCKERR));
+    assert_eq!(web1.reason().sentence, "Inconclusive");
+    bench.pass(seconds(1), |_| Verdict::Pass);
+    bench.pass(seconds(2), |_| Verdict::Inconclusive);
+    let web1 = bench.server("web1");
+    assert_eq!((web1.state(), web1.reason().code), ("up", Code::L4OK), "it stays what it is");
+}
+
 /// What an operator and the checks can do to a pool.
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -189,7 +189,6 @@ pub(super) fn canonical(text: &str, record: u16) -> String {
         1 | 28 => {
             text.parse().map_or_else(|_| text.to_owned(), |ip: std::net::IpAddr| ip.to_string())
         }
-        // A serial number may be left out.
         _ => {
             let words: Vec<_> = text
                 .split_ascii_whitespace()

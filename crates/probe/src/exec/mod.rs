@@ -94,7 +94,8 @@ impl Exec {
     /// Runs it once, among [`COMMANDS_APART`]: for what is no check of a server. Needs a tokio runtime with IO and time.
     pub async fn run_apart(&self, timeout: Duration) -> Outcome {
         let started = std::time::Instant::now();
-        let finding = self.run_among(&PLACES_APART, timeout).await;
+        let finding =
+            self.run_among(&PLACES_APART, timeout).await.unwrap_or_else(|unstarted| unstarted);
         Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
     }
 
@@ -102,11 +103,19 @@ impl Exec {
         self.command.first().map_or("", String::as_str)
     }
 
+    /// Runs it once as a check of a server. One that was not started says nothing of the server: an upgrade that takes a script away, or
+    /// a folder that somebody made writable, must not take all servers out at once.
     pub(crate) async fn run(&self, timeout: Duration) -> Finding {
-        self.run_among(&PLACES, timeout).await
+        let found = self.run_among(&PLACES, timeout).await;
+        found.unwrap_or_else(|unstarted| Finding::ours(unstarted.reason.sentence))
     }
 
-    async fn run_among(&self, places: &'static Semaphore, timeout: Duration) -> Finding {
+    /// Runs it once; an error is what is found of a command that was not started.
+    async fn run_among(
+        &self,
+        places: &'static Semaphore,
+        timeout: Duration,
+    ) -> Result<Finding, Finding> {
         transcript::said(|| format!("{:?} as {}", self.command, self.user));
         let deadline = Instant::now() + timeout;
         let begun = timeout_at(deadline, async {
@@ -119,16 +128,17 @@ impl Exec {
         });
         let (place, mut process) = match begun.await {
             Ok(Ok((place, Ok(process)))) => (place, process),
-            Ok(Ok((_, Err(finding)))) => return finding,
+            Ok(Ok((_, Err(unstarted)))) => return Err(unstarted),
             Ok(Err(_no_thread)) => {
-                return Finding::ours(format!("start {}: the daemon is stopping", self.program()));
+                let program = self.program();
+                return Err(Finding::ours(format!("start {program}: the daemon is stopping")));
             }
             Err(_elapsed) => {
-                let program = self.program();
-                return Finding::ours(format!("start {program}: not started within {timeout:?}"));
+                let why = format!("start {}: not started within {timeout:?}", self.program());
+                return Err(Finding::ours(why));
             }
         };
-        match timeout_at(deadline, process.finish()).await {
+        Ok(match timeout_at(deadline, process.finish()).await {
             Ok(Ok(status)) => {
                 transcript::received(process.kept());
                 self.judge(status, process.kept())
@@ -137,7 +147,7 @@ impl Exec {
                 Finding::ours(format!("wait for {}: {}", self.program(), describe(&error)))
             }
             Err(_elapsed) => self.kill(process, place, timeout).await,
-        }
+        })
     }
 
     /// Starts the command, or says why not. Blocks.
@@ -173,7 +183,13 @@ impl Exec {
     }
 
     fn not_started(&self, error: &io::Error) -> Finding {
-        let sentence = format!("start {} as {}: {}", self.program(), self.user, describe(error));
+        // That the program itself is there has been looked at before.
+        let hint = match error.raw_os_error() == Some(Errno::ENOENT as i32) {
+            true => "; what its first line names is not there",
+            false => "",
+        };
+        let why = describe(error);
+        let sentence = format!("start {} as {}: {why}{hint}", self.program(), self.user);
         // ETXTBSY: somebody writes the file at this moment. EPERM: this process may not become the user.
         let ours = [Errno::ETXTBSY, Errno::EPERM].map(|errno| Some(errno as i32));
         if is_own_shortage(error) || ours.contains(&error.raw_os_error()) {

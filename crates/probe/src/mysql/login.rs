@@ -153,6 +153,14 @@ mod tests {
         assert_eq!(proof(NATIVE, b"x", &[1; 20]).unwrap().len(), 20);
         assert_eq!(proof(SHA2, b"x", &[1; 20]).unwrap().len(), 32);
         assert_eq!(proof(b"mysql_clear_password", b"x", b""), None);
+        // Computed with Python's hashlib from the descriptions in MySQL's internals manual.
+        let salt: Vec<u8> = (1..=20).collect();
+        let hex = |method| {
+            let proof = proof(method, b"open sesame", &salt).unwrap();
+            proof.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        assert_eq!(hex(NATIVE), "6d12ff268d2ec035707cea8c99c5afc746b6e22a");
+        assert_eq!(hex(SHA2), "17477deb632a4e5f249d53e909e8a0cc42e0ebcc7372ba8a9278bf4c2d670458");
     }
 
     proptest! {

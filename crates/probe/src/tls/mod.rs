@@ -24,6 +24,17 @@ pub(crate) use settings::Offer;
 
 const DAY: i64 = 24 * 3600;
 
+/// What a passing sentence says of a certificate begins so.
+const NOTE: &str = "; its certificate ";
+
+/// What a run's sentence says of the server's certificate, where it ends soon or has ended: `its certificate ends in 9 days, on 2026-12-05`.
+pub fn certificate_warning(sentence: &str) -> Option<&str> {
+    let at = sentence.find(NOTE)?;
+    let rest = sentence.get(at + "; ".len()..)?;
+    // After the first of several paths the others are counted.
+    rest.split(", and ").next()
+}
+
 /// A connection under TLS.
 pub(crate) struct Secured<S> {
     /// The connection.
@@ -68,10 +79,16 @@ pub(crate) async fn secure<S: Stream>(
     deadline: Deadline<'_>,
 ) -> Result<Secured<S>, Finding> {
     let what = format!("handshake with {}", place.address);
+    let ours = |why: &str| Finding::ours(format!("{what}: {why}"));
+    // The server has no part in this: where it takes the run's time, that is not held against it.
+    let settings = match deadline.within(settings::of(tls, offer)).await {
+        Some(settings) => settings.map_err(|why| ours(&why))?,
+        None => {
+            let timeout = deadline.timeout;
+            return Err(ours(&format!("the check's own files were not read within {timeout:?}")));
+        }
+    };
     let made = deadline.within(async {
-        let settings = settings::of(tls, offer)
-            .await
-            .map_err(|why| Finding::ours(format!("{what}: {why}")))?;
         let name = server_name(place, tls, host);
         let connected = TlsConnector::from(settings).connect(name, stream).await;
         connected.map_err(|error| failed(&what, &error))
@@ -138,7 +155,7 @@ fn ending(end: i64, now: i64, warn_days: u32) -> Option<String> {
     let left = end.saturating_sub(now);
     let date = certificate::date(end);
     if left < 0 {
-        return Some(format!("; its certificate ended on {date}"));
+        return Some(format!("{NOTE}ended on {date}"));
     }
     let warned = left < i64::from(warn_days) * DAY;
     let in_time = match left / DAY {
@@ -146,7 +163,7 @@ fn ending(end: i64, now: i64, warn_days: u32) -> Option<String> {
         1 => "in a day".to_owned(),
         days => format!("in {days} days"),
     };
-    warned.then(|| format!("; its certificate ends {in_time}, on {date}"))
+    warned.then(|| format!("{NOTE}ends {in_time}, on {date}"))
 }
 
 #[cfg(test)]
@@ -166,5 +183,16 @@ mod tests {
         assert_eq!(ending(end, end - 5, 0), None);
         assert_eq!(ending(end, end + 1, 0).unwrap(), "; its certificate ended on 2027-01-15");
         assert_eq!(ending(i64::MAX, i64::MIN, u32::MAX), None);
+    }
+
+    #[test]
+    fn the_warning_is_found_in_a_sentence() {
+        let said = "GET https://10.0.0.11:443/: 200 OK";
+        assert_eq!(certificate_warning(said), None);
+        for (end, more) in [(1_800_000_000, ""), (1_800_000_000, ", and 2 paths more"), (0, "")] {
+            let note = ending(end, 1_799_000_000, 14).unwrap();
+            let said = format!("{said}{note}{more}");
+            assert_eq!(certificate_warning(&said), Some(note.trim_start_matches("; ")), "{said}");
+        }
     }
 }

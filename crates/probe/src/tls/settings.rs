@@ -13,7 +13,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::finding::is_own_shortage;
 use crate::pem;
@@ -31,6 +31,11 @@ pub(crate) enum Offer {
     /// HTTP/2 and HTTP/1.1.
     Http,
 }
+
+/// The files of so many settings are read at once, those included that a dead file server keeps. A run that needs more is inconclusive.
+const READS_AT_ONCE: usize = 16;
+
+static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
 
 /// What makes settings the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,14 +69,30 @@ pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, Str
     let key = Key { verify: tls.verify, ca: tls.ca.clone(), identity: tls.identity.clone(), offer };
     // Whoever needs the same waits for the first to make it.
     let mut all = ALL.lock().await;
-    if let Some(made) = all.get_mut(&key)
-        && (made.looked.elapsed() < FRESH || made.is_still_so())
-    {
+    if let Some(made) = all.get(&key).filter(|made| made.looked.elapsed() < FRESH) {
         return Ok(Arc::clone(&made.settings));
     }
-    let asked = key.clone();
-    let made = tokio::task::spawn_blocking(move || asked.make()).await;
-    let made = made.map_err(|_stopping| "the daemon is stopping".to_owned())??;
+    // A file server may be dead: a thread that is stuck keeps its place.
+    let place = PLACES.try_acquire().map_err(|_none| {
+        format!("its files can't be read: {READS_AT_ONCE} others are being read already")
+    })?;
+    let (asked, known) = (key.clone(), all.get(&key).map(|made| made.files.clone()));
+    let made = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        match known.is_some_and(|files| are_still_so(&files)) {
+            true => Ok(None),
+            false => asked.make().map(Some),
+        }
+    });
+    let made = made.await.map_err(|_stopping| "the daemon is stopping".to_owned())??;
+    let made = match (made, all.get_mut(&key)) {
+        (Some(made), _) => made,
+        (None, Some(made)) => {
+            made.looked = Instant::now();
+            return Ok(Arc::clone(&made.settings));
+        }
+        (None, None) => return Err("its files were not read".to_owned()),
+    };
     if all.len() >= KEPT && !all.contains_key(&key) {
         all.clear();
     }
@@ -97,11 +118,9 @@ pub(crate) fn examine_identity(certificate: &Path, key: &Path) -> Result<(), Str
     Key { verify: false, ca: None, identity, offer: Offer::Nothing }.make().map(drop)
 }
 
-impl Made {
-    fn is_still_so(&mut self) -> bool {
-        self.looked = Instant::now();
-        self.files.iter().all(|(path, then)| stamp(path).1 == *then)
-    }
+/// Whether no file is another one than it was. Blocks.
+fn are_still_so(files: &[Stamp]) -> bool {
+    files.iter().all(|(path, then)| stamp(path).1 == *then)
 }
 
 fn stamp(path: &Path) -> Stamp {

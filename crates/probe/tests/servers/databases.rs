@@ -63,8 +63,8 @@ async fn mariadb_greets_logs_in_and_says_what_it_is_and_how_far_behind() {
     let users = users.replace("; ", ";\n");
     let mut primary = mariadb(first, Folder::new(), &users, &["--server-id=1", "--log-bin=log"]);
     let link = format!(
-        "{users}CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={first}, MASTER_USER='monitor', \
-         MASTER_PASSWORD='open sesame', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=no;\nSTART SLAVE;\nSET GLOBAL read_only=1;\n"
+        "{users}CHANGE MASTER 'west' TO MASTER_HOST='127.0.0.1', MASTER_PORT={first}, MASTER_USER='monitor', \
+         MASTER_PASSWORD='open sesame', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=no;\nSTART SLAVE 'west';\nSET GLOBAL read_only=1;\n"
     );
     let options = ["--server-id=2", "--replicate-ignore-db=mysql", "--slave-skip-errors=all"];
     let mut replica = mariadb(second, Folder::new(), &link, &options);
@@ -187,8 +187,8 @@ async fn postgresql_is_ready_logs_in_and_says_whether_it_is_in_recovery() {
         format!("ssl_key_file={at}/server.key"),
     ];
     let mut primary = postgres(first, folder, &tls);
-    let mut standby =
-        postgres(second, standby, &["primary_conninfo=host=127.0.0.1 port=1".to_owned()]);
+    let nowhere = "primary_conninfo=host=127.0.0.1 port=1".to_owned();
+    let mut standby = postgres(second, standby, std::slice::from_ref(&nowhere));
     let with = |more: &str| {
         format!(
             "{{postgres: {{user: monitor, database: postgres, password_file: {secret}{more}}}}}"
@@ -224,5 +224,13 @@ async fn postgresql_is_ready_logs_in_and_says_whether_it_is_in_recovery() {
         )
         .await;
         finds("{postgres: {tls: {}}}", address, Code::L7STS, "it does not offer TLS").await;
+    }
+    // It recovers and takes nobody: SQLSTATE 57P03 (cannot_connect_now).
+    let (folder, port) = (std::mem::replace(&mut standby.folder, Folder::new()), free_port());
+    drop(standby);
+    let _shut = postgres(port, folder, &[nowhere, "hot_standby=off".to_owned()]);
+    for address in both(port) {
+        until_fails("{postgres: {}}", address, "57P03").await;
+        finds(&with(""), address, Code::L7STS, "57P03").await;
     }
 }

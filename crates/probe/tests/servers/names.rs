@@ -34,9 +34,19 @@ pub(crate) fn unbound(port: u16, long: &str) -> Server {
   local-data: 'test. TXT \"v=spf1 -all\"'
   local-data: \"_x._tcp.test. SRV 1 2 80 www.test.\"
   local-data: \"test. CAA 0 issue \\\"ca.test\\\"\"
+  local-data: \"back.test. PTR www.test.\"
+  local-data: \"test. NAPTR 10 20 s SIP+D2U \\\"\\\" _sip._udp.test.\"
+  local-data: \"_443._tcp.www.test. TLSA 3 1 1 {hash}\"
+  local-data: \"sub.test. DS 1 13 2 {hash}\"
+  local-data: \"www.test. HTTPS 1 . alpn=h2\"
+  local-data: \"svc.test. SVCB 1 www.test. port=53\"
+  local-data: \"test. DNSKEY 257 3 13 {key}\"
+  local-data: \"test. RRSIG SOA 13 1 3600 20300101000000 20200101000000 1 test. {key}\"
 {many}  local-zone: \"refused.\" refuse
 ",
-        folder.path().display()
+        folder.path().display(),
+        hash = "0a".repeat(32),
+        key = "A".repeat(86) + "==",
     );
     let config = folder.write("unbound.conf", &config);
     let mut command = unprivileged("unbound");
@@ -64,6 +74,14 @@ async fn unbound_is_asked_over_udp_and_tcp() {
                 ("name: test, type: SOA, answer: ns.test admin.test 7", "noerror, 1 record"),
                 ("name: test, type: CAA", "noerror, 1 record"),
                 ("name: _x._tcp.test, type: SRV, answer: 1 2 80 www.test", "noerror, 1 record"),
+                ("name: back.test, type: PTR, answer: www.test", "noerror, 1 record"),
+                ("name: test, type: NAPTR", "noerror, 1 record"),
+                ("name: _443._tcp.www.test, type: TLSA", "noerror, 1 record"),
+                ("name: sub.test, type: DS", "noerror, 1 record"),
+                ("name: www.test, type: HTTPS", "noerror, 1 record"),
+                ("name: svc.test, type: SVCB", "noerror, 1 record"),
+                ("name: test, type: DNSKEY", "noerror, 1 record"),
+                ("name: test, type: RRSIG", "noerror, 1 record"),
                 ("name: none.test, rcode: [nxdomain, noerror]", "nxdomain, 0 records"),
                 ("name: x.refused, type: A, rcode: refused", "refused, 0 records"),
                 // Over UDP it is cut short, and asked for again over TCP.

@@ -69,7 +69,7 @@ events {{}}
 http {{
   access_log off; client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3; uwsgi_temp_path {at}/4;
   scgi_temp_path {at}/5; default_type text/plain;
-  server {{ listen 127.0.0.1:{port}; root {at}; }}
+  server {{ listen 127.0.0.1:{port}; listen [::1]:{port}; root {at}; }}
 }}
 "
     );

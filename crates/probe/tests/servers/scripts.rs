@@ -51,10 +51,15 @@ impl Scripts {
 
     /// Waits until a script passes.
     async fn until_passes(&self, words: &[&str], server: SocketAddr) {
+        self.until_finds(words, server, Verdict::Pass, "").await;
+    }
+
+    /// Waits until it finds this.
+    async fn until_finds(&self, words: &[&str], server: SocketAddr, verdict: Verdict, says: &str) {
         let started = Instant::now();
         loop {
             let Found { outcome, .. } = self.run(words, server).await;
-            if outcome.verdict == Verdict::Pass {
+            if outcome.verdict == verdict && outcome.reason.sentence.contains(says) {
                 return;
             }
             assert!(started.elapsed() < 6 * PATIENCE, "{words:?}: {}", outcome.reason);
@@ -65,6 +70,10 @@ impl Scripts {
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn local6(port: u16) -> SocketAddr {
+    SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port))
 }
 
 const PASS: Verdict = Verdict::Pass;
@@ -81,6 +90,7 @@ async fn dns_asks_a_name_server() {
     let other = ["dns", "www.test", "A", "192.0.2.9"];
     scripts.finds(&other, local(port), FAIL, "but not 192.0.2.9").await;
     scripts.finds(&["dns", "none.test"], local(port), FAIL, "NXDOMAIN").await;
+    scripts.finds(&["dns", "www.test", "A", "192.0.2.2"], local6(port), PASS, "NOERROR").await;
     scripts.finds(&["dns", "x.refused"], local(port), FAIL, "REFUSED").await;
     scripts.finds(&["dns"], local(port), UNKNOWN, "usage").await;
     drop(server);
@@ -97,8 +107,8 @@ async fn mysql_lag_asks_a_replica() {
     let users = "CREATE USER monitor IDENTIFIED BY 'open sesame';\n\
                  GRANT REPLICA MONITOR, REPLICATION SLAVE ON *.* TO monitor;\n";
     let link = format!(
-        "{users}CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={first}, MASTER_USER='monitor', \
-         MASTER_PASSWORD='open sesame', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=no;\nSTART SLAVE;\n"
+        "{users}CHANGE MASTER 'west' TO MASTER_HOST='127.0.0.1', MASTER_PORT={first}, MASTER_USER='monitor', \
+         MASTER_PASSWORD='open sesame', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=no;\nSTART SLAVE 'west';\n"
     );
     let primary =
         crate::databases::mariadb(first, Folder::new(), users, &["--server-id=1", "--log-bin=log"]);
@@ -115,9 +125,17 @@ async fn mysql_lag_asks_a_replica() {
     let nobody = "it replicates from nobody";
     scripts.finds(&["mysql-lag", &defaults, "30"], local(first), FAIL, nobody).await;
     scripts.finds(&["mysql-lag", &refused, "30"], local(second), FAIL, "Access denied").await;
+    scripts.finds(&["mysql-lag", &defaults, "3600"], local6(second), PASS, " s behind").await;
     scripts.finds(&["mysql-lag", &defaults], local(second), UNKNOWN, "usage").await;
+    scripts.finds(&["mysql-lag", &defaults, "ten"], local(second), UNKNOWN, "in seconds").await;
+    // What this host lacks is no fault of a server.
+    for words in [&["mysql-lag", "/nowhere.cnf", "30"][..], &["galera", "/nowhere.cnf"]] {
+        scripts.finds(words, local(second), UNKNOWN, "can't be read by nobody").await;
+    }
     scripts.finds(&["galera", &defaults], local(first), FAIL, "it is no node of Galera").await;
     drop(primary);
+    let stands = "its replication stands: error reconnecting to master";
+    scripts.until_finds(&["mysql-lag", &defaults, "3600"], local(second), FAIL, stands).await;
 }
 
 #[tokio::test]
@@ -142,7 +160,9 @@ async fn galera_asks_a_node_of_a_cluster() {
     let folder = Folder::new();
     let defaults = client(&folder, "open sesame").display().to_string();
     scripts.until_passes(&["galera", &defaults], local(port)).await;
-    scripts.finds(&["galera", &defaults], local(port), PASS, "Synced, Primary, ready ON").await;
+    for server in [local(port), local6(port)] {
+        scripts.finds(&["galera", &defaults], server, PASS, "Synced, Primary, ready ON").await;
+    }
     // A node that stands apart, as one does that gives another its state.
     let apart = unprivileged("mariadb")
         .args([
@@ -181,10 +201,13 @@ async fn ldap_asks_a_directory() {
     let added = added.expect("slapadd starts");
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let mut command = unprivileged("slapd");
-    command.args(["-d", "0", "-h", &format!("ldap://127.0.0.1:{port}/"), "-f"]).arg(config);
+    let urls = format!("ldap://127.0.0.1:{port}/ ldap://[::1]:{port}/");
+    command.args(["-d", "0", "-h", &urls, "-f"]).arg(config);
     let server = Server::start(command, folder);
     scripts.until_passes(&["ldap", "dc=example"], local(port)).await;
-    scripts.finds(&["ldap", "dc=example"], local(port), PASS, "dn: dc=example").await;
+    for server in [local(port), local6(port)] {
+        scripts.finds(&["ldap", "dc=example"], server, PASS, "dn: dc=example").await;
+    }
     let many = ["ldap", "dc=example", "(objectClass=organizationalRole)"];
     scripts.finds(&many, local(port), PASS, "dn: cn=").await;
     let none = ["ldap", "dc=example", "(cn=nobody)"];
@@ -215,7 +238,9 @@ async fn smb_asks_a_file_server() {
     let server = Server::start(command, Folder::new());
     scripts.until_passes(&["smb"], local(port)).await;
     scripts.finds(&["smb"], local(port), PASS, " shares").await;
-    scripts.finds(&["smb", "public"], local(port), PASS, " shares").await;
+    for server in [local(port), local6(port)] {
+        scripts.finds(&["smb", "public"], server, PASS, " shares").await;
+    }
     scripts.finds(&["smb", "secret"], local(port), FAIL, "it has no share secret").await;
     drop(server);
     scripts.finds(&["smb"], local(port), FAIL, "").await;
@@ -234,9 +259,11 @@ async fn load_is_a_weight() {
     server.until_passes("{http: {path: /idle}}", local(port)).await;
     for (path, weight) in [("/idle", 100), ("/half", 50), ("/busy", 1)] {
         let words = ["load", &port.to_string(), "4", path];
-        let Found { outcome, feedback } = scripts.run(&words, local(80)).await;
-        assert_eq!(outcome.verdict, PASS, "{path}: {}", outcome.reason);
-        assert_eq!(feedback.weight, Some(Asked::Weight(weight)), "{path}: {}", outcome.reason);
+        for server in [local(80), local6(80)] {
+            let Found { outcome, feedback } = scripts.run(&words, server).await;
+            assert_eq!(outcome.verdict, PASS, "{path}: {}", outcome.reason);
+            assert_eq!(feedback.weight, Some(Asked::Weight(weight)), "{path}: {}", outcome.reason);
+        }
     }
     let port = port.to_string();
     let none = ["load", &port, "4", "/none"];

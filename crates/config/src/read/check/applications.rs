@@ -1,5 +1,6 @@
 //! The checks that speak an application's protocol.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::code::Code;
@@ -37,6 +38,9 @@ const RECORDS: [(&str, u16); 17] = [
 ];
 /// Those whose values can be compared.
 const COMPARED: [&str; 9] = ["A", "NS", "CNAME", "PTR", "MX", "TXT", "AAAA", "SRV", "SOA"];
+const MX: &str = "a preference and a name: `10 mail.example.org`";
+const SRV: &str = "priority, weight, port and a name: `1 2 80 www.example.org`";
+const SOA: &str = "primary, mailbox and serial number: `ns.example.org admin.example.org 7`";
 /// RFC 1035 §4.1.1, RFC 2136 §2.2.
 const RCODES: [(&str, u16); 7] = [
     ("noerror", 0),
@@ -93,9 +97,10 @@ pub(super) fn dns<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Talk {
         }
         items.iter().filter_map(|item| reader.word(item, &codes)).collect()
     });
+    // Of a type that can't be read nobody knows the values.
+    let wanted = fields.get("answer").filter(|_| record.is_some() || fields.get("type").is_none());
     let record = record.unwrap_or(("SOA", 6));
-    let answer =
-        fields.get("answer").map_or_else(Vec::new, |cursor| answer(reader, &cursor, record.0));
+    let answer = wanted.map_or_else(Vec::new, |cursor| answer(reader, &cursor, record.0));
     Talk::Dns(DnsCheck {
         name: name.unwrap_or_default(),
         record,
@@ -115,8 +120,41 @@ fn answer<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, record: &str) -> Vec
         reader.fault(&cursor.path, fault);
         return vec![];
     }
-    let items = reader.one_or_list(cursor, defaults::DNS_ANSWER_MAX);
-    items.iter().filter_map(|item| reader.text(item).map(str::to_owned)).collect()
+    let mut values = vec![];
+    for item in reader.one_or_list(cursor, defaults::DNS_ANSWER_MAX) {
+        let Some(text) = reader.text(&item) else { continue };
+        match form(record, text) {
+            None => values.push(text.to_owned()),
+            Some(form) => {
+                let message =
+                    format!("{text:?} can't be the value of a record of the type {record}");
+                let fault = Fault::new(Code::BadCheckValue, message)
+                    .help(format!("no answer would ever pass: it is {form}"));
+                reader.fault(&item.path, fault);
+            }
+        }
+    }
+    values
+}
+
+/// What a value of `record` looks like; none when `text` does.
+fn form(record: &str, text: &str) -> Option<&'static str> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let number = |word: &str| word.parse::<u16>().is_ok();
+    let (fits, form) = match (record, words.as_slice()) {
+        ("A", _) => (text.parse::<Ipv4Addr>().is_ok(), "an IPv4 address: `192.0.2.1`"),
+        ("AAAA", _) => (text.parse::<Ipv6Addr>().is_ok(), "an IPv6 address: `2001:db8::1`"),
+        ("TXT", _) => (true, ""),
+        ("MX", [preference, _]) => (number(preference), MX),
+        ("MX", _) => (false, MX),
+        ("SRV", [numbers @ .., _]) => {
+            (numbers.len() == 3 && numbers.iter().all(|n| number(n)), SRV)
+        }
+        ("SOA", [_, _, serial]) => (serial.parse::<u32>().is_ok(), SOA),
+        ("SOA", _) => (false, SOA),
+        (_name, words) => (words.len() == 1, "a name: `www.example.org`"),
+    };
+    (!fits).then_some(form)
 }
 
 pub(super) fn redis<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, pattern: &str) -> Talk {

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::net::{IpAddr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -116,7 +113,7 @@ fn an_http_check_on_another_port_withdraws_at_503_and_restores() -> Result<()> {
 fn a_silent_server_fails_an_http_check_and_passes_a_tcp_check() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(1))?;
     // The kernel takes connections into the backlog; nobody ever accepts one.
-    let listener = lab.web(1).enter(|| std::net::TcpListener::bind("0.0.0.0:80"))??;
+    let listener = lab.web(1).enter(|| TcpListener::bind("0.0.0.0:80"))??;
     // It is the check without an answer that this waits for: it is not patient.
     let checks = format!(
         "checks: [{{tcp: {{}}, {WHEN}}}, {{http: {{}}, interval: 1s, timeout: 950ms, spread: 0s, rise: 2, fall: 2}}]"
@@ -376,81 +373,6 @@ fn a_file_takes_a_server_out_weighs_it_and_takes_it_back() -> Result<()> {
     let events = director.cli(&["events"])?;
     ensure!(events.contains("its agent says drain after ready"), "{events}");
     Ok(())
-}
-
-/// An agent that answers each connection, of either family, with what it was told to say last.
-struct Agent(Arc<Mutex<String>>);
-
-impl Agent {
-    fn start(node: &Node, port: u16) -> Result<Self> {
-        let listener = node.enter(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)))??;
-        let agent = Self(Arc::new(Mutex::new("up\n".to_owned())));
-        let words = Arc::clone(&agent.0);
-        thread::spawn(move || {
-            for mut stream in listener.incoming().filter_map(Result::ok) {
-                let line = words.lock().map(|line| line.clone()).unwrap_or_default();
-                let _gone = stream.write_all(line.as_bytes());
-            }
-        });
-        Ok(agent)
-    }
-
-    fn say(&self, line: &str) {
-        if let Ok(mut words) = self.0.lock() {
-            *words = format!("{line}\n");
-        }
-    }
-}
-
-/// What an agent and a command say of a server's weight, in both families, is what the kernel has.
-#[test]
-fn an_agent_and_a_command_weigh_a_server_and_the_agent_takes_it_out() -> Result<()> {
-    let lab = Lab::with(Topology::one_arm().webs(1))?;
-    let (lb1, status) = (lab.lb1(), lab.lb1().folder().join("status"));
-    fs::write(&status, "9")?;
-    let program = script(lb1, "weigh", &format!("exit $(cat {})", status.display()))?;
-    let agent = Agent::start(lab.web(1), 9777)?;
-    let checks = format!(
-        "checks: [{{agent: {{port: 9777}}, interval: 1s, timeout: 900ms, spread: 0s, rise: 1, fall: 2}}, \
-         {{exec: {{command: [{}], weight: true}}, {WHEN_EXEC}}}]",
-        program.display()
-    );
-    let (v4, v6) = ("10.77.0.21:80".to_owned(), format!("[{}]:80", lab.web(1).ip6()));
-    let config = format!(
-        "daemon: {{scripts: {{user: nobody}}}}\nservices:\n  \
-         v4: {{listen: tcp 10.77.0.10:80, forward: direct, {checks}, real_servers: {{web1: \"{v4}\"}}}}\n  \
-         v6: {{listen: \"tcp [{VIP6}]:80\", forward: direct, {checks}, real_servers: {{web1: \"{v6}\"}}}}\n"
-    );
-    let director = Director::start(lb1, &config)?;
-    let wait_weight = |weight: u32| {
-        for (listen, server) in [(SERVICE.to_owned(), &v4), (format!("-t [{VIP6}]:80"), &v6)] {
-            wait_until(LIMIT, &format!("{server} to have the weight {weight}"), || {
-                (weights(lb1, &listen).ok()?.get(server) == Some(&weight)).then_some(())
-            })
-            .with_context(|| format!("{:?}", weights(lb1, &listen)))?;
-        }
-        anyhow::Ok(())
-    };
-    wait_weight(7)?;
-    agent.say("50%");
-    wait_weight(4)?;
-    fs::write(&status, "42")?;
-    wait_weight(20)?;
-    agent.say("drain");
-    wait_weight(0)?;
-    for family in ["v4", "v6"] {
-        assert_eq!(director.server(family, "web1")?.context("web1")?.state, "up");
-    }
-    agent.say("up ready 100%");
-    wait_weight(40)?;
-    agent.say("down # a disk");
-    for family in ["v4", "v6"] {
-        let down = director.wait_server(family, "web1", "down", LIMIT)?;
-        ensure!(down.reason.sentence.ends_with("the agent says down: a disk"), "{:?}", down.reason);
-    }
-    wait_weight(0)?;
-    agent.say("up");
-    wait_weight(40)
 }
 
 /// A check of two services counts for both, and trying it by hand for nothing.

@@ -13,6 +13,7 @@ use holdfast_integration::duo::{Duo, wait_fault, wait_priority, wait_status, wai
 use holdfast_integration::pair::{Roles, VIPS};
 use holdfast_integration::{Director, ask_within, weights};
 use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until};
+use nix::sys::signal::Signal;
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -303,6 +304,28 @@ fn a_server_that_flaps_is_kept_down_until_its_hold_is_over() -> Result<()> {
         ensure!(held.reason.sentence.contains("its checks say up"), "{:?}", held.reason);
     }
     wait_weights(&director, [Some(2), Some(1), None])?;
+    Ok(())
+}
+
+/// What was under way while the daemon did not run, and what it missed, is held against nobody: one failure would do.
+#[test]
+fn a_daemon_that_stood_still_withdraws_nobody() -> Result<()> {
+    let (lab, webs) = alone()?;
+    let config = services("", false).replace("fall: 2", "fall: 1");
+    let director = Director::start(lab.lb1(), &config)?;
+    wait_weights(&director, [Some(2), Some(1), None])?;
+    for _ in 0..2 {
+        director.process().kill(Signal::SIGSTOP)?;
+        // Longer than an interval and a timeout.
+        std::thread::sleep(Duration::from_secs(4));
+        director.process().kill(Signal::SIGCONT)?;
+        director.status()?;
+    }
+    set_healthy(&webs, &[1], false)?;
+    wait_weights(&director, [Some(0), Some(1), None])?;
+    let events = director.cli(&["events"])?;
+    let fell: Vec<&str> = events.lines().filter(|line| line.contains("server.down")).collect();
+    ensure!(fell.len() == 2 && fell.iter().all(|line| line.contains("web1")), "{events}");
     Ok(())
 }
 

@@ -233,7 +233,7 @@ impl Engine {
         let speaker = checks.iter().find(|running| running.checker.state() == said);
         let speaker = speaker.map(|running| &running.because);
         let damping = pool.service.policy.damping.as_ref();
-        let held = known.damper.poll_timeout();
+        let (held, awaited) = (known.damper.poll_timeout(), known.is_awaited());
         let (from, to) = (known.health, known.damper.handle(now, said, damping));
         match (known.damper.poll_timeout(), damping) {
             (Some(_), Some(damping)) => known.reason = flapping(damping, said, speaker),
@@ -253,6 +253,9 @@ impl Engine {
             }
         }
         if from == to {
+            if known.is_awaited() != awaited {
+                self.unweighed.insert(service.clone());
+            }
             return;
         }
         known.health = to;

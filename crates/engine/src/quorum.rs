@@ -6,10 +6,13 @@
 //!
 //! | | W ≥ Q + h | Q − h ≤ W < Q + h, W > 0 | W < Q − h, or W = 0 |
 //! |---|---|---|---|
-//! | starting, some server has not been judged yet | Q1 up | Q2 starting | Q3 starting |
-//! | starting, all servers have been judged | Q1 up | Q4 up where W ≥ Q, otherwise down | Q5 down |
+//! | starting, for some server no run has ended yet | Q1 up | Q2 starting | Q3 starting |
+//! | starting, one has for each | Q1 up | Q4 up where W ≥ Q, otherwise down | Q5 down |
 //! | up | Q6 up | Q7 up | Q8 down |
 //! | down | Q9 up | Q10 down | Q11 down |
+//!
+//! A run that could not be made (inconclusive) has ended, too: where all checks of a service are such, its sorry servers or `fail_open` serve.
+//! A BFD session that has not come up yet is waited for.
 //!
 //! A service is starting from the daemon's start until it is up or down for the first time, and never again: a server that is added
 //! later, and waits for its first pass, has no part in it. What follows from the state is `all_down`'s:
@@ -48,7 +51,7 @@ impl QuorumState {
         }
     }
 
-    /// The state after this one where the weight is `weight`; `waits` says whether a server has not been judged yet. It is the table
+    /// The state after this one where the weight is `weight`; `waits` says whether no run has ended yet for some server that is ready. It is the table
     /// at the head of this module.
     #[must_use]
     pub fn after(self, weight: u64, waits: bool, quorum: Quorum) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use holdfast_config::{CheckKind, OnFailure, RealServer, Service};
-use holdfast_health::{Damper, Outcome, Reason, State, Wish};
+use holdfast_health::{Code, Damper, Outcome, Reason, State, Wish};
 use holdfast_time::Instant;
 
 use crate::advice::{Advice, SILENT};
@@ -231,9 +231,12 @@ impl Server {
         Factors { ramp: WHOLE, ..self.factors() }.weight(1).into()
     }
 
-    /// Whether it may come to count when its first checks have finished.
+    /// Whether it may come to count when its first checks have finished. One whose checks could not be made is waited for no longer: what
+    /// its service has for servers that are down is better than nothing.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.admin == Admin::Ready && self.health == State::Starting
+        self.admin == Admin::Ready
+            && self.health == State::Starting
+            && self.reason.code == Code::INI
     }
 
     /// Takes the reason of an order that was given again, if it has one; whether it is another one.

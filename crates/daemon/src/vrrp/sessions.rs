@@ -63,12 +63,12 @@ impl Sessions {
     fn outcome(&self, session: &Name) -> Outcome {
         let board = self.lock();
         let (verdict, code, says) = match board.readings.get(session) {
-            None => (Verdict::Inconclusive, Code::SOCKERR, "it is not up yet"),
+            None => (Verdict::Inconclusive, Code::INI, "it is not up yet"),
             Some(reading) => {
                 let (verdict, code) = match reading.level() {
                     Level::Up => (Verdict::Pass, Code::L4OK),
                     Level::Down => (Verdict::Fail, Code::L4CON),
-                    Level::Value(_) | Level::Unknown => (Verdict::Inconclusive, Code::SOCKERR),
+                    Level::Value(_) | Level::Unknown => (Verdict::Inconclusive, Code::INI),
                 };
                 (verdict, code, reading.sentence())
             }

@@ -299,6 +299,35 @@ fn a_server_that_starts_says_why_its_check_could_not_be_made() {
     assert_eq!((web1.state(), web1.reason().code), ("up", Code::L4OK), "it stays what it is");
 }
 
+/// After a boot without the scripts' folder, say: who has nothing to judge by does what he does when all are down, and not nothing.
+#[test]
+fn a_service_whose_checks_can_not_be_made_is_as_one_whose_servers_are_down() {
+    for (keys, regime, expected) in [
+        (
+            "    all_down: fail_open\n",
+            Regime::FailOpen,
+            weights(&[("10.0.0.11:80", 5), ("10.0.0.12:80", 1)]),
+        ),
+        (
+            "    sorry_servers: {sorry: 10.0.0.99:80}\n",
+            Regime::Sorry,
+            weights(&[("10.0.0.11:80", 0), ("10.0.0.12:80", 0), (SORRY, 1)]),
+        ),
+        ("", Regime::Normal, weights(&[("10.0.0.11:80", 0), ("10.0.0.12:80", 0)])),
+    ] {
+        let mut bench = Bench::new(&config(keys), &Table::new());
+        assert_eq!(pool(&bench).quorum(), QuorumState::Starting);
+        bench.pass(seconds(1), |_| Verdict::Inconclusive);
+        assert_eq!((pool(&bench).quorum(), pool(&bench).regime()), (QuorumState::Down, regime));
+        assert_eq!((bench.server("web1").state(), bench.weights()), ("starting", expected));
+        assert_eq!(told(&bench).len(), 1);
+        bench.pass(seconds(1), |_| Verdict::Pass);
+        let up = vec![("10.0.0.11:80".to_owned(), 5), ("10.0.0.12:80".to_owned(), 1)];
+        let serving: Vec<_> = bench.weights().into_iter().filter(|(_, w)| *w > 0).collect();
+        assert_eq!((pool(&bench).quorum(), serving), (QuorumState::Up, up), "{keys}");
+    }
+}
+
 /// What an operator and the checks can do to a pool.
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -87,6 +87,8 @@ async fn dns_asks_a_name_server() {
     server.until_passes("{dns: {name: test}}", local(port)).await;
     scripts.finds(&["dns", "www.test"], local(port), PASS, "NOERROR 192.0.2.").await;
     scripts.finds(&["dns", "www.test", "A", "192.0.2.2"], local(port), PASS, "NOERROR").await;
+    scripts.finds(&["dns", "test", "TXT", "\"v=spf1 -all\""], local(port), PASS, "-all").await;
+    scripts.finds(&["dns", "test", "MX", "10 mail.test."], local(port), PASS, "10 mail").await;
     let other = ["dns", "www.test", "A", "192.0.2.9"];
     scripts.finds(&other, local(port), FAIL, "but not 192.0.2.9").await;
     scripts.finds(&["dns", "none.test"], local(port), FAIL, "NXDOMAIN").await;

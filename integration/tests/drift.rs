@@ -178,3 +178,42 @@ fn what_others_change_in_quiet_services_is_found_within_twelve_looks() -> Result
     lab.lb1().sh("ipvsadm -C")?;
     put_right(2)
 }
+
+/// Who changes by hand what the daemon keeps is told that it does not last; who changes something else, or as ipvsadm, is not.
+#[test]
+fn a_change_by_hand_of_what_the_daemon_keeps_is_told_to_be_undone() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let node = lab.lb1();
+    let director = Director::start(node, CONFIG)?;
+    wait_until(LIMIT, "the table to be made", || ipvs(&director).ok()?.in_sync_s_ago.map(drop))?;
+    let made = saved_table(node)?;
+    let holdfast = director.command_line();
+    let said = |command: &str| Ok::<_, anyhow::Error>(node.sh(command)?.stderr);
+    for (command, named) in [
+        ("ipvs -e -t 10.77.0.10:80 -r 10.77.0.21:80 -m -w 0", "holdfastd keeps the service web as"),
+        ("ipvs -D -t [fd00:77::10]:80", "holdfastd keeps the service six as"),
+        ("ipvs -C", "holdfastd keeps the services hash, six, web as"),
+    ] {
+        let stderr = said(&format!("{holdfast} {command}"))?;
+        ensure!(
+            stderr.contains(named) && stderr.contains("`holdfast server`"),
+            "{command}: {stderr}"
+        );
+        wait_until(LIMIT, "it to be undone", || (saved_table(node).ok()? == made).then_some(()))?;
+    }
+    let theirs = "-A -t 10.77.0.77:99 -s rr";
+    assert_eq!(said(&format!("{holdfast} ipvs {theirs}"))?, "");
+    let lines = [made.join("\n"), theirs.to_owned()].join("\n");
+    let restored = said(&format!("echo '{lines}' | {holdfast} ipvs restore"))?;
+    assert_eq!(restored, "", "it changes nothing");
+    let restored = said(&format!("echo '{theirs}' | {holdfast} ipvs restore"))?;
+    ensure!(restored.contains("holdfastd keeps the services hash, six, web as"), "{restored}");
+    wait_until(LIMIT, "it to be undone", || {
+        (saved_table(node).ok()?.len() == made.len() + 1).then_some(())
+    })?;
+    // Another network namespace has another table.
+    let (program, socket) = holdfast.split_once(' ').context("a program and its socket")?;
+    let other = format!("{program} {socket} ipvs -A -t 10.77.0.10:80 -s rr");
+    assert_eq!(lab.lb2().sh(&other)?.stderr, "");
+    Ok(())
+}

@@ -14,9 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use holdfast_integration::family::Family;
 use holdfast_integration::{Director, ask_within, saved_table};
-use holdfast_testkit::lab::{
-    INNER_VIP4, INNER_VIP6, Lab, Nginx, Node, Topology, VIP4, VIP6, wait_until,
-};
+use holdfast_testkit::lab::{Lab, Nginx, Node, Topology, VIP4, wait_until};
 
 /// Nothing here takes longer, also under a processor that is emulated.
 const LIMIT: Duration = Duration::from_secs(120);

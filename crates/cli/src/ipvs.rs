@@ -17,10 +17,11 @@ mod names;
 mod open;
 mod stream;
 mod terms;
+mod undone;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ipvs_ctl::rules::{self, Command, Refusal};
@@ -35,8 +36,8 @@ use crate::args::Output;
 pub(crate) enum Manner {
     /// As ipvsadm, called by this name.
     Ipvsadm(Vec<u8>),
-    /// As `holdfast ipvs`.
-    Holdfast,
+    /// As `holdfast ipvs`, beside a daemon that may listen on this socket.
+    Holdfast(PathBuf),
 }
 
 impl Manner {
@@ -44,7 +45,7 @@ impl Manner {
     fn program(&self) -> &[u8] {
         match self {
             Self::Ipvsadm(name) => name,
-            Self::Holdfast => b"holdfast ipvs",
+            Self::Holdfast(_) => b"holdfast ipvs",
         }
     }
 
@@ -133,7 +134,7 @@ fn command_line(
         Ok(parsed) => parsed,
         Err(refusal) => return Err(refuse(session.manner(), &refusal, streams)),
     };
-    if let (Manner::Holdfast, Some(oddity)) = (session.manner(), parsed.oddities.first()) {
+    if let (Manner::Holdfast(_), Some(oddity)) = (session.manner(), parsed.oddities.first()) {
         streams.complain(&oddity.to_string());
         return Err(code::USAGE);
     }
@@ -143,7 +144,10 @@ fn command_line(
             code::USAGE
         })?;
     }
-    session.execute(&parsed.command, streams)
+    session.execute(&parsed.command, streams)?;
+    session.changed.by(&parsed.command);
+    session.warn(streams);
+    Ok(())
 }
 
 /// Says why words are no command, and answers the exit code.

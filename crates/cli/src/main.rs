@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = arguments.output;
     if let Command::Ipvs { words } = &arguments.command {
-        return ipvs::run(Manner::Holdfast, words, output);
+        return ipvs::run(Manner::Holdfast(arguments.socket), words, output);
     }
     match run(arguments).and_then(|answer| print(&answer, output)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@ use super::names::SystemNames;
 use super::open::open;
 use super::stream::Streams;
 use super::terms::{Asked, errno_of, more, told};
+use super::undone::Changed;
 use super::{Manner, code, help, refuse};
 use crate::args::Output;
 
@@ -28,6 +29,7 @@ pub(super) struct Session<'m> {
     pub(super) info: Info,
     pub(super) names: SystemNames,
     pub(super) output: Output,
+    pub(super) changed: Changed,
     posix: bool,
 }
 
@@ -45,7 +47,8 @@ impl<'m> Session<'m> {
             code::USAGE
         })?;
         let names = SystemNames::default();
-        Ok(Self { manner, client, info, names, output, posix: posix() })
+        let changed = Changed::default();
+        Ok(Self { manner, client, info, names, output, changed, posix: posix() })
     }
 
     pub(super) const fn manner(&self) -> &'m Manner {
@@ -108,6 +111,15 @@ impl<'m> Session<'m> {
     pub(super) fn add(&self, sentence: &str, streams: &Streams) {
         if !self.manner.is_ipvsadm() {
             streams.complain(sentence);
+        }
+    }
+
+    /// Says, as `holdfast ipvs`, what of the changes a daemon undoes.
+    pub(super) fn warn(&self, streams: &Streams) {
+        if let Manner::Holdfast(socket) = self.manner
+            && let Some(word) = self.changed.word(socket)
+        {
+            streams.complain(&word);
         }
     }
 

@@ -285,11 +285,13 @@ pub(super) fn run(manner: &Manner, go_on: bool, streams: &Streams) -> Result<(),
                 session.refused(command, *errno, streams);
             }
         }
+        some.iter().for_each(|(_, command)| session.changed.by(command));
         refused |= !refusals.refused.is_empty();
         answers_lost |= refusals.answers_lost;
     }
     if answers_lost {
         streams.complain("answers of the kernel were lost: list the table to see what it took");
     }
+    session.warn(streams);
     if bad == 0 && !refused && !answers_lost { Ok(()) } else { Err(code::FAILED) }
 }

@@ -79,7 +79,7 @@ pub(super) fn print(manner: &Manner, help: bool, streams: &mut Streams) -> Resul
     let program = lossy(manner.program());
     let version = match manner {
         Manner::Ipvsadm(_) => IPVSADM.to_owned(),
-        Manner::Holdfast => {
+        Manner::Holdfast(_) => {
             format!("holdfast {} (the command line of {IPVSADM})", env!("CARGO_PKG_VERSION"))
         }
     };

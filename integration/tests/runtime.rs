@@ -346,3 +346,56 @@ fn changes_that_come_together_are_all_kept() -> Result<()> {
     assert_eq!(changes(&director)?.len(), 40);
     Ok(())
 }
+
+/// What a command has removed of the file's is the file's again when its address is added: with its name, its weight and its checks, over reloads and
+/// restarts.
+#[test]
+fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
+    let lab = lab()?;
+    let servers = "web1: 10.77.0.21:80, web2: {address: 10.77.0.22:80, weight: 2, check: {tcp: {}, interval: 1h}}";
+    let six = "  six:
+    listen: 'tcp [fd00:77::10]:80'
+    forward: nat
+    real_servers: {a: {address: '[fd00:77::21]:80', weight: 7}}
+";
+    let text = config(&lab, servers, six);
+    let mut director = Director::start(lab.lb1(), &text)?;
+    let is_back = |director: &Director| -> Result<()> {
+        for (service, name, weight, checks) in [("web", "web2", 2, 1), ("six", "a", 7, 0)] {
+            let found = director.server(service, name)?;
+            let found = found.with_context(|| format!("{service} has no {name}"))?;
+            assert_eq!((found.origin.as_str(), found.weight), ("config", weight), "{found:?}");
+            assert_eq!(found.checks.len(), checks, "{found:?}");
+            ensure!(found.state != "draining", "{found:?}");
+        }
+        assert_eq!(changes(director)?, []);
+        Ok(())
+    };
+    let remove = |director: &Director, more: &[&str]| -> Result<()> {
+        for server in ["web/web2", "six/a"] {
+            director.cli(&[&["server", "rm", server], more].concat())?;
+        }
+        Ok(())
+    };
+    let add = |director: &Director| -> Result<()> {
+        director.cli(&["server", "add", "web", "10.77.0.22:80"])?;
+        director.cli(&["server", "add", "six", "[fd00:77::21]:80"]).map(drop)
+    };
+    remove(&director, &["--now"])?;
+    assert_eq!(director.server("web", "web2")?.map(|one| one.name), None);
+    // By another name it would be two servers at one address, for whoever reads the file.
+    let other = ["server", "add", "web", "10.77.0.22:80", "--name", "other"];
+    let (code, _, said) = director.try_cli(&other)?;
+    ensure!(code == 1 && said.contains("`web2`") && said.contains("without a name"), "{said}");
+    add(&director)?;
+    is_back(&director)?;
+    reload(&director, &text.replace("weight: 7", "weight: 7, upper_threshold: 9"))?;
+    is_back(&director)?;
+    director.kill()?;
+    director.restart()?;
+    is_back(&director)?;
+    // While it drains to be removed, too.
+    remove(&director, &[])?;
+    add(&director)?;
+    is_back(&director)
+}

@@ -110,6 +110,21 @@ impl Engine {
         weight: Option<u32>,
         order: Order,
     ) -> Result<Change, CommandError> {
+        self.return_server(now, service, server, weight, (Origin::Runtime, order))
+    }
+
+    /// The same of a server that its `origin` has, and that a command has removed.
+    ///
+    /// # Errors
+    /// As [`Self::add_server`].
+    pub fn return_server(
+        &mut self,
+        now: Instant,
+        service: &Name,
+        server: RealServer,
+        weight: Option<u32>,
+        (origin, order): (Origin, Order),
+    ) -> Result<Change, CommandError> {
         self.clock = now;
         let pool = self.staying(service)?;
         if let Some(known) = pool.servers.get(&server.name) {
@@ -132,7 +147,7 @@ impl Engine {
         if pool.servers.len() >= SERVERS_MAX {
             return Err(CommandError::TooMany(service.clone()));
         }
-        self.add(now, service, server, Origin::Runtime, order);
+        self.add(now, service, server, origin, order);
         Ok(Change { changed: true })
     }
 

@@ -212,7 +212,7 @@ impl Pool {
     }
 
     /// The server that has `address`.
-    pub(crate) fn at(&self, address: SocketAddr) -> Option<&Server> {
+    pub fn at(&self, address: SocketAddr) -> Option<&Server> {
         self.servers.values().find(|server| server.definition.address == address)
     }
 }

@@ -10,7 +10,7 @@ use holdfast_engine::{
 };
 
 use super::Director;
-use super::runtime::{Answer, Done, LEASE_RANGE};
+use super::runtime::{Answer, Done, LEASE_RANGE, base};
 use crate::api::{Command, bad_request, conflict, no_service, not_found};
 
 /// The longest reason that is kept: it stands in a line of `status`.
@@ -106,10 +106,11 @@ impl Director {
                 let AddServer { weight, ephemeral, .. } = server;
                 let lease = lease(server.ttl_ms)?;
                 let order = order(server.reason.clone())?;
-                let server = self.new_server(&service, &server)?;
+                let (server, origin) = self.new_server(&service, &server)?;
                 let name = server.name.clone();
                 let cancels = self.is_being_removed(&service, &name);
-                let done = self.engine.add_server(now, &service, server, weight, order.clone());
+                let origin = (origin, order.clone());
+                let done = self.engine.return_server(now, &service, server, weight, origin);
                 let done = done.map(|change| {
                     let leased = self.engine.set_lease(now, &service, &name, lease);
                     engine::Change { changed: change.changed || leased }
@@ -164,10 +165,42 @@ impl Director {
         })
     }
 
-    fn new_server(&self, service: &Name, server: &AddServer) -> Result<RealServer, Problem> {
+    /// The server that is to be added, and where it comes from then. One that the file or discovery have at this address, and that a command
+    /// has removed, is theirs again, as they have it.
+    fn new_server(
+        &self,
+        service: &Name,
+        server: &AddServer,
+    ) -> Result<(RealServer, Origin), Problem> {
         let Some(pool) = self.engine.pools().get(service) else {
             return Err(no_service(service.as_str()));
         };
+        let mut new = self.server_of(pool, server)?;
+        if let Some(there) = pool.at(new.address) {
+            if server.name.is_none() && removes(there.admin()) {
+                new.name = there.definition().name.clone();
+            }
+            return Ok((new, Origin::Runtime));
+        }
+        let Some(base) = base(&self.engine, &self.config, service, new.address) else {
+            return Ok((new, Origin::Runtime));
+        };
+        if server.name.is_some() && new.name != base.name {
+            let sentence = format!(
+                "`{}` was removed from service `{service}` by a command and has {}: add it without a name, or by that one",
+                base.name, base.address
+            );
+            return Err(conflict("address_taken", sentence));
+        }
+        let in_file = self.config.services.get(service);
+        let in_file = in_file.is_some_and(|one| one.real_servers.get(&base.name) == Some(base));
+        let origin = if in_file { Origin::Config } else { Origin::Discovered };
+        let mut back = base.clone();
+        back.weight = server.weight.unwrap_or(base.weight);
+        Ok((back, origin))
+    }
+
+    fn server_of(&self, pool: &Pool, server: &AddServer) -> Result<RealServer, Problem> {
         // The pool's service has no servers: the engine says what is there already and what that means, and the same server again is no
         // mistake.
         RealServer::new(

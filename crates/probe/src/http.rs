@@ -8,14 +8,14 @@ mod exchange;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use holdfast_config::HttpCheck;
+use holdfast_config::{Expect, HttpCheck};
 use holdfast_health::Code;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, header};
 
 use crate::deadline::Deadline;
-use crate::finding::Finding;
+use crate::finding::{Finding, excerpt};
 use crate::place::Place;
 use crate::talk::{Broken, Stream, judged};
 use crate::tcp::{expected, is_as_expected};
@@ -150,6 +150,11 @@ impl Question<'_> {
         let mut said = named(status);
         let ranges = &self.http.expect;
         if !ranges.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16())) {
+            if let Some(to) =
+                answer.headers().get(header::LOCATION).filter(|_| status.is_redirection())
+            {
+                said = format!("{said} to {}", excerpt(to.as_bytes()));
+            }
             said.push_str(", expected ");
             for (index, (low, high)) in ranges.iter().enumerate() {
                 let separator = if index == 0 { "" } else { ", " };
@@ -166,13 +171,27 @@ impl Question<'_> {
             crate::transcript::received(&body);
             if !is_as_expected(expect, &body) {
                 return Err(Broken::Refused(format!(
-                    "{said}, but its body is not as expected: {}",
-                    expected(expect)
+                    "{said}, but its body is not as expected: {}; {}",
+                    expected(expect),
+                    found(expect, &body)
                 )));
             }
             said.push_str(", with the expected body");
         }
         Ok(said + note)
+    }
+}
+
+/// What a body is that is not as expected.
+fn found(expect: &Expect, body: &[u8]) -> String {
+    match expect {
+        Expect::Sha256(_) => {
+            let hash = ring::digest::digest(&ring::digest::SHA256, body);
+            let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
+            format!("its SHA-256 is {}", digits.collect::<String>())
+        }
+        Expect::Contains(_) | Expect::Matches(_) if body.is_empty() => "it is empty".to_owned(),
+        Expect::Contains(_) | Expect::Matches(_) => format!("it begins with {}", excerpt(body)),
     }
 }
 

@@ -4,7 +4,7 @@ use holdfast_health::Code;
 use holdfast_net::{Echo, EchoWay, ReachError, ReachStep};
 
 use crate::deadline::Deadline;
-use crate::finding::{Finding, describe};
+use crate::finding::{Finding, describe, is_own_shortage};
 use crate::place::Place;
 use crate::readable::Readable;
 use crate::transcript;
@@ -31,6 +31,9 @@ pub(crate) async fn run(place: &Place<'_>, deadline: Deadline<'_>) -> Finding {
         Some(Ok(())) => {
             transcript::received(b"its reply");
             Finding::pass(Code::L4OK, format!("{what}: it answers"))
+        }
+        Some(Err(error)) if is_own_shortage(&error) => {
+            Finding::ours(format!("{what}: {}", describe(&error)))
         }
         Some(Err(error)) => Finding::fail(Code::L4CON, format!("{what}: {}", describe(&error))),
         None => {

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::deadline::Deadline;
-use crate::finding::{Finding, describe};
+use crate::finding::{Finding, describe, is_own_shortage};
 use crate::transcript;
 use holdfast_health::Code;
 
@@ -150,6 +150,10 @@ impl Broken {
     /// What it says of the server.
     pub(crate) fn finding(self, what: &str) -> Finding {
         let (code, why) = match self {
+            // Memory of the kernel's, say, in the middle of a conversation.
+            Self::Io(error) if is_own_shortage(&error) => {
+                return Finding::ours(format!("{what}: {}", describe(&error)));
+            }
             Self::Io(error) if error.raw_os_error().is_none() => {
                 (Code::L7RSP, format!("connected, but {error}"))
             }
@@ -168,5 +172,27 @@ impl Broken {
             Self::Judged(finding) => return finding,
         };
         Finding::fail(code, format!("{what}: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_health::Verdict;
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_this_host_lacks_in_the_middle_of_a_conversation_is_no_fault_of_the_server() {
+        for (errno, verdict, code) in [
+            (Errno::ENOBUFS, Verdict::Inconclusive, Code::SOCKERR),
+            (Errno::ENOMEM, Verdict::Inconclusive, Code::SOCKERR),
+            (Errno::ECONNRESET, Verdict::Fail, Code::L7RSP),
+            (Errno::EHOSTUNREACH, Verdict::Fail, Code::L7RSP),
+        ] {
+            let error = io::Error::from_raw_os_error(errno as i32);
+            let finding = Broken::Io(error).finding("redis 10.0.0.11:6379");
+            assert_eq!((finding.verdict, finding.reason.code), (verdict, code), "{errno}");
+        }
     }
 }

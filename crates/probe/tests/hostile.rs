@@ -162,6 +162,42 @@ async fn what_never_ends_costs_bounded_memory() {
     assert!(grown < 16 << 20, "{grown} bytes more");
 }
 
+/// What HTTP/2 lets a server say without end: pings and settings to be acknowledged, a head in ever more frames, interim heads, data without
+/// any.
+#[tokio::test]
+async fn frames_of_http_2_without_end_cost_bounded_memory() {
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    let continued = [&b"\0\x0f\xa0\x09\0\0\0\0\x01"[..], &b"\0\x01a\x01b".repeat(800)].concat();
+    let floods: [(&[u8], &[u8]); 5] = [
+        (b"", b"\0\0\x08\x06\0\0\0\0\0pingping"),
+        (b"", SETTINGS),
+        (b"\0\0\x01\x01\0\0\0\0\x01\x88", &continued),
+        (b"", b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03103"),
+        (b"\0\0\x01\x01\x04\0\0\0\x01\x88", b"\0\0\0\0\0\0\0\0\x01"),
+    ];
+    let before = peak();
+    for (head, frame) in floods {
+        let head = [SETTINGS, head].concat();
+        let frames = frame.repeat(65_536_usize.div_ceil(frame.len()));
+        let address = server(move |mut stream| {
+            let (head, frames) = (head.clone(), frames.clone());
+            async move {
+                let mut sending = stream.write_all(&head).await;
+                while sending.is_ok() {
+                    sending = stream.write_all(&frames).await;
+                }
+            }
+        })
+        .await;
+        let outcome = run("{grpc: {service: shop}}", address, 4 * SHORT).await;
+        assert_eq!(outcome.verdict, Verdict::Fail, "{frame:?}: {}", outcome.reason);
+        let codes = [Code::L7RSP, Code::L7TOUT, Code::L7STS];
+        assert!(codes.contains(&outcome.reason.code), "{frame:?}: {}", outcome.reason);
+    }
+    let grown = peak() - before;
+    assert!(grown < 16 << 20, "{grown} bytes more");
+}
+
 /// The first words of servers of other protocols.
 #[tokio::test]
 async fn other_protocols_are_told() {

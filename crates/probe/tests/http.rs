@@ -138,6 +138,8 @@ async fn a_status_that_is_not_expected_fails_and_names_what_was() {
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let outcome = answered(b"HTTP/1.1 302 Found\r\nLocation: /health?deep=1\r\n\r\n").await;
     assert_eq!((outcome.verdict, outcome.reason.code), (Verdict::Fail, Code::L7STS));
+    let says = ": 302 Found to \"/health?deep=1\", expected 200-299";
+    assert!(outcome.reason.sentence.ends_with(says), "{}", outcome.reason);
 }
 
 #[tokio::test]
@@ -362,11 +364,13 @@ async fn bodies_are_judged_whole_in_chunks_and_to_the_end_of_the_connection() {
                 (Verdict::Fail, Code::L7STS),
                 "{body}"
             );
-            assert!(
-                outcome.reason.sentence.contains("200 OK, but its body is not as expected"),
-                "{}",
-                outcome.reason
-            );
+            let says = match body.contains("sha256") {
+                true => format!("; its SHA-256 is {hash}"),
+                false => "; it begins with \"all is OK\"".to_owned(),
+            };
+            let sentence = &outcome.reason.sentence;
+            assert!(sentence.contains("200 OK, but its body is not as expected: "), "{sentence}");
+            assert!(sentence.ends_with(&says), "{sentence}");
         }
     }
 }

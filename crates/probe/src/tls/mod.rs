@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_config::Tls;
 use holdfast_health::Code;
+use rustls::CertificateError;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -133,7 +134,13 @@ fn failed(what: &str, error: &io::Error) -> Finding {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let why = match inner {
         Some(rustls::Error::InvalidCertificate(fault)) => {
-            format!("the server's certificate: {fault}")
+            let words = match fault {
+                CertificateError::UnknownIssuer => {
+                    ", no authority that is trusted has signed it; `ca` names a file with its own"
+                }
+                _ => "",
+            };
+            format!("the server's certificate: {fault}{words}")
         }
         Some(rustls::Error::AlertReceived(alert)) => format!("the server refuses it: {alert:?}"),
         Some(other) => format!("connected, but {other}"),

@@ -105,7 +105,7 @@ pub enum Event {
     /// The run that [`Action::Run`] asked for is over. Without such a run it is ignored.
     Finished(Outcome),
     /// The policy is another one from now on. State and counts stay; a run that is due later than the new pace from now is
-    /// brought forward, and none is put off.
+    /// brought forward by whole paces, so that what is spread stays spread, and none is put off.
     Reconfigure(Policy),
     /// Something has happened to what is checked: the next run is due now, or as soon as the one that is made has ended. The grid of
     /// the runs after it begins there.
@@ -200,7 +200,7 @@ impl Checker {
             }
             (Phase::Waiting { due }, Event::Reconfigure(policy)) => {
                 self.policy = policy;
-                self.phase = Phase::Waiting { due: due.min(now + self.pace()) };
+                self.phase = Phase::Waiting { due: self.brought_forward(due, now) };
             }
             (Phase::Running { .. }, Event::Reconfigure(policy)) => self.policy = policy,
             (Phase::Waiting { due }, Event::Prompt) => {
@@ -302,6 +302,18 @@ impl Checker {
         let since = now.saturating_since(due).as_nanos() % pace.as_nanos();
         let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
         now + pace.saturating_sub(since).max(Duration::from_nanos(1))
+    }
+
+    /// The last place not later than a pace from `now` from which `due` is whole paces away; `due` itself where it is no later than that.
+    /// Checks that kept apart still do when their pace has become shorter.
+    fn brought_forward(&self, due: Instant, now: Instant) -> Instant {
+        let pace = self.pace().max(Duration::from_millis(1));
+        if due <= now + pace {
+            return due;
+        }
+        let ahead = due.saturating_since(now).as_nanos() % pace.as_nanos();
+        let ahead = Duration::from_nanos(u64::try_from(ahead).unwrap_or(u64::MAX));
+        now + if ahead.is_zero() { pace } else { ahead }
     }
 
     /// Lets `outcome` count. `late_after` is how long a run took that ended well after its deadline: a failure among these may be

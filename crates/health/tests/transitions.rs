@@ -271,6 +271,26 @@ fn a_new_policy_keeps_the_state_and_starves_no_run() {
     assert_eq!(checker.poll_timeout(), Some((at(5950), Timer::Run)));
 }
 
+/// A reload to a shorter interval must not have ten thousand checks run at one moment, and ever after.
+#[test]
+fn what_is_spread_stays_spread_at_a_shorter_pace() {
+    let (slow, quick) = (Duration::from_secs(10), Duration::from_secs(2));
+    let mut tenths = [0_u32; 10];
+    for number in 0..1000 {
+        let first = holdfast_health::first_run("web", &format!("web{number}"), 0, slow);
+        let policy = Policy { interval: slow, ..POLICY };
+        let mut checker = Checker::new(policy, Initial::Adopted, at(0), first);
+        checker.handle(at(0), Event::Reconfigure(Policy { interval: quick, ..POLICY }));
+        let (due, _) = checker.poll_timeout().expect("it waits");
+        assert!(due <= at(2000), "no later than the new interval from now");
+        let after = due.saturating_since(at(0)).as_millis();
+        let tenth = usize::try_from(after / 200).expect("a small number").min(9);
+        *tenths.get_mut(tenth).expect("a tenth") += 1;
+    }
+    // 100 each on average; five standard deviations (9.5) either way.
+    assert!(tenths.iter().all(|count| (52..=148).contains(count)), "{tenths:?}");
+}
+
 /// The table of paces at the head of `checker.rs`.
 #[test]
 fn the_pace_follows_the_state() {

@@ -134,11 +134,11 @@ fn failed(what: &str, error: &io::Error) -> Finding {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let why = match inner {
         Some(rustls::Error::InvalidCertificate(fault)) => {
-            let words = match fault {
-                CertificateError::UnknownIssuer => {
+            let words = match *fault == CertificateError::UnknownIssuer {
+                true => {
                     ", no authority that is trusted has signed it; `ca` names a file with its own"
                 }
-                _ => "",
+                false => "",
             };
             format!("the server's certificate: {fault}{words}")
         }

@@ -175,8 +175,19 @@ fn a_change_is_made_on_all_nodes_and_what_is_missing_is_said_and_finished_by_say
     let (code, report, stderr) = everywhere(&lb1, &words)?;
     assert_eq!((code, report.complete), (0, true), "{report:?} {stderr}");
     assert_eq!(outcomes(&report), [("lb1", true, true), ("lb2", true, false)]);
-    let (code, ..) = everywhere(&lb1, &words)?;
-    assert_eq!(code, 1, "nobody has it");
+    // Nobody has it any more: that is what was asked for, and each node says so.
+    let (code, report, stderr) = everywhere(&lb1, &words)?;
+    assert_eq!((code, report.complete), (0, true), "{stderr}");
+    assert_eq!(outcomes(&report), [("lb1", true, false), ("lb2", true, false)]);
+    let table = lb1.cli(&["server", "rm", "web/web3", "--all-nodes"])?;
+    ensure!(
+        table.contains("lb2   already so  web/web3 is not there; service `web` has no server"),
+        "{table}"
+    );
+    // A service that nobody has is a slip.
+    let (code, report, _) = everywhere(&lb1, &["server", "rm", "wbe/web3"])?;
+    assert_eq!((code, report.complete), (1, false));
+    assert_eq!(report.nodes[1].code.as_deref(), Some("no_such_service"));
     wait_peer(&lb1, "equal")?;
     wait_peer(&lb2, "equal").map(drop)
 }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use holdfast_control::Instance;
+use holdfast_control::{Instance, RoleChange};
 use holdfast_integration::Director;
 use holdfast_integration::duo::{Duo, wait_all, wait_fault, wait_status};
 use holdfast_integration::pair::{INSTANCES, LIMIT, Roles, counter, lab};
@@ -28,6 +28,13 @@ fn start(lab: Lab, roles: &Roles<'_>) -> Duo {
 
 fn all_released(director: &Director) -> bool {
     director.status().unwrap().vrrp.iter().all(|instance| instance.released)
+}
+
+/// Whether a verb of `holdfast vrrp` changes anything, as its answer says.
+fn changes(director: &Director, words: &[&str]) -> bool {
+    let answer = director.cli(&[&["vrrp"], words, &["-o", "json"]].concat()).unwrap();
+    let change: RoleChange = serde_json::from_str(&answer).unwrap();
+    change.changed
 }
 
 /// Waits until a Backup has heard whom it has as its Active.
@@ -90,7 +97,8 @@ fn a_release_that_is_kept_outlives_the_daemon_until_it_is_resumed() {
     duo.ensure_at_rest(&duo.lb2).unwrap();
     // Said again without the word, it is kept all the same.
     for name in INSTANCES {
-        duo.lb1.cli(&["vrrp", "release", name]).unwrap();
+        assert!(!changes(&duo.lb1, &["release", name]));
+        assert!(!changes(&duo.lb1, &["release", name, "--keep"]));
     }
     for killed in [false, true] {
         if killed {
@@ -127,6 +135,15 @@ fn a_release_that_is_not_kept_ends_with_the_daemon_and_says_so() {
         assert!(said.contains("--keep"), "{said}");
     }
     duo.wait_lb2().unwrap();
+    // That it is to be kept is news, and that it is kept is none.
+    for (words, news) in [
+        (&["release", "v4", "--keep"][..], [true, false]),
+        (&["resume", "v4"], [true, false]),
+        (&["release", "v4"], [true, false]),
+    ] {
+        assert_eq!([changes(&duo.lb1, words), changes(&duo.lb1, words)], news, "{words:?}");
+    }
+    duo.wait_lb2().unwrap();
     duo.lb1.stop().unwrap();
     duo.lb1.restart().unwrap();
     duo.wait_lb1().unwrap();
@@ -143,6 +160,11 @@ fn a_failover_gives_the_role_to_the_other_node_for_as_long_as_that_lives() {
     duo.wait_lb2().unwrap();
     duo.ensure_at_rest(&duo.lb2).unwrap();
     assert!(!all_released(&duo.lb1));
+    // Said again it is so already: the role does not come and go.
+    for name in INSTANCES {
+        assert!(!changes(&duo.lb1, &["failover", name]));
+    }
+    duo.ensure_at_rest(&duo.lb2).unwrap();
     duo.lb2.stop().unwrap();
     wait_all(&duo.lb1, "active").unwrap();
     // Everything is as configured again, and whoever loses the role takes it back.

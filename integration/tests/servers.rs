@@ -250,11 +250,38 @@ fn a_verb_said_again_changes_nothing_and_says_so() -> Result<()> {
     assert_eq!(twice(&director, &["server", "rm", "web", "web1"])?, nothing);
     let said = director.cli(&["server", "rm", "web", "web1"])?;
     ensure!(said.contains("(already so)") && said.contains("it was removed before"), "{said}");
-    // Of one that a command had added nothing is left to be known.
-    director.cli(&["server", "rm", "web", "web2", "--now"])?;
-    let (code, _, stderr) = director.try_cli(&["server", "rm", "web", "web2"])?;
-    assert_eq!(code, 1);
-    ensure!(stderr.contains("service `web` has no server `web2`"), "{stderr}");
+    // Of one that a command had added nothing is left to be known, and what was asked for is so all the same.
+    assert_eq!(twice(&director, &["server", "rm", "web", "web2", "--now"])?, once);
+    for more in [&[][..], &["--now"], &["--wait", "20s"], &["--ephemeral"]] {
+        let said = director.cli(&[&["server", "rm", "web", "web2"], more].concat())?;
+        ensure!(said.starts_with("web/web2 is not there (already so)\nnote: "), "{said}");
+        let why = "service `web` has no server `web2`, and nothing was removed; should the name be a slip, `holdfast server list web`";
+        ensure!(said.contains(why), "{said}");
+    }
+    assert_eq!(director.cli(&["diff", "-o", "json"])?.matches("web2").count(), 0);
+    assert_eq!(twice(&director, &["server", "add", "web", "10.77.0.22:8080", "--ttl", "1h"])?, once);
+    Ok(())
+}
+
+#[test]
+fn a_verb_said_again_with_its_reason_changes_nothing_over_ipv6() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let director = Director::start(
+        lab.lb1(),
+        "services: {six: {listen: 'tcp [fd00:77::10]:80', forward: nat, real_servers: {a: '[fd00:77::21]:80'}}}",
+    )?;
+    let once = (Value::Bool(true), Value::Bool(false));
+    let add = ["server", "add", "six", "[fd00:77::23]:80", "--name", "c", "--reason", "growth"];
+    for words in [
+        &add[..],
+        &["server", "weight", "six", "c", "50%"],
+        &["server", "maint", "six/c", "--reason", "kernel"],
+        &["server", "ready", "six", "c"],
+        &["server", "rm", "six", "c", "--now"],
+        &["log", "level", "holdfastd=debug"],
+    ] {
+        assert_eq!(twice(&director, words)?, once, "{words:?}");
+    }
     Ok(())
 }
 
@@ -312,7 +339,8 @@ fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
         (&["server", "list", "wbe"], "no service `wbe`"),
         (&["server", "drain", "web", "web9"], "service `web` has no server `web9`"),
         (&["server", "ready", "web/web9"], "service `web` has no server `web9`"),
-        (&["server", "rm", "web", "web9", "--now"], "service `web` has no server `web9`"),
+        (&["server", "rm", "wbe", "web1", "--now"], "no service `wbe`"),
+        (&["server", "rm", "web", "we b"], "\"we b\" is not a name"),
         (&["server", "drain", "web", "we b"], "\"we b\" is not a name"),
         (&["server", "list", "../status"], "\"../status\" is not a name"),
         (&["server", "add", "web", "10.77.0.300"], "10.77.0.300"),

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::args;
 use crate::failure::Failure;
 use crate::output::{Answer, to_answer};
+use crate::render;
 use crate::server::{self, Unfinished};
 use crate::table::Table;
 use crate::times::age;
@@ -78,7 +79,6 @@ pub(crate) async fn everywhere(client: &Client, verb: args::Server) -> Result<An
     for peer in known.peers {
         clients.push((peer.name.clone(), client.through(&peer.name)?));
     }
-    let removes = matches!(verb, args::Server::Rm { .. });
     let (verb, mut asked) = (Arc::new(verb), JoinSet::new());
     for (place, (node, client)) in clients.into_iter().enumerate() {
         let verb = Arc::clone(&verb);
@@ -90,28 +90,15 @@ pub(crate) async fn everywhere(client: &Client, verb: args::Server) -> Result<An
     }
     outcomes.sort_by_key(|(place, ..)| *place);
     let outcomes = outcomes.into_iter().map(|(_, node, outcome)| (node, outcome)).collect();
-    concluded(outcomes, removes)
+    concluded(outcomes)
 }
 
 /// What became of the command on each node, and whether that is all that was to be done.
-fn concluded(
-    outcomes: Vec<(String, Result<Change, Unfinished>)>,
-    removes: bool,
-) -> Result<Answer, Failure> {
-    // A server that some nodes have is removed where it was, and is not there where it was not. One that nobody is known to have had is a
-    // slip.
-    let somewhere = outcomes
-        .iter()
-        .any(|(_, outcome)| matches!(outcome, Ok(_) | Err(Unfinished::Waiting { .. })));
+fn concluded(outcomes: Vec<(String, Result<Change, Unfinished>)>) -> Result<Answer, Failure> {
     let (mut late, mut usage) = (false, None);
     let mut nodes = Vec::new();
     for (node, outcome) in outcomes {
         let report = match outcome {
-            Err(Unfinished::NotDone(Failed::Refused(code, _)))
-                if removes && somewhere && code == NO_SUCH_SERVER =>
-            {
-                NodeReport { node, applied: true, ..NodeReport::default() }
-            }
             Ok(change) => {
                 let (changed, change) = (change.changed, Some(change));
                 NodeReport { node, applied: true, changed, change, ..NodeReport::default() }
@@ -130,12 +117,12 @@ fn concluded(
     }
     let complete = nodes.iter().all(|node| node.applied && node.error.is_none());
     let report = NodesReport { complete, nodes };
-    let answer = to_answer(&report, render)?;
+    let answer = to_answer(&report, table)?;
     if complete {
         return Ok(answer);
     }
     let late = late && report.nodes.iter().all(|node| node.applied);
-    Err(Failure::Incomplete { answer, sentence: how_to_finish(&report, removes), late })
+    Err(Failure::Incomplete { answer, sentence: how_to_finish(&report), late })
 }
 
 /// The report of a node on which the command is not known to hold; what makes no sense on any node goes to `usage`.
@@ -154,7 +141,7 @@ fn not_done(node: String, failed: Failed, usage: &mut Option<String>) -> NodeRep
 }
 
 /// Where it was done and where not, and what to do now.
-fn how_to_finish(report: &NodesReport, removes: bool) -> String {
+fn how_to_finish(report: &NodesReport) -> String {
     let names = |of: fn(&NodeReport) -> bool| -> String {
         let found = report.nodes.iter().filter(|node| of(node));
         found.map(|node| node.node.as_str()).collect::<Vec<_>>().join(", ")
@@ -184,13 +171,10 @@ fn how_to_finish(report: &NodesReport, removes: bool) -> String {
         text,
         "whether it was done on {unknown} is not known, because the answer was lost: say the same again (where it was done nothing changes)"
     );
-    if removes {
-        text.push_str("; that there is no such server says then that it was done");
-    }
     text
 }
 
-fn render(report: &NodesReport) -> String {
+fn table(report: &NodesReport) -> String {
     let mut table = Table::new(["NODE", "RESULT", "WHAT"]);
     for node in &report.nodes {
         let result = match (node.applied, node.changed, &node.error) {
@@ -201,11 +185,10 @@ fn render(report: &NodesReport) -> String {
             (true, false, None) => "already so",
         };
         let what = node.change.as_ref().map(|change| {
-            let state = change.now.as_ref().map_or("removed", |server| &server.state);
             let note = change.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
-            format!("{}/{} {state}{note}", change.service, change.server)
+            render::changed(change) + &note
         });
-        let what = node.error.clone().or(what).unwrap_or_else(|| "it is not there".to_owned());
+        let what = node.error.clone().or(what).unwrap_or_default();
         table.row([node.node.clone(), result.to_owned(), what]);
     }
     table.render(0)
@@ -228,15 +211,15 @@ pub(crate) enum Failed {
 const NODE_UNREACHABLE: &str = "node_unreachable";
 const NODE_SILENT: &str = "node_silent";
 
-/// The code of a server that is not there.
-const NO_SUCH_SERVER: &str = "no_such_server";
+/// The code of a daemon that ended before it could tell what became of a command.
+const ANSWER_LOST: &str = "answer_lost";
 
 impl From<RequestError> for Failed {
     fn from(error: RequestError) -> Self {
         if let RequestError::Refused(problem) = error {
-            return match problem.code == NODE_SILENT {
-                true => Self::Silent(problem.detail),
-                false => Self::Refused(problem.code, problem.detail),
+            return match problem.code.as_str() {
+                NODE_SILENT | ANSWER_LOST => Self::Silent(problem.detail),
+                _ => Self::Refused(problem.code, problem.detail),
             };
         }
         let why = holdfast_control::chain(&error);
@@ -268,10 +251,9 @@ mod tests {
 
     fn told(
         outcomes: [Result<Change, Unfinished>; 2],
-        removes: bool,
     ) -> (String, Option<(String, bool)>) {
         let nodes = ["lb1", "lb2"].map(str::to_owned).into_iter().zip(outcomes).collect();
-        match concluded(nodes, removes) {
+        match concluded(nodes) {
             Ok(answer) => (answer.table, None),
             Err(Failure::Incomplete { answer, sentence, late }) => {
                 (answer.table, Some((sentence, late)))
@@ -282,24 +264,24 @@ mod tests {
 
     #[test]
     fn a_report_says_of_each_node_what_became_of_it_and_how_to_finish() {
-        let (table, end) = told([Ok(change(true)), Ok(change(false))], false);
+        let (table, end) = told([Ok(change(true)), Ok(change(false))]);
         assert_eq!(end, None);
         assert!(table.contains("lb1   done        web/web1 removed"), "{table}");
         assert!(table.contains("lb2   already so"), "{table}");
         let (table, end) =
-            told([Ok(change(true)), refused("node_unreachable", "connect to lb2: refused")], false);
+            told([Ok(change(true)), refused("node_unreachable", "connect to lb2: refused")]);
         assert!(table.contains("lb2   NOT DONE  connect to lb2: refused"), "{table}");
         let (sentence, late) = end.unwrap();
         assert!(sentence.starts_with("it was done on lb1 and not on lb2: ") && !late, "{sentence}");
         let nobody = || refused("no_such_service", "no service `web`");
-        let (_, end) = told([nobody(), nobody()], false);
+        let (_, end) = told([nobody(), nobody()]);
         assert_eq!(end.unwrap().0, "it was done on no node: not on lb1, lb2");
         let waiting = Err(Unfinished::Waiting {
             change: Box::new(change(true)),
             why: "not up".to_owned(),
             late: true,
         });
-        let (table, end) = told([Ok(change(true)), waiting], false);
+        let (table, end) = told([Ok(change(true)), waiting]);
         assert!(table.contains("lb2   waiting  not up"), "{table}");
         assert!(end.unwrap().1, "late, and nothing else");
     }
@@ -307,23 +289,22 @@ mod tests {
     #[test]
     fn a_lost_answer_is_neither_done_nor_not_done() {
         let silent = || Err(Unfinished::NotDone(Failed::Silent("no answer within 8s".to_owned())));
-        let (table, end) = told([Ok(change(true)), silent()], false);
+        let (table, end) = told([Ok(change(true)), silent()]);
         assert!(table.contains("lb2   UNKNOWN  no answer within 8s"), "{table}");
         let (sentence, late) = end.unwrap();
         let expected = "it was done on lb1; whether it was done on lb2 is not known, because the answer was lost: say the same again \
                         (where it was done nothing changes)";
         assert_eq!((sentence.as_str(), late), (expected, false));
-        let (table, end) = told([refused("node_unreachable", "refused"), silent()], true);
+        let (table, end) = told([refused("node_unreachable", "refused"), silent()]);
         assert!(table.contains("lb1   NOT DONE  refused"), "{table}");
         let (sentence, _) = end.unwrap();
         assert!(
             sentence.starts_with("it was not done on lb1; whether it was done on lb2"),
             "{sentence}"
         );
-        assert!(sentence.ends_with("says then that it was done"), "{sentence}");
         // For programs it has the code of the problem, and is no success and no failure.
         let nodes = vec![("lb1".to_owned(), Ok(change(false))), ("lb2".to_owned(), silent())];
-        let Err(Failure::Incomplete { answer, .. }) = concluded(nodes, false) else { panic!() };
+        let Err(Failure::Incomplete { answer, .. }) = concluded(nodes) else { panic!() };
         let other = &answer.json["nodes"][1];
         assert_eq!((&other["unknown"], &other["applied"]), (&true.into(), &false.into()));
         assert_eq!(other["code"], "node_silent");
@@ -344,7 +325,12 @@ mod tests {
             failed(RequestError::Refused(problem("node_silent"))),
             Failed::Silent("why".to_owned())
         );
-        assert!(matches!(failed(RequestError::Refused(problem("x"))), Failed::Refused(..)));
+        assert_eq!(
+            failed(RequestError::Refused(problem("answer_lost"))),
+            Failed::Silent("why".to_owned()),
+            "the daemon of this node, or the one of another, ended meanwhile"
+        );
+        assert!(matches!(failed(RequestError::Refused(problem("unavailable"))), Failed::Refused(..)));
         for error in [
             RequestError::Timeout(std::time::Duration::from_secs(10)),
             RequestError::Lost("closed".to_owned()),
@@ -353,17 +339,5 @@ mod tests {
             assert!(why.contains("whether it was done is not known"), "{why}");
         }
         assert!(matches!(failed(RequestError::Name("..".to_owned())), Failed::Asking(_)));
-    }
-
-    #[test]
-    fn a_server_that_is_gone_on_one_node_is_removed_and_one_that_nobody_has_is_not() {
-        let gone = || refused("no_such_server", "no server `web1`");
-        let (table, end) = told([gone(), Ok(change(true))], true);
-        assert_eq!(end, None, "{table}");
-        assert!(table.contains("lb1   already so  it is not there"), "{table}");
-        assert!(told([gone(), gone()], true).1.is_some());
-        let (_, end) = told([gone(), refused("node_unreachable", "connect to lb2: refused")], true);
-        assert_eq!(end.unwrap().0, "it was done on no node: not on lb1, lb2", "a slip, perhaps");
-        assert!(told([gone(), Ok(change(true))], false).1.is_some(), "nothing to drain there");
     }
 }

@@ -640,8 +640,7 @@ pub(crate) fn configured_units(in_kernel: u32, scale: u32) -> String {
 
 /// What a command did, in a line.
 pub(crate) fn change(change: &Change) -> String {
-    let state = change.now.as_ref().map_or("removed", |server| &server.state);
-    let mut text = format!("{}/{} {state}", change.service, change.server);
+    let mut text = changed(change);
     if !change.changed {
         text.push_str(" (already so)");
     }
@@ -650,6 +649,13 @@ pub(crate) fn change(change: &Change) -> String {
         let _ = writeln!(text, "note: {note}");
     }
     text
+}
+
+/// The server of a change and what it is now.
+pub(crate) fn changed(change: &Change) -> String {
+    let gone = if change.changed { "removed" } else { "is not there" };
+    let state = change.now.as_ref().map_or(gone, |server| &server.state);
+    format!("{}/{} {state}", change.service, change.server)
 }
 
 #[cfg(test)]

@@ -524,8 +524,8 @@ pub struct Drain {
     pub ephemeral: bool,
 }
 
-/// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false;
-/// only a removal is refused the second time (404), since there is no server any more.
+/// The answer of every verb that changes something. Said again, a verb changes nothing and `changed` is false: so does a removal of a
+/// server that is not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Whether anything changed.

@@ -144,14 +144,14 @@ pub const OPERATIONS: &[Operation] = &[
     Operation::get("/v1/vrrp", "The VRRP instances.", answers::<Vec<Instance>>()),
     Operation::post("/v1/vrrp/{name}/release", "Steps back from an instance, or all of a sync group, until resumed.", takes::<Release>(), answers::<RoleChange>()),
     Operation::post("/v1/vrrp/{name}/resume", "Takes part again as the configuration says.", Body::Nothing, answers::<RoleChange>()),
-    Operation::post("/v1/vrrp/{name}/failover", "Gives the role to another node once.", Body::Nothing, answers::<RoleChange>()),
+    Operation::post("/v1/vrrp/{name}/failover", "Gives the role to another node once. Of a Backup that has done so, `changed` is false; of another one it is refused (409).", Body::Nothing, answers::<RoleChange>()),
     Operation::get("/v1/services", "The services.", answers::<Vec<Service>>()),
     Operation::get("/v1/services/{service}", "A service.", answers::<Service>()),
     Operation::post("/v1/services/{service}/servers", "Adds a real server.", takes::<AddServer>(), answers::<Change>()),
     Operation {
         method: "DELETE",
         body: takes::<Drain>(),
-        ..Operation::get("/v1/services/{service}/servers/{server}", "Drains a real server and removes it.", answers::<Change>())
+        ..Operation::get("/v1/services/{service}/servers/{server}", "Drains a real server and removes it. Of one that is not there, `changed` is false and `note` says so; 404 where there is no such service.", answers::<Change>())
     }
     .with(&[("now", "boolean", "Removes it at once: its connections are lost.")]),
     Operation::post("/v1/services/{service}/servers/{server}/drain", "Gives a real server nothing new and lets it finish what it has.", takes::<Drain>(), answers::<Change>()),

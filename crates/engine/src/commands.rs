@@ -1,5 +1,6 @@
 //! What an operator can have done to a pool while it runs. Each says whether it changed anything: said
-//! again, it changes nothing. The exception is a removal, which finds no server the second time.
+//! again, it changes nothing. A removal finds no server the second time ([`CommandError::NoServer`]): who asked
+//! for it has what was asked for.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -194,7 +195,7 @@ impl Engine {
 
     /// Gives `server` no new connections; when those it has are over, or after `timeout`, it has drained.
     ///
-    /// Draining again changes the deadline only when a timeout is given, and the reason only when one is given.
+    /// Draining again changes the deadline only when another timeout is given, and the reason only when one is given.
     ///
     /// # Errors
     /// There is no such service or server.
@@ -359,8 +360,11 @@ impl Engine {
         let before = known.admin;
         match &mut known.admin {
             Admin::Ready | Admin::Maint => {
-                let deadline = now + timeout.unwrap_or(policy.timeout);
-                known.admin = Admin::Drain(Drain::new(deadline, policy.idle, then_remove));
+                let mut drain = Drain::new(now + policy.timeout, policy.idle, then_remove);
+                if let Some(timeout) = timeout {
+                    drain.end_within(now, timeout);
+                }
+                known.admin = Admin::Drain(drain);
                 known.since = now;
                 known.standing = Some(Standing::boxed(order.clone(), now));
             }
@@ -371,7 +375,9 @@ impl Engine {
             Admin::Drain(drain) => {
                 let is_drained = drain.drained;
                 if !is_drained {
-                    drain.deadline = timeout.map_or(drain.deadline, |timeout| now + timeout);
+                    if let Some(timeout) = timeout {
+                        drain.end_within(now, timeout);
+                    }
                     drain.then_remove |= then_remove;
                 }
                 let said = known.adopt_reason(&order);

@@ -33,6 +33,8 @@ pub struct Drain {
     pub drained: bool,
     /// How long no packet may come from clients before connections that are only inactive count as over.
     pub idle: Duration,
+    /// The timeout that a command has named for it; none where it has the service's.
+    timeout: Option<Duration>,
     /// What the last count found; none before the first.
     seen: Option<Seen>,
 }
@@ -47,7 +49,15 @@ struct Seen {
 impl Drain {
     /// A drain that nothing is known of yet.
     pub(crate) const fn new(deadline: Instant, idle: Duration, then_remove: bool) -> Self {
-        Self { deadline, then_remove, drained: false, idle, seen: None }
+        Self { deadline, then_remove, drained: false, idle, timeout: None, seen: None }
+    }
+
+    /// Has it end within `timeout` from now on, as a command says. The same timeout said again moves nothing: a command that is repeated
+    /// until it succeeds must not put the end off each time.
+    pub(crate) fn end_within(&mut self, now: Instant, timeout: Duration) {
+        if self.timeout != Some(timeout) {
+            (self.timeout, self.deadline) = (Some(timeout), now + timeout);
+        }
     }
 
     /// Takes a count; true when the drain is over by it.

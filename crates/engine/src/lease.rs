@@ -13,7 +13,7 @@ use holdfast_time::Instant;
 use crate::engine::Engine;
 use crate::order::Order;
 use crate::report::Report;
-use crate::server::Origin;
+use crate::server::{Origin, Server};
 
 /// A service and the address of a server, which it keeps when a reload calls it otherwise.
 type Tenant = (Name, SocketAddr);
@@ -95,26 +95,39 @@ impl Engine {
 
     /// Lets every server drain and go whose lease is over.
     pub(crate) fn end_leases(&mut self, now: Instant) {
+        let mut ended: BTreeMap<Name, BTreeSet<SocketAddr>> = BTreeMap::new();
         while let Some((service, address)) = self.leases.take_ended(now) {
-            let Some(pool) = self.pools.get(&service) else { continue };
-            // It may be gone, or somebody else's by now.
-            let Some(known) = pool.at(address).filter(|known| known.origin == Origin::Lease) else {
-                continue;
-            };
-            let server = known.definition.name.clone();
-            if self.discovered.get(&service).is_some_and(|found| found.contains_key(&address)) {
-                // It is there without a lease, too.
-                if let Some(known) =
-                    self.pools.get_mut(&service).and_then(|pool| pool.servers.get_mut(&server))
-                {
-                    known.origin = Origin::Discovered;
-                }
-                continue;
-            }
-            let order = Order::own("its lease has ended: it did not register again");
-            // It is there: it was found above.
-            drop(self.remove_server(now, &service, &server, None, order));
-            self.report(Report::LeaseEnded { service, server });
+            ended.entry(service).or_default().insert(address);
         }
+        for (service, addresses) in ended {
+            // However many end together, the pool is gone through once. A server may be gone, or somebody else's by now.
+            let over = |known: &&Server| {
+                known.origin == Origin::Lease && addresses.contains(&known.definition.address)
+            };
+            let servers = self.pools.get(&service).into_iter().flat_map(|pool| pool.servers.values());
+            let over: Vec<(Name, SocketAddr)> = servers
+                .filter(over)
+                .map(|known| (known.definition.name.clone(), known.definition.address))
+                .collect();
+            for (server, address) in over {
+                self.end_lease(now, &service, server, address);
+            }
+        }
+    }
+
+    fn end_lease(&mut self, now: Instant, service: &Name, server: Name, address: SocketAddr) {
+        if self.discovered.get(service).is_some_and(|found| found.contains_key(&address)) {
+            // It is there without a lease, too.
+            if let Some(known) =
+                self.pools.get_mut(service).and_then(|pool| pool.servers.get_mut(&server))
+            {
+                known.origin = Origin::Discovered;
+            }
+            return;
+        }
+        let order = Order::own("its lease has ended: it did not register again");
+        // It is there: the pool has just said so.
+        drop(self.remove_server(now, service, &server, None, order));
+        self.report(Report::LeaseEnded { service: service.clone(), server });
     }
 }

@@ -262,6 +262,36 @@ fn a_drain_ends_at_its_deadline_with_connections_left() {
     assert!(bench.reports.contains(&left), "{:?}", bench.reports);
 }
 
+/// A command that is repeated until it succeeds must not put the end off each time.
+#[test]
+fn a_timeout_that_is_said_again_moves_no_deadline_and_another_one_does() {
+    for removes in [false, true] {
+        let mut bench = Bench::new(&config(""), &Table::new());
+        let (web, web1) = (name("web"), name("web1"));
+        let say = |bench: &mut Bench, timeout: Option<Duration>| {
+            let (engine, now) = (&mut bench.engine, bench.now);
+            let change = match removes {
+                true => engine.remove_server(now, &web, &web1, timeout, by()),
+                false => engine.drain_server(now, &web, &web1, timeout, by()),
+            };
+            change.unwrap().changed
+        };
+        let deadline = |bench: &Bench| match bench.server("web1").admin {
+            Admin::Drain(drain) => drain.deadline,
+            other => panic!("{other:?}"),
+        };
+        assert!(say(&mut bench, Some(seconds(30))));
+        let begun = bench.now;
+        bench.pass(seconds(2), |_| Verdict::Pass);
+        assert!(!say(&mut bench, Some(seconds(30))) && !say(&mut bench, None));
+        assert_eq!(deadline(&bench), begun + seconds(30));
+        // In the middle of a drain another one counts from when it is said: nobody is cut off by a word about the future.
+        assert!(say(&mut bench, Some(seconds(10))));
+        assert_eq!(deadline(&bench), bench.now + seconds(10));
+        assert!(!say(&mut bench, Some(seconds(10))));
+    }
+}
+
 #[test]
 fn a_server_that_is_taken_back_keeps_what_its_checks_said_meanwhile() {
     let mut bench = Bench::new(&config(""), &Table::new());

@@ -37,7 +37,7 @@ use self::caller::Caller;
 pub(crate) use self::nodes::own_fingerprint;
 use self::problem::Refusal;
 pub(crate) use self::problem::{
-    bad_request, conflict, no_service, not_found, refused, unavailable,
+    answer_lost, bad_request, conflict, no_service, not_found, refused, unavailable,
 };
 use self::server::Streams;
 use crate::director::{Look, Next, Reading};
@@ -251,9 +251,7 @@ async fn foresee(orders: &Orders, text: Option<axum::body::Bytes>) -> Result<Jso
 }
 
 async fn reload(State(orders): State<Orders>) -> Result<Json<Reloaded>, Refusal> {
-    let (answer, reloaded) = oneshot::channel();
-    orders.send(Order::Reload(Some(answer))).await.map_err(stopping)?;
-    reloaded.await.map_err(stopping)?.map(Json).map_err(Refusal)
+    ordered(&orders, |answer| Order::Reload(Some(answer))).await
 }
 
 async fn export(State(orders): State<Orders>) -> Result<Json<Exported>, Refusal> {
@@ -475,10 +473,8 @@ async fn command(
     caller: Caller,
     command: Command,
 ) -> Result<Json<Change>, Refusal> {
-    let (answer, change) = oneshot::channel();
     let who = caller.name().await;
-    requests.send(Request::Command { command, who, answer }).await.map_err(stopping)?;
-    change.await.map_err(stopping)?.map(Json).map_err(Refusal)
+    ordered(requests, |answer| Request::Command { command, who, answer }).await
 }
 
 async fn role(
@@ -486,9 +482,21 @@ async fn role(
     name: String,
     verb: RoleVerb,
 ) -> Result<Json<RoleChange>, Refusal> {
-    let (answer, change) = oneshot::channel();
-    requests.send(Request::Role { name, verb, answer }).await.map_err(stopping)?;
-    change.await.map_err(stopping)?.map(Json).map_err(Refusal)
+    ordered(requests, |answer| Request::Role { name, verb, answer }).await
+}
+
+/// Hands an order over and waits for what comes of it. Before it is handed over nothing is done; afterwards it may be, also where no
+/// answer comes.
+async fn ordered<O, T>(
+    to: &mpsc::Sender<O>,
+    order: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> O,
+) -> Result<Json<T>, Refusal> {
+    let (answer, done) = oneshot::channel();
+    to.send(order(answer)).await.map_err(stopping)?;
+    match done.await {
+        Ok(done) => done.map(Json).map_err(Refusal),
+        Err(_lost) => Err(Refusal(answer_lost())),
+    }
 }
 
 /// The director or the VRRP thread did not answer, whatever the channel's error says of it.
@@ -510,6 +518,44 @@ mod tests {
     use std::collections::BTreeSet;
 
     use holdfast_control::openapi::{OPERATIONS, Served};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_whose_answer_is_lost_may_have_been_done_and_one_that_nobody_took_was_not() {
+        let words = || Command::Ready {
+            service: "web".to_owned(),
+            server: "web1".to_owned(),
+            why: Why::default(),
+        };
+        // The director has it, and ends before it answers.
+        let (requests, mut taken) = mpsc::channel(1);
+        let (said, ()) = tokio::join!(command(&requests, Caller::default(), words()), async {
+            assert!(matches!(taken.recv().await, Some(Request::Command { .. })));
+        });
+        let Err(Refusal(problem)) = said else { panic!("it was answered") };
+        assert_eq!((problem.status, problem.code.as_str()), (504, "answer_lost"));
+        assert!(problem.detail.contains("it is not known whether this was done"), "{problem:?}");
+        // It waits in the queue of a director that is gone.
+        let (requests, waiting) = mpsc::channel(1);
+        let (said, ()) = tokio::join!(
+            role(&requests, "edge".to_owned(), RoleVerb::Failover),
+            async move {
+                tokio::task::yield_now().await;
+                drop(waiting);
+            }
+        );
+        let Err(Refusal(problem)) = said else { panic!("it was answered") };
+        assert_eq!(problem.code, "answer_lost", "whether it was looked at is not known here");
+        // There is no director.
+        let said = command(&requests, Caller::default(), words()).await;
+        let Err(Refusal(problem)) = said else { panic!("it was answered") };
+        assert_eq!((problem.status, problem.code.as_str()), (503, "unavailable"));
+        let (orders, mut taken) = mpsc::channel(1);
+        let (said, _) = tokio::join!(reload(State(orders)), taken.recv());
+        let Err(Refusal(problem)) = said else { panic!("it was answered") };
+        assert_eq!(problem.code, "answer_lost");
+    }
 
     /// The paths and methods that the routers of this file have, by their text: axum does not tell.
     fn routes(text: &str) -> BTreeSet<(String, String)> {

@@ -73,6 +73,12 @@ pub(crate) fn unavailable(detail: String) -> Problem {
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
+/// 504: an order was handed over, and whoever was to answer has ended.
+pub(crate) fn answer_lost() -> Problem {
+    let detail = "the daemon ended before it answered, and it is not known not known whether";
+    problem(StatusCode::GATEWAY_TIMEOUT, "answer_lost", detail.to_owned())
+}
+
 /// Any other status.
 pub(crate) fn refused(status: StatusCode, code: &str, detail: String) -> Problem {
     problem(status, code, detail)

@@ -1,5 +1,6 @@
 //! Commands of the control API, from their words to the engine and back.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer};
@@ -72,11 +73,13 @@ impl Director {
             Err(CommandError::NoServer { .. } | CommandError::NoService(_))
                 if forgets && self.runtime.forget_dormant(&key) =>
             {
-                return Ok((key.clone(), self.change(&key, true, Some(FORGOTTEN), false), false));
+                let note = Some(FORGOTTEN.into());
+                return Ok((key.clone(), self.change(&key, true, note, false), false));
             }
-            // Said again, it is done already.
-            Err(CommandError::NoServer { .. }) if forgets && self.runtime.has_removed(&key) => {
-                return Ok((key.clone(), self.change(&key, false, Some(REMOVED), false), false));
+            // What was asked for is so already; the answer says why, since it may be a slip.
+            Err(CommandError::NoServer { .. }) if forgets => {
+                let note = Some(self.not_there(&key));
+                return Ok((key.clone(), self.change(&key, false, note, false), false));
             }
             Err(error) => return Err(problem(error)),
         };
@@ -86,7 +89,8 @@ impl Director {
         let done = Done { key: key.clone(), address, facets, order: &order, ephemeral, changed };
         let kept = self.runtime.note(&done, &self.engine, &self.config);
         // A drain cancels no removal.
-        let cancelled = (facets.presence && facets.admin && !forgets).then_some(CANCELLED);
+        let cancelled = facets.presence && facets.admin && !forgets;
+        let cancelled = cancelled.then_some(Cow::Borrowed(CANCELLED));
         Ok((key.clone(), self.change(&key, changed || kept, cancelled, ephemeral), kept))
     }
 
@@ -222,6 +226,18 @@ impl Director {
         Some((pool, pool.servers().get(server)?))
     }
 
+    /// Why there is nothing to remove.
+    fn not_there(&self, key: &Key) -> Cow<'static, str> {
+        if self.runtime.has_removed(key) {
+            return REMOVED.into();
+        }
+        let (service, server) = key;
+        format!(
+            "service `{service}` has no server `{server}`, and nothing was removed; should the name be a slip, `holdfast server list {service}` has them all"
+        )
+        .into()
+    }
+
     fn is_being_removed(&self, service: &Name, server: &Name) -> bool {
         let known = self.known(service, server);
         known.is_some_and(|(_, server)| removes(server.admin()))
@@ -231,7 +247,7 @@ impl Director {
         &self,
         (service, server): &Key,
         changed: bool,
-        done: Option<&'static str>,
+        done: Option<Cow<'static, str>>,
         ephemeral: bool,
     ) -> Change {
         let known = self.known(service, server);
@@ -239,7 +255,7 @@ impl Director {
             self.config.services.get(service).and_then(|service| service.real_servers.get(server));
         let remembers = self.config.remembers_clients_of_drained_servers();
         let notes =
-            done.map(str::to_owned).into_iter().chain(notes(known, in_file, remembers, ephemeral));
+            done.map(Cow::into_owned).into_iter().chain(notes(known, in_file, remembers, ephemeral));
         let note = notes.collect::<Vec<_>>().join("; ");
         Change {
             changed,

@@ -46,11 +46,11 @@ impl Released {
         &self.names
     }
 
-    /// Keeps that `instances` are released, or are no longer.
+    /// Keeps that `instances` are released, or are no longer; whether that is new.
     ///
     /// # Errors
     /// The file can't be written: the folder is missing, or the disk is full. What was kept before still is.
-    pub(crate) fn set(&mut self, instances: &[Name], released: bool) -> Result<(), KeepError> {
+    pub(crate) fn set(&mut self, instances: &[Name], released: bool) -> Result<bool, KeepError> {
         let mut names = self.names.clone();
         for name in instances {
             if released {
@@ -59,12 +59,13 @@ impl Released {
                 names.remove(name);
             }
         }
-        if names != self.names {
+        let new = names != self.names;
+        if new {
             write(&self.path, &names)
                 .map_err(|source| KeepError { path: self.path.clone(), source })?;
             self.names = names;
         }
-        Ok(())
+        Ok(new)
     }
 }
 
@@ -78,7 +79,7 @@ impl Released {
         let (before, now): (Vec<Name>, Vec<Name>) = renamed.iter().filter(kept).cloned().unzip();
         // First the new ones: a release that is kept twice does less harm than one that is lost.
         self.set(&now, true)?;
-        self.set(&before, false)
+        self.set(&before, false).map(drop)
     }
 }
 

@@ -65,12 +65,12 @@ async fn change(
     let Roles { changed, instances } =
         roles.map_err(|refused| conflict("refused", refused.to_string()))?;
     let kept = tokio::task::spawn_blocking(move || keep(&released, &names, verb));
-    let note = kept.await.unwrap_or_else(|fault| Some(fault.to_string()));
-    Ok(RoleChange { changed, instances, note })
+    let (kept, note) = kept.await.unwrap_or_else(|fault| (false, Some(fault.to_string())));
+    Ok(RoleChange { changed: changed || kept, instances, note })
 }
 
-/// Keeps what shall outlive the daemon, and says what the operator should know of that.
-fn keep(released: &Mutex<Released>, names: &[Name], verb: RoleVerb) -> Option<String> {
+/// Keeps what shall outlive the daemon. Whether something else is kept now, and what the operator should know of that.
+fn keep(released: &Mutex<Released>, names: &[Name], verb: RoleVerb) -> (bool, Option<String>) {
     // Nothing is changed in parts.
     let mut released = released.lock().unwrap_or_else(PoisonError::into_inner);
     let (is_released, kept) = match verb {
@@ -78,11 +78,14 @@ fn keep(released: &Mutex<Released>, names: &[Name], verb: RoleVerb) -> Option<St
         RoleVerb::Release { keep: false } => {
             let all_kept = names.iter().all(|name| released.names().contains(name));
             let note = "a restart of the daemon ends the release; `--keep` would keep it";
-            return (!all_kept).then(|| note.to_owned());
+            return (false, (!all_kept).then(|| note.to_owned()));
         }
         RoleVerb::Release { keep: true } => (true, "the release does not outlive the daemon"),
         RoleVerb::Resume => (false, "the release comes back at the next start of the daemon"),
-        RoleVerb::Failover => return None,
+        RoleVerb::Failover => return (false, None),
     };
-    released.set(names, is_released).err().map(|error| format!("{error}: {kept}"))
+    match released.set(names, is_released) {
+        Ok(new) => (new, None),
+        Err(error) => (false, Some(format!("{error}: {kept}"))),
+    }
 }

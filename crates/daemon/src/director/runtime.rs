@@ -198,7 +198,7 @@ impl Runtime {
             }
             drop(answer.send(Ok(change)));
         };
-        self.journal.write(vec![(key.clone(), entry)], Some(Box::new(done)));
+        self.journal.write([(key.clone(), entry)], Some(Box::new(done)));
     }
 
     /// Whether a command has removed a server that the file, or discovery, names.
@@ -212,7 +212,7 @@ impl Runtime {
         self.digests = None;
         let there = self.dormant.remove(key).is_some();
         if there && self.overlay.forget(key) {
-            self.journal.write(vec![(key.clone(), None)], None);
+            self.journal.write([(key.clone(), None)], None);
         }
         there
     }
@@ -223,7 +223,7 @@ impl Runtime {
         if self.overlay.rename(service, from, to) {
             let (from, to) = ((service.clone(), from.clone()), (service.clone(), to.clone()));
             let entry = self.overlay.kept().get(&to).cloned();
-            self.journal.write(vec![(from, None), (to, entry)], None);
+            self.journal.write([(from, None), (to, entry)], None);
         }
     }
 
@@ -232,7 +232,7 @@ impl Runtime {
         self.digests = None;
         let key = (service.clone(), server.clone());
         if self.overlay.forget(&key) {
-            self.journal.write(vec![(key, None)], None);
+            self.journal.write([(key, None)], None);
         }
     }
 

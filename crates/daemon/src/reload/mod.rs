@@ -33,7 +33,7 @@ use tokio::time::{sleep, timeout};
 use self::answer::{invalid, needs_restart, news, unreadable};
 pub(crate) use self::http::{Http, listen as listen_http};
 pub(crate) use self::loaded::Loaded;
-use crate::api::{Request, Requests, unavailable};
+use crate::api::{Request, Requests, answer_lost, unavailable};
 use crate::capabilities::GivenUp;
 use crate::director::{Kernel, Next, Released};
 use crate::discovery::Discoveries;
@@ -353,8 +353,9 @@ impl Reloader {
         let kernel_opened = opened.is_some();
         let next = Next { config: Arc::clone(&new), differences, kernel: opened, table };
         let request = Request::Reconfigure { next: Box::new(next), answer };
-        self.director.send(request).await.map_err(stopping)?;
-        let applied = applied.await.map_err(stopping)?;
+        // VRRP has it already: the director's end is no refusal.
+        self.director.send(request).await.map_err(|_gone| answer_lost())?;
+        let applied = applied.await.map_err(|_gone| answer_lost())?;
         self.has_kernel |= kernel_opened;
         self.parts.discoveries.reconfigure(&new);
         self.parts.http.replace(http);

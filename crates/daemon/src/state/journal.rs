@@ -1,16 +1,18 @@
 //! The journal of run-time changes: a file that is replaced whole, by a thread of its own, before a command is answered.
 //!
 //! ```text
-//!  Director ──changes, answers──► journal thread: takes all that wait, writes once, then answers all of them
+//!  Director ──changes, who waits──► the desk ──all that lies there──► journal thread: writes once, then answers all of them
 //! ```
-//! The thread has its own copy of what is kept, so a command costs the director one message, however much there is; commands that come
-//! together are one write.
+//! The thread has its own copy of what is kept, so a command costs the director as much as its change is long, however much is kept.
+//!
+//! The director never waits for the disk. A newer change of a server replaces one that still lies on the desk, so that there are never more
+//! than servers; who waits are commands, which are as many as connections of the API. Changes that come together, or while a write takes its
+//! time, are one write: thousands of leases that end in one moment, say.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use holdfast_config::Name;
@@ -25,13 +27,10 @@ const VERSION: u32 = 1;
 /// More changes than this are not read: each service may have as many servers.
 const ENTRIES_MAX: usize = 100_000;
 
-/// So many changes wait for the disk; the director waits with a further one. Commands come by 64 connections at once, so it never is.
-const WAITING_MAX: usize = 1024;
-
-/// The way to the journal's thread.
+/// The way to the journal's thread, which ends when this is dropped and all is written.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    thread: Option<SyncSender<Message>>,
+    desk: Arc<Desk>,
     problem: Problem,
 }
 
@@ -41,9 +40,68 @@ type Problem = Arc<Mutex<Option<String>>>;
 /// Whoever waits for a change to be on the disk; is told why it is not.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 
-struct Message {
-    changes: Vec<(Key, Option<Entry>)>,
-    done: Option<Done>,
+/// What lies between the director and the thread.
+#[derive(Debug, Default)]
+struct Desk {
+    lies: Mutex<Lies>,
+    more: Condvar,
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Lies {
+    changes: BTreeMap<Key, Option<Entry>>,
+    waiting: Vec<Done>,
+    /// Nobody brings anything any more.
+    closed: bool,
+    /// Nobody takes anything any more.
+    left: bool,
+}
+
+impl std::fmt::Debug for Lies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { changes, waiting, closed, left } = self;
+        let counts = (changes.len(), waiting.len(), closed, left);
+        f.debug_tuple("Lies").field(&counts).finish()
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Lies> {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that lies there, when something does; none when nothing will any more.
+    fn take(&self) -> Option<(BTreeMap<Key, Option<Entry>>, Vec<Done>)> {
+        let nothing = |lies: &mut Lies| {
+            lies.changes.is_empty() && lies.waiting.is_empty() && !lies.closed
+        };
+        let waited = self.more.wait_while(self.lock(), nothing);
+        let mut lies = waited.unwrap_or_else(PoisonError::into_inner);
+        let taken = (std::mem::take(&mut lies.changes), std::mem::take(&mut lies.waiting));
+        let last = taken.0.is_empty() && taken.1.is_empty();
+        (!last).then_some(taken)
+    }
+}
+
+/// The thread's place at the desk. However it ends, nobody waits for it afterwards: they are told by losing their answer.
+struct Place(Arc<Desk>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut lies = self.0.lock();
+        lies.left = true;
+        let waiting = std::mem::take(&mut lies.waiting);
+        drop(lies);
+        drop(waiting);
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.desk.lock().closed = true;
+        self.desk.more.notify_one();
+    }
 }
 
 /// A line of the file.
@@ -75,22 +133,42 @@ impl Journal {
                 BTreeMap::new()
             }
         };
-        let (thread, messages) = sync_channel(WAITING_MAX);
-        let (copy, told) = (kept.clone(), Arc::clone(&problem));
-        thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || work(&file, copy, &messages, &told))?;
-        Ok((Self { thread: Some(thread), problem }, kept))
+        let journal = Self::begin(kept.clone(), problem, move |kept| write(&file, kept))?;
+        Ok((journal, kept))
     }
 
-    /// Keeps `changes`, and then tells `done`.
-    pub(crate) fn write(&self, changes: Vec<(Key, Option<Entry>)>, done: Option<Done>) {
-        let Some(thread) = &self.thread else { return };
-        if let Err(unsent) = thread.send(Message { changes, done })
-            && let Some(done) = unsent.0.done
-        {
-            done(Err("the journal's thread ended by a fault of the daemon".to_owned()));
+    /// Begins to keep, by `write`, what is to be kept beside `kept`.
+    fn begin(
+        kept: BTreeMap<Key, Entry>,
+        problem: Problem,
+        write: impl FnMut(&BTreeMap<Key, Entry>) -> Result<(), String> + Send + 'static,
+    ) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let (place, told) = (Place(Arc::clone(&desk)), Arc::clone(&problem));
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || work(&place, kept, write, &told))?;
+        Ok(Self { desk, problem })
+    }
+
+    /// Keeps `changes`, and then tells `done`. Waits for nothing.
+    pub(crate) fn write(
+        &self,
+        changes: impl IntoIterator<Item = (Key, Option<Entry>)>,
+        done: Option<Done>,
+    ) {
+        let mut lies = self.desk.lock();
+        if lies.left {
+            drop(lies);
+            if let Some(done) = done {
+                done(Err("the journal's thread ended by a fault of the daemon".to_owned()));
+            }
+            return;
         }
+        lies.changes.extend(changes);
+        lies.waiting.extend(done);
+        drop(lies);
+        self.desk.more.notify_one();
     }
 
     /// What is wrong with the journal, for the status.
@@ -109,28 +187,22 @@ fn read(file: &StateFile) -> Result<BTreeMap<Key, Entry>, String> {
 }
 
 fn work(
-    file: &StateFile,
+    place: &Place,
     mut kept: BTreeMap<Key, Entry>,
-    messages: &Receiver<Message>,
+    mut write: impl FnMut(&BTreeMap<Key, Entry>) -> Result<(), String>,
     problem: &Problem,
 ) {
     // What could not be written is written with the next change.
     let mut dirty = false;
-    while let Ok(first) = messages.recv() {
-        let mut waiting = Vec::new();
-        let mut next = Some(first);
-        while let Some(Message { changes, done }) = next {
-            dirty |= !changes.is_empty();
-            for (key, entry) in changes {
-                match entry {
-                    Some(entry) => kept.insert(key, entry),
-                    None => kept.remove(&key),
-                };
-            }
-            waiting.extend(done);
-            next = messages.try_recv().ok();
+    while let Some((changes, waiting)) = place.0.take() {
+        dirty |= !changes.is_empty();
+        for (key, entry) in changes {
+            match entry {
+                Some(entry) => kept.insert(key, entry),
+                None => kept.remove(&key),
+            };
         }
-        let result = if dirty { write(file, &kept) } else { Ok(()) };
+        let result = if dirty { write(&kept) } else { Ok(()) };
         dirty = result.is_err();
         let news = result.as_ref().err().cloned();
         let before = std::mem::replace(
@@ -160,6 +232,8 @@ fn write(file: &StateFile, kept: &BTreeMap<Key, Entry>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use holdfast_engine::overlay::{Presence, Said, Wish};
 
     use super::*;
@@ -201,6 +275,58 @@ mod tests {
         assert_eq!(journal.problem(), None);
         let (_journal, kept) = Journal::open(folder.path()).unwrap();
         assert_eq!(kept, BTreeMap::from([(key("a"), entry())]));
+    }
+
+    /// The disk stands still, and thousands of leases end, one after the other: who brings that goes on at once, and it is one write.
+    #[test]
+    fn however_much_ends_while_the_disk_stands_still_nobody_is_kept_waiting_and_it_is_one_write() {
+        let many: Vec<Key> = (0..5_000).map(|number| key(&format!("s{number}"))).collect();
+        let kept = many.iter().map(|key| (key.clone(), entry())).collect();
+        let (tell, writes) = sync_channel(8);
+        let (go_on, disk) = sync_channel::<()>(0);
+        let journal = Journal::begin(kept, Problem::default(), move |kept| {
+            tell.send(kept.len()).map_err(|gone| gone.to_string())?;
+            disk.recv().map_err(|gone| gone.to_string())
+        })
+        .unwrap();
+        journal.write([(key("first"), Some(entry()))], None);
+        assert_eq!(writes.recv(), Ok(5_001), "the disk has it, and stands still");
+        for key in &many {
+            journal.write([(key.clone(), None)], None);
+        }
+        let (done, told) = sync_channel(1);
+        journal.write([(key("last"), Some(entry()))], Some(Box::new(move |it| drop(done.send(it)))));
+        {
+            let lies = journal.desk.lock();
+            assert_eq!((lies.changes.len(), lies.waiting.len()), (5_001, 1));
+        }
+        // Said again, it takes no more room.
+        for key in &many {
+            journal.write([(key.clone(), None)], None);
+        }
+        assert_eq!(journal.desk.lock().changes.len(), 5_001);
+        go_on.send(()).unwrap();
+        assert_eq!(writes.recv(), Ok(2), "all of it at once");
+        assert!(told.try_recv().is_err(), "not before it is on the disk");
+        go_on.send(()).unwrap();
+        assert_eq!(told.recv(), Ok(Ok(())));
+        // Nothing is left to be written, and the thread ends.
+        drop(journal);
+        assert!(writes.recv().is_err());
+    }
+
+    #[test]
+    fn a_thread_that_dies_leaves_nobody_waiting() {
+        let journal =
+            Journal::begin(BTreeMap::new(), Problem::default(), |_| panic!("a fault")).unwrap();
+        let (done, told) = sync_channel::<Result<(), String>>(1);
+        journal.write([(key("a"), None)], Some(Box::new(move |it| drop(done.send(it)))));
+        assert!(told.recv().is_err(), "its answer is lost");
+        while !journal.desk.lock().left {
+            thread::yield_now();
+        }
+        let why = written(&journal, vec![]).unwrap_err();
+        assert!(why.contains("ended by a fault"), "{why}");
     }
 
     #[test]

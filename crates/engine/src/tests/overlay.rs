@@ -327,3 +327,34 @@ fn a_lease_ends_unless_it_is_said_again() {
     pass(&mut desk, 100);
     assert_eq!(desk.bench.server("web1").state(), "up");
 }
+
+/// A rack that loses its power takes all of its registrations along in the same second.
+#[test]
+fn thousands_of_leases_that_end_in_one_moment_are_one_change_of_the_table() {
+    for (listen, network) in [("192.0.2.10:80", "10.1"), ("[2001:db8::10]:80", "[fd00")] {
+        let text = format!("services: {{web: {{listen: 'tcp {listen}', forward: nat}}}}");
+        let config = parse("test.yaml", &text, &Environment::new("lb1")).config.unwrap();
+        let server = |number: u32| match network {
+            "10.1" => format!("{network}.{}.{}:80", number / 250, number % 250 + 1),
+            _ => format!("{network}::1:{number:x}]:80"),
+        };
+        let added = (0..5_000).map(|number| Addition {
+            service: name("web"),
+            server: addition(&server(number), &format!("s{number}"), &config),
+            lease: Some(Duration::from_secs(30)),
+        });
+        let remembered = Remembered { added: added.collect(), ..Remembered::default() };
+        let engine = Engine::remembering(&config, &remembered, &Table::new(), at(0));
+        let mut bench =
+            Bench { engine, now: at(0), reports: vec![], reconciled: 0, counted: 0, runs: vec![] };
+        bench.collect();
+        bench.pass(Duration::from_secs(29), |_| Verdict::Pass);
+        assert_eq!((bench.reports.len(), bench.reconciled), (0, 1), "all serve");
+        bench.pass(Duration::from_secs(1), |_| Verdict::Pass);
+        let ended = |report: &&Report| matches!(report, Report::LeaseEnded { .. });
+        assert_eq!(bench.reports.iter().filter(ended).count(), 5_000);
+        assert_eq!(bench.reconciled, 2, "one change for all of them");
+        let pool = &bench.engine.pools()[&name("web")];
+        assert!(pool.servers().values().all(|server| server.state() == "draining"));
+    }
+}

@@ -245,7 +245,8 @@ impl Instance {
             return Err(RoleError::Owner(name()));
         }
         match (verb, self.router.status()) {
-            (RoleVerb::Failover, Status::Backup | Status::Initialize) => {
+            // It has given its role away and not got it back: said again, that is so already.
+            (RoleVerb::Failover, Status::Backup | Status::Initialize) if !self.role.yields => {
                 let active = self.router.active_address();
                 let there = active.map(|other| format!(": say that on the node of {other}"));
                 Err(RoleError::NotActive(name(), there.unwrap_or_default()))

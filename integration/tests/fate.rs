@@ -282,10 +282,13 @@ fn a_daemon_that_lives_on_is_not_followed_whatever_becomes_of_its_parts() {
         kill(worker, Signal::SIGKILL).unwrap();
         stage.wait_successor(worker);
         wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
+        // The next worker knows who watches.
+        stage.wait_shown();
         let worker = stage.worker().unwrap();
         stage.lb1.process().kill(Signal::SIGUSR2).unwrap();
         stage.wait_successor(worker);
         wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
+        stage.wait_shown();
         stage.lb1.cli(&["reload"]).unwrap();
         wait_counted(&stage.lb2, "advertisements_received", 2).unwrap();
     });

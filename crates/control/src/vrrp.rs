@@ -214,8 +214,8 @@ pub struct Fate {
     /// The nodes that this one watches, by interface and address: those that are Active for an instance of this one, and up to 64 that
     /// were and whose channel has ended.
     pub watched: Vec<FateChannel>,
-    /// The nodes that watch this one, the oldest first. Connections that an earlier worker took are in the supervisor's hands, stand as
-    /// before, and are not among them.
+    /// The nodes that watch this one, the oldest first. Those that watched an earlier worker are among them: the supervisor hands their
+    /// connections down.
     pub watchers: Vec<FateWatcher>,
     /// Why connections can't be taken, in sentences; empty when all is well.
     pub problems: Vec<String>,
@@ -259,7 +259,7 @@ pub struct FateWatcher {
     pub peer: IpAddr,
     /// The interface on which it came.
     pub interface: String,
-    /// Seconds since then.
+    /// Seconds since then, or since this worker began, where it came to an earlier one.
     pub since_s: u64,
 }
 

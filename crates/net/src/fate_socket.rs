@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -149,6 +149,16 @@ impl FateStream {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A connection that another process of this daemon had accepted, where it comes from, and the name of the interface that it came by.
+    /// None of what is no such connection, or has ended.
+    pub fn taken_up(connection: OwnedFd) -> Option<(Self, IpAddr, String)> {
+        let socket = Socket::from(connection);
+        let from = socket.peer_addr().ok()?.as_socket()?.ip();
+        let interface = String::from_utf8(socket.device().ok()??).ok()?;
+        socket.set_nonblocking(true).ok()?;
+        Some((Self(raise(socket, CONNECTIONS)), from, interface))
     }
 
     /// What is next of it.

@@ -344,6 +344,7 @@ impl Keeper {
             return Ok(());
         }
         self.start_at = None;
+        self.keepsakes.hand_down();
         let pid = match self.spawn() {
             Ok(pid) => pid,
             Err(error) if !self.was_ready => {

@@ -15,6 +15,9 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 const KEEP: u8 = b'k';
 const LET_GO: u8 = b'g';
 
+/// What a worker is told: this was kept for one before it.
+const KEPT: u8 = b'b';
+
 /// So many are kept; the oldest gives way.
 const KEPT_MAX: usize = 128;
 
@@ -87,6 +90,17 @@ impl Keepsakes {
         });
     }
 
+    /// Lets the worker that is about to start have copies of all that is kept: it is watched by whoever watched the one before.
+    pub(super) fn hand_down(&mut self) {
+        self.look();
+        // What that one did not take any more.
+        while let Ok(Some(_)) = handed::receive(&self.theirs) {}
+        for one in &self.kept {
+            // It is kept whether the worker knows of it or not.
+            let _untold = handed::send(&self.ours, KEPT, Some(one.as_fd()));
+        }
+    }
+
     /// Ends all connections with the word that nobody has died.
     pub(super) fn say_goodbye(&mut self) {
         for one in self.kept.drain(..) {
@@ -114,6 +128,14 @@ impl Custody {
     /// The supervisor has gone (EPIPE), or is too slow.
     pub(crate) fn keep(&self, connection: BorrowedFd<'_>) -> io::Result<()> {
         handed::send(&self.0, KEEP, Some(connection))
+    }
+
+    /// The next connection that a worker before this one had kept; each once, and none when there is none more. It never waits.
+    pub(crate) fn handed_down(&self) -> Option<OwnedFd> {
+        match handed::receive(&self.0) {
+            Ok(Some((KEPT, connection))) => connection,
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// Has all connections ended, with a goodbye, that this worker and those before it have handed over.
@@ -156,6 +178,27 @@ mod tests {
         let mut words = Vec::new();
         watcher.read_to_end(&mut words).unwrap();
         assert_eq!(words, [GOODBYE]);
+    }
+
+    #[test]
+    fn each_worker_is_handed_down_what_the_others_had_kept_and_once() {
+        let mut keepsakes = Keepsakes::new().unwrap();
+        let custody = Custody::by(keepsakes.theirs.try_clone().unwrap());
+        assert!(custody.handed_down().is_none());
+        let [(mut watcher, first), (_other, second)] = [connection(), connection()];
+        custody.keep(first.as_fd()).unwrap();
+        // The supervisor has not looked yet when the worker dies.
+        custody.keep(second.as_fd()).unwrap();
+        drop((first, second));
+        // A worker that dies before it takes anything up leaves nothing to the next one.
+        keepsakes.hand_down();
+        keepsakes.hand_down();
+        let taken: Vec<OwnedFd> = std::iter::from_fn(|| custody.handed_down()).collect();
+        assert_eq!((taken.len(), keepsakes.kept.len()), (2, 2));
+        // What the worker does with its copies concerns the supervisor's no more than what others did.
+        drop(taken);
+        watcher.set_nonblocking(true).unwrap();
+        assert_eq!(watcher.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl FateThread {
             }
             if let Some(wanted) = wanted {
                 self.go_on(wanted);
+                self.take_up();
             }
             self.open_gates();
             self.accept();
@@ -168,6 +169,24 @@ impl FateThread {
                     let gate = Gate { door, listener: None, again_at, fault: None };
                     self.gates.insert(key, gate);
                 }
+            }
+        }
+    }
+
+    /// Takes up the connections by which others watched the workers before this one, of which the supervisor has copies. Those that came by
+    /// no door of this one stand as they did, in its hands alone.
+    fn take_up(&mut self) {
+        let (Some(custody), Some(_)) = (&self.custody, self.port) else { return };
+        let Self { gates, held, .. } = self;
+        let since = now();
+        let handed_down = std::iter::from_fn(|| custody.handed_down());
+        for (stream, from, interface) in handed_down.filter_map(FateStream::taken_up) {
+            let family = AddressFamily::of(from);
+            let by = gates
+                .iter()
+                .find(|((_, of), gate)| *of == family && gate.door.interface.name == interface);
+            if let Some((by, _)) = by.filter(|_| held.len() < HELD_MAX) {
+                held.push(Held { stream, from, by: *by, since });
             }
         }
     }

@@ -65,12 +65,7 @@ impl Connector {
     /// # Errors
     /// The kernel does not let this process listen here, or did not say that it does.
     pub(super) async fn open() -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::from(AF_NETLINK),
-            Type::DGRAM.nonblocking(),
-            Some(Protocol::from(NETLINK_CONNECTOR)),
-        )?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1 << (PROC - 1)))?;
+        let socket = socket(1 << (PROC - 1))?;
         // Beyond the host's limit (net.core.rmem_max) where the process may, up to it otherwise.
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -137,6 +132,17 @@ pub(super) fn is_overrun(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
+/// A socket of the connector's family that hears what is said to these groups, as a bit each, and to itself.
+fn socket(groups: u32) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::from(AF_NETLINK),
+        Type::DGRAM.nonblocking(),
+        Some(Protocol::from(NETLINK_CONNECTOR)),
+    )?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+    Ok(socket)
+}
+
 fn receive(socket: &Socket) -> io::Result<Event> {
     let mut buffer = [0; BUFFER];
     let (length, from) = recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer)?;
@@ -187,6 +193,8 @@ fn event(message: &[u8]) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::socket::getsockname;
+
     use super::*;
 
     /// A message of the kernel: what, and its data.
@@ -219,6 +227,23 @@ mod tests {
         assert_eq!(event(&said(0x8000_0000, &[8, 7, 0, 17])), Some(Event::Other), "a thread");
         assert_eq!(event(&said(0, &[1])), Some(Event::Acknowledged(1)));
         assert_eq!(event(&said(4, &[7, 7, 0, 0])), Some(Event::Other));
+    }
+
+    /// Root may send to another process's socket; anybody else can't (netlink(7)).
+    #[test]
+    fn only_the_kernel_is_believed() {
+        // In no group: what the kernel says of processes meanwhile is not heard.
+        let ours = socket(0).unwrap();
+        let address = getsockname::<NetlinkAddr>(ours.as_raw_fd()).unwrap();
+        let other = socket(0).unwrap();
+        // That the first process is over, in the kernel's words.
+        let forged = said(0x8000_0000, &[1, 1, 0, 17]);
+        assert_eq!(event(&forged), Some(Event::Ended(1)));
+        let sent = sendto(other.as_raw_fd(), &forged, &address, MsgFlags::empty());
+        assert_eq!(sent, Ok(forged.len()), "this test sends to a socket: run it as root");
+        assert_eq!(receive(&ours).unwrap(), Event::Other);
+        // It was there, and is not any more.
+        assert_eq!(receive(&ours).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

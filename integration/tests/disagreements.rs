@@ -243,3 +243,42 @@ fn the_loser_of_two_owners_names_the_other_one_for_as_long_as_it_is_heard() {
     wait_until(LIMIT, "lb1 to forget lb2", || problems(&lb1).is_empty().then_some(())).unwrap();
     lb1.wait_instance("edge", "active", LIMIT).unwrap();
 }
+
+/// Nothing tells two nodes with a file each that they are two, until one hears the other: then that says what is missing.
+#[test]
+fn a_node_that_no_file_names_is_noticed_and_what_that_means_for_addresses_is_said() {
+    let lab = lab().unwrap();
+    let text = |priority: u8, more: &str| {
+        let v4 = format!(
+            "    v4: {{interface: eth0, vrid: 51, interval: 200ms, priority: {priority}, addresses: [{VIP4}/24]{more}}}\n"
+        );
+        let v6 = format!(
+            "    v6: {{interface: eth0, vrid: 51, interval: 200ms, priority: {priority}, addresses: ['fe80::33/64', '{VIP6}/64']{more}}}\n"
+        );
+        config(&(v4 + &v6), "")
+    };
+    let lb1 = Director::start(lab.lb1(), &text(150, "")).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &text(100, "")).unwrap();
+    for name in ["v4", "v6"] {
+        wait_count(&lb2, name, "advertisements_received", PACKETS).unwrap();
+        let found = lb2.instance(name).unwrap();
+        let [problem] = &found.problems[..] else { panic!("{found:?}") };
+        assert!(problem.contains(" takes part, too, and the configuration names no other node"), "{problem}");
+        assert_eq!(found.fault, None);
+        // Whoever has heard nobody knows of nobody.
+        assert_eq!(lb1.instance(name).unwrap().problems, [""; 0]);
+    }
+    let status = lb2.cli(&["status"]).unwrap();
+    assert!(status.contains("say `lifetime: 4s`, or `0s` where that is meant"), "{status}");
+    let said = "another node takes part, and the configuration names none";
+    assert_eq!(lb2.process().log().matches(said).count(), 2, "once for each instance");
+    // Either word is one.
+    for more in [", lifetime: 4s", ", lifetime: 0s"] {
+        lb2.node().write("holdfast.yaml", &text(100, more)).unwrap();
+        lb2.cli(&["reload"]).unwrap();
+        for name in ["v4", "v6"] {
+            assert_eq!(lb2.instance(name).unwrap().problems, [""; 0], "{more}");
+        }
+    }
+}

@@ -399,3 +399,45 @@ fn strangers_cost_their_own_connections_and_nothing_else() {
     stage.kill_all();
     stage.ensure_reason("active_died");
 }
+
+/// What the doctor finds of the fate channel on a node: the grade and the words.
+fn found_by_doctor(director: &Director) -> Option<Vec<(String, String)>> {
+    let file = director.node().folder().join("holdfast.yaml");
+    let node = director.node().name();
+    let words = ["doctor", "--node", node, file.to_str()?, "-o", "json"];
+    // Whatever else it finds on this host.
+    let (_, report, _) = director.try_cli(&words).ok()?;
+    let report: serde_json::Value = serde_json::from_str(&report).ok()?;
+    let findings = report["findings"].as_array()?.iter().filter(|one| one["area"] == "fate");
+    let text = |one: &serde_json::Value, key: &str| one[key].as_str().map(str::to_owned);
+    findings.map(|one| Some((text(one, "grade")?, text(one, "found")? + &text(one, "help").unwrap_or_default()))).collect()
+}
+
+/// Both ends tell an operator that asks, over both families: the one that can't connect, and the one that nobody watches.
+#[test]
+fn a_firewall_between_the_nodes_is_found_by_the_doctor_of_either() {
+    let lab = lab().unwrap();
+    lab.lb1()
+        .sh("nft 'add table inet wall; add chain inet wall in { type filter hook input priority 0; }; add rule inet wall in tcp dport 112 drop'")
+        .unwrap();
+    let lb1 = Director::start(lab.lb1(), &FAST.config()).unwrap();
+    wait_active(&lb1).unwrap();
+    let lb2 = Director::start(lab.lb2(), &FAST.config()).unwrap();
+    wait_roles(&lb1, &lb2).unwrap();
+    let wait = |director: &Director, grade: &str, words: &str| {
+        let found = wait_until(LIMIT, &format!("the doctor to find {words:?}"), || {
+            let found = found_by_doctor(director)?;
+            let so = |(one, text): &&(String, String)| one == grade && text.contains(words);
+            (found.len() == VIPS.len() && found.iter().filter(so).count() == VIPS.len()).then_some(())
+        });
+        found.unwrap_or_else(|error| panic!("{error}: {:?}", found_by_doctor(director)));
+    };
+    wait(&lb2, "warn", "does a firewall let the port through");
+    wait(&lb1, "warn", "Let TCP port 112 in from the other nodes on eth0");
+    lab.lb1().sh("nft delete table inet wall").unwrap();
+    wait(&lb2, "ok", "'s daemon would be heard at once");
+    let watched = wait_until(LIMIT, "nothing to be found any more", || {
+        found_by_doctor(&lb1).filter(Vec::is_empty)
+    });
+    watched.unwrap_or_else(|error| panic!("{error}: {:?}", found_by_doctor(&lb1)));
+}

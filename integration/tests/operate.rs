@@ -414,12 +414,15 @@ fn doctor_finds_what_is_in_the_way_and_changes_nothing() -> Result<()> {
     // Without a daemon, with its port taken, a virtual address left behind, and keepalived's name in the table of processes.
     let node = lab.lb1();
     let taken = node.spawn("taken", ["nc", "-l", "10.77.0.11", "9650"]);
+    let fate = node.spawn("fate", ["nc", "-l", "0.0.0.0", "112"]);
     let keepalived = node.folder().join("keepalived");
     std::fs::copy("/bin/sleep", &keepalived)?;
     let rival = node.spawn("rival", [keepalived.as_os_str(), "600".as_ref()])?;
     let found = wait_until(LIMIT, "the rival to be found", || {
         let (code, report) = doctor(&socket).ok()?;
-        says(&report, "fail", "keepalived runs").then_some((code, report))
+        let both = says(&report, "fail", "keepalived runs")
+            && says(&report, "warn", "another program has TCP port 112");
+        both.then_some((code, report))
     });
     let (code, report) = found?;
     assert_eq!(code, 1);
@@ -431,7 +434,7 @@ fn doctor_finds_what_is_in_the_way_and_changes_nothing() -> Result<()> {
     let (_, report) = doctor(&socket)?;
     ensure!(says(&report, "fail", "HF0715"), "{report:#}");
     let table = std::fs::read_to_string("/proc/self/status");
-    drop((taken, rival, table));
+    drop((taken, fate, rival, table));
     if report["healthy"] != false {
         bail!("{report:#}");
     }

@@ -398,4 +398,21 @@ fn addresses_end_with_their_daemon_where_the_file_names_another_node() {
     assert_eq!(lifetime(", priority: 255, unicast: {peers: [192.0.2.3]}", ""), None);
     let pair = "daemon: {pair: {nodes: {lb1: 192.0.2.2, lb2: 192.0.2.3}, certificate: /etc/c, key: /etc/k, ca: /etc/a}}\n";
     assert_eq!(lifetime("", pair), Some(4));
+    // Where nothing is said, and nothing can be concluded, that is known; should there be another node all the same, it is said.
+    let unsaid = |keys: &str| {
+        let text = format!(
+            "vrrp: {{instances: {{edge: {{interface: eth0, vrid: 51, addresses: [192.0.2.10/24]{keys}}}}}}}"
+        );
+        config(&text).instances.into_values().next().unwrap().lifetime_unsaid
+    };
+    assert!(unsaid(""));
+    for keys in [
+        ", lifetime: 0s",
+        ", lifetime: 9s",
+        ", priority: 255",
+        ", unicast: {peers: [192.0.2.3]}",
+        ", per_node: {lb2: {priority: 90}}",
+    ] {
+        assert!(!unsaid(keys), "{keys}");
+    }
 }

@@ -60,7 +60,7 @@ pub struct Instance {
     pub disagreements: Vec<Disagreement>,
     /// What keeps the instance from taking part: interface down, no address, a tracker. None when nothing does.
     pub fault: Option<String>,
-    /// What of the addresses, routes and rules is missing, and why, sentence by sentence.
+    /// What of the addresses, routes and rules is missing, and why, and what should be said of them, sentence by sentence.
     pub problems: Vec<String>,
     /// The last packet for this instance that broke a rule.
     pub discarded: Option<Discarded>,

@@ -1,5 +1,6 @@
 //! `holdfast doctor`: what on this host would keep the daemon from working, whether it runs or not. It changes nothing.
 
+mod fate;
 mod kernel;
 mod network;
 mod process;
@@ -7,7 +8,7 @@ mod process;
 use std::path::Path;
 
 use holdfast_config::{Config, Severity};
-use holdfast_control::{Client, RequestError, chain};
+use holdfast_control::{Client, RequestError, Status, chain};
 use serde::Serialize;
 
 use crate::args;
@@ -75,7 +76,7 @@ pub(crate) fn example() -> Report {
 /// Looks at everything. Exit 1 where something would not work.
 pub(crate) async fn run(client: &Client, doctor: &args::Doctor) -> Result<Answer, Failure> {
     let mut findings = Vec::new();
-    let running = daemon(client, &mut findings).await;
+    let Daemon { running, status } = daemon(client, &mut findings).await;
     let config = configuration(&doctor.file, doctor.node.as_deref(), &mut findings);
     let config = config.as_ref();
     findings.push(process::rights());
@@ -87,8 +88,13 @@ pub(crate) async fn run(client: &Client, doctor: &args::Doctor) -> Result<Answer
         findings.extend(kernel::sysctls(config));
         findings.extend(network::interfaces(config));
         findings.extend(network::addresses(config, running));
-        if !running {
-            findings.extend(network::ports(config));
+        match &status {
+            Some(status) => findings.extend(fate::channels(config, status)),
+            None if running => {}
+            None => {
+                findings.extend(network::ports(config));
+                findings.extend(fate::ports(config));
+            }
         }
     }
     let healthy = findings.iter().all(|finding| finding.grade != Grade::Fail);
@@ -96,8 +102,13 @@ pub(crate) async fn run(client: &Client, doctor: &args::Doctor) -> Result<Answer
     if healthy { Ok(answer) } else { Err(Failure::Unhealthy(answer)) }
 }
 
-/// Whether a daemon answers, and what it says of itself.
-async fn daemon(client: &Client, findings: &mut Vec<Finding>) -> bool {
+/// Whether there is a daemon, and what it says of itself; none where it does not.
+struct Daemon {
+    running: bool,
+    status: Option<Status>,
+}
+
+async fn daemon(client: &Client, findings: &mut Vec<Finding>) -> Daemon {
     match client.status().await {
         Ok(status) => {
             let daemon = &status.daemon;
@@ -113,19 +124,23 @@ async fn daemon(client: &Client, findings: &mut Vec<Finding>) -> bool {
                     let text = format!("instance {} takes no part: {fault}", instance.name);
                     findings.push(Finding::fail("daemon", text, "`holdfast vrrp status`"));
                 }
+                for problem in instance.problems.iter().take(5) {
+                    let text = format!("instance {}: {problem}", instance.name);
+                    findings.push(Finding::warn("vrrp", text, "`holdfast vrrp status`"));
+                }
             }
-            true
+            Daemon { running: true, status: Some(status) }
         }
         Err(error @ RequestError::NotRunning { .. }) => {
             let text = format!("no holdfastd answers ({})", chain(&error));
             let help = "start it when nothing below says `fail`";
             findings.push(Finding::warn("daemon", text, help));
-            false
+            Daemon { running: false, status: None }
         }
         Err(error) => {
             let help = "`journalctl -u holdfastd`, or its log, says more";
             findings.push(Finding::fail("daemon", chain(&error), help));
-            true
+            Daemon { running: true, status: None }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A VRRP instance.
 
+use std::time::Duration;
+
+use super::shown::Shown;
 use super::{Found, Impact, Pair, Sign, Subject};
 use crate::model::Instance;
 
@@ -61,9 +64,12 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         rules,
         announce,
         lifetime,
+        lifetime_unsaid,
         track,
         hooks,
     } = old;
+    let lifetime = Lifetime(*lifetime, *lifetime_unsaid);
+    let new_lifetime = Lifetime(new.lifetime, new.lifetime_unsaid);
     let spoken = match (unicast, &new.unicast) {
         (Some(_), Some(_)) | (None, None) => Impact::PeerMustMatch,
         (None, Some(_)) | (Some(_), None) => Impact::Transition,
@@ -93,9 +99,22 @@ fn settings(old: &Instance, new: &Instance, found: &mut Found) {
         .list("routes", routes, &new.routes, Impact::None)
         .list("rules", rules, &new.rules, Impact::None)
         .put("announce", announce, &new.announce, Impact::None)
-        .put("lifetime", lifetime, &new.lifetime, Impact::None)
+        .put("lifetime", &lifetime, &new_lifetime, Impact::None)
         .list("track", track, &new.track, Impact::Transition)
         .list("hooks", hooks, &new.hooks, Impact::None);
+}
+
+/// How long its addresses live, and whether nobody has said so.
+#[derive(PartialEq)]
+struct Lifetime(Option<Duration>, bool);
+
+impl Shown for Lifetime {
+    fn shown(&self) -> String {
+        match self {
+            Self(lifetime @ Some(_), _) | Self(lifetime @ None, false) => lifetime.shown(),
+            Self(None, true) => "unsaid".to_owned(),
+        }
+    }
 }
 
 fn subject(instance: &Instance) -> Subject {

@@ -98,6 +98,8 @@ pub struct Instance {
     pub announce: Announce,
     /// How long the kernel keeps an address of a daemon that no longer renews it (`lifetime`), whole seconds; none = for ever.
     pub lifetime: Option<Duration>,
+    /// That is for ever because nothing was said and the configuration names no other node. Should there be one all the same, it is worth a word.
+    pub lifetime_unsaid: bool,
     /// What changes its priority or keeps it from taking part (`track`).
     pub track: Vec<Track>,
     /// The commands that it runs besides those of all (`hooks`).

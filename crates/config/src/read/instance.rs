@@ -143,6 +143,8 @@ impl Draft {
     /// The instance, when it was read whole; `paired` says that the nodes of the configuration are more than one.
     pub(crate) fn instance(self, paired: bool) -> Option<Instance> {
         let lifetime = self.lifetime(paired);
+        let owner = self.priority == Priority::OWNER;
+        let lifetime_unsaid = self.lifetime.is_none() && lifetime.is_none() && !owner;
         let (password, password_from) = PasswordDraft::parts(self.password.as_ref());
         Some(Instance {
             family: self.family()?,
@@ -167,6 +169,7 @@ impl Draft {
             excluded: values(self.excluded),
             announce: self.announce,
             lifetime,
+            lifetime_unsaid,
             routes: values(self.routes),
             rules: values(self.rules),
             track: values(self.track),

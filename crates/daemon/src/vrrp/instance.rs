@@ -187,6 +187,16 @@ impl Instance {
                         "an advertisement does not agree with this configuration"
                     );
                 }
+                if self.config.lifetime_unsaid
+                    && self.router.peers().is_empty()
+                    && means.chatter.allows(now, Topic::Packet)
+                {
+                    tracing::warn!(
+                        instance = %self.config.name,
+                        other = %packet.source(),
+                        "another node takes part, and the configuration names none: the addresses of a daemon that dies as a whole stay here (`lifetime`)"
+                    );
+                }
                 self.router.handle(now, Event::Advertisement(received.advertisement));
                 self.succession.hear(now, received.advertisement, &self.router);
                 self.act(means);

@@ -14,6 +14,9 @@ use crate::ledger::Ledger;
 use crate::tree::Statement;
 use crate::yaml::{Map, NOWHERE, Node, plain, text};
 
+/// In microseconds.
+const SECOND: u64 = 1_000_000;
+
 /// The instance in Holdfast's words.
 pub(super) fn finish(block: &Statement, mut draft: Draft, conversion: &mut Conversion<'_>) -> Map {
     let ipv6 = draft.addresses.first().is_some_and(|first| first.ip.is_ipv6());
@@ -27,12 +30,11 @@ pub(super) fn finish(block: &Statement, mut draft: Draft, conversion: &mut Conve
     if version == 2 {
         draft.map.set("version", plain(2), origin(draft.version.as_ref()));
     }
-    interval(&mut draft, version, conversion.ledger);
+    let interval = interval(&mut draft, version, conversion.ledger);
     preempt(&mut draft, priority, conversion.ledger);
     addresses(&mut draft, ipv6, conversion.ledger);
-    if let Some(adverts) =
-        draft.down_adverts.or(conversion.globals.down_adverts).filter(|n| *n != 3)
-    {
+    let adverts = draft.down_adverts.or(conversion.globals.down_adverts).unwrap_or(3);
+    if adverts != 3 {
         draft.map.set("down_adverts", plain(adverts), NOWHERE);
     }
     if version == 3 && !ipv6 && draft.rfc_checksum.unwrap_or(conversion.globals.rfc_checksum) {
@@ -50,6 +52,9 @@ pub(super) fn finish(block: &Statement, mut draft: Draft, conversion: &mut Conve
         }
     }
     peers::unicast(&mut draft, ipv6, conversion);
+    if priority != 255 && !draft.map.has("unicast") {
+        lifetime(block, &mut draft, adverts, interval, conversion.ledger);
+    }
     virtual_mac(&mut draft, conversion.ledger);
     announce(&mut draft, conversion);
     if let Some(statement) = draft.notify.take() {
@@ -127,8 +132,9 @@ fn version(block: &Statement, draft: &Draft, ipv6: bool, conversion: &mut Conver
     version.unwrap_or(2)
 }
 
-fn interval(draft: &mut Draft, version: i64, ledger: &mut Ledger) {
-    let Some((micros, statement)) = draft.interval.take() else { return };
+/// The interval in microseconds, also where nothing is said of it.
+fn interval(draft: &mut Draft, version: i64, ledger: &mut Ledger) -> u64 {
+    let Some((micros, statement)) = draft.interval.take() else { return SECOND };
     let (step, least, most) = if version == 2 {
         (1_000_000, 1_000_000, 255_000_000)
     } else {
@@ -146,6 +152,17 @@ fn interval(draft: &mut Draft, version: i64, ledger: &mut Ledger) {
         ledger.differs(statement.id, note);
     }
     draft.map.set("interval", plain(duration(rounded)), statement.span);
+    rounded
+}
+
+/// Who uses keepalived has another node, and with multicast its file does not name it: nothing else would tell Holdfast that the addresses
+/// are a pair's. It is what Holdfast takes itself where a configuration names one.
+fn lifetime(block: &Statement, draft: &mut Draft, adverts: i64, interval: u64, ledger: &mut Ledger) {
+    let intervals = u64::try_from(adverts).unwrap_or(3) + 1;
+    let seconds = interval.saturating_mul(intervals).div_ceil(SECOND).clamp(4, 3600);
+    draft.map.set("lifetime", plain(duration(seconds * SECOND)), NOWHERE);
+    let note = "the address of a daemon that was killed as a whole goes after `lifetime`; keepalived's stays: `lifetime: 0s` is for a node without a peer";
+    ledger.note(block.id, note);
 }
 
 fn preempt(draft: &mut Draft, priority: i64, ledger: &mut Ledger) {

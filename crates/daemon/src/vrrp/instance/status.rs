@@ -67,7 +67,13 @@ impl Instance {
                 since_s: now.saturating_since(dual.since).as_secs(),
             }),
             disagreements: self.disagreements.view(now, config),
-            problems: outcome.problems.iter().cloned().chain(self.other_owner(now)).collect(),
+            problems: outcome
+                .problems
+                .iter()
+                .cloned()
+                .chain(self.other_owner(now))
+                .chain(self.unsaid())
+                .collect(),
             fault: self.fault.clone().or_else(|| self.role.fault()).or_else(|| outcome.fault()),
             transitions: self.transitions.total(),
             transitions_to: self.transitions.by_state(),
@@ -86,6 +92,15 @@ impl Instance {
                 "{other} has priority 255, too: one of the two nodes does not own the addresses"
             )
         })
+    }
+
+    /// What the configuration should say, because there is another node.
+    fn unsaid(&self) -> Option<String> {
+        let other = self.router.peers().first().filter(|_| self.config.lifetime_unsaid)?;
+        Some(format!(
+            "{} takes part, too, and the configuration names no other node: should this daemon die as a whole, the addresses stay here beside the other's; say `lifetime: 4s`, or `0s` where that is meant (`holdfast explain vrrp.instances.NAME.lifetime`)",
+            other.address
+        ))
     }
 
     fn weights(&self) -> Vec<control::Weight> {

@@ -264,7 +264,10 @@ fn a_node_that_no_file_names_is_noticed_and_what_that_means_for_addresses_is_sai
         wait_count(&lb2, name, "advertisements_received", PACKETS).unwrap();
         let found = lb2.instance(name).unwrap();
         let [problem] = &found.problems[..] else { panic!("{found:?}") };
-        assert!(problem.contains(" takes part, too, and the configuration names no other node"), "{problem}");
+        assert!(
+            problem.contains(" takes part, too, and the configuration names no other node"),
+            "{problem}"
+        );
         assert_eq!(found.fault, None);
         // Whoever has heard nobody knows of nobody.
         assert_eq!(lb1.instance(name).unwrap().problems, [""; 0]);

@@ -410,7 +410,14 @@ fn found_by_doctor(director: &Director) -> Option<Vec<(String, String)>> {
     let report: serde_json::Value = serde_json::from_str(&report).ok()?;
     let findings = report["findings"].as_array()?.iter().filter(|one| one["area"] == "fate");
     let text = |one: &serde_json::Value, key: &str| one[key].as_str().map(str::to_owned);
-    findings.map(|one| Some((text(one, "grade")?, text(one, "found")? + &text(one, "help").unwrap_or_default()))).collect()
+    findings
+        .map(|one| {
+            Some((
+                text(one, "grade")?,
+                text(one, "found")? + &text(one, "help").unwrap_or_default(),
+            ))
+        })
+        .collect()
 }
 
 /// Both ends tell an operator that asks, over both families: the one that can't connect, and the one that nobody watches.
@@ -428,7 +435,8 @@ fn a_firewall_between_the_nodes_is_found_by_the_doctor_of_either() {
         let found = wait_until(LIMIT, &format!("the doctor to find {words:?}"), || {
             let found = found_by_doctor(director)?;
             let so = |(one, text): &&(String, String)| one == grade && text.contains(words);
-            (found.len() == VIPS.len() && found.iter().filter(so).count() == VIPS.len()).then_some(())
+            (found.len() == VIPS.len() && found.iter().filter(so).count() == VIPS.len())
+                .then_some(())
         });
         found.unwrap_or_else(|error| panic!("{error}: {:?}", found_by_doctor(director)));
     };

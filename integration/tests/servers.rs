@@ -259,7 +259,10 @@ fn a_verb_said_again_changes_nothing_and_says_so() -> Result<()> {
         ensure!(said.contains(why), "{said}");
     }
     assert_eq!(director.cli(&["diff", "-o", "json"])?.matches("web2").count(), 0);
-    assert_eq!(twice(&director, &["server", "add", "web", "10.77.0.22:8080", "--ttl", "1h"])?, once);
+    assert_eq!(
+        twice(&director, &["server", "add", "web", "10.77.0.22:8080", "--ttl", "1h"])?,
+        once
+    );
     Ok(())
 }
 
@@ -337,6 +340,7 @@ fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
     let cases: &[(&[&str], &str)] = &[
         (&["server", "add", "wbe", "10.77.0.22"], "no service `wbe`"),
         (&["server", "list", "wbe"], "no service `wbe`"),
+        (&["service", "show", "wbe"], "no service `wbe`"),
         (&["server", "drain", "web", "web9"], "service `web` has no server `web9`"),
         (&["server", "ready", "web/web9"], "service `web` has no server `web9`"),
         (&["server", "rm", "wbe", "web1", "--now"], "no service `wbe`"),
@@ -362,6 +366,11 @@ fn what_cannot_be_done_is_refused_with_one_sentence() -> Result<()> {
         ensure!(stderr.starts_with("holdfast: ") && stderr.lines().count() == 1, "{stderr}");
         ensure!(stderr.contains(expected), "{words:?}: {stderr}");
     }
+    let listed = director.cli(&["service", "list"])?;
+    ensure!(listed.contains("web      up     1/1  tcp 10.77.0.10:80"), "{listed}");
+    ensure!(
+        director.cli(&["service", "show", "web"])?.starts_with("SERVICE web  tcp 10.77.0.10:80")
+    );
     let after = director.status()?.services;
     let shape = |services: &[Service]| -> Vec<String> {
         let servers = services.iter().flat_map(|service| &service.servers);

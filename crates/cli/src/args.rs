@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Prints a configuration that includes what commands have changed.
     Export,
+    /// Services: list, show.
+    #[command(subcommand)]
+    Service(Service),
     /// Real servers: add, drain, maintain, take back, weigh, remove, list.
     #[command(subcommand)]
     Server(Server),
@@ -202,6 +205,17 @@ pub(crate) struct Diff {
     /// Exits with 4 when there is a change.
     #[arg(long)]
     pub(crate) exit_code: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Lists the services, a line each: whether they serve, and by how many servers.
+    List,
+    /// Shows a service with its servers, and what is wrong with it.
+    Show {
+        /// The service.
+        service: String,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -18,6 +18,7 @@ mod reload;
 mod render;
 mod runtime;
 mod server;
+mod service;
 mod table;
 mod times;
 mod top;
@@ -83,6 +84,7 @@ fn run(arguments: Arguments) -> Result<Answer, Failure> {
         Command::Reload => block_on(reload::reload(&client, arguments.output)),
         Command::Diff(diff) => block_on(runtime::diff(&client, &diff)),
         Command::Export => block_on(runtime::export(&client)),
+        Command::Service(verb) => block_on(service::run(&client, verb)),
         Command::Server(verb) => block_on(server::run(&client, verb)),
         Command::Vrrp(verb) => block_on(vrrp::run(&client, verb)),
     }

@@ -249,9 +249,7 @@ mod tests {
         Err(Unfinished::NotDone(Failed::Refused(code.to_owned(), why.to_owned())))
     }
 
-    fn told(
-        outcomes: [Result<Change, Unfinished>; 2],
-    ) -> (String, Option<(String, bool)>) {
+    fn told(outcomes: [Result<Change, Unfinished>; 2]) -> (String, Option<(String, bool)>) {
         let nodes = ["lb1", "lb2"].map(str::to_owned).into_iter().zip(outcomes).collect();
         match concluded(nodes) {
             Ok(answer) => (answer.table, None),
@@ -330,7 +328,10 @@ mod tests {
             Failed::Silent("why".to_owned()),
             "the daemon of this node, or the one of another, ended meanwhile"
         );
-        assert!(matches!(failed(RequestError::Refused(problem("unavailable"))), Failed::Refused(..)));
+        assert!(matches!(
+            failed(RequestError::Refused(problem("unavailable"))),
+            Failed::Refused(..)
+        ));
         for error in [
             RequestError::Timeout(std::time::Duration::from_secs(10)),
             RequestError::Lost("closed".to_owned()),

@@ -307,7 +307,7 @@ fn a_change_says_what_the_server_is_now_and_what_to_know() {
     let added = Change { changed: true, service: "web".into(), server: "web4".into(), now, note };
     assert_eq!(change(&added), "web/web4 starting\nnote: it is not in the configuration's file\n");
     let gone = Change { changed: false, now: None, note: None, ..added };
-    assert_eq!(change(&gone), "web/web4 removed (already so)\n");
+    assert_eq!(change(&gone), "web/web4 is not there (already so)\n");
 }
 
 #[test]

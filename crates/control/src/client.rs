@@ -300,10 +300,10 @@ impl Client {
         self.ask(Method::POST, server_path(service, server, "/weight")?, Some(weight)).await
     }
 
-    /// Removes a server: `now`, or after a drain.
+    /// Removes a server: `now`, or after a drain. One that is not there is no error, but nothing that has changed.
     ///
     /// # Errors
-    /// As [`Self::drain_server`].
+    /// As [`Self::service`].
     pub async fn remove_server(
         &self,
         service: &str,

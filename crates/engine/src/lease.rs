@@ -104,7 +104,8 @@ impl Engine {
             let over = |known: &&Server| {
                 known.origin == Origin::Lease && addresses.contains(&known.definition.address)
             };
-            let servers = self.pools.get(&service).into_iter().flat_map(|pool| pool.servers.values());
+            let servers =
+                self.pools.get(&service).into_iter().flat_map(|pool| pool.servers.values());
             let over: Vec<(Name, SocketAddr)> = servers
                 .filter(over)
                 .map(|known| (known.definition.name.clone(), known.definition.address))

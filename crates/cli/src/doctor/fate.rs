@@ -21,7 +21,9 @@ pub(super) fn channels(config: &Config, status: &Status) -> Vec<Finding> {
     let mut findings = Vec::new();
     for problem in fate.problems.iter().take(NAMED_MAX) {
         let text = format!("others can't watch this node: {problem}");
-        let help = format!("free TCP port {port} (`ss -ltnp`), or choose another on all nodes (`vrrp: {{fate: {{port: …}}}}`)");
+        let help = format!(
+            "free TCP port {port} (`ss -ltnp`), or choose another on all nodes (`vrrp: {{fate: {{port: …}}}}`)"
+        );
         findings.push(Finding::warn("fate", text, help));
     }
     for channel in fate.watched.iter().filter(|one| one.state != "over").take(NAMED_MAX) {
@@ -60,8 +62,12 @@ fn unwatched(config: &Config, status: &Status, fate: &Fate) -> Vec<Finding> {
         .collect();
     let finding = |(interface, family): (&str, AddressFamily)| {
         let port = fate.port;
-        let text = format!("this node is active, and no other watches it on {interface} over {family}: should its daemon die, they would notice by their timers alone");
-        let help = format!("is a Backup up (`holdfast status` there)? Let TCP port {port} in from the other nodes on {interface}");
+        let text = format!(
+            "this node is active, and no other watches it on {interface} over {family}: should its daemon die, they would notice by their timers alone"
+        );
+        let help = format!(
+            "is a Backup up (`holdfast status` there)? Let TCP port {port} in from the other nodes on {interface}"
+        );
         Finding::warn("fate", text, help)
     };
     alone.into_iter().take(NAMED_MAX).map(finding).collect()
@@ -82,13 +88,19 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
         };
         // Who may not have the port at all can't tell, and has been told of the rights already.
         if TcpListener::bind(any).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
-            let text = format!("another program has TCP port {} ({any}): others can't watch this node", fate.port);
+            let text = format!(
+                "another program has TCP port {} ({any}): others can't watch this node",
+                fate.port
+            );
             let help = "`ss -ltnp` shows who; free it, or choose another port on all nodes (`vrrp: {fate: {port: …}}`)";
             findings.push(Finding::warn("fate", text, help));
         }
     }
     if findings.is_empty() {
-        let text = format!("TCP port {} is not another program's; the nodes must let each other through", fate.port);
+        let text = format!(
+            "TCP port {} is not another program's; the nodes must let each other through",
+            fate.port
+        );
         findings.push(Finding::ok("fate", text));
     }
     findings

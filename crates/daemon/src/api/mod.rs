@@ -538,13 +538,11 @@ mod tests {
         assert!(problem.detail.contains("it is not known whether this was done"), "{problem:?}");
         // It waits in the queue of a director that is gone.
         let (requests, waiting) = mpsc::channel(1);
-        let (said, ()) = tokio::join!(
-            role(&requests, "edge".to_owned(), RoleVerb::Failover),
-            async move {
+        let (said, ()) =
+            tokio::join!(role(&requests, "edge".to_owned(), RoleVerb::Failover), async move {
                 tokio::task::yield_now().await;
                 drop(waiting);
-            }
-        );
+            });
         let Err(Refusal(problem)) = said else { panic!("it was answered") };
         assert_eq!(problem.code, "answer_lost", "whether it was looked at is not known here");
         // There is no director.

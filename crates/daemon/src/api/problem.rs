@@ -75,7 +75,7 @@ pub(crate) fn unavailable(detail: String) -> Problem {
 
 /// 504: an order was handed over, and whoever was to answer has ended.
 pub(crate) fn answer_lost() -> Problem {
-    let detail = "the daemon ended before it answered, and it is not known not known whether";
+    let detail = "the daemon ended before it answered, and it is not known whether this was done: said again, it changes nothing if it was";
     problem(StatusCode::GATEWAY_TIMEOUT, "answer_lost", detail.to_owned())
 }
 

@@ -254,8 +254,10 @@ impl Director {
         let in_file =
             self.config.services.get(service).and_then(|service| service.real_servers.get(server));
         let remembers = self.config.remembers_clients_of_drained_servers();
-        let notes =
-            done.map(Cow::into_owned).into_iter().chain(notes(known, in_file, remembers, ephemeral));
+        let notes = done
+            .map(Cow::into_owned)
+            .into_iter()
+            .chain(notes(known, in_file, remembers, ephemeral));
         let note = notes.collect::<Vec<_>>().join("; ");
         Change {
             changed,

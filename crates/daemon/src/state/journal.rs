@@ -73,9 +73,8 @@ impl Desk {
 
     /// All that lies there, when something does; none when nothing will any more.
     fn take(&self) -> Option<(BTreeMap<Key, Option<Entry>>, Vec<Done>)> {
-        let nothing = |lies: &mut Lies| {
-            lies.changes.is_empty() && lies.waiting.is_empty() && !lies.closed
-        };
+        let nothing =
+            |lies: &mut Lies| lies.changes.is_empty() && lies.waiting.is_empty() && !lies.closed;
         let waited = self.more.wait_while(self.lock(), nothing);
         let mut lies = waited.unwrap_or_else(PoisonError::into_inner);
         let taken = (std::mem::take(&mut lies.changes), std::mem::take(&mut lies.waiting));
@@ -295,7 +294,8 @@ mod tests {
             journal.write([(key.clone(), None)], None);
         }
         let (done, told) = sync_channel(1);
-        journal.write([(key("last"), Some(entry()))], Some(Box::new(move |it| drop(done.send(it)))));
+        journal
+            .write([(key("last"), Some(entry()))], Some(Box::new(move |it| drop(done.send(it)))));
         {
             let lies = journal.desk.lock();
             assert_eq!((lies.changes.len(), lies.waiting.len()), (5_001, 1));

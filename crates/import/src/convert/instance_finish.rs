@@ -157,7 +157,13 @@ fn interval(draft: &mut Draft, version: i64, ledger: &mut Ledger) -> u64 {
 
 /// Who uses keepalived has another node, and with multicast its file does not name it: nothing else would tell Holdfast that the addresses
 /// are a pair's. It is what Holdfast takes itself where a configuration names one.
-fn lifetime(block: &Statement, draft: &mut Draft, adverts: i64, interval: u64, ledger: &mut Ledger) {
+fn lifetime(
+    block: &Statement,
+    draft: &mut Draft,
+    adverts: i64,
+    interval: u64,
+    ledger: &mut Ledger,
+) {
     let intervals = u64::try_from(adverts).unwrap_or(3) + 1;
     let seconds = interval.saturating_mul(intervals).div_ceil(SECOND).clamp(4, 3600);
     draft.map.set("lifetime", plain(duration(seconds * SECOND)), NOWHERE);

@@ -1,11 +1,14 @@
 //! The daemon's own folder for what outlives it (`daemon.state`): nobody else may write there, since what it finds it believes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use holdfast_probe::trust::{self, Distrust};
+use nix::fcntl::Flock;
+
+use crate::sole;
 
 /// The mode of folders that the daemon makes: its group may look.
 const MODE: u32 = 0o750;
@@ -14,7 +17,7 @@ const MODE: u32 = 0o750;
 #[derive(Debug, thiserror::Error)]
 #[error("use {} (`daemon.state`): {why}", .path.display())]
 pub(crate) struct Unsafe {
-    path: std::path::PathBuf,
+    path: PathBuf,
     why: Distrust,
 }
 
@@ -32,6 +35,27 @@ pub(crate) fn make_state(path: &Path) -> Result<Option<String>, Unsafe> {
         Ok(()) => Ok(None),
         Err(why @ Distrust::Unreadable { .. }) => Ok(Some(why.to_string())),
         Err(why) => Err(Unsafe { path: path.to_owned(), why }),
+    }
+}
+
+/// The state directory is another daemon's: each would take what the other one writes for its own.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the state directory {} is another holdfastd's: stop that one first, or give this one a directory of its own (`daemon.state`, `--state`)",
+    .0.display()
+)]
+pub(crate) struct Taken(PathBuf);
+
+/// Keeps other daemons out of the folder for as long as the answer lives. Where there is no folder, or nothing can be written into it, there is
+/// nothing to keep them out of.
+///
+/// # Errors
+/// Another daemon has it.
+pub(crate) fn keep_out_others(path: &Path) -> Result<Option<Flock<File>>, Taken> {
+    match sole::lock(&path.join("lock")) {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(Taken(path.to_owned())),
+        Err(_) => Ok(None),
     }
 }
 
@@ -76,6 +100,18 @@ mod tests {
         assert!(make_state(&link).unwrap().is_none());
         std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
         assert!(make_state(&link).unwrap_err().to_string().contains("belongs to user 1234"));
+    }
+
+    #[test]
+    fn one_daemon_has_the_folder_and_one_that_cannot_be_written_is_nobodys() {
+        let top = tempfile::tempdir().unwrap();
+        let first = keep_out_others(top.path()).unwrap();
+        assert!(first.is_some());
+        let why = keep_out_others(top.path()).unwrap_err().to_string();
+        assert!(why.contains("is another holdfastd's: stop that one first"), "{why}");
+        drop(first);
+        assert!(keep_out_others(top.path()).unwrap().is_some());
+        assert!(keep_out_others(&top.path().join("missing")).unwrap().is_none());
     }
 
     #[test]

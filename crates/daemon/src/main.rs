@@ -18,6 +18,7 @@ mod panics;
 mod rate;
 mod reload;
 mod signals;
+mod sole;
 mod state;
 mod supervisor;
 mod trackers;
@@ -112,6 +113,8 @@ fn start(options: &Options) -> Result<(), Failure> {
     let socket = ControlSocket::open(&daemon.control_socket, group, daemon.control_others)
         .map_err(|error| Failure::new("start", error))?;
     let state = folder::make_state(&daemon.state).map_err(|error| Failure::new("start", error))?;
+    let _alone =
+        folder::keep_out_others(&daemon.state).map_err(|error| Failure::new("start", error))?;
     let given_up =
         capabilities::keep_for(&loaded.config).map_err(|error| Failure::new("start", error))?;
     let log = holdfast_telemetry::log::start(options.log_format.into(), &options.log)

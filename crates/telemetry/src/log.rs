@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt::format::FormatFields;
 use tracing_subscriber::fmt::{FormatEvent, SubscriberBuilder};
 use tracing_subscriber::registry::Registry;
@@ -49,6 +49,9 @@ impl Format {
 pub enum LogError {
     /// The filter was not understood.
     Filter(String, ParseError),
+    /// A word of the filter that stands alone is no level. As the name of a part of the program it would have everything else silent: whoever
+    /// says `inof` means another thing.
+    NoLevel(String),
     /// There is no journal.
     Journal(io::Error),
     /// The process has a log already.
@@ -62,6 +65,12 @@ impl fmt::Display for LogError {
                 write!(
                     f,
                     "the log filter {filter:?} is not of the form `level` or `target=level,…`"
+                )
+            }
+            Self::NoLevel(word) => {
+                write!(
+                    f,
+                    "{word:?} is no level: error, warn, info, debug, trace or off, or `target=level` for a part of the program"
                 )
             }
             Self::Journal(_) => {
@@ -78,7 +87,7 @@ impl std::error::Error for LogError {
         match self {
             Self::Filter(_, error) => Some(error),
             Self::Journal(error) => Some(error),
-            Self::Twice => None,
+            Self::NoLevel(_) | Self::Twice => None,
         }
     }
 }
@@ -189,7 +198,7 @@ pub fn start(format: Format, filter: &str) -> Result<Log, LogError> {
 
 /// Makes it the process's log, and gives the way to change its filter.
 fn begin<N, E, W>(
-    builder: SubscriberBuilder<N, E, tracing_subscriber::filter::LevelFilter, W>,
+    builder: SubscriberBuilder<N, E, LevelFilter, W>,
     filter: EnvFilter,
 ) -> Result<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>, LogError>
 where
@@ -205,6 +214,15 @@ where
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
     let text = filter.get(..FILTER_MAX).unwrap_or(filter);
+    let alone = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);
+    let nothing = text.trim().is_empty();
+    let wrong = |part: &&str| match part.is_empty() {
+        true => nothing,
+        false => part.parse::<LevelFilter>().is_err(),
+    };
+    if let Some(word) = text.split(',').map(str::trim).filter(alone).find(wrong) {
+        return Err(LogError::NoLevel(word.to_owned()));
+    }
     EnvFilter::try_new(text).map_err(|error| LogError::Filter(text.to_owned(), error))
 }
 
@@ -216,6 +234,20 @@ mod tests {
     fn a_filter_that_is_not_one_is_named() {
         let error = start(Format::Logfmt, "loud=very=much").expect_err("not a filter");
         assert!(error.to_string().contains("loud=very=much"));
+    }
+
+    /// `tracing` would take such a word for a part of the program, and say nothing of all others.
+    #[test]
+    fn a_word_that_is_no_level_silences_nothing() {
+        for (filter, word) in [("inof", "inof"), ("info,debgu", "debgu"), ("", "")] {
+            let error = parse(filter).expect_err("no level").to_string();
+            assert!(error.starts_with(&format!("{word:?} is no level: error, warn")), "{error}");
+        }
+        for filter in
+            ["info", "off", "INFO, holdfastd=debug", "warn,holdfast_probe[run{id=1}]=trace"]
+        {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
     }
 
     #[test]

@@ -3,22 +3,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use holdfast_probe::trust::{self, Distrust};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::Flock;
 use nix::unistd::Group;
 
-use crate::folder;
-
-/// How long a daemon that still has the socket may be one that is dying.
-const DYING: Duration = Duration::from_secs(1);
-/// How often it is looked whether it has gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+use crate::{folder, sole};
 
 /// The control socket. Its file is removed when this is dropped; the lock's file stays, since its removal could not be told from
 /// another daemon's start.
@@ -144,37 +137,12 @@ fn lock(path: &Path) -> Result<Flock<File>, SocketError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let failed = |source| SocketError::Io {
-        attempt: "lock the control socket by",
-        path: name.clone(),
-        source,
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(&name)
-        .map_err(failed)?;
-    take(file, path, failed)
-}
-
-/// A daemon that was killed has its lock until the kernel has taken it apart, which takes some milliseconds: so long it is waited for.
-fn take(
-    mut file: File,
-    path: &Path,
-    failed: impl Fn(io::Error) -> SocketError,
-) -> Result<Flock<File>, SocketError> {
-    let until = Instant::now() + DYING;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(SocketError::InUse(path.to_owned())),
-            Err((_, errno)) => return Err(failed(errno.into())),
+    match sole::lock(&name) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(SocketError::InUse(path.to_owned())),
+        Err(source) => {
+            Err(SocketError::Io { attempt: "lock the control socket by", path: name, source })
         }
-        // flock(2) can be waited for without a limit only.
-        std::thread::sleep(LOOK_AGAIN);
     }
 }
 

@@ -243,9 +243,7 @@ mod tests {
             let error = parse(filter).expect_err("no level").to_string();
             assert!(error.starts_with(&format!("{word:?} is no level: error, warn")), "{error}");
         }
-        for filter in
-            ["info", "off", "INFO, holdfastd=debug", "warn,holdfast_probe[run{id=1}]=trace"]
-        {
+        for filter in ["info", "off", "INFO,holdfastd=debug"] {
             assert!(parse(filter).is_ok(), "{filter}");
         }
     }

@@ -550,7 +550,7 @@ mod tests {
         let Err(Refusal(problem)) = said else { panic!("it was answered") };
         assert_eq!((problem.status, problem.code.as_str()), (503, "unavailable"));
         let (orders, mut taken) = mpsc::channel(1);
-        let (said, _) = tokio::join!(reload(State(orders)), taken.recv());
+        let (said, ()) = tokio::join!(reload(State(orders)), async { drop(taken.recv().await) });
         let Err(Refusal(problem)) = said else { panic!("it was answered") };
         assert_eq!(problem.code, "answer_lost");
     }

@@ -431,14 +431,14 @@ fn doctor_finds_what_is_in_the_way_and_changes_nothing() -> Result<()> {
     assert_eq!(code, 1);
     ensure!(says(&report, "warn", "no holdfastd answers"), "{report:#}");
     ensure!(says(&report, "warn", "the virtual address 10.77.0.10 is on eth0"), "{report:#}");
+    ensure!(says(&report, "fail", "listen on 10.77.0.11:9650"), "{report:#}");
+    ensure!(says(&report, "warn", "another program has TCP port 112"), "{report:#}");
     // One that somebody else has put there.
     node.run(["ip", "address", "del", "10.77.0.10/24", "dev", "eth0"])?;
     node.run(["ip", "address", "add", "10.77.0.10/24", "dev", "eth0"])?;
     let (_, report) = doctor(&socket)?;
     ensure!(says(&report, "fail", "HF0715"), "{report:#}");
     let table = std::fs::read_to_string("/proc/self/status");
-    ensure!(says(&report, "fail", "listen on 10.77.0.11:9650"), "{report:#}");
-    ensure!(says(&report, "warn", "another program has TCP port 112"), "{report:#}");
     drop((taken, rival, table));
     if report["healthy"] != false {
         bail!("{report:#}");

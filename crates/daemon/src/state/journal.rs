@@ -40,6 +40,9 @@ type Problem = Arc<Mutex<Option<String>>>;
 /// Whoever waits for a change to be on the disk; is told why it is not.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 
+/// What of each server is other than before; none = nothing is kept of it any more.
+type Changes = BTreeMap<Key, Option<Entry>>;
+
 /// What lies between the director and the thread.
 #[derive(Debug, Default)]
 struct Desk {
@@ -50,7 +53,7 @@ struct Desk {
 /// What waits for the thread.
 #[derive(Default)]
 struct Lies {
-    changes: BTreeMap<Key, Option<Entry>>,
+    changes: Changes,
     waiting: Vec<Done>,
     /// Nobody brings anything any more.
     closed: bool,
@@ -72,7 +75,7 @@ impl Desk {
     }
 
     /// All that lies there, when something does; none when nothing will any more.
-    fn take(&self) -> Option<(BTreeMap<Key, Option<Entry>>, Vec<Done>)> {
+    fn take(&self) -> Option<(Changes, Vec<Done>)> {
         let nothing =
             |lies: &mut Lies| lies.changes.is_empty() && lies.waiting.is_empty() && !lies.closed;
         let waited = self.more.wait_while(self.lock(), nothing);

@@ -26,10 +26,10 @@ pub(crate) async fn run(place: &Place<'_>, deadline: Deadline<'_>) -> Finding {
         Ok(echo) => echo,
         Err(error) => return Finding::ours(format!("{what}: {}", describe(&error))),
     };
-    transcript::said(|| "an echo request".to_owned());
+    transcript::note(|| "sent an echo request".to_owned());
     match deadline.within(echo.read(Echo::look)).await {
         Some(Ok(())) => {
-            transcript::received(b"its reply");
+            transcript::note(|| "its reply came".to_owned());
             Finding::pass(Code::L4OK, format!("{what}: it answers"))
         }
         Some(Err(error)) if is_own_shortage(&error) => {

@@ -268,6 +268,8 @@ async fn what_is_no_tls_is_told_apart_from_a_handshake_that_never_ends() {
     .await;
     let outcome = check("{tls: {}}", address).await;
     assert_eq!(found(&outcome), (Verdict::Fail, Code::L6RSP), "{}", outcome.reason);
+    let says = ": connected, but what it says is no TLS: InvalidContentType";
+    assert!(outcome.reason.sentence.ends_with(says), "{}", outcome.reason);
 
     let address = raw(|stream| async move { drop(stream) }).await;
     let outcome = check("{https: {}}", address).await;

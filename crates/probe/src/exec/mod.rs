@@ -116,7 +116,7 @@ impl Exec {
         places: &'static Semaphore,
         timeout: Duration,
     ) -> Result<Finding, Finding> {
-        transcript::said(|| format!("{:?} as {}", self.command, self.user));
+        transcript::note(|| format!("start {:?} as {}", self.command, self.user));
         let deadline = Instant::now() + timeout;
         let begun = timeout_at(deadline, async {
             // The semaphore is never closed.

@@ -142,6 +142,9 @@ fn failed(what: &str, error: &io::Error) -> Finding {
             };
             format!("the server's certificate: {fault}{words}")
         }
+        Some(rustls::Error::InvalidMessage(fault)) => {
+            format!("connected, but what it says is no TLS: {fault:?}")
+        }
         Some(rustls::Error::AlertReceived(alert)) => format!("the server refuses it: {alert:?}"),
         Some(other) => format!("connected, but {other}"),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {

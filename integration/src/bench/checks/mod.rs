@@ -7,8 +7,10 @@
 //! Nothing here asserts how fast anything is: goals are printed beside what was reached, and raw samples are kept.
 
 mod floor;
+mod reloads;
 mod rows;
 mod setup;
+mod tls;
 mod wall;
 
 use std::time::Duration;
@@ -23,7 +25,8 @@ use super::report::Report;
 pub use self::setup::{Kind, Setup};
 
 /// What can be measured, in the order in which it is.
-pub const ROWS: [&str; 5] = ["tcp1000", "http1000", "tcp2000", "tcp10000", "http10000"];
+pub const ROWS: [&str; 7] =
+    ["tcp1000", "http1000", "tcp2000", "tcp10000", "http10000", "https10000", "reloads"];
 
 /// How long a program is watched while nothing changes.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -43,14 +46,16 @@ pub fn check(rows: &[String]) -> Result<()> {
 pub fn here(rows: &[String], round: usize) -> Part {
     let mut part = Part::of_this_kernel();
     for name in ROWS.iter().filter(|row| rows.iter().any(|wanted| wanted == *row)) {
-        let setup = match *name {
-            "tcp1000" => Setup::new(Kind::Tcp, 1000),
-            "http1000" => Setup::new(Kind::Http, 1000),
-            "tcp2000" => Setup::new(Kind::Tcp, 2000),
-            "tcp10000" => Setup::new(Kind::Tcp, 10_000),
-            _ => Setup::new(Kind::Http, 10_000),
+        let measured = match *name {
+            "tcp1000" => rows::measure(&mut part, Setup::new(Kind::Tcp, 1000), round),
+            "http1000" => rows::measure(&mut part, Setup::new(Kind::Http, 1000), round),
+            "tcp2000" => rows::measure(&mut part, Setup::new(Kind::Tcp, 2000), round),
+            "tcp10000" => rows::measure(&mut part, Setup::new(Kind::Tcp, 10_000), round),
+            "http10000" => rows::measure(&mut part, Setup::new(Kind::Http, 10_000), round),
+            "https10000" => tls::measure(&mut part, round),
+            _ => reloads::measure(&mut part),
         };
-        if let Err(error) = rows::measure(&mut part, setup, round) {
+        if let Err(error) = measured {
             machine::progress(format_args!("TROUBLE {name}: {error:#}"));
             part.troubles.push(format!("{name}, round {}: {error:#}", round + 1));
         }

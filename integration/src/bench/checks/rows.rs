@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use holdfast_net::now;
-use holdfast_testkit::lab::{Lab, Topology};
+use holdfast_testkit::lab::{Lab, Node, Topology};
 use holdfast_time::Instant;
 
 use super::WINDOW;
 use super::floor::floor;
 use super::setup::{Kind, Setup};
+use super::tls::AUTHORITY;
 use super::wall::{Asked, Wall};
 use crate::bench::ipvs::Part;
 use crate::bench::ipvs::eye::Eye;
@@ -34,24 +35,17 @@ const SPAN: Duration = Duration::from_millis(10);
 pub(super) fn measure(part: &mut Part, setup: Setup, round: usize) -> Result<()> {
     let what = setup.what();
     for keeper in turns(round) {
-        let lab = Lab::with(Topology::one_arm().webs(0))?;
+        let lab = lab()?;
         let node = lab.lb1();
-        node.run(["ip", "route", "add", "local", "10.50.128.0/17", "dev", "lo"])?;
         let wall = Wall::stand(node, setup.kind)?;
         let floor = match setup.kind {
             Kind::Tcp => Some(floor(node)?),
-            Kind::Http => None,
+            Kind::Unchecked | Kind::Http | Kind::Https => None,
         };
-        let file = match keeper {
-            Keeper::Holdfast => "holdfast.yaml",
-            Keeper::Keepalived => "keepalived.conf",
-        };
-        node.write(file, &setup.configuration(keeper))?;
+        configure(node, keeper, setup)?;
         let mut eye = Eye::open(node)?;
         let mut running = Running::start(node, keeper)?;
-        let up = wait_serving(&eye, setup.healthy(), START_LIMIT);
-        running.check_alive()?;
-        let up = up.with_context(|| running.log_tail())?;
+        let up = wait_up(&mut running, &eye, setup)?;
         let mut subject = part.of(&what, keeper);
         if let Some(floor) = floor {
             let measure = "processor time of a connection and its reset, without any program";
@@ -137,6 +131,34 @@ fn burst(asked: &[Asked]) -> Option<u64> {
     let all = u128::from(ns(last.saturating_since(first)));
     let number = u128::try_from(asked.len()).ok()?;
     u64::try_from(most * 100 * all / (number * span).max(1)).ok()
+}
+
+/// A director alone, at all of whose addresses of 10.50.128.0/17 servers may answer.
+pub(super) fn lab() -> Result<Lab> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    lab.lb1().run(["ip", "route", "add", "local", "10.50.128.0/17", "dev", "lo"])?;
+    Ok(lab)
+}
+
+/// Writes the configuration of `keeper`; an authority is where [`super::tls`] has put it.
+pub(super) fn configure(node: &Node, keeper: Keeper, setup: Setup) -> Result<()> {
+    let text = setup.configuration(keeper, &node.folder().join(AUTHORITY));
+    node.write(file_of(keeper), &text).map(drop)
+}
+
+/// The name of a configuration.
+pub(super) const fn file_of(keeper: Keeper) -> &'static str {
+    match keeper {
+        Keeper::Holdfast => "holdfast.yaml",
+        Keeper::Keepalived => "keepalived.conf",
+    }
+}
+
+/// Waits until every server that answers is in the table, and says when it was.
+pub(super) fn wait_up(running: &mut Running, eye: &Eye, setup: Setup) -> Result<Instant> {
+    let up = wait_serving(eye, setup.healthy(), START_LIMIT);
+    running.check_alive()?;
+    up.with_context(|| running.log_tail())
 }
 
 /// Waits until so many servers have a weight.

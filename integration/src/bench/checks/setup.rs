@@ -1,13 +1,18 @@
 //! What is checked, in the words of each program: services of a hundred servers, one in a hundred of which refuses connections.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
+
+use ipvs_ctl::model::{Protocol, ServiceKey};
 
 use crate::bench::ipvs::rival::Keeper;
 
 /// The port at which servers answer.
 pub(super) const PORT: u16 = 80;
+/// The name in the certificate of servers that speak TLS.
+pub(super) const NAME: &str = "bench.example";
 /// The port at which nobody does.
 const DEAD: u16 = 81;
 /// Servers of one service.
@@ -18,30 +23,36 @@ const DEAD_OF: u32 = 100;
 /// What is asked of each server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Nothing: no server has a check.
+    Unchecked,
     /// A connection.
     Tcp,
     /// A request.
     Http,
+    /// A request under TLS, whose certificate is verified where the program can do that.
+    Https,
 }
 
-/// Servers and their check: every second, down after two failures, up after one pass.
+/// Servers and their check: down after two failures, up after one pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// What is asked.
     pub kind: Kind,
     /// How many servers there are.
     pub servers: u32,
+    /// From the start of one check to the start of the next, in seconds.
+    pub every_s: u32,
 }
 
 impl Setup {
-    /// From the start of one check to the start of the next.
+    /// From the start of one check to the start of the next where it is every second.
     pub const INTERVAL: Duration = Duration::from_secs(1);
     /// What takes a server down at the latest when it begins to refuse: two intervals.
     pub const BOUND: Duration = Duration::from_secs(2);
 
-    /// These servers with this check.
+    /// These servers with this check, every second.
     pub const fn new(kind: Kind, servers: u32) -> Self {
-        Self { kind, servers }
+        Self { kind, servers, every_s: 1 }
     }
 
     /// How many servers answer.
@@ -52,32 +63,49 @@ impl Setup {
     /// `1,000 servers, tcp`.
     pub fn what(&self) -> String {
         let kind = match self.kind {
+            Kind::Unchecked => "unchecked",
             Kind::Tcp => "tcp",
             Kind::Http => "http",
+            Kind::Https => "https",
         };
-        format!("{},{:03} servers, {kind}, every second", self.servers / 1000, self.servers % 1000)
+        let every = match self.every_s {
+            1 => "second".to_owned(),
+            seconds => format!("{seconds} seconds"),
+        };
+        format!("{},{:03} servers, {kind}, every {every}", self.servers / 1000, self.servers % 1000)
     }
 
-    /// The configuration of `keeper`.
-    pub fn configuration(&self, keeper: Keeper) -> String {
+    /// The configuration of `keeper`; servers that speak TLS have a certificate by the authority in the file `ca`.
+    pub fn configuration(&self, keeper: Keeper, ca: &Path) -> String {
         match keeper {
-            Keeper::Holdfast => self.holdfast(),
+            Keeper::Holdfast => self.holdfast(ca),
             Keeper::Keepalived => self.keepalived(),
         }
     }
 
-    fn holdfast(&self) -> String {
-        let check = match self.kind {
-            Kind::Tcp => "tcp: {}",
-            Kind::Http => "http: {path: /}",
+    fn holdfast(&self, ca: &Path) -> String {
+        let what = match self.kind {
+            Kind::Unchecked => None,
+            Kind::Tcp => Some("tcp: {}".to_owned()),
+            Kind::Http => Some("http: {path: /}".to_owned()),
+            Kind::Https => {
+                Some(format!("https: {{path: /, tls: {{ca: {}, name: {NAME}}}}}", ca.display()))
+            }
         };
+        let when = match self.every_s {
+            1 => "interval: 1s, timeout: 900ms".to_owned(),
+            seconds => format!("interval: {seconds}s, spread: {seconds}s, timeout: 5s"),
+        };
+        let check = what.map_or_else(String::new, |what| {
+            format!("    check: {{{what}, {when}, rise: 1, fall: 2}}\n")
+        });
         let mut text = "services:\n".to_owned();
         for service in 0..self.servers / POOL {
             // Writing to a String never fails.
             let _written = write!(
                 text,
-                "  s{service:03}:\n    listen: tcp {}:{PORT}\n    scheduler: wlc\n    forward: nat\n    \
-                 check: {{{check}, interval: 1s, timeout: 900ms, rise: 1, fall: 2}}\n    real_servers:\n",
+                "  s{service:03}:\n    listen: tcp {}:{PORT}\n    scheduler: wlc\n    forward: nat\n{check}    \
+                 real_servers:\n",
                 virtual_address(service)
             );
             for server in service * POOL..(service + 1) * POOL {
@@ -89,24 +117,35 @@ impl Setup {
     }
 
     fn keepalived(&self) -> String {
+        const URL: &str =
+            "url {\n                path /\n                status_code 200\n            }\n            ";
+        let (what, url) = match self.kind {
+            Kind::Unchecked => ("", ""),
+            Kind::Tcp => ("TCP_CHECK", ""),
+            Kind::Http => ("HTTP_GET", URL),
+            Kind::Https => ("SSL_GET", URL),
+        };
+        let patience = if self.every_s == 1 { 1 } else { 5 };
         let check = match self.kind {
-            Kind::Tcp => "TCP_CHECK {\n            ",
-            Kind::Http => {
-                "HTTP_GET {\n            url {\n                path /\n                status_code 200\n            }\n            "
-            }
+            Kind::Unchecked => String::new(),
+            Kind::Tcp | Kind::Http | Kind::Https => format!(
+                "        {what} {{\n            {url}connect_timeout {patience}\n            retry 1\n            \
+                 delay_before_retry 1\n        }}\n"
+            ),
         };
         let mut text = "global_defs {\n    router_id bench\n}\n".to_owned();
         for service in 0..self.servers / POOL {
             let _written = write!(
                 text,
-                "virtual_server {} {PORT} {{\n    lb_algo wlc\n    lb_kind NAT\n    protocol TCP\n    delay_loop 1\n",
-                virtual_address(service)
+                "virtual_server {} {PORT} {{\n    lb_algo wlc\n    lb_kind NAT\n    protocol TCP\n    \
+                 delay_loop {}\n",
+                virtual_address(service),
+                self.every_s
             );
             for server in service * POOL..(service + 1) * POOL {
                 let _written = write!(
                     text,
-                    "    real_server {} {} {{\n        weight 1\n        {check}connect_timeout 1\n            retry 1\n            \
-                     delay_before_retry 1\n        }}\n    }}\n",
+                    "    real_server {} {} {{\n        weight 1\n{check}    }}\n",
                     address(server),
                     port(server)
                 );
@@ -115,6 +154,12 @@ impl Setup {
         }
         text
     }
+}
+
+/// The kernel's key of a service.
+pub(super) const fn key(service: u32) -> ServiceKey {
+    let address = SocketAddr::new(IpAddr::V4(virtual_address(service)), PORT);
+    ServiceKey::Address { protocol: Protocol::Tcp, address }
 }
 
 const fn virtual_address(service: u32) -> Ipv4Addr {
@@ -137,7 +182,7 @@ mod tests {
     #[test]
     fn both_are_told_the_same() {
         let setup = Setup::new(Kind::Http, 1000);
-        let (ours, theirs) = (setup.holdfast(), setup.keepalived());
+        let (ours, theirs) = (setup.holdfast(Path::new("ca.pem")), setup.keepalived());
         for text in [&ours, &theirs] {
             assert_eq!(text.matches("10.50.1").count(), 1000);
             assert_eq!(text.matches("10.96.0.").count(), 10);
@@ -151,6 +196,15 @@ mod tests {
             (setup.healthy(), setup.what().as_str()),
             (990, "1,000 servers, http, every second")
         );
+        let rare = Setup { every_s: 60, ..Setup::new(Kind::Https, 1000) };
+        let (ours, theirs) = (rare.holdfast(Path::new("/ca.pem")), rare.keepalived());
+        let check = "check: {https: {path: /, tls: {ca: /ca.pem, name: bench.example}}, interval: 60s, spread: 60s, timeout: 5s, ";
+        assert!(ours.contains(check), "{ours}");
+        assert!(theirs.contains("delay_loop 60\n") && theirs.contains("SSL_GET {"), "{theirs}");
+        assert_eq!(rare.what(), "1,000 servers, https, every 60 seconds");
+        let none = Setup::new(Kind::Unchecked, 1000);
+        assert!(!none.holdfast(Path::new("")).contains("check"));
+        assert!(!none.keepalived().contains("retry"));
         let last = address(9_999);
         assert_eq!(last, Ipv4Addr::new(10, 50, 167, 16));
     }

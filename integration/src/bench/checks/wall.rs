@@ -59,9 +59,19 @@ impl Wall {
 
     /// Writes down who is asked during `window`.
     pub(super) fn record(&self, window: Duration) -> Vec<Asked> {
+        self.start_recording();
+        std::thread::sleep(window);
+        self.stop_recording()
+    }
+
+    /// Writes down who is asked from now on.
+    pub(super) fn start_recording(&self) {
         self.shared.lock().clear();
         self.shared.records.store(true, Ordering::Relaxed);
-        std::thread::sleep(window);
+    }
+
+    /// Who was asked since [`Self::start_recording`].
+    pub(super) fn stop_recording(&self) -> Vec<Asked> {
         self.shared.records.store(false, Ordering::Relaxed);
         std::mem::take(&mut *self.shared.lock())
     }

@@ -1,6 +1,7 @@
 //! Looks into the kernel's table of a namespace: cheaply while something is awaited, wholly once it is there.
 
 use std::fs;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -8,6 +9,7 @@ use holdfast_net::now;
 use holdfast_testkit::lab::Node;
 use holdfast_time::Instant;
 use ipvs_ctl::client::Client;
+use ipvs_ctl::model::ServiceKey;
 
 use super::setup::Setup;
 
@@ -35,8 +37,15 @@ impl Eye {
     /// # Errors
     /// The kernel doesn't answer.
     pub fn weight(&mut self, setup: &Setup, service: u32, server: u32) -> Result<Option<u32>> {
-        let address = setup.server(service, server);
-        let found = self.client.service(&Setup::key(service))?;
+        self.weight_at(&Setup::key(service), setup.server(service, server).into())
+    }
+
+    /// The weight of the server at `address` in the service of this key; none where it is not there.
+    ///
+    /// # Errors
+    /// The kernel doesn't answer.
+    pub fn weight_at(&mut self, key: &ServiceKey, address: IpAddr) -> Result<Option<u32>> {
+        let found = self.client.service(key)?;
         let found = found.and_then(|found| {
             found.destinations.into_iter().find(|one| one.destination.address.ip() == address)
         });

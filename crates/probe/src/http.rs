@@ -1,9 +1,11 @@
 //! The checks `http` and `https`: requests over connections of their own, judged by the status of the answer, and by its body
 //! where something is expected of it.
 //!
+//! Where the status is enough nothing but the answer's head is read ([`head`]); bodies and HTTP/2 are hyper's ([`exchange`]).
 //! It follows no redirect, asks for no compression and undoes none, and closes by a reset.
 
 mod exchange;
+mod head;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -106,9 +108,17 @@ impl Question<'_> {
             }
         };
         let request = if version == Version::Http1 { request } else { made(version)? };
+        if version == Version::Http1 && self.http.body.is_none() {
+            let talk = async {
+                let status = head::status(stream, &request).await?;
+                Ok(self.passing(status)? + &note)
+            };
+            return Ok(judged(what, deadline, talk).await);
+        }
         let talk =
             exchange(stream, version, request, async |answer| self.judge(answer, &note).await);
-        Ok(judged(what, deadline, talk).await)
+        // What hyper has for a connection is many times what the other way needs, and a task is as great as the greatest.
+        Ok(Box::pin(judged(what, deadline, talk)).await)
     }
 
     fn request(&self, version: Version) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
@@ -144,9 +154,8 @@ impl Question<'_> {
         request.body(Empty::new())
     }
 
-    /// Judges the status and, where something is expected of it, the body. What is said of the status comes first.
-    async fn judge(&self, answer: Response<Incoming>, note: &str) -> Result<String, Broken> {
-        let status = answer.status();
+    /// What is said of a status, if it is one of those that pass.
+    fn passing(&self, status: StatusCode) -> Result<String, Broken> {
         let mut said = named(status);
         let ranges = &self.http.expect;
         if !ranges.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16())) {
@@ -166,6 +175,12 @@ impl Question<'_> {
             }
             return Err(Broken::Refused(said));
         }
+        Ok(said)
+    }
+
+    /// Judges the status and, where something is expected of it, the body. What is said of the status comes first.
+    async fn judge(&self, answer: Response<Incoming>, note: &str) -> Result<String, Broken> {
+        let mut said = self.passing(answer.status())?;
         if let Some(expect) = &self.http.body {
             let body = read(answer.into_body(), BODY_LIMIT).await?;
             crate::transcript::received(&body);

@@ -23,8 +23,8 @@ use crate::{Found, Network};
 /// Runs that are under way, each with a key of who started it. They go on while somebody asks for what they found.
 pub struct Together<K> {
     lines: Lines,
-    /// Those that have not begun.
-    next: VecDeque<Run<K>>,
+    /// Those that have not begun; what a run needs is made when it begins.
+    next: VecDeque<(K, Network, Duration)>,
     runs: FuturesUnordered<Run<K>>,
     /// One timer for the timeouts of all: tokio wakes its own thread for each timer that is set.
     alarm: Pin<Box<Sleep>>,
@@ -60,6 +60,10 @@ impl<K: Send + 'static> Together<K> {
 
     /// Starts a run, which may last so long from its beginning on: in the next turn, or where many are started at once, in one after it.
     pub fn start(&mut self, key: K, network: Network, timeout: Duration) {
+        self.next.push_back((key, network, timeout));
+    }
+
+    fn begin(&self, key: K, network: Network, timeout: Duration) {
         let lines = self.lines.clone();
         self.push(key, async move {
             let started = lines.now();
@@ -71,11 +75,11 @@ impl<K: Send + 'static> Together<K> {
         });
     }
 
-    fn push(&mut self, key: K, run: impl Future<Output = Found> + Send + 'static) {
+    fn push(&self, key: K, run: impl Future<Output = Found> + Send + 'static) {
         let run = AssertUnwindSafe(run).catch_unwind();
         // One that has waited is polled because something has happened to it; what tokio would have it leave to others is nothing here.
         let run = tokio::task::unconstrained(run);
-        self.next.push_back(Box::pin(async move { Ended { key, found: run.await.ok() } }));
+        self.runs.push(Box::pin(async move { Ended { key, found: run.await.ok() } }));
     }
 
     /// How many runs are under way.
@@ -109,8 +113,10 @@ impl<K: Send + 'static> Together<K> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Ended<K>> {
         self.lines.time_passes();
-        let begin = self.next.len().min(BEGIN_MAX);
-        self.runs.extend(self.next.drain(..begin));
+        for _ in 0..BEGIN_MAX {
+            let Some((key, network, timeout)) = self.next.pop_front() else { break };
+            self.begin(key, network, timeout);
+        }
         loop {
             // Before a timeout counts, what has come is heard. Where the runtime is stopping nothing more will come.
             while let Poll::Ready(Ok(())) = self.lines.poll_turn(cx) {}

@@ -101,6 +101,14 @@ pub(crate) fn said(words: impl FnOnce() -> String) {
     });
 }
 
+/// The same of what came.
+pub(crate) fn heard(words: impl FnOnce() -> String) {
+    with(|all| {
+        let words = words();
+        all.add(StepKind::Received, words.len(), words.as_bytes());
+    });
+}
+
 /// Never shows `secret`.
 pub(crate) fn keep_secret(secret: &[u8]) {
     with(|all| all.secrets.push(secret.to_vec()));

@@ -18,10 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 const PATIENCE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(250);
 
-const CHECKS: [&str; 17] = [
+const CHECKS: [&str; 18] = [
     "{tcp: {expect: never}}",
     "{tcp: {expect: {regex: '(never|more){3,9}'}}}",
     "{tls: {}}",
+    "{http: {}}",
     "{http: {body: never}}",
     "{https: {}}",
     "{dns: {name: example.org, transport: tcp}}",

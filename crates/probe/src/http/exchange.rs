@@ -64,7 +64,7 @@ where
 {
     transcript::said(|| asked(&request));
     let judge = async |answer: Response<Incoming>| {
-        transcript::received(answered(&answer).as_bytes());
+        transcript::heard(|| answered(&answer));
         judge(answer).await
     };
     let io = TokioIo::new(stream);
@@ -98,30 +98,38 @@ where
 }
 
 /// A request's head as HTTP/1.1 writes it.
-fn asked<B>(request: &Request<B>) -> String {
-    let mut head = format!("{} {} {:?}\r\n", request.method(), request.uri(), request.version());
-    write_headers(&mut head, request.headers());
-    head
+pub(super) fn asked<B>(request: &Request<B>) -> String {
+    let line = format!("{} {} {:?}\r\n", request.method(), request.uri(), request.version());
+    shown(line, lines(request.headers()))
 }
 
 /// The same of an answer.
 fn answered<B>(answer: &Response<B>) -> String {
-    let mut head = format!("{:?} {}\r\n", answer.version(), answer.status());
-    write_headers(&mut head, answer.headers());
-    head
+    let line = format!("{:?} {}\r\n", answer.version(), answer.status());
+    shown(line, lines(answer.headers()))
 }
 
-fn write_headers(head: &mut String, headers: &HeaderMap) {
+fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+/// A head that begins with `line`.
+pub(super) fn shown<'a>(
+    line: String,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> String {
+    let mut head = line;
     for (name, value) in headers {
         // A configured header may be a token.
-        let known = SHOWN_HEADERS.contains(&name.as_str());
-        let value = value.as_bytes().escape_ascii();
+        let known = SHOWN_HEADERS.iter().any(|shown| shown.eq_ignore_ascii_case(name));
+        let value = value.escape_ascii();
         // Writing to a String cannot fail.
         let _infallible = match known {
             true => write!(head, "{name}: {value}\r\n"),
             false => write!(head, "{name}: (hidden)\r\n"),
         };
     }
+    head
 }
 
 /// What `talk` gives, while `connection` works for it. An error of the connection says more than what it does to the talk.

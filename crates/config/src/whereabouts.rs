@@ -1,6 +1,8 @@
 //! Every check of a configuration, and where it stands: looked up when somebody asks, because a text of ten thousand real servers is
 //! read once more for the first place below `services`.
 
+use std::sync::Arc;
+
 use crate::model::{Check, Name, Service};
 use crate::path::Path;
 use crate::source::Source;
@@ -30,11 +32,11 @@ pub(crate) fn checks<'a>(
 fn of<'a>(
     service: &'a Service,
     server: Option<&'a Name>,
-    checks: &'a [Check],
+    checks: &'a [Arc<Check>],
 ) -> impl Iterator<Item = (Whereabouts<'a>, &'a Check)> {
     let service = &service.name;
     let each = checks.iter().enumerate();
-    each.map(move |(index, check)| (Whereabouts { service, server, index }, check))
+    each.map(move |(index, check)| (Whereabouts { service, server, index }, &**check))
 }
 
 impl Whereabouts<'_> {

@@ -59,7 +59,7 @@ fn every_key_is_read() {
     assert_eq!(policy.damping, Some(damping));
     assert_eq!((policy.on_failure, policy.all_down), (OnFailure::Remove, AllDown::Sorry));
     assert_eq!((policy.quorum.gain(), policy.quorum.keep()), (4, 2));
-    let paces = web.checks.first().expect("a check").policy;
+    let paces = &web.checks.first().expect("a check").policy;
     assert_eq!(paces.fast_interval, Some(Duration::from_millis(500)));
     assert_eq!(paces.down_interval, Some(Duration::from_secs(10)));
     assert_eq!(paces.spread, Some(Duration::from_secs(30)));

@@ -88,7 +88,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(config.ipvs.poll, Duration::from_secs(5));
     let service = config.services.values().next().unwrap();
     assert_eq!(service.scheduler.name(), "wlc");
-    let policy = service.checks[0].policy;
+    let policy = &service.checks[0].policy;
     assert_eq!((policy.interval, policy.timeout), (Duration::from_secs(2), Duration::from_secs(1)));
     assert_eq!((policy.rise, policy.fall), (2, 3));
 }

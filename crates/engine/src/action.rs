@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_config::{Check, Name, RealServer};
+use holdfast_config::Name;
 
 use crate::checking::CheckId;
 use crate::report::Report;
@@ -10,17 +10,8 @@ use crate::report::Report;
 /// What the engine wants done.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Run this check and tell the outcome by [`crate::Engine::check_finished`].
-    RunCheck {
-        /// Which check the outcome is for.
-        id: CheckId,
-        /// The service that it is run for.
-        service: Name,
-        /// The server.
-        server: RealServer,
-        /// What to try, and for how long.
-        check: Check,
-    },
+    /// Make one run of this check, as [`crate::Engine::run`] says, and tell the outcome by [`crate::Engine::check_finished`].
+    RunCheck(CheckId),
     /// Make the kernel's table what is wanted, as far as this says.
     Reconcile(Extent),
     /// Count the connections of the services that [`crate::Engine::counted`] names and tell them by

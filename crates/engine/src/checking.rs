@@ -1,8 +1,10 @@
 //! The checks in the engine's books: when each runs, what it says, and what a server's checks say together.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use holdfast_config::{Check, InitialHealth, Name};
+use holdfast_config::{Check, InitialHealth, Name, RealServer};
 use holdfast_health::{Checker, Code, Damping, Feedback, Initial, Outcome, Reason, State, Verdict};
 use holdfast_time::Instant;
 
@@ -12,9 +14,23 @@ use crate::report::Report;
 use crate::server::{Admin, CheckView, Server};
 use crate::twins::target;
 
+/// So many runs begin at once ([`Engine::handle_timeout`]): what comes back of those that have begun is to be heard in between.
+pub const BEGIN_MAX: usize = 128;
+
 /// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId(u64);
+
+/// What a run of a check is to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The service that it is run for.
+    pub service: &'a Name,
+    /// The server.
+    pub server: &'a RealServer,
+    /// What to try, and for how long.
+    pub check: &'a Check,
+}
 
 #[derive(Debug)]
 pub(crate) struct RunningCheck {
@@ -22,16 +38,22 @@ pub(crate) struct RunningCheck {
     pub(crate) server: Name,
     /// Further servers that it is run for, each with its service.
     pub(crate) others: Vec<(Name, Name)>,
-    pub(crate) check: Check,
+    pub(crate) check: Arc<Check>,
     /// Where it goes, if others may go with it.
     pub(crate) target: Option<SocketAddr>,
     pub(crate) checker: Checker,
-    deadline: Option<Instant>,
-    pub(crate) last: Option<Outcome>,
+    pub(crate) last: Option<Last>,
     /// Why it says what it says: the latest outcome that speaks for its state.
     because: Reason,
     /// What its runs have said of the server's weight.
     pub(crate) feedback: Feedback,
+}
+
+/// What is kept of the last run; the checker has its reason.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    pub(crate) verdict: Verdict,
+    took: Duration,
 }
 
 impl Engine {
@@ -41,19 +63,42 @@ impl Engine {
             kind: &running.check.kind,
             health: running.checker.state(),
             reason: running.checker.reason(),
-            last: running.last.as_ref(),
+            took: running.last.map(|last| last.took),
         })
     }
 
-    /// A check's run is over. An outcome for a check that is gone is ignored.
+    /// Begins the runs that are due, the earliest first, as far as there is room. Those that find none stay due: they take no room
+    /// anywhere else, and their time begins with their run.
+    pub(crate) fn begin_runs(&mut self, now: Instant) {
+        let room = self.actions.len() + BEGIN_MAX;
+        while self.actions.len() < room
+            && let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now)
+        {
+            // A run that begins says nothing yet.
+            self.advance_check(id, |checker| checker.handle_timeout(now));
+        }
+    }
+
+    /// What a run of a check is to try; none when the check is gone.
+    pub fn run(&self, id: CheckId) -> Option<Run<'_>> {
+        let running = self.checks.get(&id)?;
+        let server = self.pools.get(&running.service)?.servers.get(&running.server)?;
+        let (service, check) = (&running.service, &*running.check);
+        Some(Run { service, server: &server.definition, check })
+    }
+
+    /// A check's run is over. An outcome for a check that is gone, or has no run under way, is ignored.
     pub fn check_finished(&mut self, now: Instant, id: CheckId, mut outcome: Outcome) {
         self.clock = now;
-        let Some(running) = self.checks.get_mut(&id) else { return };
+        let running = self.checks.get_mut(&id);
+        let Some(running) = running.filter(|one| one.checker.poll_timeout().is_none()) else {
+            return;
+        };
         // What is said again is kept once, and nobody need be told.
         if outcome.reason == running.because {
             outcome.reason.clone_from(&running.because);
         }
-        running.last = Some(outcome.clone());
+        running.last = Some(Last { verdict: outcome.verdict, took: outcome.took });
         let says_more = self.advance_check(id, |checker| {
             checker.handle(now, holdfast_health::Event::Finished(outcome));
         });
@@ -95,13 +140,13 @@ impl Engine {
         &mut self,
         service: &Name,
         server: &Name,
-        (nth, check): (usize, Check),
+        (nth, check): (usize, Arc<Check>),
         initial: Initial,
         now: Instant,
     ) -> CheckId {
         let id = self.next_check.take();
         let offset = check.policy.first_run(service.as_str(), server.as_str(), nth);
-        let checker = Checker::new(check.policy, initial, now, offset);
+        let checker = Checker::new(Arc::clone(&check.policy), initial, now, offset);
         let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
         let target = known.and_then(|known| target(&check.kind, &known.definition));
         self.targets.extend(target.map(|target| (target, id)));
@@ -114,7 +159,6 @@ impl Engine {
             check,
             target,
             checker,
-            deadline: None,
             last: None,
             because,
             feedback: Feedback::NONE,
@@ -138,7 +182,7 @@ impl Engine {
     /// Takes a check out of the books. An outcome that comes later finds nothing.
     pub(crate) fn end_check(&mut self, id: CheckId) {
         let Some(running) = self.checks.remove(&id) else { return };
-        if let Some(at) = running.deadline {
+        if let Some((at, _)) = running.checker.poll_timeout() {
             self.timers.remove(&(at, id));
         }
         if let Some(target) = running.target {
@@ -161,33 +205,22 @@ impl Engine {
     pub(crate) fn advance_check(&mut self, id: CheckId, input: impl FnOnce(&mut Checker)) -> bool {
         let Some(running) = self.checks.get_mut(&id) else { return false };
         let said = running.checker.state();
+        let before = running.checker.poll_timeout();
         input(&mut running.checker);
         while let Some(action) = running.checker.poll_action() {
             match action {
                 holdfast_health::Action::Run { .. } => {
-                    let pool = self.pools.get(&running.service);
-                    let Some(server) = pool.and_then(|pool| pool.servers.get(&running.server))
-                    else {
-                        continue;
-                    };
-                    self.actions.push_back(Action::RunCheck {
-                        id,
-                        service: running.service.clone(),
-                        server: server.definition.clone(),
-                        check: running.check.clone(),
-                    });
+                    self.actions.push_back(Action::RunCheck(id));
                 }
                 // Its state is looked at below.
                 holdfast_health::Action::Changed { .. } => {}
             }
         }
         let says_why = running.note();
-        let deadline = running.checker.poll_timeout().map(|(at, _)| at);
-        let before = std::mem::replace(&mut running.deadline, deadline);
-        if let Some(at) = before {
+        if let Some((at, _)) = before {
             self.timers.remove(&(at, id));
         }
-        if let Some(at) = deadline {
+        if let Some((at, _)) = running.checker.poll_timeout() {
             self.timers.insert((at, id));
         }
         says_why || running.checker.state() != said
@@ -290,17 +323,17 @@ impl RunningCheck {
     /// Keeps the last outcome's reason when it speaks for the state; whether that is another one. One that was void does not. That a run
     /// could not be made is why a server is starting still.
     fn note(&mut self) -> bool {
-        let Some(last) = &self.last else { return false };
+        let Some(last) = self.last else { return false };
         let speaks = matches!(
             (self.checker.state(), last.verdict),
             (State::Up, Verdict::Pass)
                 | (State::Down, Verdict::Fail)
                 | (State::Starting, Verdict::Inconclusive)
         );
-        let says_why =
-            speaks && *self.checker.reason() == last.reason && self.because != last.reason;
+        let reason = self.checker.reason();
+        let says_why = speaks && !self.checker.is_void() && self.because != *reason;
         if says_why {
-            self.because.clone_from(&last.reason);
+            self.because.clone_from(reason);
         }
         says_why
     }

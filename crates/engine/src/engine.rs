@@ -22,6 +22,10 @@ use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
 use crate::weight::WHOLE;
 
+/// What falls due within this is done together: what the daemon pays for a turn is paid once for all of it, and a check comes so much
+/// later at most.
+pub const TURN: Duration = Duration::from_millis(10);
+
 /// Pools, their servers and their checks.
 ///
 /// Call [`Self::handle_timeout`] when [`Self::poll_timeout`] is due, tell it what checks found and what the kernel counted, and
@@ -140,21 +144,25 @@ impl Engine {
         [reconcile, check, count, ramp, hold, lease].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// When [`Self::handle_timeout`] is to be called next by who has called it last at `turned`: when something is due, [`TURN`] after
+    /// `turned` at the earliest, and at once where it has left something for want of room.
+    pub fn next_turn(&self, turned: Instant) -> Option<Instant> {
+        let (at, _) = self.poll_timeout()?;
+        Some(if at <= turned { turned } else { at.max(turned + TURN) })
+    }
+
     /// Whether there is a table to look after.
     fn looks(&self) -> bool {
         self.always || !self.pools.is_empty()
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`. Of the checks that are due [`BEGIN_MAX`] begin; for the rest call it again, once the actions are taken.
     ///
     /// Deadlines of drains are looked at every half second, also when connections are counted at longer intervals and when the kernel
     /// does not answer.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock = now;
-        while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            // A run that begins says nothing yet.
-            self.advance_check(id, |checker| checker.handle_timeout(now));
-        }
+        self.begin_runs(now);
         self.advance_ramps(now);
         self.end_holds(now);
         self.end_leases(now);

@@ -43,11 +43,11 @@ mod weight;
 
 pub use action::{Action, Extent, Timer};
 pub use advice::Advice;
-pub use checking::CheckId;
+pub use checking::{BEGIN_MAX, CheckId, Run};
 pub use commands::{Change, CommandError, WeightChange};
 pub use discovery::{Disbelief, Findings, Found, believe, resolve};
 pub use drain::Drain;
-pub use engine::Engine;
+pub use engine::{Engine, TURN};
 pub use order::{Order, Standing};
 pub use pool::{Connections, Pool};
 pub use quorum::{QuorumState, Regime};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use holdfast_config::{CheckKind, OnFailure, RealServer, Service};
-use holdfast_health::{Code, Damper, Outcome, Reason, State, Wish};
+use holdfast_health::{Code, Damper, Reason, State, Wish};
 use holdfast_time::Instant;
 
 use crate::advice::{Advice, SILENT};
@@ -95,8 +95,8 @@ pub struct CheckView<'a> {
     pub health: State,
     /// What the last run found, counted or not; the checker says which.
     pub reason: &'a Reason,
-    /// What the last run found; none before the first.
-    pub last: Option<&'a Outcome>,
+    /// How long the last run took; none before the first has ended.
+    pub took: Option<Duration>,
 }
 
 impl Server {

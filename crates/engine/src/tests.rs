@@ -23,6 +23,7 @@ mod policy;
 mod presence;
 mod reconfigure;
 mod remains;
+mod schedule;
 mod storms;
 mod twins;
 
@@ -94,7 +95,11 @@ impl Bench {
     fn collect(&mut self) {
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::RunCheck { id, server, .. } => self.runs.push((id, server.name)),
+                Action::RunCheck(id) => {
+                    // One that is gone by now is run no more.
+                    let run = self.engine.run(id).map(|run| (id, run.server.name.clone()));
+                    self.runs.extend(run);
+                }
                 Action::Reconcile(_) => self.reconciled += 1,
                 Action::CountConnections => self.counted += 1,
                 Action::Report(report) => self.reports.push(report),
@@ -474,7 +479,7 @@ fn verdicts_and_commands_name_their_services_and_the_poll_wants_the_whole_table(
         let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();
         let extents = actions.into_iter().filter_map(|action| match action {
             Action::Reconcile(extent) => Some(extent),
-            Action::RunCheck { .. } | Action::CountConnections | Action::Report(_) => None,
+            Action::RunCheck(_) | Action::CountConnections | Action::Report(_) => None,
         });
         extents.collect::<Vec<_>>()
     };

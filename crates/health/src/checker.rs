@@ -29,6 +29,7 @@
 //! An inconclusive outcome changes nothing, not even the count; it is only remembered as the last reason.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_time::Instant;
@@ -38,13 +39,14 @@ use crate::{Code, Outcome, Policy, Reason, Verdict};
 /// A failure that arrives so long after the run should have timed out tells of a stall of this host, not of the server.
 pub const LATE_MARGIN: Duration = Duration::from_millis(500);
 
-/// The machine of one check of one server: when it runs and what its outcomes make of the server.
+/// The machine of one check of one server: when it runs and what its outcomes make of the server. It is small, because there may be ten
+/// thousand.
 ///
 /// After each [`Self::handle`] and [`Self::handle_timeout`] take every action from [`Self::poll_action`], then wait for
 /// [`Self::poll_timeout`].
 #[derive(Clone, Debug)]
 pub struct Checker {
-    policy: Policy,
+    policy: Arc<Policy>,
     phase: Phase,
     standing: Standing,
     last: Reason,
@@ -54,8 +56,10 @@ pub struct Checker {
     voided: bool,
     /// A run is due as soon as the one that is made has ended.
     prompted: bool,
-    changed: Option<(State, State, Reason)>,
-    run: Option<(Duration, Instant)>,
+    /// What it said before it changed, until that has been told.
+    changed: Option<State>,
+    /// Whether the run that is under way has yet to be asked for.
+    asks: bool,
 }
 
 /// What a server counts as before its first run.
@@ -106,7 +110,7 @@ pub enum Event {
     Finished(Outcome),
     /// The policy is another one from now on. State and counts stay; a run that is due later than the new pace from now is
     /// brought forward by whole paces, so that what is spread stays spread, and none is put off.
-    Reconfigure(Policy),
+    Reconfigure(Arc<Policy>),
     /// Something has happened to what is checked: the next run is due now, or as soon as the one that is made has ended. The grid of
     /// the runs after it begins there.
     Prompt,
@@ -121,7 +125,7 @@ pub enum Action {
         from: State,
         /// What it says.
         to: State,
-        /// The outcome that made the difference.
+        /// The last outcome, which made the difference.
         reason: Reason,
     },
     /// Make one run and tell its outcome by [`Event::Finished`].
@@ -155,7 +159,12 @@ enum Standing {
 
 impl Checker {
     /// A check that begins at `now` and runs first at `first_run` after it (see [`crate::first_run`]).
-    pub fn new(policy: Policy, initial: Initial, now: Instant, first_run: Duration) -> Self {
+    pub fn new(
+        policy: impl Into<Arc<Policy>>,
+        initial: Initial,
+        now: Instant,
+        first_run: Duration,
+    ) -> Self {
         let (standing, last) = match initial {
             Initial::Down => {
                 (Standing::Starting, Reason::new(Code::INI, "no check has finished yet"))
@@ -174,7 +183,7 @@ impl Checker {
             ),
         };
         Self {
-            policy,
+            policy: policy.into(),
             phase: Phase::Waiting { due: now + first_run },
             standing,
             last,
@@ -182,7 +191,7 @@ impl Checker {
             voided: false,
             prompted: false,
             changed: None,
-            run: None,
+            asks: false,
         }
     }
 
@@ -226,7 +235,7 @@ impl Checker {
                     self.moved = false;
                     let deadline = now + self.policy.timeout;
                     self.phase = Phase::Running { due, started: now, deadline };
-                    self.run = Some((self.policy.timeout, deadline));
+                    self.asks = true;
                 }
             }
             Phase::Running { .. } => {}
@@ -244,11 +253,15 @@ impl Checker {
     /// The next thing to do; none when all is done. There are never more than one [`Action::Changed`] and one [`Action::Run`]:
     /// changes that nobody took are one change.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if let Some((from, to, reason)) = self.changed.take() {
-            return Some(Action::Changed { from, to, reason });
+        if let Some(from) = self.changed.take() {
+            return Some(Action::Changed { from, to: self.state(), reason: self.last.clone() });
         }
-        let (timeout, deadline) = self.run.take()?;
-        Some(Action::Run { timeout, deadline })
+        match (self.phase, std::mem::take(&mut self.asks)) {
+            (Phase::Running { started, deadline, .. }, true) => {
+                Some(Action::Run { timeout: deadline.saturating_since(started), deadline })
+            }
+            (Phase::Running { .. } | Phase::Waiting { .. }, _) => None,
+        }
     }
 
     /// What the check says of the server.
@@ -267,7 +280,7 @@ impl Checker {
 
     /// How many outcomes in a row speak against the state, and how many change it: `(1, 3)` is a server that is up and has failed
     /// once of the three times that take it down.
-    pub const fn against(&self) -> (u32, u32) {
+    pub fn against(&self) -> (u32, u32) {
         match self.standing {
             Standing::Starting => (0, 1),
             Standing::Down { passes } => (passes, self.policy.rise),
@@ -280,14 +293,19 @@ impl Checker {
         &self.last
     }
 
+    /// Whether the last run's outcome did not count, because this host held the run up.
+    pub const fn is_void(&self) -> bool {
+        self.voided
+    }
+
     /// The policy that it follows.
-    pub const fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
     /// From one place to the next, as the check stands: the table at the head of this module.
     fn pace(&self) -> Duration {
-        let Policy { interval, fast_interval, down_interval, .. } = self.policy;
+        let Policy { interval, fast_interval, down_interval, .. } = *self.policy;
         match self.standing {
             Standing::Starting | Standing::Up { failures: 0 } => interval,
             Standing::Down { passes: 0 } => down_interval.unwrap_or(interval),
@@ -333,14 +351,14 @@ impl Checker {
         self.standing = self.follow(outcome.verdict);
         let to = self.state();
         if from != to {
-            let from = self.changed.take().map_or(from, |(from, ..)| from);
-            self.changed = (from != to).then(|| (from, to, outcome.reason.clone()));
+            let from = self.changed.take().unwrap_or(from);
+            self.changed = (from != to).then_some(from);
         }
         self.last = outcome.reason;
     }
 
     /// Where `verdict` leads: the table at the head of this module.
-    const fn follow(&self, verdict: Verdict) -> Standing {
+    fn follow(&self, verdict: Verdict) -> Standing {
         match (self.standing, verdict) {
             (Standing::Starting, Verdict::Pass) => Standing::Up { failures: 0 },
             (Standing::Starting, Verdict::Fail) => Standing::Down { passes: 0 },

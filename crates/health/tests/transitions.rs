@@ -254,18 +254,18 @@ fn a_new_policy_keeps_the_state_and_starves_no_run() {
     for _ in 0..100 {
         checker.handle(
             at(3900),
-            Event::Reconfigure(Policy { interval: Duration::from_secs(60), ..POLICY }),
+            Event::Reconfigure(Policy { interval: Duration::from_secs(60), ..POLICY }.into()),
         );
     }
     assert_eq!(checker.poll_timeout(), Some((at(4000), Timer::Run)));
     assert_eq!(checker.against(), (2, 3));
     checker.handle(
         at(3900),
-        Event::Reconfigure(Policy { interval: Duration::from_millis(50), ..POLICY }),
+        Event::Reconfigure(Policy { interval: Duration::from_millis(50), ..POLICY }.into()),
     );
     assert_eq!(checker.poll_timeout(), Some((at(3950), Timer::Run)));
     checker.handle_timeout(at(3950));
-    checker.handle(at(3950), Event::Reconfigure(POLICY));
+    checker.handle(at(3950), Event::Reconfigure(POLICY.into()));
     checker.handle(at(3960), Event::Finished(outcome(Fail)));
     assert_eq!(checker.state(), State::Down);
     assert_eq!(checker.poll_timeout(), Some((at(5950), Timer::Run)));

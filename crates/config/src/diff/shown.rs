@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_health::{Combine, Damping, Policy};
@@ -56,6 +57,12 @@ as_displayed!(
     Version,
     AddressFamily,
 );
+
+impl<T: Shown> Shown for Arc<T> {
+    fn shown(&self) -> String {
+        self.as_ref().shown()
+    }
+}
 
 impl<T: Shown> Shown for Option<T> {
     fn shown(&self) -> String {

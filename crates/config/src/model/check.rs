@@ -17,8 +17,8 @@ use super::{Name, SecretFrom};
 pub struct Check {
     /// What is tried.
     pub kind: CheckKind,
-    /// When, and how many outcomes decide.
-    pub policy: Policy,
+    /// When, and how many outcomes decide. Shared: each server's checker has it.
+    pub policy: Arc<Policy>,
 }
 
 /// What a check tries.

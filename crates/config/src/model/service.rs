@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipvs_ctl::model::{
@@ -38,8 +39,8 @@ pub struct Service {
     pub forwarding: Forwarding,
     /// The limits of connections of every server that has none of its own.
     pub thresholds: Thresholds,
-    /// The checks of every server that has none of its own. Empty = servers are always up.
-    pub checks: Vec<Check>,
+    /// The checks of every server that has none of its own. Empty = servers are always up. Shared: the books of each server have them.
+    pub checks: Vec<Arc<Check>>,
     /// How servers are judged, alone and together.
     pub policy: PoolPolicy,
     /// How its servers drain (`services.NAME.drain`).
@@ -158,7 +159,7 @@ impl Service {
     }
 
     /// The checks of `server`, and how they are put together: its own, or the service's.
-    pub fn checks_of<'a>(&'a self, server: &'a RealServer) -> (&'a [Check], Combine) {
+    pub fn checks_of<'a>(&'a self, server: &'a RealServer) -> (&'a [Arc<Check>], Combine) {
         match &server.checks {
             Some(own) => (own, server.combine),
             None => (&self.checks, self.policy.combine),
@@ -347,7 +348,7 @@ pub struct RealServer {
     /// Its own limits of connections; none = the service's.
     pub thresholds: Option<Thresholds>,
     /// Its own checks; none = the service's.
-    pub checks: Option<Vec<Check>>,
+    pub checks: Option<Vec<Arc<Check>>>,
     /// How its own checks are put together.
     pub combine: Combine,
 }

@@ -48,18 +48,18 @@ pub(super) fn checks<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     script_timeout: Duration,
-) -> Option<(Vec<Check>, Combine)> {
+) -> Option<(Vec<Arc<Check>>, Combine)> {
     match (fields.get("check"), fields.get("checks")) {
         (None, None) => None,
         (Some(one), None) => {
             let check = check(reader, &one, script_timeout);
-            Some((check.into_iter().collect(), Combine::All))
+            Some((check.into_iter().map(Arc::new).collect(), Combine::All))
         }
         (None, Some(list)) => {
             let (list, combine) = combined(reader, list)?;
             let items = reader.list(&list, defaults::CHECKS_MAX)?;
             let checks = items.iter().filter_map(|item| check(reader, item, script_timeout));
-            Some((checks.collect(), combine))
+            Some((checks.map(Arc::new).collect(), combine))
         }
         (Some(one), Some(list)) => {
             let problem = Problem::new(
@@ -138,7 +138,7 @@ fn check<'a>(
             None
         }
     };
-    Some(Check { kind: kind?, policy })
+    Some(Check { kind: kind?, policy: Arc::new(policy) })
 }
 
 /// The keys `interval`, `fast_interval`, `down_interval`, `spread`, `timeout`, `rise` and `fall`; `default` holds where they are silent, its timeout for at most half of

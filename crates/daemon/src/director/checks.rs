@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use holdfast_config::{Check, CheckKind, Name, RealServer};
-use holdfast_engine::{CheckId, Engine};
+use holdfast_config::CheckKind;
+use holdfast_engine::{CheckId, Engine, Run};
 use holdfast_health::{Code, Feedback, Outcome, Reason, Verdict};
 use holdfast_net::now;
 use holdfast_probe::{Ended, Found, Network, Probe, Together};
@@ -28,7 +28,7 @@ pub(crate) struct Runner {
     runs: JoinSet<Found>,
     /// The runtime of those that are not made together.
     elsewhere: Handle,
-    checks: HashMap<task::Id, Run>,
+    checks: HashMap<task::Id, Task>,
     places: Places,
     /// Runs that wait for a place: one at most for each check.
     waiting: VecDeque<(CheckId, Network, Duration)>,
@@ -36,9 +36,9 @@ pub(crate) struct Runner {
     sessions: Sessions,
 }
 
-/// A run that is under way.
+/// A run that is a task of its own.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct Task {
     check: CheckId,
     /// Whether it has a place of those with descriptors.
     placed: bool,
@@ -83,14 +83,8 @@ impl Runner {
         script_user.clone_into(&mut self.script_user);
     }
 
-    /// Starts one run of `check`.
-    pub(crate) fn start(
-        &mut self,
-        id: CheckId,
-        service: &Name,
-        server: &RealServer,
-        check: &Check,
-    ) {
+    /// Makes one run of a check.
+    pub(crate) fn start(&mut self, id: CheckId, Run { service, server, check }: Run<'_>) {
         let timeout = check.policy.timeout;
         let probe = Probe::of(&check.kind, service.as_str(), server, &self.script_user);
         if let Some(Probe::File(file)) = &probe {
@@ -112,7 +106,7 @@ impl Runner {
                 self.runs.spawn_on(std::future::ready(self.sessions.found(kind)), &self.elsewhere)
             }
         };
-        self.checks.insert(run.id(), Run { check: id, placed: false });
+        self.checks.insert(run.id(), Task { check: id, placed: false });
     }
 
     /// Starts those that wait, in order, as far as there are places. A run's time begins when it starts, so a server is not blamed for
@@ -129,7 +123,7 @@ impl Runner {
                     let probe = Probe::Network(network);
                     let run = async move { probe.find(timeout).await };
                     let run = self.runs.spawn_on(run, &self.elsewhere);
-                    self.checks.insert(run.id(), Run { check: id, placed: true });
+                    self.checks.insert(run.id(), Task { check: id, placed: true });
                 }
             }
         }
@@ -209,7 +203,7 @@ impl Runner {
             }
             Err(error) => (error.id(), broken(&error)),
         };
-        let Run { check, placed } = self.checks.remove(&run)?;
+        let Task { check, placed } = self.checks.remove(&run)?;
         if placed {
             self.places.give_back();
             self.start_waiting();
@@ -269,7 +263,7 @@ mod tests {
     async fn a_run_that_panics_is_over_and_counts_neither_way() {
         let mut runner = Runner::new("nobody", Sessions::default());
         let run = runner.runs.spawn(async { panic!("a fault of the check's code") });
-        runner.checks.insert(run.id(), Run { check: CheckId::default(), placed: false });
+        runner.checks.insert(run.id(), Task { check: CheckId::default(), placed: false });
         let Told::Finished(check, found) = runner.next().await else { panic!("nothing changes") };
         assert_eq!((check, found.outcome.verdict), (CheckId::default(), Verdict::Inconclusive));
     }
@@ -289,8 +283,8 @@ mod tests {
         runner.places = Places::new(2);
         runner.gather();
         for _ in 0..5 {
-            let (name, check) = (&service.name, &service.checks[0]);
-            runner.start(CheckId::default(), name, server, check);
+            let (service, check) = (&service.name, &*service.checks[0]);
+            runner.start(CheckId::default(), Run { service, server, check });
         }
         assert_eq!(runner.load(), (2, 3));
         for left in [2, 1, 0, 0, 0] {

@@ -73,10 +73,6 @@ const VRRP_PATIENCE: Duration = Duration::from_secs(2);
 /// So many outcomes are taken in before something else has its turn.
 const OUTCOMES_MAX: usize = 64;
 
-/// What falls due within this is done together: what the daemon pays for a turn is paid once for all of it, and a check comes so much
-/// later at most.
-const TURN: Duration = Duration::from_millis(10);
-
 /// So many services of others are named in the log.
 const FOREIGN_MAX: usize = 20;
 
@@ -284,7 +280,7 @@ impl Director {
     }
 
     fn until_due(&self) -> Duration {
-        let engine = self.engine.poll_timeout().map(|(at, _)| at.max(self.turned + TURN));
+        let engine = self.engine.next_turn(self.turned);
         let kernel = self.kernel.as_ref().and_then(Kernel::poll_timeout);
         let at = engine.into_iter().chain(kernel).min();
         at.map_or(Duration::MAX, |at| at.saturating_since(now()))

@@ -11,8 +11,10 @@ impl Director {
         let mut needs_less = false;
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::RunCheck { id, service, server, check } => {
-                    self.runner.start(id, &service, &server, &check);
+                Action::RunCheck(id) => {
+                    if let Some(run) = self.engine.run(id) {
+                        self.runner.start(id, run);
+                    }
                 }
                 Action::Reconcile(extent) => {
                     if let Some(kernel) = &mut self.kernel {

@@ -279,7 +279,7 @@ fn check(view: &CheckView<'_>) -> Check {
         state: view.health.to_string(),
         reason: reason(view.reason),
         warning: certificate_warning(&view.reason.sentence).map(str::to_owned),
-        took_ms: view.last.map(|last| u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX)),
+        took_ms: view.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use holdfast_config::diff::{Pair, servers};
 use holdfast_config::{Check, Listen, Name, RealServer, Service};
@@ -294,12 +295,12 @@ impl Engine {
     }
 
     /// Lets a check go on at another pace, if it is another.
-    fn repace(&mut self, id: CheckId, check: Check, now: Instant) {
+    fn repace(&mut self, id: CheckId, check: Arc<Check>, now: Instant) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         if running.check == check {
             return;
         }
-        let policy = check.policy;
+        let policy = Arc::clone(&check.policy);
         running.check = check;
         self.step_check(id, now, |checker| checker.handle(now, Event::Reconfigure(policy)));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use holdfast_control::{
     BfdSession, Change, ConnectionSync, Discovery, Fate, Faults, Group, HookRuns, Instance, Ipvs,
-    Quorum, RoleChange, Server, Service, Status, SyncedConnections, Sysctls, Tracker, Traffic,
+    Quorum, RoleChange, Runs, Server, Service, Status, SyncedConnections, Sysctls, Tracker, Traffic,
 };
 
 use crate::nodes;
@@ -28,6 +28,16 @@ fn faults(faults: &Faults) -> String {
     text
 }
 
+/// That checks come late for want of descriptors; nothing while they don't.
+fn shortage(runs: Runs) -> String {
+    match runs.waiting {
+        0 => String::new(),
+        waiting => format!(
+            "! {waiting} checks are due and wait for descriptors: raise the limit of open files (LimitNOFILE= of the service's unit)\n"
+        ),
+    }
+}
+
 /// The state of everything on one screen.
 pub(crate) fn status(status: &Status) -> String {
     let daemon = &status.daemon;
@@ -38,7 +48,7 @@ pub(crate) fn status(status: &Status) -> String {
         age(daemon.uptime_s),
         daemon.config
     );
-    text.push_str(&faults(&daemon.faults));
+    text.push_str(&(faults(&daemon.faults) + &shortage(status.runs)));
     let configuration = &daemon.configuration;
     if let Some(refused) = configuration.last_reload.as_ref().filter(|last| !last.applied) {
         let _ = writeln!(

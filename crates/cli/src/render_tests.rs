@@ -235,6 +235,14 @@ fn one_screen_says_who_is_active_what_is_down_and_why() {
 }
 
 #[test]
+fn checks_that_wait_for_descriptors_are_told_of() {
+    let runs = Runs { running: 20, waiting: 3 };
+    let shown = status(&Status { runs, ..example() });
+    assert!(shown.contains("\n! 3 checks are due and wait for descriptors: "), "{shown}");
+    assert!(!status(&example()).contains("descriptors"));
+}
+
+#[test]
 fn who_keeps_a_server_out_and_why_stands_beside_it_and_fractions_of_weights_have_decimals() {
     let order = |reason: Option<&str>| {
         let (who, reason) = (Some("alice as root".to_owned()), reason.map(str::to_owned));

@@ -99,7 +99,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
         counter.inc_by(value);
         registry.register(name, help, counter);
     }
-    daemon::checks(&mut registry);
+    daemon::checks(&mut registry, status.runs);
     daemon::tallies(&mut registry);
     let mut text = String::new();
     encode(&mut text, &registry)?;

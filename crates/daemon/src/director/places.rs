@@ -3,16 +3,23 @@
 //! Each such run needs a socket. The daemon raises its limit to what it may have when it starts; where even that is not enough, runs
 //! wait for one another, and checks come later than configured. A server is never blamed for it.
 
+use std::fs;
 use std::time::Duration;
 
 use holdfast_time::Instant;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// So many descriptors are left for everything else: commands and their pipes, the API, the kernel's sockets.
+/// So many descriptors are left for everything else that comes: commands and their pipes, the API, VRRP's sockets of a reload.
 const RESERVED: u64 = 512;
 
-/// As many sockets may there be however few descriptors there are.
-const LEAST: u64 = 64;
+/// Where there are few descriptors, one of so many is left.
+const RESERVED_OF: u64 = 4;
+
+/// As many sockets may there be however few descriptors there are. What the kernel then refuses is held against nobody.
+const LEAST: u64 = 4;
+
+/// What has its descriptors when nobody can say how many are open.
+const OPEN: usize = 64;
 
 /// One socket of so many is kept of each family for the next runs while none uses it, and [`KEPT_MAX`] at most.
 const KEPT_OF: usize = 8;
@@ -31,7 +38,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// As many as the limit of this process (RLIMIT_NOFILE) has room for, which is raised as far as it may be.
+    /// As many as the limit of this process (RLIMIT_NOFILE) has room for besides what is open now. It is raised as far as it may be.
     pub(super) fn of_this_process() -> Self {
         let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok((soft, hard)) if soft < hard => {
@@ -43,7 +50,15 @@ impl Places {
             Ok((soft, _)) => soft,
             Err(_unknown) => RESERVED,
         };
-        Self::new(usize::try_from(limit.saturating_sub(RESERVED).max(LEAST)).unwrap_or(usize::MAX))
+        let open = fs::read_dir("/proc/self/fd").map_or(OPEN, Iterator::count);
+        Self::within(limit, u64::try_from(open).unwrap_or(u64::MAX))
+    }
+
+    /// As many as `limit` descriptors have room for of which so many are open.
+    fn within(limit: u64, open: u64) -> Self {
+        let free = limit.saturating_sub(open);
+        let sockets = free - RESERVED.min(free / RESERVED_OF);
+        Self::new(usize::try_from(sockets.max(LEAST)).unwrap_or(usize::MAX))
     }
 
     /// Places for `sockets`: those that are kept of either family while no run uses them are nobody's place.
@@ -95,5 +110,17 @@ mod tests {
             assert_eq!(places.all + 2 * places.kept(), sockets);
             assert!(places.all >= places.kept(), "{places:?}");
         }
+    }
+
+    #[test]
+    fn a_part_of_what_is_free_is_left_for_everything_else() {
+        let sockets = |limit, open| {
+            let places = Places::within(limit, open);
+            places.all + 2 * places.kept()
+        };
+        assert_eq!(sockets(65_536, 24), 65_000);
+        assert_eq!(sockets(64, 24), 30);
+        assert_eq!(sockets(64, 64), 4, "none is free");
+        assert_eq!(sockets(u64::MAX, 24), usize::MAX - 24 - 512);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use holdfast_control::reload::Configuration;
-use holdfast_control::{HookRuns, PeerNode};
+use holdfast_control::{HookRuns, PeerNode, Runs};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
@@ -105,8 +105,20 @@ pub(super) fn hooks(registry: &mut Registry, counts: &BTreeMap<String, u64>, run
     registry.register("hook_notices_dropped", "Notices for hooks that found no place", dropped);
 }
 
-/// How runs of checks ended and how long they took.
-pub(super) fn checks(registry: &mut Registry) {
+/// How many runs of checks are under way, how they ended and how long they took.
+pub(super) fn checks(registry: &mut Registry, runs: Runs) {
+    for (name, help, value) in [
+        ("check_runs", "Runs of checks that are under way", runs.running),
+        (
+            "check_runs_waiting",
+            "Runs of checks that are due and wait for a descriptor",
+            runs.waiting,
+        ),
+    ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(signed(value));
+        registry.register(name, help, gauge);
+    }
     let total = Totals::default();
     for (result, reason, count) in crate::checks::outcomes() {
         let labels = CheckLabels { result: result.to_owned(), reason: reason.to_owned() };

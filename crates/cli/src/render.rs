@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use holdfast_control::{
     BfdSession, Change, ConnectionSync, Discovery, Fate, Faults, Group, HookRuns, Instance, Ipvs,
-    Quorum, RoleChange, Runs, Server, Service, Status, SyncedConnections, Sysctls, Tracker, Traffic,
+    Quorum, RoleChange, Runs, Server, Service, Status, SyncedConnections, Sysctls, Tracker,
+    Traffic,
 };
 
 use crate::nodes;

@@ -30,9 +30,7 @@ impl RunningCheck {
 
     /// Whether this check and `other`, which has the same target, may be one from now on.
     fn goes_with(&self, other: &Self) -> bool {
-        let known = |one: &Self| {
-            one.last.is_some_and(|last| last.verdict != Verdict::Inconclusive)
-        };
+        let known = |one: &Self| one.last.is_some_and(|last| last.verdict != Verdict::Inconclusive);
         let at = |one: &Self| (one.checker.state(), one.checker.against());
         known(self)
             && known(other)

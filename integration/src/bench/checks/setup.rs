@@ -117,8 +117,7 @@ impl Setup {
     }
 
     fn keepalived(&self) -> String {
-        const URL: &str =
-            "url {\n                path /\n                status_code 200\n            }\n            ";
+        const URL: &str = "url {\n                path /\n                status_code 200\n            }\n            ";
         let (what, url) = match self.kind {
             Kind::Unchecked => ("", ""),
             Kind::Tcp => ("TCP_CHECK", ""),

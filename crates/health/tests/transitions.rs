@@ -280,7 +280,7 @@ fn what_is_spread_stays_spread_at_a_shorter_pace() {
         let first = holdfast_health::first_run("web", &format!("web{number}"), 0, slow);
         let policy = Policy { interval: slow, ..POLICY };
         let mut checker = Checker::new(policy, Initial::Adopted, at(0), first);
-        checker.handle(at(0), Event::Reconfigure(Policy { interval: quick, ..POLICY }));
+        checker.handle(at(0), Event::Reconfigure(Policy { interval: quick, ..POLICY }.into()));
         let (due, _) = checker.poll_timeout().expect("it waits");
         assert!(due <= at(2000), "no later than the new interval from now");
         let after = due.saturating_since(at(0)).as_millis();

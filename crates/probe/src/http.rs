@@ -14,6 +14,7 @@ use holdfast_config::{Expect, HttpCheck};
 use holdfast_health::Code;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode, Uri, header};
 
 use crate::deadline::Deadline;
@@ -22,6 +23,8 @@ use crate::place::Place;
 use crate::talk::{Broken, Stream, judged};
 use crate::tcp::{expected, is_as_expected};
 use crate::tls::{self, Offer};
+
+use self::head::Head;
 
 pub(crate) use exchange::{Version, broken, exchange};
 
@@ -110,8 +113,8 @@ impl Question<'_> {
         let request = if version == Version::Http1 { request } else { made(version)? };
         if version == Version::Http1 && self.http.body.is_none() {
             let talk = async {
-                let status = head::status(stream, &request).await?;
-                Ok(self.passing(status)? + &note)
+                let Head { status, location } = head::read(stream, &request).await?;
+                Ok(self.passing(status, location.as_deref())? + &note)
             };
             return Ok(judged(what, deadline, talk).await);
         }
@@ -154,15 +157,13 @@ impl Question<'_> {
         request.body(Empty::new())
     }
 
-    /// What is said of a status, if it is one of those that pass.
-    fn passing(&self, status: StatusCode) -> Result<String, Broken> {
+    /// What is said of a status, if it is one of those that pass; `location` is the header of that name.
+    fn passing(&self, status: StatusCode, location: Option<&[u8]>) -> Result<String, Broken> {
         let mut said = named(status);
         let ranges = &self.http.expect;
         if !ranges.iter().any(|(low, high)| (*low..=*high).contains(&status.as_u16())) {
-            if let Some(to) =
-                answer.headers().get(header::LOCATION).filter(|_| status.is_redirection())
-            {
-                said = format!("{said} to {}", excerpt(to.as_bytes()));
+            if let Some(to) = location.filter(|_| status.is_redirection()) {
+                said = format!("{said} to {}", excerpt(to));
             }
             said.push_str(", expected ");
             for (index, (low, high)) in ranges.iter().enumerate() {
@@ -180,7 +181,8 @@ impl Question<'_> {
 
     /// Judges the status and, where something is expected of it, the body. What is said of the status comes first.
     async fn judge(&self, answer: Response<Incoming>, note: &str) -> Result<String, Broken> {
-        let mut said = self.passing(answer.status())?;
+        let location = answer.headers().get(header::LOCATION).map(HeaderValue::as_bytes);
+        let mut said = self.passing(answer.status(), location)?;
         if let Some(expect) = &self.http.body {
             let body = read(answer.into_body(), BODY_LIMIT).await?;
             crate::transcript::received(&body);

@@ -18,14 +18,22 @@ const LINES_MAX: usize = 100;
 /// What most heads have room in, in bytes.
 const ROOM: usize = 512;
 
+/// What a check wants to know of an answer's head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    /// The header of that name.
+    pub(super) location: Option<Vec<u8>>,
+}
+
 /// Sends `request`, which has no body, and reads the head of the answer; what is told before it (103, RFC 8297) is passed over.
 ///
 /// # Errors
 /// There is no answer, or none of HTTP, or one of more than [`HEADER_LIMIT`] bytes.
-pub(super) async fn status<B>(
+pub(super) async fn read<B>(
     mut stream: Box<dyn Stream>,
     request: &Request<B>,
-) -> Result<StatusCode, Broken> {
+) -> Result<Head, Broken> {
     transcript::said(|| asked(request));
     stream.write_all(&written(request)).await.map_err(Broken::Io)?;
     stream.flush().await.map_err(Broken::Io)?;
@@ -47,9 +55,10 @@ pub(super) async fn status<B>(
         if before > 0 && !ends(&heard, before) {
             continue;
         }
-        while let Some((status, length)) = head(&heard)? {
+        while let Some((head, length)) = parse(&heard)? {
+            let status = head.status;
             if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok(status);
+                return Ok(head);
             }
             heard.drain(..length);
         }
@@ -75,8 +84,8 @@ fn ends(heard: &[u8], before: usize) -> bool {
     memchr::memmem::find(new, b"\n\r\n").is_some() || memchr::memmem::find(new, b"\n\n").is_some()
 }
 
-/// The status of the head at the beginning of `heard` and how many bytes it has; none while more has to come.
-fn head(heard: &[u8]) -> Result<Option<(StatusCode, usize)>, Broken> {
+/// The head at the beginning of `heard` and how many bytes it has; none while more has to come.
+fn parse(heard: &[u8]) -> Result<Option<(Head, usize)>, Broken> {
     let foreign = |why: &str| Broken::Foreign(format!("the answer is not valid HTTP: {why}"));
     let mut lines = [EMPTY_HEADER; LINES_MAX];
     let mut answer = httparse::Response::new(&mut lines);
@@ -92,7 +101,9 @@ fn head(heard: &[u8]) -> Result<Option<(StatusCode, usize)>, Broken> {
         let lines = answer.headers.iter().map(|line| (line.name, line.value));
         shown(format!("{version} {status}\r\n"), lines)
     });
-    Ok(Some((status, length)))
+    let location = answer.headers.iter().find(|line| line.name.eq_ignore_ascii_case("location"));
+    let location = location.map(|line| line.value.to_vec());
+    Ok(Some((Head { status, location }, length)))
 }
 
 #[cfg(test)]
@@ -106,8 +117,8 @@ mod tests {
                 assert!(ends(whole, cut), "{cut}");
             }
             assert!(!ends(&whole[..whole.len() - 1], 0));
-            let (status, length) = head(whole).unwrap().unwrap();
-            assert_eq!((status.as_u16(), length), (200, whole.len()));
+            let (head, length) = parse(whole).unwrap().unwrap();
+            assert_eq!((head.status.as_u16(), length), (200, whole.len()));
         }
     }
 
@@ -119,7 +130,7 @@ mod tests {
             head.extend(b"\r\n");
             head
         };
-        assert!(head(&with(LINES_MAX)).unwrap().is_some());
-        assert!(head(&with(LINES_MAX + 1)).is_err());
+        assert!(parse(&with(LINES_MAX)).unwrap().is_some());
+        assert!(parse(&with(LINES_MAX + 1)).is_err());
     }
 }

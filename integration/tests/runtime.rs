@@ -394,7 +394,11 @@ fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
     director.kill()?;
     director.restart()?;
     is_back(&director)?;
-    // While it drains to be removed, too.
+    // While it drains to be removed, too. Who takes the last one out is told.
+    let said = director.cli(&["server", "maint", "six", "a"])?;
+    ensure!(said.contains("no server of the service takes new connections now"), "{said}");
+    let said = director.cli(&["server", "ready", "six", "a"])?;
+    ensure!(!said.contains("no server of the service"), "{said}");
     remove(&director, &[])?;
     add(&director)?;
     is_back(&director)

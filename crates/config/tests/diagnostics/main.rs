@@ -6,6 +6,7 @@ mod cases;
 mod checks;
 mod ipvs;
 mod policy;
+mod services;
 mod tracking;
 mod vrrp;
 

@@ -305,6 +305,11 @@ fn notes(
         if let Some(of_file) = of_file.filter(|_| !removed) {
             notes.push(format!("its weight is {of_file} in the configuration's file"));
         }
+        let serves = |one: &Server| matches!(pool.presence(one), Presence::Weight(1..));
+        let is_taken_out = server.is_out_of_service() || weight == 0 || server.share() == 0;
+        if is_taken_out && !pool.servers().values().any(serves) {
+            notes.push("no server of the service takes new connections now".to_owned());
+        }
         let draining = matches!(server.admin(), Admin::Drain(Drain { drained: false, .. }));
         if draining && remembers && pool.service().persistence.is_some() {
             let remembered = "the service has persistence: the kernel goes on sending new connections of clients that it \

@@ -394,6 +394,15 @@ fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
     director.kill()?;
     director.restart()?;
     is_back(&director)?;
+    // A server is known by its address, too.
+    let said = director.cli(&["server", "drain", "web", "10.77.0.22:80"])?;
+    ensure!(said.starts_with("web/web2 "), "{said}");
+    director.cli(&["server", "ready", "web/10.77.0.22:80"])?;
+    director.cli(&["server", "weight", "six", "[fd00:77::21]:80", "9"])?;
+    director.cli(&["server", "weight", "six/[fd00:77::21]:80", "7"])?;
+    is_back(&director)?;
+    let (code, _, said) = director.try_cli(&["server", "drain", "web", "10.77.0.99:80"])?;
+    ensure!(code == 1 && said.contains("`web` has no server at 10.77.0.99:80"), "{said}");
     // While it drains to be removed, too. Who takes the last one out is told.
     let said = director.cli(&["server", "maint", "six", "a"])?;
     ensure!(said.contains("no server of the service takes new connections now"), "{said}");

@@ -295,7 +295,7 @@ pub(crate) enum Server {
 pub(crate) struct ServerName {
     /// The service, or `SERVICE/SERVER`.
     service: String,
-    /// The server.
+    /// The server: its name, or its address and port.
     server: Option<String>,
 }
 

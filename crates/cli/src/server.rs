@@ -1,5 +1,6 @@
 //! The verbs of `holdfast server`, and waiting for what they started.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_control::{
@@ -73,33 +74,48 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
             settled(client, change, *wait, "up", |now| now.is_some_and(|it| it.state == "up")).await
         }
         args::Server::Drain { server, drain } => {
-            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let (service, name) = &meant(client, server).await?;
             let change = client.drain_server(service, name, &request(drain)).await?;
             let drained = |now: Option<&Server>| now.is_some_and(|it| it.state == "drained");
             settled(client, change, drain.wait, "drained", drained).await
         }
         args::Server::Ready { server, why } => {
-            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let (service, name) = &meant(client, server).await?;
             Ok(client.ready_server(service, name, &spoken(why.clone())).await?)
         }
         args::Server::Maint { server, why } => {
-            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let (service, name) = &meant(client, server).await?;
             Ok(client.maintain_server(service, name, &spoken(why.clone())).await?)
         }
         args::Server::Weight { service, rest, why } => {
             let mut rest = rest.clone();
             let word = rest.pop().unwrap_or_default();
             let server = args::ServerName::new(service.clone(), rest.pop());
-            let (service, name) = server.parts().map_err(Failed::Usage)?;
             let weight = weight(&word, why.clone()).map_err(Failed::Usage)?;
+            let (service, name) = &meant(client, &server).await?;
             Ok(client.weigh_server(service, name, &weight).await?)
         }
         args::Server::Rm { server, now, drain } => {
-            let (service, name) = server.parts().map_err(Failed::Usage)?;
+            let (service, name) = &meant(client, server).await?;
             let change = client.remove_server(service, name, *now, &request(drain)).await?;
             settled(client, change, drain.wait, "removed", |now| now.is_none()).await
         }
         args::Server::List { .. } => Err(Failed::Usage("a list changes nothing".to_owned()).into()),
+    }
+}
+
+/// The service and the server that are meant: ipvsadm's users know a server by its address, which is no name.
+async fn meant(client: &Client, server: &args::ServerName) -> Result<(String, String), Unfinished> {
+    let (service, name) = server.parts().map_err(Failed::Usage)?;
+    let (service, name) = (service.to_owned(), name.to_owned());
+    let Ok(address) = name.parse::<SocketAddr>() else { return Ok((service, name)) };
+    let mut servers = client.service(&service).await?.servers.into_iter();
+    match servers.find(|one| one.address.parse() == Ok(address)) {
+        Some(found) => Ok((service, found.name)),
+        None => {
+            let sentence = format!("service `{service}` has no server at {address}");
+            Err(Failed::Refused("no_such_server".to_owned(), sentence).into())
+        }
     }
 }
 

@@ -13,9 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{
-    AddServer, Change, Drain, EventPage, Log, Problem, Service, SetLog, SetWeight, Status, Why,
-};
+use crate::api::{EventPage, Log, Problem, Service, SetLog, Status};
+use crate::command::{AddServer, Change, Drain, SetWeight, Why};
 use crate::pair::Nodes;
 use crate::reload::{Plan, Reloaded};
 use crate::runtime::{Exported, RuntimeChanges};

@@ -36,6 +36,7 @@
 mod api;
 mod chain;
 mod client;
+mod command;
 pub mod openapi;
 mod pair;
 pub mod reload;
@@ -46,12 +47,13 @@ mod trial;
 mod vrrp;
 
 pub use api::{
-    AddServer, Advice, Change, Check, CheckReason, DaemonInfo, Diagnosis, Drain, DriftCount, Event,
-    EventPage, Faults, HookRun, HookRuns, IdleTimeouts, Ipvs, Log, Order, Problem, Quorum, Runs,
-    Server, Service, SetLog, SetWeight, SorryServer, Status, Why,
+    Advice, Check, CheckReason, DaemonInfo, Diagnosis, DriftCount, Event, EventPage, Faults,
+    HookRun, HookRuns, IdleTimeouts, Ipvs, Log, Order, Problem, Quorum, Runs, Server, Service,
+    SetLog, SorryServer, Status,
 };
 pub use chain::chain;
 pub use client::{Client, RequestError, TRIAL_MAX};
+pub use command::{AddServer, Change, Drain, SetWeight, Why};
 pub use pair::{Difference, Fingerprint, NodeReport, Nodes, NodesReport, PeerNode};
 pub use runtime::{Discovery, Exported, RuntimeChange, RuntimeChanges};
 pub use sync::{ConnectionSync, SyncDaemon, SyncedConnections, Sysctl, Sysctls};

@@ -1,7 +1,8 @@
 use holdfast_control::{
-    Check, CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount, DualActive,
-    FateChannel, FateEnd, FateWatcher, Faults, HookRun, IdleTimeouts, Ipvs, Order, Peer, PeerNode,
-    SyncDaemon, SyncedConnections, Sysctl, Timing, Weight,
+    Change, Check, CheckReason, DaemonInfo, Difference, Disagreement, Discarded, DriftCount,
+    DualActive, Fate, FateChannel, FateEnd, FateWatcher, Faults, HookRun, IdleTimeouts, Instance,
+    Ipvs, Order, Peer, PeerNode, Quorum, Server, Service, SyncDaemon, SyncedConnections, Sysctl,
+    Timing, Traffic, Weight,
 };
 
 use super::*;

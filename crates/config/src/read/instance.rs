@@ -6,6 +6,7 @@ mod password;
 mod peer;
 mod route;
 mod rule;
+mod timing;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use vrrp::{AddressFamily, Interval, Priority, Version, Vrid};
 
-use crate::code::Code;
 use crate::defaults;
 use crate::diagnostic::Spot;
 use crate::model::{
@@ -26,7 +26,7 @@ use crate::path::Path;
 use crate::raw::Node;
 use crate::reader::{Cursor, Fields, Items, Reader};
 use crate::source::Source;
-use crate::text::{self, Fault};
+use crate::text;
 
 use super::{bad_interface, track};
 
@@ -34,6 +34,7 @@ use password::PasswordDraft;
 pub(crate) use peer::Draft as UnicastDraft;
 pub(super) use peer::address as host;
 pub(super) use route::destination;
+use timing::{down_adverts, interval, lifetime, preempt_delay};
 
 /// The instances as one node has them.
 pub(crate) struct View {
@@ -372,44 +373,6 @@ pub(super) fn is_interface(name: &str) -> bool {
     (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.contains(refused)
 }
 
-fn interval<'a>(
-    reader: &mut Reader<'a>,
-    cursor: &Cursor<'a>,
-    version: Version,
-) -> Option<Interval> {
-    let duration = reader.duration(cursor, (Duration::ZERO, Duration::MAX))?;
-    let interval = Interval::from_duration(version, duration);
-    if interval.is_none() {
-        let (units, help) = match version {
-            Version::V2 => (
-                "whole seconds from 1s to 255s",
-                "for less than a second use version 3 on every node",
-            ),
-            Version::V3 => {
-                ("steps of 10ms from 10ms to 40950ms", "the interval is the same on every node")
-            }
-        };
-        let value = text::short(duration);
-        let fault = Fault::new(
-            Code::IntervalUnit,
-            format!("VRRP version {version} can't advertise every {value}"),
-        )
-        .label(format!("version {version} has {units}"))
-        .help(help);
-        reader.fault(&cursor.path, fault);
-    }
-    interval
-}
-
-fn down_adverts<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> NonZeroU8 {
-    let why = "beyond 100 a dead node is no longer noticed";
-    layers
-        .get("down_adverts")
-        .and_then(|cursor| reader.integer::<u8>(&cursor, 1..=100, why))
-        .and_then(NonZeroU8::new)
-        .unwrap_or(defaults::DOWN_ADVERTS)
-}
-
 fn checksum<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Checksum {
     let words = [
         ("auto", Checksum::Auto),
@@ -438,24 +401,6 @@ fn preempt<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> (bool, Optio
         }
     });
     (true, wait)
-}
-
-fn preempt_delay<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Duration {
-    let range = (Duration::ZERO, defaults::PREEMPT_DELAY_MAX);
-    layers
-        .get("preempt_delay")
-        .and_then(|cursor| reader.duration(&cursor, range))
-        .unwrap_or_default()
-}
-
-/// `lifetime` in whole seconds, for that is how the kernel counts; zero = for ever.
-fn lifetime<'a>(reader: &mut Reader<'a>, layers: &Layers<'a, '_>) -> Option<Duration> {
-    let cursor = layers.get("lifetime")?;
-    let lifetime = reader.duration(&cursor, (Duration::ZERO, defaults::LIFETIME.1))?;
-    if !lifetime.is_zero() && lifetime < defaults::LIFETIME.0 {
-        reader.fault(&cursor.path, text::far("lifetime", lifetime, defaults::LIFETIME));
-    }
-    Some(defaults::whole_seconds(lifetime))
 }
 
 fn virtual_mac<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> Option<VirtualMacDraft> {

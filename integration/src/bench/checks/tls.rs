@@ -63,7 +63,7 @@ pub(super) fn measure(part: &mut Part, round: usize) -> Result<()> {
         let each = after.peak.saturating_sub(without) / u64::from(CHECKED.servers);
         subject.bytes("greatest resident memory without checks", Goal::Ratio(1000), without);
         subject.bytes("greatest resident memory", Goal::Ratio(1000), after.peak);
-        subject.bytes("of it for each check", Goal::None, each);
+        subject.count("of it for each check, bytes", Goal::None, each);
         let taken = after.cpu_ns.saturating_sub(before.cpu_ns);
         subject.ns("processor time of a check", Goal::None, taken / made);
         let due = u128::from(CHECKED.healthy()) * u128::from(ns(span));

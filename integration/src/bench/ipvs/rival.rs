@@ -119,6 +119,13 @@ impl Running {
         }
     }
 
+    /// Takes what it has said to its service manager, which is us: where nobody reads, a daemon that has ten words more waits.
+    fn pass_notices_over(&self) -> Result<()> {
+        self.notices.set_nonblocking(true)?;
+        while self.notices.recv(&mut [0; 1024]).is_ok() {}
+        Ok(self.notices.set_nonblocking(false)?)
+    }
+
     /// What it has cost until now, with all its processes.
     pub fn cost(&self) -> cost::Cost {
         cost::of(self.child.id())
@@ -129,6 +136,7 @@ impl Running {
     /// # Errors
     /// It has ended.
     pub fn reload(&self) -> Result<Instant> {
+        self.pass_notices_over()?;
         let at = now();
         kill(self.pid()?, Signal::SIGHUP)?;
         Ok(at)

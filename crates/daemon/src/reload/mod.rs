@@ -316,8 +316,9 @@ impl Reloader {
             self.apply(Arc::new(new), differences).await?
         };
         self.parts.pair.replace(pair);
+        let is_another = self.loaded.view().fingerprint != fingerprint;
         let generation = self.loaded.applied(&fingerprint);
-        self.keep(good).await;
+        self.keep(good, is_another).await;
         let took_ms = 0;
         Ok(Reloaded { changes: applied, generation, fingerprint, took_ms, warnings })
     }
@@ -364,11 +365,13 @@ impl Reloader {
         Ok(applied)
     }
 
-    /// Keeps the configuration that runs now as the last good one, for the next start and for exports.
-    async fn keep(&mut self, good: LastGood) {
+    /// Keeps the configuration that runs now as the last good one, for the next start and for exports. One that `is_another` than the last
+    /// one need not be compared with what is kept.
+    async fn keep(&mut self, good: LastGood, is_another: bool) {
         let state = self.current.daemon.state.clone();
+        let keep = move || if is_another { good.replace(&state) } else { good.keep(&state) };
         // A panic there has been logged; the answer need not wait for memory.
-        drop(spawn_blocking(move || good.keep(&state)).await);
+        drop(spawn_blocking(keep).await);
         self.settling.soon();
     }
 

@@ -49,9 +49,13 @@ impl LastGood {
     /// Keeps it in `folder`, unless the same is there already.
     pub(crate) fn keep(&self, folder: &Path) {
         let before = Self::read(folder).ok().flatten();
-        if before.is_some_and(|before| before.files == self.files) {
-            return;
+        if before.is_none_or(|before| before.files != self.files) {
+            self.replace(folder);
         }
+    }
+
+    /// Keeps it in `folder`, in the place of what is there.
+    pub(crate) fn replace(&self, folder: &Path) {
         if let Err(error) = file(folder).write(self) {
             let path = file(folder).path().display().to_string();
             tracing::warn!(path, %error, "the configuration can't be kept as the last good one: a start with a broken file would find an older one, or none");

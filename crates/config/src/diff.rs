@@ -15,6 +15,7 @@ mod vrrp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -218,9 +219,9 @@ pub fn pairs<'a, K: Ord, T: PartialEq>(
 
 /// What differs between the servers of two versions of a service. A server is known by its address and port, as it is for the
 /// kernel: one with another name is the same, one with another address is another.
-pub fn servers<'a>(old: &'a Service, new: &'a Service) -> Vec<Pair<'a, RealServer>> {
+pub fn servers<'a>(old: &'a Service, new: &'a Service) -> Vec<Pair<'a, Arc<RealServer>>> {
     // Most of a large pool is unchanged and stands under its own name.
-    let mut before: BTreeMap<SocketAddr, &RealServer> = BTreeMap::new();
+    let mut before: BTreeMap<SocketAddr, &Arc<RealServer>> = BTreeMap::new();
     for server in old.real_servers.values() {
         if new.real_servers.get(&server.name) != Some(server) {
             before.insert(server.address, server);

@@ -3,6 +3,7 @@
 //! for it has what was asked for.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer, SERVERS_MAX};
@@ -178,7 +179,7 @@ impl Engine {
         order: Order,
     ) -> Result<Change, CommandError> {
         let known = self.server_mut(service, server)?;
-        let removed = matches!(known.admin, Admin::Drain(Drain { then_remove: true, .. }));
+        let removed = matches!(&known.admin, Admin::Drain(drain) if drain.then_remove);
         if removed && known.origin == Origin::Kernel {
             known.origin = Origin::Runtime;
         }
@@ -269,7 +270,7 @@ impl Engine {
                 self.start_checks(service, server, false, now);
                 self.begin_ramp(service, server, now);
             }
-            Admin::Drain(Drain { drained: true, .. }) => self.begin_ramp(service, server, now),
+            Admin::Drain(drain) if drain.drained => self.begin_ramp(service, server, now),
             Admin::Drain(_) | Admin::Ready => {}
         }
         self.report(Report::Ready { service: service.clone(), server: server.clone(), order });
@@ -338,7 +339,7 @@ impl Engine {
         if from == to {
             return Ok(Change { changed: false });
         }
-        (known.definition.weight, known.share) = to;
+        (Arc::make_mut(&mut known.definition).weight, known.share) = to;
         self.reconcile_service(service);
         let (service, server) = (service.clone(), server.clone());
         self.report(Report::Weight { service, server, from, to, order });
@@ -357,14 +358,14 @@ impl Engine {
         self.clock = now;
         let policy = self.pool_mut(service)?.service.drain;
         let known = self.server_mut(service, server)?;
-        let before = known.admin;
+        let before = known.admin.clone();
         match &mut known.admin {
             Admin::Ready | Admin::Maint => {
                 let mut drain = Drain::new(now + policy.timeout, policy.idle, then_remove);
                 if let Some(timeout) = timeout {
                     drain.end_within(now, timeout);
                 }
-                known.admin = Admin::Drain(drain);
+                known.admin = Admin::Drain(Box::new(drain));
                 known.since = now;
                 known.standing = Some(Standing::boxed(order.clone(), now));
             }
@@ -403,7 +404,7 @@ impl Engine {
         self.report(Report::Drained { service: service.clone(), server: server.clone(), left });
         let known = self.server_mut(service, server).ok();
         let removed =
-            known.filter(|known| matches!(known.admin, Admin::Drain(drain) if drain.then_remove));
+            known.filter(|known| matches!(&known.admin, Admin::Drain(drain) if drain.then_remove));
         let order = removed.map(|known| known.standing.take().unwrap_or_default().order);
         if let Some(order) = order {
             self.forget(service, server, order);

@@ -240,7 +240,7 @@ impl Engine {
     /// The name and origin of the server that has `address`, and whether it drains to be removed.
     fn known(&self, service: &Name, address: SocketAddr) -> Option<(Name, Origin, bool)> {
         let known = self.pools.get(service)?.at(address)?;
-        let leaves = matches!(known.admin, Admin::Drain(drain) if drain.then_remove);
+        let leaves = matches!(&known.admin, Admin::Drain(drain) if drain.then_remove);
         Some((known.definition.name.clone(), known.origin, leaves))
     }
 }

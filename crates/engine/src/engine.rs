@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::{Config, ForeignServices, Name, RealServer};
@@ -195,12 +196,13 @@ impl Engine {
     pub(crate) fn enrol(
         &mut self,
         service: &Name,
-        server: RealServer,
+        server: impl Into<Arc<RealServer>>,
         origin: Origin,
         adopted: bool,
         now: Instant,
     ) {
         let Some(pool) = self.pools.get_mut(service) else { return };
+        let server: Arc<RealServer> = server.into();
         let name = server.name.clone();
         let unchecked = pool.service.checks_of(&server).0.is_empty();
         let (health, reason) = initial_health(unchecked, pool.initial(adopted));

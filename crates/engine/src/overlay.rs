@@ -20,7 +20,6 @@ use std::time::Duration;
 use holdfast_config::{Name, RealServer};
 use serde::{Deserialize, Serialize};
 
-use crate::drain::Drain;
 use crate::order::Order;
 use crate::server::{Admin, Origin, Server};
 use crate::weight::WHOLE;
@@ -162,7 +161,7 @@ pub struct Seen<'a> {
 impl Seen<'_> {
     /// What of the server is other than its base has it, without who said so.
     fn facets(&self) -> (Option<Presence>, Option<Wish>, Option<Weighed>) {
-        let Some(server) = self.server.filter(|server| !removes(server.admin)) else {
+        let Some(server) = self.server.filter(|server| !removes(&server.admin)) else {
             return (self.base.map(|_| Presence::Removed), None, None);
         };
         let definition = &server.definition;
@@ -181,8 +180,8 @@ impl Seen<'_> {
     }
 }
 
-const fn removes(admin: Admin) -> bool {
-    matches!(admin, Admin::Drain(Drain { then_remove: true, .. }))
+fn removes(admin: &Admin) -> bool {
+    matches!(admin, Admin::Drain(drain) if drain.then_remove)
 }
 
 impl Overlay {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use holdfast_config::{Listen, Name, OnFailure, RealServer, Service};
 use holdfast_health::Initial;
@@ -144,9 +145,9 @@ impl Pool {
     /// The entries that the kernel's table should have, one for each address that the service listens on, and one without weights
     /// for each that it did.
     pub fn entries(&self) -> impl Iterator<Item = (ServiceKey, Entry)> + '_ {
-        let servers = self.servers.values().map(|one| (&one.definition, self.presence(one)));
+        let servers = self.servers.values().map(|one| (one.definition(), self.presence(one)));
         let sorry = self.service.sorry_servers.values();
-        let sorry = sorry.map(|one| (one, self.sorry_presence(one)));
+        let sorry = sorry.map(|one| (one.as_ref(), self.sorry_presence(one)));
         let destinations: Vec<Destination> = servers
             .chain(sorry)
             .filter_map(|(server, presence)| match presence {
@@ -200,7 +201,7 @@ impl Pool {
     pub(crate) fn adapt_weights(&mut self) {
         let max = self.service.weight_max();
         for server in self.servers.values_mut().filter(|server| server.definition.weight > max) {
-            server.definition.weight = max;
+            Arc::make_mut(&mut server.definition).weight = max;
         }
     }
 

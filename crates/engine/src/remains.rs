@@ -101,7 +101,7 @@ impl Draining {
                 entries.flat_map(|entry| entry.destinations.keys().copied()).collect();
             let servers =
                 addresses.into_iter().filter_map(|to| RealServer::found(to, 1, |_| false));
-            service.real_servers = servers.map(|one| (one.name.clone(), one)).collect();
+            service.real_servers = servers.map(|one| (one.name.clone(), one.into())).collect();
             Some(service)
         });
         let former = config.services.values().flat_map(|service| {
@@ -341,7 +341,7 @@ impl Draining {
             deadline: one.drain.deadline,
         }));
         for server in pool.servers.values().filter(|server| server.is_draining()) {
-            let Admin::Drain(drain) = server.admin else { continue };
+            let Admin::Drain(drain) = &server.admin else { continue };
             let standing = server.standing.as_ref();
             self.servers.push(DrainingServer {
                 service: service.clone(),

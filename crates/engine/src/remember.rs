@@ -183,9 +183,9 @@ impl Engine {
     ) -> Result<(), String> {
         let (service, name) = key;
         let known = self.pools.get(service).and_then(|pool| pool.servers.get(name));
-        let stays = |admin: Admin| !matches!(admin, Admin::Drain(drain) if drain.then_remove);
+        let stays = |admin: &Admin| !matches!(admin, Admin::Drain(drain) if drain.then_remove);
         if known
-            .is_some_and(|known| known.definition.address == entry.address && stays(known.admin))
+            .is_some_and(|known| known.definition.address == entry.address && stays(&known.admin))
         {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Engine {
             // The kernel had it when its service came.
             let before = found.definition.name.clone();
             if let Some(mut known) = self.take_out(service, &before) {
-                (known.definition, known.origin) = (server, Origin::Runtime);
+                (known.definition, known.origin) = (server.into(), Origin::Runtime);
                 self.insert(service, &before, known);
             }
             // It is there: it was put there above.

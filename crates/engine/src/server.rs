@@ -1,6 +1,7 @@
 //! A real server in its pool: what the operator wants of it, what its checks say, and the weight that follows.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::{CheckKind, OnFailure, RealServer, Service};
@@ -18,7 +19,7 @@ use crate::weight::{Factors, WHOLE};
 /// A real server in its pool.
 #[derive(Clone, Debug)]
 pub struct Server {
-    pub(crate) definition: RealServer,
+    pub(crate) definition: Arc<RealServer>,
     pub(crate) origin: Origin,
     pub(crate) admin: Admin,
     /// Whose word `admin` is, where it is not [`Admin::Ready`]. In a box, as is what else few servers have: there may be a hundred thousand.
@@ -67,12 +68,12 @@ impl fmt::Display for Origin {
 }
 
 /// What the operator wants of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admin {
     /// It serves while its checks pass.
     Ready,
     /// It finishes what it has and takes nothing new.
-    Drain(Drain),
+    Drain(Box<Drain>),
     /// It takes nothing new, and nobody checks it.
     Maint,
 }
@@ -101,7 +102,7 @@ pub struct CheckView<'a> {
 
 impl Server {
     /// Its name, address, configured weight and own checks.
-    pub const fn definition(&self) -> &RealServer {
+    pub fn definition(&self) -> &RealServer {
         &self.definition
     }
 
@@ -111,8 +112,8 @@ impl Server {
     }
 
     /// What the operator wants of it.
-    pub const fn admin(&self) -> Admin {
-        self.admin
+    pub const fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// Who wants [`Self::admin`] and why; none of a server that is [`Admin::Ready`].
@@ -162,8 +163,8 @@ impl Server {
 
     /// What it is at now, in a word: `up`, `down`, `starting`, `draining`, `drained`, `maint`.
     pub fn state(&self) -> &'static str {
-        match (self.admin, self.health) {
-            (Admin::Drain(Drain { drained: true, .. }), _) => "drained",
+        match (&self.admin, self.health) {
+            (Admin::Drain(drain), _) if drain.drained => "drained",
             (Admin::Drain(_), _) => "draining",
             (Admin::Maint, _) => "maint",
             (Admin::Ready, State::Up) => "up",
@@ -187,7 +188,7 @@ impl Server {
     /// | drain, drained   | any            | any       | nothing; under a scheduler that hashes flows weight 0, because a deletion would move the flows of others |
     pub fn presence(&self, service: &Service, regime: Regime) -> Presence {
         let serves = self.serves(regime);
-        let out = match self.admin {
+        let out = match &self.admin {
             Admin::Ready if serves || self.is_let_end(regime) => false,
             Admin::Ready | Admin::Maint => service.policy.on_failure == OnFailure::Remove,
             Admin::Drain(drain) => drain.drained && !service.scheduler.hashes_flows(),
@@ -250,7 +251,7 @@ impl Server {
     }
 
     /// Whether it drains and has not drained yet.
-    pub(crate) const fn is_draining(&self) -> bool {
-        matches!(self.admin, Admin::Drain(Drain { drained: false, .. }))
+    pub(crate) fn is_draining(&self) -> bool {
+        matches!(&self.admin, Admin::Drain(drain) if !drain.drained)
     }
 }

@@ -281,7 +281,7 @@ fn a_timeout_that_is_said_again_moves_no_deadline_and_another_one_does() {
             };
             change.unwrap().changed
         };
-        let deadline = |bench: &Bench| match bench.server("web1").admin {
+        let deadline = |bench: &Bench| match &bench.server("web1").admin {
             Admin::Drain(drain) => drain.deadline,
             other => panic!("{other:?}"),
         };
@@ -458,7 +458,7 @@ proptest! {
             }
             bench.collect();
             let server = bench.server("web1");
-            let serves = server.admin() == Admin::Ready && server.health() == State::Up;
+            let serves = *server.admin() == Admin::Ready && server.health() == State::Up;
             let table = bench.engine.desired();
             let weight = table[&key()].destinations.get(&address("10.0.0.11:80")).map(|d| d.weight);
             prop_assert_eq!(weight.unwrap_or(0) > 0, serves);

@@ -1,5 +1,7 @@
 //! A service and its real servers.
 
+use std::sync::Arc;
+
 use super::shown::Shown;
 use super::{Found, Impact, Pair, Sign, Subject, servers};
 use crate::model::{Listen, PoolPolicy, RealServer, Service};
@@ -93,7 +95,7 @@ fn compare_policies(service: &Service, old: &PoolPolicy, new: &Service, found: &
         .list("hooks", hooks, &policy.hooks, Impact::None);
 }
 
-fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Found) {
+fn compare_servers(service: &Service, pair: Pair<'_, Arc<RealServer>>, found: &mut Found) {
     match pair {
         Pair::Added(server) => {
             let text = server_summary(server);
@@ -106,7 +108,7 @@ fn compare_servers(service: &Service, pair: Pair<'_, RealServer>, found: &mut Fo
         }
         Pair::Changed(old, new) => {
             // The address is the same: it is what the two were paired by.
-            let RealServer { name, address: _, weight, thresholds, checks, combine } = old;
+            let RealServer { name, address: _, weight, thresholds, checks, combine } = &**old;
             let mut settings = found.of(server_subject(service, new));
             settings
                 .put("name", name, &new.name, Impact::None)

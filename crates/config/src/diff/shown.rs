@@ -161,7 +161,7 @@ impl Shown for Damping {
 }
 
 /// Sorry servers.
-impl Shown for BTreeMap<Name, RealServer> {
+impl Shown for BTreeMap<Name, Arc<RealServer>> {
     fn shown(&self) -> String {
         let each = self.values();
         let each = each.map(|one| format!("{} {} weight {}", one.name, one.address, one.weight));

@@ -49,10 +49,10 @@ pub struct Service {
     pub slow_start: Option<Duration>,
     /// Where files name more servers (`services.NAME.discover`).
     pub discover: Option<Discovery>,
-    /// Its servers by name.
-    pub real_servers: BTreeMap<Name, RealServer>,
+    /// Its servers by name; who keeps a server shares it, for there may be a hundred thousand.
+    pub real_servers: BTreeMap<Name, Arc<RealServer>>,
     /// The servers that stand in without the quorum, by name (`services.NAME.sorry_servers`). Nobody checks them.
-    pub sorry_servers: BTreeMap<Name, RealServer>,
+    pub sorry_servers: BTreeMap<Name, Arc<RealServer>>,
 }
 
 /// A directory of files that name servers (`services.NAME.discover`).
@@ -155,7 +155,7 @@ impl Service {
     pub fn mixed_family_server(&self) -> Option<&RealServer> {
         let family = self.listen.first()?.family();
         let mut servers = self.real_servers.values().chain(self.sorry_servers.values());
-        servers.find(|server| Family::of(server.address.ip()) != family)
+        servers.find(|server| Family::of(server.address.ip()) != family).map(Arc::as_ref)
     }
 
     /// The checks of `server`, and how they are put together: its own, or the service's.

@@ -6,6 +6,7 @@ mod listen;
 mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipvs_ctl::model::{Destination, Forwarding, Scheduler, ServiceFlags, Tunnel, TunnelChecksum};
@@ -82,7 +83,7 @@ pub(super) fn service<'a>(
             let server = plain_server(name.clone(), node, port).or_else(|| {
                 real_server(reader, name.clone(), &servers.cursor(key, node), port, script_timeout)
             });
-            Some((name, server?))
+            Some((name, Arc::new(server?)))
         });
         service.real_servers = read.collect();
     }

@@ -42,7 +42,7 @@ pub(crate) fn service_path(name: &Name) -> Path {
 /// Where a real server, or one of the sorry servers, stands in the file.
 fn path_of(service: &Service, server: &RealServer) -> Path {
     match service.sorry_servers.get(&server.name) {
-        Some(sorry) if sorry == server => {
+        Some(sorry) if **sorry == *server => {
             service_path(&service.name).key("sorry_servers").key(server.name.as_str())
         }
         Some(_) | None => server_path(&service.name, &server.name),

@@ -7,7 +7,7 @@ use holdfast_config::{Name, RealServer};
 use holdfast_control::{self as control, AddServer, Change, Problem, SetWeight};
 use holdfast_engine::overlay::{Facets, Key};
 use holdfast_engine::{
-    self as engine, Admin, CommandError, Drain, Order, Origin, Pool, Presence, Server, WeightChange,
+    self as engine, Admin, CommandError, Order, Origin, Pool, Presence, Server, WeightChange,
 };
 
 use super::Director;
@@ -197,7 +197,8 @@ impl Director {
             return Err(conflict("address_taken", sentence));
         }
         let in_file = self.config.services.get(service);
-        let in_file = in_file.is_some_and(|one| one.real_servers.get(&base.name) == Some(base));
+        let in_file = in_file
+            .is_some_and(|one| one.real_servers.get(&base.name).is_some_and(|own| **own == *base));
         let origin = if in_file { Origin::Config } else { Origin::Discovered };
         let mut back = base.clone();
         back.weight = server.weight.unwrap_or(base.weight);
@@ -253,6 +254,7 @@ impl Director {
         let known = self.known(service, server);
         let in_file =
             self.config.services.get(service).and_then(|service| service.real_servers.get(server));
+        let in_file = in_file.map(AsRef::as_ref);
         let remembers = self.config.remembers_clients_of_drained_servers();
         let notes = done
             .map(Cow::into_owned)
@@ -285,8 +287,8 @@ impl Command {
     }
 }
 
-const fn removes(admin: Admin) -> bool {
-    matches!(admin, Admin::Drain(Drain { then_remove: true, .. }))
+fn removes(admin: &Admin) -> bool {
+    matches!(admin, Admin::Drain(drain) if drain.then_remove)
 }
 
 /// What an operator should know of a server as it is now: what of it is not as the file says, and what a drain does not do.
@@ -310,7 +312,7 @@ fn notes(
         if is_taken_out && !pool.servers().values().any(serves) {
             notes.push("no server of the service takes new connections now".to_owned());
         }
-        let draining = matches!(server.admin(), Admin::Drain(Drain { drained: false, .. }));
+        let draining = matches!(server.admin(), Admin::Drain(drain) if !drain.drained);
         if draining && remembers && pool.service().persistence.is_some() {
             let remembered = "the service has persistence: the kernel goes on sending new connections of clients that it \
                               remembers here, since `ipvs.sysctls` has expire_quiescent_template 0";

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use holdfast_config::diff::{Change, Impact, Sign, Subject};
 use holdfast_config::{Config, Name};
 use holdfast_control::reload as control;
-use holdfast_engine::{Admin, Connections, Drain, Origin, Pool, Server};
+use holdfast_engine::{Admin, Connections, Origin, Pool, Server};
 use holdfast_net::now;
 use ipvs_ctl::model::Table;
 
@@ -143,7 +143,7 @@ impl<'a> Index<'a> {
 fn note(sign: Sign, key: Option<&'static str>, known: Option<&Server>) -> Option<&'static str> {
     match (sign, known) {
         (Sign::Add, Some(server)) => match (server.admin(), server.origin()) {
-            (Admin::Drain(Drain { then_remove: true, .. }), _) => {
+            (Admin::Drain(drain), _) if drain.then_remove => {
                 Some("it drains to be removed, and is taken back")
             }
             (_, Origin::Runtime | Origin::Lease) => {

@@ -126,7 +126,7 @@ impl Runtime {
             let found_by = discovered(service).into_iter().flat_map(BTreeMap::values);
             let mut servers: BTreeMap<_, _> = found_by.map(|found| of(&found.server)).collect();
             // The file's word counts more.
-            servers.extend(found.real_servers.values().map(of));
+            servers.extend(found.real_servers.values().map(|server| of(server)));
             index.insert(service.clone(), servers);
         }
         self.digests = None;
@@ -319,7 +319,7 @@ pub(super) fn base<'a>(
         .services
         .get(service)
         .and_then(|service| service.real_servers.values().find(|server| server.address == address));
-    of_file.or_else(|| found.map(|found| &found.server))
+    of_file.map(AsRef::as_ref).or_else(|| found.map(|found| &found.server))
 }
 
 /// The range of a lease: shorter would be a race against the registration itself, longer is for good.

@@ -8,7 +8,7 @@ use holdfast_control::{
     Advice, Check, CheckReason, DaemonInfo, IdleTimeouts, Ipvs, Order, Quorum, Runs, Server,
     Service, SorryServer, Status, Sysctls, Timing, Traffic,
 };
-use holdfast_engine::{Admin, CheckView, Connections, Drain, Pool, Presence, Standing};
+use holdfast_engine::{Admin, CheckView, Connections, Pool, Presence, Standing};
 use holdfast_health::Reason;
 use holdfast_probe::certificate_warning;
 use holdfast_time::Instant;
@@ -259,12 +259,12 @@ fn quorum(pool: &Pool) -> Quorum {
     }
 }
 
-const fn admin(admin: Admin) -> &'static str {
+fn admin(admin: &Admin) -> &'static str {
     match admin {
         Admin::Ready => "ready",
         Admin::Maint => "maint",
-        Admin::Drain(Drain { then_remove: false, .. }) => "drain",
-        Admin::Drain(Drain { then_remove: true, .. }) => "remove",
+        Admin::Drain(drain) if drain.then_remove => "remove",
+        Admin::Drain(_) => "drain",
     }
 }
 

@@ -86,7 +86,12 @@ impl Engine {
 
     /// Applies what differs between the servers of two versions of a service: names that are free first, so that servers may exchange
     /// theirs.
-    fn change_servers(&mut self, service: &Name, pairs: &[Pair<'_, RealServer>], now: Instant) {
+    fn change_servers(
+        &mut self,
+        service: &Name,
+        pairs: &[Pair<'_, Arc<RealServer>>],
+        now: Instant,
+    ) {
         let names = self.locate(service, pairs);
         let mut arrivals = Vec::new();
         for (pair, name) in pairs.iter().zip(names) {
@@ -120,10 +125,10 @@ impl Engine {
 
     /// The names that a pool has for the servers of `pairs`, as far as it has them. It is searched as a whole only for those that are
     /// not found by their names.
-    fn locate(&self, service: &Name, pairs: &[Pair<'_, RealServer>]) -> Vec<Option<Name>> {
+    fn locate(&self, service: &Name, pairs: &[Pair<'_, Arc<RealServer>>]) -> Vec<Option<Name>> {
         let Some(pool) = self.pools.get(service) else { return vec![None; pairs.len()] };
         let mut index: Option<BTreeMap<SocketAddr, &Name>> = None;
-        let find = |server: &RealServer| {
+        let find = |server: &Arc<RealServer>| {
             let known = pool.servers.get(&server.name);
             if known.is_some_and(|known| known.definition.address == server.address) {
                 return Some(server.name.clone());
@@ -170,7 +175,7 @@ impl Engine {
         let Some(renamed) = RealServer::found(address, server.definition.weight, taken) else {
             return;
         };
-        server.definition.name = renamed.name;
+        Arc::make_mut(&mut server.definition).name = renamed.name;
         self.insert(service, name, server);
     }
 
@@ -199,19 +204,19 @@ impl Engine {
         &mut self,
         service: &Name,
         mut known: Server,
-        old: Option<&RealServer>,
-        new: &RealServer,
+        old: Option<&Arc<RealServer>>,
+        new: &Arc<RealServer>,
         now: Instant,
     ) {
         let before = known.definition.name.clone();
         let weight = known.definition.weight;
         known.definition = new.clone();
         if old.is_some_and(|old| old.weight == new.weight) {
-            known.definition.weight = weight;
+            Arc::make_mut(&mut known.definition).weight = weight;
         }
         let to = known.definition.weight;
         let returns =
-            old.is_none() && matches!(known.admin, Admin::Drain(drain) if drain.then_remove);
+            old.is_none() && matches!(&known.admin, Admin::Drain(drain) if drain.then_remove);
         if old.is_none() {
             known.origin = Origin::Config;
         }

@@ -99,7 +99,7 @@ fn weights_and_drains_are_those_of_the_files_until_a_command_says_otherwise() {
     bench.find(one(Some(4), true));
     assert_eq!((weight(&bench), bench.server("10.0.0.21-80").state()), (4, "draining"));
     bench.find(one(Some(4), false));
-    assert_eq!(bench.server("10.0.0.21-80").admin(), Admin::Ready);
+    assert_eq!(bench.server("10.0.0.21-80").admin(), &Admin::Ready);
     let to = WeightChange::To(9);
     bench.engine.weigh_server(&name("web"), &name("10.0.0.21-80"), to, by()).unwrap();
     bench.engine.drain_server(bench.now, &name("web"), &name("10.0.0.21-80"), None, by()).unwrap();

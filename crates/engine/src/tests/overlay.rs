@@ -93,7 +93,7 @@ impl Desk {
         let Ok(Change { changed }) = done else { return false };
         let engine = &self.bench.engine;
         let seen = Seen {
-            base: self.config.services[&service].real_servers.get(&server),
+            base: self.config.services[&service].real_servers.get(&server).map(AsRef::as_ref),
             server: engine.pools()[&service].servers().get(&server),
             lease: engine.lease(&service, &server).map(|(lease, _)| lease),
         };

@@ -127,7 +127,7 @@ fn in_maintenance_nothing_is_checked_and_what_was_under_way_counts_for_nothing()
     }
     bench.collect();
     let server = bench.server("web1");
-    assert_eq!((server.state(), server.admin()), ("maint", Admin::Maint));
+    assert_eq!((server.state(), server.admin()), ("maint", &Admin::Maint));
     assert_eq!(server.standing().unwrap().order, kernel_upgrade);
     assert_eq!(bench.weights()[0], ("10.0.0.11:80".into(), 0));
     assert!(bench.engine.checks(bench.server("web1")).next().is_none());

@@ -8,7 +8,7 @@ use crate::quorum::Regime;
 
 /// The rows of the documentation, read from the top; `out` is what `on_failure` says.
 fn documented(
-    admin: Admin,
+    admin: &Admin,
     says: State,
     wish: Wish,
     regime: Regime,
@@ -19,7 +19,7 @@ fn documented(
     const NONE: Presence = Presence::Weight(0);
     match (admin, says, wish, regime) {
         (Admin::Maint, ..) => out,
-        (Admin::Drain(Drain { drained: true, .. }), ..) if !hashes => Presence::Absent,
+        (Admin::Drain(drain), ..) if drain.drained && !hashes => Presence::Absent,
         (Admin::Drain(_), ..) => NONE,
         (Admin::Ready, _, _, Regime::Sorry) | (Admin::Ready, _, Wish::Maint, _) => out,
         (Admin::Ready, State::Up, Wish::Drain, _) => NONE,
@@ -41,18 +41,19 @@ fn the_kernel_has_what_the_table_says_in_every_combination() {
             let drain = Drain::new(at(1000), seconds(1), false);
             let mut drained = drain;
             drained.drained = true;
-            for admin in [Admin::Ready, Admin::Maint, Admin::Drain(drain), Admin::Drain(drained)] {
+            let [drain, drained] = [drain, drained].map(|one| Admin::Drain(Box::new(one)));
+            for admin in [Admin::Ready, Admin::Maint, drain, drained] {
                 for says in [State::Up, State::Down, State::Starting] {
                     for wish in [Wish::Ready, Wish::Drain, Wish::Maint] {
                         for regime in [Regime::Normal, Regime::Sorry, Regime::FailOpen] {
                             let said = Feedback { weight: None, wish: Some(wish) };
                             let mut web1 = bench.server("web1").clone();
-                            web1.admin = admin;
+                            web1.admin = admin.clone();
                             web1.health = says;
                             web1.advice = Some(Box::new(Advice::of([said].into_iter())));
                             assert_eq!(
                                 web1.presence(service, regime),
-                                documented(admin, says, wish, regime, out, hashes),
+                                documented(&admin, says, wish, regime, out, hashes),
                                 "{admin:?} {says} {wish:?} {regime:?} {on_failure} {scheduler}"
                             );
                             tried += 1;

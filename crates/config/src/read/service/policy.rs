@@ -2,6 +2,7 @@
 //! `initial`, `flap_damping` and `hooks`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_health::{Combine, Damping, FALLS_MAX};
@@ -129,12 +130,12 @@ pub(super) fn sorry_servers<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     port: Option<u16>,
-) -> BTreeMap<Name, RealServer> {
+) -> BTreeMap<Name, Arc<RealServer>> {
     let Some(cursor) = fields.get("sorry_servers") else { return BTreeMap::new() };
     let named = reader.named(&cursor, "a sorry server", defaults::SORRY_MAX);
     let read = named.into_iter().filter_map(|(name, cursor)| {
         let server = sorry_server(reader, name.clone(), &cursor, port)?;
-        Some((name, server))
+        Some((name, Arc::new(server)))
     });
     read.collect()
 }

@@ -219,6 +219,9 @@ fn sysctls(sysctls: &Sysctls) -> String {
             let _ = writeln!(text, "! {} should be {}: {problem}", sysctl.name, sysctl.wanted);
         }
     }
+    if let Some(why) = &sysctls.unkept {
+        let _ = writeln!(text, "! sysctls are given back at a stop, and not after a kill: {why}");
+    }
     text
 }
 

@@ -68,6 +68,9 @@ pub struct Sysctls {
     pub repairs_total: u64,
     /// Each.
     pub each: Vec<Sysctl>,
+    /// Why what they were is not written down; should the daemon be killed, nobody gives them back. None when it is.
+    #[serde(default)]
+    pub unkept: Option<String>,
 }
 
 /// A sysctl.

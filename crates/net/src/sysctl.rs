@@ -4,6 +4,9 @@
 //! What a sysctl was is written to a file before it is changed. Whoever comes after a kill -9 finds it there: what is still
 //! needed stays, and the rest gets its old value back. A value that somebody else has set meanwhile is theirs and stays.
 //!
+//! Where that file can't be read or written (a full disk), sysctls are set all the same: a service must not fail for what is to be given back
+//! when it ends. [`Sysctls::unkept`] says so; this process gives them back, and only one that is killed does not.
+//!
 //! The file holds for one boot, one network namespace and one part of the daemon, each of which has its own; an earlier boot's is
 //! written over.
 //!
@@ -103,25 +106,37 @@ pub struct Sysctls {
     file: PathBuf,
     origin: Origin,
     memory: BTreeMap<Sysctl, Memory>,
+    /// Why the file does not say what is remembered; none when it does.
+    unkept: Option<SysctlError>,
 }
 
 impl Sysctls {
     /// What an earlier run that was killed has left in `directory` of what `part` of the daemon had set, or nothing.
     ///
+    /// What can't be read is nothing, which [`Self::unkept`] says.
+    ///
     /// # Errors
-    /// The file is there and can't be read.
+    /// The kernel does not say which network namespace this is.
     pub fn open(directory: &Path, part: &str) -> Result<Self, SysctlError> {
         let failed = |file: &Path, source| SysctlError::Record { file: file.to_owned(), source };
         let origin = Origin::here().map_err(|source| failed(directory, source))?;
         let file = directory.join(format!("{part}-{}", origin.namespace));
-        let memory = record::load(&file, &origin).map_err(|source| failed(&file, source))?;
-        Ok(Self { file, origin, memory })
+        let (memory, unkept) = match record::load(&file, &origin) {
+            Ok(memory) => (memory, None),
+            Err(source) => (BTreeMap::new(), Some(failed(&file, source))),
+        };
+        Ok(Self { file, origin, memory, unkept })
+    }
+
+    /// Why what sysctls were is not written down: should this process be killed, nobody gives them back. None when all is well.
+    pub const fn unkept(&self) -> Option<&SysctlError> {
+        self.unkept.as_ref()
     }
 
     /// Sees to it that `sysctl` is `least` at least, and remembers what it was.
     ///
     /// # Errors
-    /// There is no such sysctl, it may not be set, or what it was could not be written down; then it is left as it is.
+    /// There is no such sysctl, or it may not be set.
     pub fn raise(&mut self, sysctl: &Sysctl, least: i64) -> Result<(), SysctlError> {
         let is = sysctl.read()?;
         if is >= least {
@@ -161,19 +176,21 @@ impl Sysctls {
             Some(_) | None => is,
         };
         self.memory.insert(sysctl.clone(), Memory { before, set: value.clone() });
-        let put = self.save().and_then(|()| sysctl.write_text(&value));
+        self.save();
+        let put = sysctl.write_text(&value);
         if put.is_err() {
             match known {
                 Some(memory) => self.memory.insert(sysctl.clone(), memory),
                 None => self.memory.remove(sysctl),
             };
             // A line too many in the file does no harm: what it says was set is not what is found.
-            drop(self.save());
+            self.save();
         }
         put
     }
 
-    /// Gives back what all but `wanted` were. What could not be given back is told, and tried again at the next call.
+    /// Gives back what all but `wanted` were. What could not be given back is told, and tried again at the next call, as is what could not
+    /// be written down.
     pub fn keep_only(&mut self, wanted: &BTreeSet<Sysctl>) -> Vec<SysctlError> {
         let before = self.memory.len();
         let mut problems = Vec::new();
@@ -186,18 +203,17 @@ impl Sysctls {
             problems.extend(given_back.err());
             refused
         });
-        if self.memory.len() != before
-            && let Err(error) = self.save()
-        {
-            problems.push(error);
+        if self.memory.len() != before || self.unkept.is_some() {
+            self.save();
         }
         problems
     }
 
     /// Writes down what is remembered; nothing to remember is no file.
-    fn save(&self) -> Result<(), SysctlError> {
-        record::save(&self.file, &self.origin, &self.memory)
-            .map_err(|source| SysctlError::Record { file: self.file.clone(), source })
+    fn save(&mut self) {
+        let saved = record::save(&self.file, &self.origin, &self.memory);
+        let failed = |source| SysctlError::Record { file: self.file.clone(), source };
+        self.unkept = saved.err().map(failed);
     }
 }
 

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use holdfast_config::Name;
 
-/// The file in `daemon.state`, of two lines an instance at most; longer ones are not ours.
-const FILE: &str = "released.json";
-const BYTES_MAX: u64 = 1 << 20;
+use crate::state::file::StateFile;
+
+/// The version of the file's form.
+const VERSION: u32 = 1;
 
 /// Who was released with `--keep`, on disk.
 #[derive(Debug)]
 pub(crate) struct Released {
-    path: PathBuf,
+    file: StateFile,
     names: BTreeSet<Name>,
+    /// Why what an earlier daemon has kept counts as nothing; none when it counts, or when something was kept since.
+    problem: Option<String>,
 }
 
 /// Why it can't be kept.
@@ -26,24 +29,28 @@ pub(crate) struct KeepError {
 }
 
 impl Released {
-    /// Reads what an earlier daemon has kept in `folder`. What can't be read counts as nothing, and is logged: a node that takes part is
-    /// better than none.
+    /// Reads what an earlier daemon has kept in `folder`. What can't be read is set aside, logged, and counts as nothing: a node that takes
+    /// part is better than none.
     pub(crate) fn read(folder: &Path) -> Self {
-        let path = folder.join(FILE);
-        let names = match read(&path) {
-            Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+        let file = StateFile::new(folder, "released", VERSION);
+        let (names, problem) = match file.read() {
+            Ok(names) => (names.unwrap_or_default(), None),
             Err(error) => {
-                tracing::error!(%error, path = %path.display(), "which instances were released can't be read: all take part");
-                BTreeSet::new()
+                tracing::error!(%error, "which instances were released can't be read: all take part");
+                (BTreeSet::new(), Some(format!("{error}: all instances take part")))
             }
         };
-        Self { path, names }
+        Self { file, names, problem }
     }
 
     /// The instances that were released.
     pub(crate) const fn names(&self) -> &BTreeSet<Name> {
         &self.names
+    }
+
+    /// Why what was kept counts as nothing, for the status.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// Keeps that `instances` are released, or are no longer; whether that is new.
@@ -60,10 +67,10 @@ impl Released {
             }
         }
         let new = names != self.names;
-        if new {
-            write(&self.path, &names)
-                .map_err(|source| KeepError { path: self.path.clone(), source })?;
-            self.names = names;
+        if new || self.problem.is_some() {
+            let failed = |source| KeepError { path: self.file.path().to_owned(), source };
+            self.file.write(&names).map_err(failed)?;
+            (self.names, self.problem) = (names, None);
         }
         Ok(new)
     }
@@ -81,26 +88,6 @@ impl Released {
         self.set(&now, true)?;
         self.set(&before, false).map(drop)
     }
-}
-
-fn read(path: &Path) -> io::Result<BTreeSet<Name>> {
-    if std::fs::metadata(path)?.len() > BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too long"));
-    }
-    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
-}
-
-/// Replaced in one step, so that a crash leaves the one or the other.
-fn write(path: &Path, names: &BTreeSet<Name>) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, serde_json::to_vec(names)?)?;
-    std::fs::File::open(&fresh)?.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    // The new name has to be on the disk too.
-    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]
@@ -133,10 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_nonsense_releases_nobody() {
+    fn a_file_of_nonsense_releases_nobody_and_is_set_aside_and_said() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE), b"[\"..\"]").unwrap();
-        assert!(Released::read(folder.path()).names().is_empty());
+        std::fs::write(folder.path().join("released.state"), b"[\"..\"]").unwrap();
+        let mut released = Released::read(folder.path());
+        assert!(released.names().is_empty());
+        let why = released.problem().unwrap();
+        assert!(why.contains("released.set-aside: all instances take part"), "{why}");
+        assert!(folder.path().join("released.set-aside").exists());
+        released.set(&[name("a")], true).unwrap();
+        assert_eq!(released.problem(), None, "it is whole again");
+        assert_eq!(Released::read(folder.path()).problem(), None);
     }
 
     #[test]

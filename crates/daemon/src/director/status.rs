@@ -18,6 +18,11 @@ use super::{Director, Kernel};
 use crate::hooks::HookCounts;
 
 impl Director {
+    /// What is wrong with the memory of releases. It is not waited for while it is being written.
+    fn released_problem(&self) -> Option<String> {
+        self.released.try_lock().ok()?.problem().map(str::to_owned)
+    }
+
     /// Everything at a glance but VRRP, which its own thread tells.
     pub(super) fn status_without_vrrp(&self) -> Status {
         let now = holdfast_net::now();
@@ -28,7 +33,7 @@ impl Director {
                 config: self.config_path.clone(),
                 configuration: self.loaded.view(),
                 runtime_changes: self.runtime.all(&self.engine).changes.len(),
-                journal_problem: self.runtime.problem(),
+                journal_problem: self.runtime.problem().or_else(|| self.released_problem()),
                 uptime_s: now.saturating_since(self.started).as_secs(),
                 faults: crate::supervisor::faults(),
             },

@@ -5,6 +5,7 @@
 //! | `runtime.state`   | run-time changes ([`journal`])                  | before a command is answered                 |
 //! | `last-good.state` | the texts of the last good configuration ([`last_good`]) | when a configuration is taken        |
 //! | `discovered.state` | the servers that were discovered last          | when they are others                         |
+//! | `released.state` | the instances that step back (`vrrp release --keep`) | before the release is answered       |
 //! | `services.state`  | what is ours in the kernel, and what of it drains ([`services`]) | when it is something else, and before a reload is answered |
 //!
 //! The directory is a convenience, never a condition: where it can't be written, the daemon works, and says what is lost.

@@ -16,13 +16,15 @@ const PART: &str = "ipvs-sysctls";
 #[derive(Debug)]
 pub(super) struct Settings {
     wanted: Vec<(Sysctl, WantedSysctl)>,
-    /// Without it nothing is set: it could not be given back.
+    /// Without it nothing is set: the kernel did not say which network namespace this is.
     record: Result<Sysctls, String>,
     /// What is not as it shall be, by sysctl.
     problems: BTreeMap<String, String>,
     /// Those that were as they shall be at the last look: others have changed what is not so at the next.
     settled: BTreeSet<Sysctl>,
     repairs: u64,
+    /// Why what they were is not written down, as it was said last.
+    unkept: Option<String>,
 }
 
 impl Settings {
@@ -34,6 +36,7 @@ impl Settings {
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,
+            unkept: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Settings {
             self.wanted.push((sysctl, wanted));
         }
         self.give_back_what_is_not_needed(sees_to);
+        self.say_unkept();
         // The same problems come with every look: they are said once.
         for (sysctl, problem) in &self.problems {
             if before.get(sysctl) != Some(problem) {
@@ -88,7 +92,7 @@ impl Settings {
             };
         };
         let record = self.record.as_mut().map_err(|error| {
-            format!("{error}: what could not be given back is not set. {}", wanted.why)
+            format!("{error}: nothing is set. {}", wanted.why)
         })?;
         record.set(sysctl, &value).map_err(|error| format!("{}. {}", chain(&error), wanted.why))?;
         if self.settled.insert(sysctl.clone()) {
@@ -109,6 +113,15 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Says once that what they were is not written down, until it is.
+    fn say_unkept(&mut self) {
+        let unkept = self.record.as_ref().ok().and_then(Sysctls::unkept).map(|error| chain(error));
+        if let Some(why) = unkept.as_ref().filter(|why| self.unkept.as_ref() != Some(why)) {
+            tracing::error!(why, "what sysctls were can't be written down: a daemon that is killed does not give them back");
+        }
+        self.unkept = unkept;
     }
 
     fn give_back_what_is_not_needed(&mut self, sees_to: impl Fn(&Sysctl) -> bool) {
@@ -141,6 +154,7 @@ impl Settings {
         control::Sysctls {
             repairs_total: self.repairs,
             each: self.wanted.iter().map(view).collect(),
+            unkept: self.unkept.clone(),
         }
     }
 }
@@ -184,6 +198,7 @@ mod tests {
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,
+            unkept: None,
         };
         let leave = settle().expect("nobody has it");
         settings.look();

@@ -135,23 +135,30 @@ fn values_of_several_words_are_set_and_given_back_by_another_run() {
     assert_eq!((value(&pair.left, &forward), value(&pair.left, &range)), (0, 0));
 }
 
-/// Nothing is changed that could not be given back.
+/// A full disk keeps no service from working: what is needed is set, which is said, and given back by whoever has set it.
 #[test]
-fn where_nothing_can_be_written_down_nothing_is_set() {
+fn where_nothing_can_be_written_down_sysctls_are_set_all_the_same_and_that_is_said() {
     let pair = Pair::new();
     let state = State::new("unwritable");
     fs::write(&state.0, "a file where a directory should be").unwrap();
-    let [ignore, _] = arp("eth0");
+    let [ignore, announce] = arp("eth0");
     pair.left.enter(|| {
-        let opened = Sysctls::open(&state.0, "sysctls");
-        let error = match opened {
-            Err(error) => error,
-            Ok(mut sysctls) => sysctls.raise(&ignore, 1).unwrap_err(),
-        };
-        assert!(error.to_string().contains("keep the former sysctls"), "{error}");
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
+        sysctls.raise(&ignore, 1).unwrap();
+        let why = sysctls.unkept().map(ToString::to_string).unwrap_or_default();
+        assert!(why.contains("keep the former sysctls"), "{why}");
+        assert_eq!(ignore.read().unwrap(), 1);
+        assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
+        assert_eq!(ignore.read().unwrap(), 0);
+        // It is written down as soon as it can be.
+        sysctls.raise(&announce, 2).unwrap();
+        fs::remove_file(&state.0).unwrap();
+        assert!(sysctls.keep_only(&BTreeSet::from([announce.clone()])).is_empty());
+        assert!(sysctls.unkept().is_none());
+        std::mem::forget(sysctls);
+        assert!(Sysctls::open(&state.0, "sysctls").unwrap().keep_only(&BTreeSet::new()).is_empty());
     });
-    assert_eq!(value(&pair.left, &ignore), 0);
-    drop(fs::remove_file(&state.0));
+    assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (0, 0));
 }
 
 #[test]

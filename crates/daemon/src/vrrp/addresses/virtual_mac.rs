@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use holdfast_config as config;
+use holdfast_control::chain;
 use holdfast_net::{
     Device, IfIndex, Interface, Inventory, MacAddress, Macvlan, MacvlanError, Macvlans, Sysctl,
     SysctlError, Sysctls,
@@ -97,6 +98,8 @@ pub(crate) enum SeatError {
 pub(super) struct Seats {
     macvlans: Macvlans,
     sysctls: Sysctls,
+    /// That what sysctls were is not written down was said.
+    said: bool,
     made: BTreeMap<String, Macvlan>,
 }
 
@@ -105,7 +108,7 @@ impl Seats {
     /// inherited, as is said beside it, stays. `state` is the directory that remembers what sysctls were.
     ///
     /// # Errors
-    /// No netlink socket can be had, or the memory can't be read. What could not be removed is logged.
+    /// No netlink socket can be had. What could not be removed, or read, is logged.
     pub(super) fn open(seats: &[(Seat, bool)], state: &Path) -> Result<Self, SeatError> {
         let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state, "sysctls")?);
         let mut made = BTreeMap::new();
@@ -123,7 +126,9 @@ impl Seats {
         for error in sysctls.keep_only(&needed) {
             log(Err(error.into()));
         }
-        Ok(Self { macvlans, sysctls, made })
+        let mut seats = Self { macvlans, sysctls, said: false, made };
+        seats.say_unkept();
+        Ok(seats)
     }
 
     /// Removes the interfaces that are none of `seats`, and gives back sysctls that none of them needs. What is refused is logged.
@@ -141,6 +146,16 @@ impl Seats {
         for error in self.sysctls.keep_only(&needed) {
             log(Err(error.into()));
         }
+    }
+
+    /// Says once that what sysctls were is not written down, until it is.
+    fn say_unkept(&mut self) {
+        let unkept = self.sysctls.unkept();
+        if let Some(error) = unkept.filter(|_| !self.said) {
+            let why = chain(error);
+            tracing::error!(why, "what sysctls were can't be written down: a daemon that is killed does not give them back");
+        }
+        self.said = unkept.is_some();
     }
 
     /// Sees to it that the interface of `seat` is there, if the one below it, `below`, is, and up if it is `held`. What is there now has
@@ -162,6 +177,7 @@ impl Seats {
         for (sysctl, least) in seat.below() {
             self.sysctls.raise(&sysctl, least)?;
         }
+        self.say_unkept();
         let is_there = |index: IfIndex| host.device_by_index(index);
         let known = self.made.get(&seat.name).filter(|made| {
             let same = |device: &Device| {

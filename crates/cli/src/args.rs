@@ -399,5 +399,6 @@ fn pace(text: &str) -> Result<Duration, String> {
 
 /// A duration as the configuration writes it: `250ms`, `30s`, `5m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    holdfast_config::parse_duration(text)
+    let how = |why| format!("{why}: say a number with its unit, as in `250ms`, `30s` or `5m`");
+    holdfast_config::parse_duration(text).map_err(how)
 }

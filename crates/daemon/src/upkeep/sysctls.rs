@@ -91,9 +91,10 @@ impl Settings {
                 Ok(())
             };
         };
-        let record = self.record.as_mut().map_err(|error| {
-            format!("{error}: nothing is set. {}", wanted.why)
-        })?;
+        let record = self
+            .record
+            .as_mut()
+            .map_err(|error| format!("{error}: nothing is set. {}", wanted.why))?;
         record.set(sysctl, &value).map_err(|error| format!("{}. {}", chain(&error), wanted.why))?;
         if self.settled.insert(sysctl.clone()) {
             tracing::info!(
@@ -119,7 +120,10 @@ impl Settings {
     fn say_unkept(&mut self) {
         let unkept = self.record.as_ref().ok().and_then(Sysctls::unkept).map(|error| chain(error));
         if let Some(why) = unkept.as_ref().filter(|why| self.unkept.as_ref() != Some(why)) {
-            tracing::error!(why, "what sysctls were can't be written down: a daemon that is killed does not give them back");
+            tracing::error!(
+                why,
+                "what sysctls were can't be written down: a daemon that is killed does not give them back"
+            );
         }
         self.unkept = unkept;
     }

@@ -155,7 +155,7 @@ fn where_nothing_can_be_written_down_sysctls_are_set_all_the_same_and_that_is_sa
         fs::remove_file(&state.0).unwrap();
         assert!(sysctls.keep_only(&BTreeSet::from([announce.clone()])).is_empty());
         assert!(sysctls.unkept().is_none());
-        std::mem::forget(sysctls);
+        drop(sysctls);
         assert!(Sysctls::open(&state.0, "sysctls").unwrap().keep_only(&BTreeSet::new()).is_empty());
     });
     assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (0, 0));

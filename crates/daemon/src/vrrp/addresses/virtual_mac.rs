@@ -153,7 +153,10 @@ impl Seats {
         let unkept = self.sysctls.unkept();
         if let Some(error) = unkept.filter(|_| !self.said) {
             let why = chain(error);
-            tracing::error!(why, "what sysctls were can't be written down: a daemon that is killed does not give them back");
+            tracing::error!(
+                why,
+                "what sysctls were can't be written down: a daemon that is killed does not give them back"
+            );
         }
         self.said = unkept.is_some();
     }

@@ -408,8 +408,9 @@ fn found_by_doctor(director: &Director) -> Option<Vec<(String, String)>> {
     // Whatever else it finds on this host.
     let (_, report, _) = director.try_cli(&words).ok()?;
     let report: serde_json::Value = serde_json::from_str(&report).ok()?;
-    let findings = report["findings"].as_array()?.iter().filter(|one| one["area"] == "fate");
-    let text = |one: &serde_json::Value, key: &str| one[key].as_str().map(str::to_owned);
+    let text = |one: &serde_json::Value, key: &str| one.get(key)?.as_str().map(str::to_owned);
+    let of_fate = |one: &&serde_json::Value| text(one, "area").as_deref() == Some("fate");
+    let findings = report.get("findings")?.as_array()?.iter().filter(of_fate);
     findings
         .map(|one| {
             Some((

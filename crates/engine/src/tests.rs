@@ -283,7 +283,7 @@ fn a_timeout_that_is_said_again_moves_no_deadline_and_another_one_does() {
         };
         let deadline = |bench: &Bench| match &bench.server("web1").admin {
             Admin::Drain(drain) => drain.deadline,
-            other => panic!("{other:?}"),
+            other @ (Admin::Ready | Admin::Maint) => panic!("{other:?}"),
         };
         assert!(say(&mut bench, Some(seconds(30))));
         let begun = bench.now;

@@ -115,3 +115,10 @@ fn what_is_due_at_once_begins_in_portions_without_a_pause() {
     let last = first.clone().max().unwrap().saturating_since(first.min().unwrap());
     assert!(last < 2000 * WORK + 5 * TURN, "{last:?}");
 }
+
+/// There may be ten thousand.
+#[test]
+fn what_is_kept_of_a_check_is_small() {
+    let size = size_of::<checking::RunningCheck>();
+    assert!(size <= 256, "{size} bytes");
+}

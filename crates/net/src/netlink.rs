@@ -79,7 +79,6 @@ pub(crate) fn enlarge_receive_buffer(socket: &impl AsFd, bytes: usize) -> Result
 pub(crate) struct RouteSocket {
     socket: OwnedFd,
     sequence: u32,
-    /// Empty while nothing is being received: a thread has several sockets, and reads one at a time.
     buffer: Vec<u8>,
 }
 
@@ -111,7 +110,7 @@ impl RouteSocket {
     fn bound(flags: SockFlag, groups: u32, protocol: SockProtocol) -> Result<Self, Errno> {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-        Ok(Self { socket, sequence: 0, buffer: Vec::new() })
+        Ok(Self { socket, sequence: 0, buffer: vec![0; RECEIVE_LEN] })
     }
 
     /// Receives one datagram from the kernel; a socket for requests waits for it.
@@ -120,26 +119,7 @@ impl RouteSocket {
     }
 
     fn receive_with(&mut self, flags: MsgFlags) -> Result<&[u8], Errno> {
-        match self.fill(flags) {
-            Ok(length) => Ok(self.buffer.get(..length).unwrap_or_default()),
-            Err(errno) => {
-                self.rest();
-                Err(errno)
-            }
-        }
-    }
-
-    /// Gives the buffer back, for whoever receives next.
-    fn rest(&mut self) {
-        self.buffer = Vec::new();
-    }
-
-    /// Receives one datagram into the buffer; its length.
-    fn fill(&mut self, flags: MsgFlags) -> Result<usize, Errno> {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; RECEIVE_LEN];
-        }
-        loop {
+        let length = loop {
             let mut slices = [IoSliceMut::new(&mut self.buffer)];
             let received =
                 recvmsg::<NetlinkAddr>(self.socket.as_raw_fd(), &mut slices, None, flags);
@@ -155,8 +135,9 @@ impl RouteSocket {
             if message.flags.contains(MsgFlags::MSG_TRUNC) {
                 return Err(Errno::ENOBUFS);
             }
-            return Ok(message.bytes);
-        }
+            break message.bytes;
+        };
+        Ok(self.buffer.get(..length).unwrap_or_default())
     }
 
     /// Carries out `requests`, each with its flags, in their order, [`BATCH`] at a time with one acknowledgement, and says how each one went. One that
@@ -170,7 +151,6 @@ impl RouteSocket {
         loop {
             let batch: Vec<_> = requests.by_ref().take(BATCH).collect();
             if batch.is_empty() {
-                self.rest();
                 return results;
             }
             let length = batch.len();
@@ -224,7 +204,6 @@ impl RouteSocket {
         loop {
             let (listed, consistent) = self.dump_once(request.clone(), &read)?;
             if consistent || attempt == DUMP_ATTEMPTS {
-                self.rest();
                 return Ok(listed);
             }
             attempt += 1;

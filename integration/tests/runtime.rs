@@ -403,6 +403,11 @@ fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
     is_back(&director)?;
     let (code, _, said) = director.try_cli(&["server", "drain", "web", "10.77.0.99:80"])?;
     ensure!(code == 1 && said.contains("`web` has no server at 10.77.0.99:80"), "{said}");
+    // What nobody has is removed, as with a name.
+    for address in ["web/10.77.0.99:80", "six/[fd00:77::99]:80"] {
+        let said = director.cli(&["server", "rm", address])?;
+        ensure!(said.contains("and nothing was removed"), "{said}");
+    }
     // While it drains to be removed, too. Who takes the last one out is told.
     let said = director.cli(&["server", "maint", "six", "a"])?;
     ensure!(said.contains("no server of the service takes new connections now"), "{said}");

@@ -96,7 +96,10 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
             Ok(client.weigh_server(service, name, &weight).await?)
         }
         args::Server::Rm { server, now, drain } => {
-            let (service, name) = &meant(client, server).await?;
+            let (service, name) = &match named(client, server).await? {
+                Named::Server(service, name) => (service, name),
+                Named::Nobody(service, address) => return Ok(gone_already(service, address)),
+            };
             let change = client.remove_server(service, name, *now, &request(drain)).await?;
             settled(client, change, drain.wait, "removed", |now| now.is_none()).await
         }
@@ -104,19 +107,44 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
     }
 }
 
-/// The service and the server that are meant: ipvsadm's users know a server by its address, which is no name.
-async fn meant(client: &Client, server: &args::ServerName) -> Result<(String, String), Unfinished> {
+/// Whom a command line means.
+enum Named {
+    /// The service and the server, by their names.
+    Server(String, String),
+    /// The service, and an address that none of its servers has.
+    Nobody(String, SocketAddr),
+}
+
+/// Whom `server` means: ipvsadm's users know a server by its address, which is no name.
+async fn named(client: &Client, server: &args::ServerName) -> Result<Named, Unfinished> {
     let (service, name) = server.parts().map_err(Failed::Usage)?;
     let (service, name) = (service.to_owned(), name.to_owned());
-    let Ok(address) = name.parse::<SocketAddr>() else { return Ok((service, name)) };
+    let Ok(address) = name.parse::<SocketAddr>() else { return Ok(Named::Server(service, name)) };
     let mut servers = client.service(&service).await?.servers.into_iter();
-    match servers.find(|one| one.address.parse() == Ok(address)) {
-        Some(found) => Ok((service, found.name)),
-        None => {
+    Ok(match servers.find(|one| one.address.parse() == Ok(address)) {
+        Some(found) => Named::Server(service, found.name),
+        None => Named::Nobody(service, address),
+    })
+}
+
+/// The service and the server that are meant, which has to be there.
+async fn meant(client: &Client, server: &args::ServerName) -> Result<(String, String), Unfinished> {
+    match named(client, server).await? {
+        Named::Server(service, name) => Ok((service, name)),
+        Named::Nobody(service, address) => {
             let sentence = format!("service `{service}` has no server at {address}");
             Err(Failed::Refused("no_such_server".to_owned(), sentence).into())
         }
     }
+}
+
+/// What there is to say of a removal where nobody has the address: it is as it was asked for, as with a name (docs/runtime.md).
+fn gone_already(service: String, address: SocketAddr) -> Change {
+    let note = Some(format!(
+        "service `{service}` has no server at {address}, and nothing was removed; should the address be a slip, \
+         `holdfast server list {service}` has them all"
+    ));
+    Change { changed: false, service, server: address.to_string(), now: None, note }
 }
 
 fn request(options: &args::DrainOptions) -> Drain {

@@ -198,6 +198,25 @@ fn who_hears_a_lower_priority_is_told_so() {
     }
 }
 
+/// Who is called at night sees on one screen that a hook failed, for whom, and the first line of what it said.
+#[test]
+fn a_hook_that_fails_is_in_the_status_with_what_it_was_told_and_what_it_said() {
+    let lab = lab().unwrap();
+    let script = "#!/bin/sh\necho 'the switch does not answer' >&2\necho more\nexit 3\n";
+    let hook = program(lab.lb1(), "switch", script);
+    let vrrp = format!("  hooks: [{{command: [{}], on: [active]}}]\n", hook.display());
+    let lb1 = Director::start(lab.lb1(), &config(&Roles::LB1_FIRST, &vrrp)).unwrap();
+    wait_all(&lb1, "active").unwrap();
+    let start = format!("! hook {} ", hook.display());
+    let line = wait_until(LIMIT, "the failure to be in the status", || {
+        let status = lb1.cli(&["status"]).ok()?;
+        status.lines().find(|line| line.starts_with(&start)).map(str::to_owned)
+    });
+    let line = line.unwrap_or_else(|error| panic!("{error}: {}", lb1.process().log_tail()));
+    assert!(line.contains("\"INSTANCE v") && line.contains(" MASTER 150\" failed "), "{line}");
+    assert!(line.ends_with("exit status 3: the switch does not answer"), "{line}");
+}
+
 /// Every hook of both nodes hangs for ten minutes: nobody misses an advertisement, and roles move as if there were none.
 #[test]
 fn a_hook_that_hangs_delays_neither_the_protocol_nor_the_stop() {

@@ -1,4 +1,8 @@
 //! User-Mode Linux: a kernel that is an ordinary process, from Debian's package `user-mode-linux`.
+//!
+//! It has one processor, but several processes of the host: the kernel's own, and one for each address space in it, which take turns at every system
+//! call and every page fault. On two processors that lie idle the host wakes one of them up for each turn, which takes longer than all else: a start
+//! of the daemon with 10,000 servers took 535 ms in such a guest, and 167 ms in one whose processes stay on one processor. So they do.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,12 +10,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::sys::statvfs::statvfs;
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    sys::statvfs::statvfs,
+    unistd::Pid,
+};
 
 use super::{boot::Start, folder::RunFolder};
 
 /// The kernel, as Debian installs it.
 const LINUX: &str = "/usr/bin/linux.uml";
+
+/// Starts a program on one processor; of the same package as `setpriv`.
+const TASKSET: &str = "/usr/bin/taskset";
 
 /// Debian's packages that a guest needs, and the program by which each is recognised.
 const PACKAGES: &[(&str, &str)] = &[
@@ -76,9 +87,10 @@ impl UserMode {
             "panic=-1".to_owned(),
             "noreboot".to_owned(),
         ];
+        let on = ["--cpu-list".into(), processor().to_string().into(), LINUX.into()];
         Start {
-            program: LINUX.into(),
-            arguments: words.map(Into::into).to_vec(),
+            program: TASKSET.into(),
+            arguments: on.into_iter().chain(words.map(Into::into)).collect(),
             temporary: Some(memory_folder(run, memory_mib)),
         }
     }
@@ -98,6 +110,17 @@ fn advice(exists: impl Fn(&str) -> bool) -> Option<String> {
              --no-install-recommends {names}"
         )
     })
+}
+
+/// The processor for a guest of this process: one of those that the process may use, another one for the next process.
+fn processor() -> usize {
+    let own = Pid::this();
+    // Where nobody says which there are, the first one is there.
+    let allowed = sched_getaffinity(own).unwrap_or_else(|_| CpuSet::new());
+    let allowed: Vec<usize> =
+        (0..CpuSet::count()).filter(|one| allowed.is_set(*one).unwrap_or(false)).collect();
+    let own = usize::try_from(own.as_raw()).unwrap_or(0);
+    allowed.get(own % allowed.len().max(1)).copied().unwrap_or(0)
 }
 
 /// Where the kernel keeps the guest's memory, as a file: in memory if there is room (containers often have 64 MiB of it),
@@ -121,6 +144,12 @@ mod tests {
             "the guest needs packages that are not installed: user-mode-linux; as root: apt-get install \
              --no-install-recommends user-mode-linux"
         );
+    }
+
+    #[test]
+    fn a_guest_gets_a_processor_that_there_is() {
+        let allowed = sched_getaffinity(Pid::this()).unwrap();
+        assert!(allowed.is_set(processor()).unwrap());
     }
 
     #[test]

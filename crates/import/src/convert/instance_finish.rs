@@ -52,8 +52,12 @@ pub(super) fn finish(block: &Statement, mut draft: Draft, conversion: &mut Conve
         }
     }
     peers::unicast(&mut draft, ipv6, conversion);
-    if priority != 255 && !draft.map.has("unicast") {
-        lifetime(block, &mut draft, adverts, interval, conversion.ledger);
+    if priority != 255 {
+        let note = "the address of a daemon that was killed as a whole goes after `lifetime`; keepalived's stays: `lifetime: 0s` is for a node without a peer";
+        conversion.ledger.differs(block.id, note);
+        if !draft.map.has("unicast") {
+            lifetime(&mut draft, adverts, interval);
+        }
     }
     virtual_mac(&mut draft, conversion.ledger);
     announce(&mut draft, conversion);
@@ -157,18 +161,10 @@ fn interval(draft: &mut Draft, version: i64, ledger: &mut Ledger) -> u64 {
 
 /// Who uses keepalived has another node, and with multicast its file does not name it: nothing else would tell Holdfast that the addresses
 /// are a pair's. It is what Holdfast takes itself where a configuration names one.
-fn lifetime(
-    block: &Statement,
-    draft: &mut Draft,
-    adverts: i64,
-    interval: u64,
-    ledger: &mut Ledger,
-) {
+fn lifetime(draft: &mut Draft, adverts: i64, interval: u64) {
     let intervals = u64::try_from(adverts).unwrap_or(3) + 1;
     let seconds = interval.saturating_mul(intervals).div_ceil(SECOND).clamp(4, 3600);
     draft.map.set("lifetime", plain(duration(seconds * SECOND)), NOWHERE);
-    let note = "the address of a daemon that was killed as a whole goes after `lifetime`; keepalived's stays: `lifetime: 0s` is for a node without a peer";
-    ledger.note(block.id, note);
 }
 
 fn preempt(draft: &mut Draft, priority: i64, ledger: &mut Ledger) {

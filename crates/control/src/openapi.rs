@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::reload::{Plan, Reloaded};
 use crate::{
     AddServer, Change, CheckRun, Drain, EventPage, Exported, Fingerprint, Instance, Log, Nodes,
-    Problem, Release, RoleChange, RuntimeChanges, Service, SetLog, SetWeight, Status, Why,
+    NodesReport, Problem, Release, RoleChange, RuntimeChanges, Service, SetLog, SetWeight, Status,
+    Why,
 };
 
 /// What makes a schema.
@@ -182,6 +183,8 @@ pub fn document(version: &str) -> Value {
         settings().for_deserialize().into_generator(),
     );
     let problem = told.subschema_for::<Problem>();
+    // No operation answers with it: the command line makes it of the answers of all nodes, and prints it.
+    told.subschema_for::<NodesReport>();
     let mut paths = Map::new();
     for operation in OPERATIONS {
         let described = describe(operation, &problem, &mut told, &mut taken);
@@ -289,6 +292,10 @@ mod tests {
             references += 1;
         }
         assert!(references > 20, "{references}");
+        // What the command line alone prints.
+        for name in ["NodesReport", "NodeReport"] {
+            assert!(schemas.contains_key(name), "{name}");
+        }
         let count: usize = document["paths"]
             .as_object()
             .expect("paths")

@@ -87,8 +87,8 @@ pub struct NodeReport {
     pub unknown: bool,
     /// Whether it changed anything there; false where it held already.
     pub changed: bool,
-    /// Why it does not hold, in a word that doesn't change: the code of the node's problem, `node_unreachable` where it was not asked, or
-    /// `node_silent` where its answer was lost.
+    /// Why it does not hold, in a word that doesn't change: the code of the node's problem, `node_unreachable` where it was not asked, or,
+    /// where its answer was lost, `node_silent`, or `answer_lost` when the daemon on it ended before it could tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Why it does not hold or is not known to, or has not come to what was waited for.

@@ -211,6 +211,23 @@ fn a_change_by_hand_of_what_the_daemon_keeps_is_told_to_be_undone() -> Result<()
     wait_until(LIMIT, "it to be undone", || {
         (saved_table(node).ok()?.len() == made.len() + 1).then_some(())
     })?;
+    // Where it has timeouts and nobody else's services, it sets and removes those, too.
+    let alone = CONFIG.replace("ipvs: {", "ipvs: {foreign: remove, timeouts: {tcp: 1h}, ");
+    node.write("holdfast.yaml", &alone)?;
+    director.cli(&["reload"])?;
+    let is_so = || {
+        ipvs(&director).ok()?.timeouts.filter(|timeouts| timeouts.tcp_s == 3600)?;
+        (saved_table(node).ok()? == made).then_some(())
+    };
+    wait_until(LIMIT, "timeouts to be kept and the other service to be removed", is_so)?;
+    for (command, named) in [
+        ("--set 100 0 0", "holdfastd keeps the timeouts that `ipvs.timeouts` names as"),
+        ("-A -t 10.77.0.78:99", "holdfastd removes the service tcp 10.77.0.78:99 when"),
+        ("-A -t [fd00:77::78]:99", "holdfastd removes the service tcp [fd00:77::78]:99 when"),
+    ] {
+        let stderr = said(&format!("{holdfast} ipvs {command}"))?;
+        ensure!(stderr.contains(named) && stderr.lines().count() == 1, "{command}: {stderr}");
+    }
     // Another network namespace has another table.
     let (program, socket) = holdfast.split_once(' ').context("a program and its socket")?;
     let other = format!("{program} {socket} ipvs -A -t 10.77.0.10:80 -s rr");

@@ -69,7 +69,8 @@ pub(super) fn restore(manner: &Manner, options: &Restore, streams: &mut Streams)
         print(&changes, streams);
     } else {
         bad |= !apply(&mut session, &changes, streams);
-        session.changed.by_restoring(&changes.operations, !changes.daemons.is_empty());
+        let Changes { operations, timeouts, daemons } = &changes;
+        session.changed.by_restoring(operations, !daemons.is_empty(), timeouts.is_some());
         session.warn(streams);
     }
     if bad { Err(code::FAILED) } else { Ok(()) }

@@ -116,10 +116,10 @@ impl<'m> Session<'m> {
 
     /// Says, as `holdfast ipvs`, what of the changes a daemon undoes.
     pub(super) fn warn(&self, streams: &Streams) {
-        if let Manner::Holdfast(socket) = self.manner
-            && let Some(word) = self.changed.word(socket)
-        {
-            streams.complain(&word);
+        if let Manner::Holdfast(socket) = self.manner {
+            for sentence in self.changed.words(socket) {
+                streams.complain(&sentence);
+            }
         }
     }
 

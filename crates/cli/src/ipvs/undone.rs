@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use holdfast_control::{Client, Service};
+use holdfast_control::{Client, Service, Status};
 use ipvs_ctl::model::ServiceKey;
 use ipvs_ctl::plan::Operation;
 use ipvs_ctl::rules::Command;
-use nix::sys::socket::{getsockopt, sockopt};
+use tokio::net::UnixStream;
 use tokio::runtime;
 use tokio::time::timeout;
 
@@ -25,28 +24,64 @@ const NAMED_MAX: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     services: BTreeSet<ServiceKey>,
+    /// Those of them that were made, and are there still.
+    made: BTreeSet<ServiceKey>,
     is_all: bool,
     sync: bool,
+    timeouts: bool,
+}
+
+/// What a daemon keeps.
+#[derive(Clone, Copy, Debug)]
+struct Kept<'s> {
+    services: &'s [Service],
+    sync: bool,
+    timeouts: bool,
+    /// Whether it removes services that it does not have.
+    is_alone: bool,
+}
+
+impl<'s> Kept<'s> {
+    fn of(status: &'s Status) -> Self {
+        let ipvs = status.ipvs.as_ref();
+        Self {
+            services: &status.services,
+            sync: status.sync.is_some(),
+            timeouts: ipvs.is_some_and(|ipvs| ipvs.timeouts.is_some()),
+            is_alone: ipvs.is_some_and(|ipvs| ipvs.foreign_policy == "remove"),
+        }
+    }
 }
 
 impl Changed {
     /// Takes note of a command that was carried out.
     pub(super) fn by(&mut self, command: &Command) {
         match command {
-            Command::AddService(rule) | Command::EditService(rule) => {
+            Command::AddService(rule) => {
+                self.services.insert(rule.key);
+                self.made.insert(rule.key);
+            }
+            Command::EditService(rule) => {
                 self.services.insert(rule.key);
             }
             Command::AddServer(rule) | Command::EditServer(rule) => {
                 self.services.insert(rule.service);
             }
-            Command::DeleteService(service) | Command::DeleteServer { service, .. } => {
+            Command::DeleteService(service) => {
+                self.services.insert(*service);
+                self.made.remove(service);
+            }
+            Command::DeleteServer { service, .. } => {
                 self.services.insert(*service);
             }
-            Command::Clear => self.is_all = true,
+            Command::Clear => {
+                self.is_all = true;
+                self.made.clear();
+            }
             Command::StartDaemon(_) | Command::StopDaemon(_) => self.sync = true,
-            // The counters and timeouts of a service are nobody's, and the rest changes nothing.
+            Command::SetTimeouts(_) => self.timeouts = true,
+            // The counters of a service are nobody's, and the rest changes nothing.
             Command::Zero(_)
-            | Command::SetTimeouts(_)
             | Command::Restore
             | Command::Save { .. }
             | Command::List(_)
@@ -56,46 +91,45 @@ impl Changed {
     }
 
     /// Takes note of what a restored file has changed.
-    pub(super) fn by_restoring(&mut self, operations: &[Operation], sync: bool) {
+    pub(super) fn by_restoring(&mut self, operations: &[Operation], sync: bool, timeouts: bool) {
         self.services.extend(operations.iter().map(Operation::service));
+        let made = operations.iter().filter(|one| matches!(one, Operation::NewService(_)));
+        self.made.extend(made.map(Operation::service));
         self.sync |= sync;
+        self.timeouts |= timeouts;
     }
 
-    /// What of it is undone by the daemon on `socket`, if one is there that keeps the table of this network namespace.
-    pub(super) fn word(&self, socket: &Path) -> Option<String> {
-        if self.services.is_empty() && !self.is_all && !self.sync {
-            return None;
+    /// What of it is undone by the daemon on `socket`, a sentence each, if one is there that keeps the table of this network namespace.
+    pub(super) fn words(&self, socket: &Path) -> Vec<String> {
+        if self.services.is_empty() && !self.is_all && !self.sync && !self.timeouts {
+            return Vec::new();
         }
-        if !is_of_this_namespace(socket)? {
-            return None;
-        }
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let client = Client::new(socket);
-        let asked = runtime.block_on(async { timeout(PATIENCE, client.status()).await });
-        let status = asked.ok()?.ok()?;
-        self.sentence(&status.services, status.sync.is_some())
+        let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else {
+            return Vec::new();
+        };
+        let asked = runtime.block_on(async { timeout(PATIENCE, status(socket)).await });
+        asked.ok().flatten().map_or_else(Vec::new, |status| self.sentences(Kept::of(&status)))
     }
 
-    fn sentence(&self, services: &[Service], sync: bool) -> Option<String> {
+    fn sentences(&self, kept: Kept<'_>) -> Vec<String> {
+        [self.put_back(kept), self.removed(kept)].into_iter().flatten().collect()
+    }
+
+    /// What the daemon makes as it was.
+    fn put_back(&self, kept: Kept<'_>) -> Option<String> {
         let keys: BTreeSet<String> = self.services.iter().map(ToString::to_string).collect();
-        let kept: Vec<&str> = services
+        let services = kept
+            .services
             .iter()
             .filter(|service| self.is_all || service.listen.iter().any(|one| keys.contains(one)))
-            .map(|service| service.name.as_str())
-            .collect();
+            .map(|service| service.name.clone());
         let mut what = Vec::new();
-        match kept.as_slice() {
-            [] => {}
-            [one] => what.push(format!("the service {one}")),
-            several => {
-                let named = several.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
-                let more = several.len().saturating_sub(NAMED_MAX);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                what.push(format!("the services {named}{more}"));
-            }
-        }
-        if self.sync && sync {
+        what.extend(named("the service", services.collect()));
+        if self.sync && kept.sync {
             what.push("the sync daemons".to_owned());
+        }
+        if self.timeouts && kept.timeouts {
+            what.push("the timeouts that `ipvs.timeouts` names".to_owned());
         }
         (!what.is_empty()).then(|| {
             format!(
@@ -105,12 +139,47 @@ impl Changed {
             )
         })
     }
+
+    /// What the daemon removes, since it has no such service.
+    fn removed(&self, kept: Kept<'_>) -> Option<String> {
+        let own = |service: &String| kept.services.iter().any(|one| one.listen.contains(service));
+        let made = self.made.iter().filter(|_| kept.is_alone).map(ToString::to_string);
+        let what = named("the service", made.filter(|service| !own(service)).collect())?;
+        Some(format!(
+            "holdfastd removes {what} when it looks next (`ipvs.poll`), since its configuration has none such (`ipvs.foreign: remove`): what is to \
+             last is in the file, and `holdfast reload` makes it"
+        ))
+    }
+}
+
+/// `what` by their names, as far as [`NAMED_MAX`]; none of nobody.
+fn named(what: &str, names: Vec<String>) -> Option<String> {
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("{what} {one}")),
+        several => {
+            let more = match several.len().saturating_sub(NAMED_MAX) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let first: Vec<&str> = several.iter().take(NAMED_MAX).map(String::as_str).collect();
+            Some(format!("{what}s {}{more}", first.join(", ")))
+        }
+    }
+}
+
+/// What the daemon on `socket` says, if it is in the network namespace of this process.
+async fn status(socket: &Path) -> Option<Status> {
+    if !is_of_this_namespace(socket).await? {
+        return None;
+    }
+    Client::new(socket).status().await.ok()
 }
 
 /// Whether who listens on `socket` is in the network namespace of this process; none where nobody does, or that can't be seen.
-fn is_of_this_namespace(socket: &Path) -> Option<bool> {
-    let stream = UnixStream::connect(socket).ok()?;
-    let daemon = getsockopt(&stream, sockopt::PeerCredentials).ok()?.pid();
+async fn is_of_this_namespace(socket: &Path) -> Option<bool> {
+    let stream = UnixStream::connect(socket).await.ok()?;
+    let daemon = stream.peer_cred().ok()?.pid()?;
     let theirs = fs::read_link(format!("/proc/{daemon}/ns/net")).ok()?;
     Some(fs::read_link("/proc/self/ns/net").ok()? == theirs)
 }
@@ -128,7 +197,8 @@ mod tests {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn word(lines: &[&str], sync: bool) -> Option<String> {
+    /// What is said after these lines to whom the daemon has the sync daemons and the timeouts (`keeps`), and others' services go (`is_alone`).
+    fn words(lines: &[&str], keeps: bool, is_alone: bool) -> Vec<String> {
         let mut changed = Changed::default();
         for line in lines {
             let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
@@ -140,7 +210,8 @@ mod tests {
             ("mark", "fwmark 7 ipv6"),
             ("dns", "udp 192.0.2.10:53"),
         ];
-        changed.sentence(&services.map(service), sync)
+        let services = services.map(service);
+        changed.sentences(Kept { services: &services, sync: keeps, timeouts: keeps, is_alone })
     }
 
     #[test]
@@ -155,8 +226,8 @@ mod tests {
             ),
             (&["-C"], "the services web, six, mark and 1 more as"),
         ] {
-            let said = word(lines, false).unwrap();
-            assert!(said.contains(named), "{lines:?}: {said}");
+            let said = words(lines, false, false);
+            assert!(said.len() == 1 && said[0].contains(named), "{lines:?}: {said:?}");
         }
         for lines in [
             &["-A -t 192.0.2.11:80"][..],
@@ -165,8 +236,59 @@ mod tests {
             &["--set 1 2 3"],
             &["--stop-daemon master"],
         ] {
-            assert_eq!(word(lines, false), None, "{lines:?}");
+            assert_eq!(words(lines, false, false), [""; 0], "{lines:?}");
         }
-        assert!(word(&["--stop-daemon master"], true).unwrap().contains("the sync daemons as"));
+        let said = words(&["--stop-daemon master"], true, false);
+        assert!(said.len() == 1 && said[0].contains("the sync daemons as"), "{said:?}");
+        let said = words(&["--set 1 2 3", "-D -t 192.0.2.10:80"], true, false);
+        let named = "the service web and the timeouts that `ipvs.timeouts` names as";
+        assert!(said.len() == 1 && said[0].contains(named), "{said:?}");
+    }
+
+    #[test]
+    fn a_service_that_no_file_has_goes_where_others_services_go() {
+        for (lines, named) in [
+            (&["-A -t 192.0.2.11:80"][..], "removes the service tcp 192.0.2.11:80 when"),
+            (&["-A -t [2001:db8::11]:80"], "removes the service tcp [2001:db8::11]:80 when"),
+            (
+                &["-C", "-A -f 1", "-A -f 2", "-A -f 3", "-A -f 4"],
+                "removes the services fwmark 1, fwmark 2, fwmark 3 and 1 more when",
+            ),
+        ] {
+            let said = words(lines, false, true);
+            assert!(said.last().is_some_and(|said| said.contains(named)), "{lines:?}: {said:?}");
+        }
+        for lines in
+            [&["-D -t 192.0.2.11:80"][..], &["-A -t 192.0.2.11:80", "-D -t 192.0.2.11:80"], &["-Z"]]
+        {
+            assert_eq!(words(lines, false, true), [""; 0], "{lines:?}");
+        }
+        // What it has it keeps.
+        let said = words(&["-A -t 192.0.2.10:80"], false, true);
+        assert!(said.len() == 1 && said[0].contains("keeps the service web as"), "{said:?}");
+    }
+
+    /// A daemon that was stopped (SIGSTOP) takes no connection.
+    #[test]
+    fn a_daemon_that_takes_no_connection_holds_nobody_up() {
+        use socket2::{Domain, SockAddr, Socket, Type};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let address = SockAddr::unix(&path).unwrap();
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&address).unwrap();
+        listener.listen(0).unwrap();
+        let connect = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).unwrap();
+            socket.connect(&address).map(|()| socket)
+        };
+        let waiting: Vec<Socket> = std::iter::from_fn(|| connect().ok()).collect();
+        assert!(!waiting.is_empty());
+        let changed = Changed { is_all: true, ..Changed::default() };
+        assert_eq!(changed.words(&path), [""; 0]);
+        // One that takes it and says nothing neither.
+        drop(listener.accept().unwrap());
+        assert_eq!(changed.words(&path), [""; 0]);
     }
 }

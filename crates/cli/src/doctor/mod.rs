@@ -16,6 +16,9 @@ use crate::failure::Failure;
 use crate::output::{Answer, to_answer};
 use crate::table::Table;
 
+/// So many of a kind have a line.
+const NAMED_MAX: usize = 5;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +55,22 @@ impl Finding {
     fn fail(area: &'static str, found: impl Into<String>, help: impl Into<String>) -> Self {
         Self { grade: Grade::Fail, area, found: found.into(), help: Some(help.into()) }
     }
+}
+
+/// A line for each of the first [`NAMED_MAX`] of `all`, and one for the rest, as bad as they are: `look` shows them.
+fn first<T>(
+    all: impl IntoIterator<Item = T>,
+    line: impl Fn(T) -> Finding,
+    look: &str,
+) -> Vec<Finding> {
+    let mut all = all.into_iter();
+    let mut findings: Vec<Finding> = all.by_ref().take(NAMED_MAX).map(line).collect();
+    let more = all.count();
+    if let Some(last) = findings.last().filter(|_| more > 0) {
+        let (grade, area, found) = (last.grade, last.area, format!("and {more} more"));
+        findings.push(Finding { grade, area, found, help: Some(look.to_owned()) });
+    }
+    findings
 }
 
 /// The whole report.
@@ -115,19 +134,20 @@ async fn daemon(client: &Client, findings: &mut Vec<Finding>) -> Daemon {
             let text = format!("holdfastd {} runs as node {}", daemon.version, daemon.node);
             findings.push(Finding::ok("daemon", text));
             let errors = status.ipvs.iter().flat_map(|ipvs| &ipvs.errors);
-            for error in errors.take(5) {
-                let help = "`holdfast status` and the log say more";
-                findings.push(Finding::fail("daemon", error.clone(), help));
-            }
+            let line = |error: &String| {
+                Finding::fail("daemon", error.clone(), "`holdfast status` and the log say more")
+            };
+            findings.extend(first(errors, line, "`holdfast status`"));
             for instance in &status.vrrp {
                 if let Some(fault) = &instance.fault {
                     let text = format!("instance {} takes no part: {fault}", instance.name);
                     findings.push(Finding::fail("daemon", text, "`holdfast vrrp status`"));
                 }
-                for problem in instance.problems.iter().take(5) {
+                let line = |problem: &String| {
                     let text = format!("instance {}: {problem}", instance.name);
-                    findings.push(Finding::warn("vrrp", text, "`holdfast vrrp status`"));
-                }
+                    Finding::warn("vrrp", text, "`holdfast vrrp status`")
+                };
+                findings.extend(first(&instance.problems, line, "`holdfast vrrp status`"));
             }
             Daemon { running: true, status: Some(status) }
         }
@@ -199,6 +219,17 @@ fn render(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_of_a_kind_the_rest_is_counted() {
+        let line = |number: i32| Finding::warn("vrrp", format!("problem {number}"), "help");
+        assert_eq!(first(1..=5, line, "look").len(), 5);
+        let findings = first(1..=12, line, "`holdfast status`");
+        let last = findings.last().unwrap();
+        assert_eq!(findings.len(), 6);
+        assert_eq!(*last, Finding::warn("vrrp", "and 7 more", "`holdfast status`"));
+        assert_eq!(first(1..1, line, "look"), []);
+    }
 
     #[test]
     fn a_report_is_a_line_each_and_a_sum() {

@@ -177,11 +177,17 @@ fn changes_stand_over_reloads_and_a_file_that_names_them_makes_them_its_own() ->
     director.kill()?;
     director.restart()?;
     assert_eq!(changes(&director)?, expected);
-    // A change that can't be is forgotten by hand.
+    // A change that can't be is forgotten by hand: by its name, and by its address with and without the port.
     reload(&director, &without)?;
-    director.cli(&["server", "rm", "web", "web5"])?;
-    let left: Vec<_> = expected.into_iter().filter(|(server, ..)| server != "web5").collect();
-    assert_eq!(changes(&director)?, left);
+    let mut left = expected;
+    for (server, word) in [("web5", "web5"), ("web2", "10.77.0.22:80"), ("web1", "10.77.0.21")] {
+        ensure!(left.iter().any(|(other, ..)| other == server), "{server}: {left:?}");
+        director.cli(&["server", "rm", "web", word])?;
+        left.retain(|(other, ..)| other != server);
+        assert_eq!(changes(&director)?, left, "{word}");
+    }
+    let (code, _, said) = director.try_cli(&["server", "rm", "web", "10.77.0.99"])?;
+    ensure!(code == 1 && said.contains("no service `web`"), "{code} {said}");
     Ok(())
 }
 
@@ -403,8 +409,26 @@ fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
     is_back(&director)?;
     let (code, _, said) = director.try_cli(&["server", "drain", "web", "10.77.0.99:80"])?;
     ensure!(code == 1 && said.contains("`web` has no server at 10.77.0.99:80"), "{said}");
+    // By the address alone, where nobody else has it.
+    director.cli(&["server", "add", "web", "10.77.0.22:8080", "--name", "other"])?;
+    let (code, _, said) = director.try_cli(&["server", "drain", "web", "10.77.0.22"])?;
+    ensure!(code == 1 && said.contains("have 10.77.0.22: say the port"), "{code} {said}");
+    director.cli(&["server", "rm", "web", "10.77.0.22:8080", "--now"])?;
+    director.cli(&["server", "drain", "web", "10.77.0.22"])?;
+    let run = director.cli(&["check-run", "six", "[fd00:77::21]"])?;
+    ensure!(run.starts_with("six/a ([fd00:77::21]:80), run by the daemon"), "{run}");
+    director.cli(&["server", "ready", "web", "web2"])?;
+    is_back(&director)?;
+    director.cli(&["server", "rm", "six", "fd00:77::21", "--now"])?;
+    assert_eq!(director.server("six", "a")?.map(|one| one.name), None);
+    let said = director.cli(&["server", "rm", "six", "fd00:77::21"])?;
+    ensure!(said.contains("six/a is not there"), "{said}");
+    director.cli(&["server", "add", "six", "[fd00:77::21]:80"])?;
+    is_back(&director)?;
     // What nobody has is removed, as with a name.
-    for address in ["web/10.77.0.99:80", "six/[fd00:77::99]:80"] {
+    for address in
+        ["web/10.77.0.99:80", "web/10.77.0.99", "six/[fd00:77::99]:80", "six/fd00:77::99"]
+    {
         let said = director.cli(&["server", "rm", address])?;
         ensure!(said.contains("and nothing was removed"), "{said}");
     }

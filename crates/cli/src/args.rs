@@ -226,10 +226,10 @@ pub(crate) enum Server {
         service: String,
         /// `ADDRESS:PORT`, `[ADDRESS]:PORT`, or an address alone where the service forwards to its own port.
         address: String,
-        /// Its name; by default made from the address.
+        /// Its name [default: that of the server that the file has at this address; otherwise made from the address].
         #[arg(long)]
         name: Option<String>,
-        /// Its weight [default: 1; a server that is there already keeps its own].
+        /// Its weight [default: that of the server that the file has at this address, otherwise 1; a server that is there already keeps its own].
         #[arg(long)]
         weight: Option<u32>,
         /// A lease: without another `add` within so long it drains and is removed; 1s to 168h.
@@ -290,12 +290,12 @@ pub(crate) enum Server {
     },
 }
 
-/// A server by name: `SERVICE SERVER` or `SERVICE/SERVER`.
+/// A server by name or address: `SERVICE SERVER` or `SERVICE/SERVER`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerName {
     /// The service, or `SERVICE/SERVER`.
     service: String,
-    /// The server: its name, or its address and port.
+    /// The server: its name, its address and port, or its address alone where no other server of the service has it.
     server: Option<String>,
 }
 

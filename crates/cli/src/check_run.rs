@@ -11,14 +11,14 @@ use holdfast_probe::Probe;
 use crate::args;
 use crate::failure::Failure;
 use crate::output::{Answer, to_answer};
+use crate::whom::{Unmeant, meant, picked};
 
 pub(crate) async fn run(client: &Client, what: &args::CheckRun) -> Result<Answer, Failure> {
-    let (service, server) = what.server.parts().map_err(Failure::Usage)?;
     let run = match &what.config {
-        Some(file) => here(what, file, service, server).await?,
-        None => match client.check_run(service, server).await {
-            Err(RequestError::NotRunning { .. }) => {
-                here(what, args::CONFIG.as_ref(), service, server).await?
+        Some(file) => here(what, file).await?,
+        None => match by_daemon(client, what).await {
+            Err(Unmeant::Request(RequestError::NotRunning { .. })) => {
+                here(what, args::CONFIG.as_ref()).await?
             }
             answer => answer?,
         },
@@ -27,13 +27,15 @@ pub(crate) async fn run(client: &Client, what: &args::CheckRun) -> Result<Answer
     if run.passes() { Ok(answer) } else { Err(Failure::Failing(answer)) }
 }
 
+/// Has the daemon make the runs.
+async fn by_daemon(client: &Client, what: &args::CheckRun) -> Result<CheckRun, Unmeant> {
+    let (service, server) = meant(client, &what.server).await?;
+    Ok(client.check_run(&service, &server).await?)
+}
+
 /// Makes the runs in this process.
-async fn here(
-    what: &args::CheckRun,
-    file: &std::path::Path,
-    service: &str,
-    server: &str,
-) -> Result<CheckRun, Failure> {
+async fn here(what: &args::CheckRun, file: &std::path::Path) -> Result<CheckRun, Failure> {
+    let (service, word) = what.server.parts().map_err(Failure::Usage)?;
     let outcome = holdfast_host::check(file, what.node.as_deref(), false)
         .map_err(|error| Failure::Failed(format!("no daemon answers: {}", chain(&error))))?;
     let Some(config) = &outcome.config else {
@@ -46,11 +48,14 @@ async fn here(
     let known = name(service).and_then(|name| config.services.get(&name));
     let known = known
         .ok_or_else(|| Failure::Failed(format!("{} has no service `{service}`", file.display())))?;
-    let real = name(server).and_then(|name| known.real_servers.get(&name)).ok_or_else(|| {
-        Failure::Failed(format!(
-            "service `{service}` in {} has no server `{server}`",
-            file.display()
-        ))
+    let servers = known.real_servers.values().map(|one| (one.name.as_str(), Some(one.address)));
+    let real = match picked(service, word, servers) {
+        Ok((_, server)) => name(&server).and_then(|name| known.real_servers.get(&name)),
+        Err(Unmeant::Nobody(..)) => None,
+        Err(other) => return Err(other.into()),
+    };
+    let real = real.ok_or_else(|| {
+        Failure::Failed(format!("service `{service}` in {} has no server `{word}`", file.display()))
     })?;
     let mut trials = Vec::new();
     for check in real.checks.as_ref().unwrap_or(&known.checks) {
@@ -59,7 +64,7 @@ async fn here(
     holdfast_probe::leave_no_control_groups();
     Ok(CheckRun {
         service: service.to_owned(),
-        server: server.to_owned(),
+        server: real.name.to_string(),
         address: real.address.to_string(),
         by: "holdfast".to_owned(),
         trials,
@@ -189,5 +194,31 @@ http http://10.0.0.11:80/health
 "
         );
         assert!(run.passes());
+    }
+
+    #[test]
+    fn without_a_daemon_too_a_server_is_known_by_its_name_and_by_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("holdfast.yaml");
+        let text = "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: nat\n    real_servers: {web1: 192.0.2.11:80, a: 192.0.2.12:80, b: 192.0.2.12:81}\n";
+        std::fs::write(&file, text).unwrap();
+        let client = Client::new(folder.path().join("control.sock"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = |word: &str| {
+            let server = args::ServerName::new("web".to_owned(), Some(word.to_owned()));
+            let (config, node) = (Some(file.clone()), Some("lb1".to_owned()));
+            runtime.block_on(run(&client, &args::CheckRun { server, config, node }))
+        };
+        for word in ["web1", "192.0.2.11:80", "192.0.2.11"] {
+            let answer = found(word).unwrap();
+            assert_eq!(answer.json["server"], "web1", "{word}");
+        }
+        for (word, said) in [
+            ("192.0.2.99", "has no server `192.0.2.99`"),
+            ("192.0.2.12", "several servers of service `web` have 192.0.2.12"),
+        ] {
+            let failure = found(word).unwrap_err();
+            assert!(failure.sentence().is_some_and(|it| it.contains(said)), "{failure:?}");
+        }
     }
 }

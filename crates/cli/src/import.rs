@@ -14,6 +14,7 @@ use crate::args::Import as Arguments;
 use crate::args::Output;
 use crate::failure::Failure;
 use crate::output::Answer;
+use crate::table::shown;
 
 /// Converts the file. Its problems are printed here; without any, the answer is the configuration, and the report goes to standard error
 /// (with `--write`, to standard output).
@@ -85,10 +86,10 @@ const fn key(outcome: Outcome) -> &'static str {
 pub(crate) fn report(import: &Import) -> String {
     let mut text = String::new();
     for Line { file, line, statement, outcome, notes } in &import.report {
-        let statement = printable(statement);
+        let statement = shown(statement);
         let _infallible = writeln!(text, "{file}:{line}: {}: {statement}", outcome.words());
         for note in notes {
-            let _infallible = writeln!(text, "    {}", printable(note));
+            let _infallible = writeln!(text, "    {}", shown(note));
         }
     }
     let tally = tally(&import.report);
@@ -108,18 +109,13 @@ pub(crate) fn report(import: &Import) -> String {
 pub(crate) fn problems(problems: &[Problem]) -> String {
     let mut text = String::new();
     for Problem { file, line, column, message, help } in problems {
-        let _infallible = writeln!(text, "{file}:{line}:{column}: error: {}", printable(message));
+        let _infallible = writeln!(text, "{file}:{line}:{column}: error: {}", shown(message));
         if !help.is_empty() {
-            let _infallible = writeln!(text, "    help: {}", printable(help));
+            let _infallible = writeln!(text, "    help: {}", shown(help));
         }
     }
     let count = problems.len();
     let s = if count == 1 { "" } else { "s" };
     let _infallible = writeln!(text, "{count} problem{s}; nothing was converted");
     text
-}
-
-/// Text of the file without what would steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

@@ -23,6 +23,7 @@ mod table;
 mod times;
 mod top;
 mod vrrp;
+mod whom;
 
 use std::env;
 use std::io::{self, Write};

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::{Answer, to_answer};
 use crate::render;
 use crate::server::{self, Unfinished};
-use crate::table::Table;
+use crate::table::{Table, shown};
 use crate::times::age;
 
 /// The other nodes, a line each, and what to do where one is not as it should be; nothing where there is none.
@@ -47,11 +47,12 @@ pub(crate) fn nodes(nodes: &[PeerNode]) -> String {
                 ),
                 part => (part, "give both the same file, and reload both"),
             };
-            let names = names.join(", ");
+            let (what, names) = (shown(what), shown(&names.join(", ")));
             let _ = writeln!(text, "! {name} differs in {what} ({names}{more}): {todo}");
         }
         match (node.state.as_str(), &node.error) {
             ("unreachable", Some(error)) => {
+                let error = shown(error);
                 let _ = writeln!(text, "! {name} can't be asked what it has: {error}");
             }
             ("other_version", _) => {
@@ -130,7 +131,7 @@ fn not_done(node: String, failed: Failed, usage: &mut Option<String>) -> NodeRep
     let (code, why, unknown) = match failed {
         Failed::Refused(code, why) => (code, why, false),
         Failed::Asking(why) => (NODE_UNREACHABLE.to_owned(), why, false),
-        Failed::Silent(why) => (NODE_SILENT.to_owned(), why, true),
+        Failed::Silent(code, why) => (code, why, true),
         Failed::Usage(why) => {
             usage.get_or_insert(why);
             return NodeReport { node, ..NodeReport::default() };
@@ -144,7 +145,7 @@ fn not_done(node: String, failed: Failed, usage: &mut Option<String>) -> NodeRep
 fn how_to_finish(report: &NodesReport) -> String {
     let names = |of: fn(&NodeReport) -> bool| -> String {
         let found = report.nodes.iter().filter(|node| of(node));
-        found.map(|node| node.node.as_str()).collect::<Vec<_>>().join(", ")
+        shown(&found.map(|node| node.node.as_str()).collect::<Vec<_>>().join(", "))
     };
     let done = names(|node| node.applied);
     let open = names(|node| !node.applied && !node.unknown);
@@ -201,8 +202,8 @@ pub(crate) enum Failed {
     Refused(String, String),
     /// It was not asked.
     Asking(String),
-    /// It was asked, and its answer was lost: it may have done it.
-    Silent(String),
+    /// It was asked, and its answer was lost: it may have done it. The code of how, and why.
+    Silent(String, String),
     /// It makes no sense on any node.
     Usage(String),
 }
@@ -212,13 +213,13 @@ const NODE_UNREACHABLE: &str = "node_unreachable";
 const NODE_SILENT: &str = "node_silent";
 
 /// The code of a daemon that ended before it could tell what became of a command.
-const ANSWER_LOST: &str = "answer_lost";
+pub(crate) const ANSWER_LOST: &str = "answer_lost";
 
 impl From<RequestError> for Failed {
     fn from(error: RequestError) -> Self {
         if let RequestError::Refused(problem) = error {
             return match problem.code.as_str() {
-                NODE_SILENT | ANSWER_LOST => Self::Silent(problem.detail),
+                NODE_SILENT | ANSWER_LOST => Self::Silent(problem.code, problem.detail),
                 _ => Self::Refused(problem.code, problem.detail),
             };
         }
@@ -228,9 +229,12 @@ impl From<RequestError> for Failed {
             RequestError::Timeout(_) | RequestError::Lost(_) | RequestError::Answer(_)
         );
         match asked {
-            true => Self::Silent(format!(
-                "{why}: whether it was done is not known; said again, it changes nothing where it was done"
-            )),
+            true => Self::Silent(
+                NODE_SILENT.to_owned(),
+                format!(
+                    "{why}: whether it was done is not known; said again, it changes nothing where it was done"
+                ),
+            ),
             false => Self::Asking(why),
         }
     }
@@ -284,9 +288,37 @@ mod tests {
         assert!(end.unwrap().1, "late, and nothing else");
     }
 
+    /// It writes to this node's terminal.
+    #[test]
+    fn what_another_node_says_moves_no_cursor() {
+        let (table, _) =
+            told([refused("bad_server", "no\u{1b}[2J\u{9b}2J\n\r server"), Ok(change(true))]);
+        let escaped = "lb1   NOT DONE  no\u{fffd}[2J\u{fffd}2J\u{fffd}\u{fffd} server\n";
+        assert!(table.contains(escaped), "{table:?}");
+        let difference = Difference {
+            part: "services".to_owned(),
+            names: vec!["web\u{1b}[1A".to_owned()],
+            count: 1,
+        };
+        let peer = PeerNode {
+            name: "lb2".to_owned(),
+            state: "unreachable".to_owned(),
+            error: Some("gone\u{7}".to_owned()),
+            version: Some("1\u{1b}c".to_owned()),
+            differs: vec![difference],
+            ..PeerNode::default()
+        };
+        let text = nodes(&[peer]);
+        assert!(!text.replace('\n', "").contains(char::is_control), "{text:?}");
+    }
+
     #[test]
     fn a_lost_answer_is_neither_done_nor_not_done() {
-        let silent = || Err(Unfinished::NotDone(Failed::Silent("no answer within 8s".to_owned())));
+        let lost = |code: &str| {
+            let (code, why) = (code.to_owned(), "no answer within 8s".to_owned());
+            Err(Unfinished::NotDone(Failed::Silent(code, why)))
+        };
+        let silent = || lost("node_silent");
         let (table, end) = told([Ok(change(true)), silent()]);
         assert!(table.contains("lb2   UNKNOWN  no answer within 8s"), "{table}");
         let (sentence, late) = end.unwrap();
@@ -301,12 +333,14 @@ mod tests {
             "{sentence}"
         );
         // For programs it has the code of the problem, and is no success and no failure.
-        let nodes = vec![("lb1".to_owned(), Ok(change(false))), ("lb2".to_owned(), silent())];
-        let Err(Failure::Incomplete { answer, .. }) = concluded(nodes) else { panic!() };
-        let other = &answer.json["nodes"][1];
-        assert_eq!((&other["unknown"], &other["applied"]), (&true.into(), &false.into()));
-        assert_eq!(other["code"], "node_silent");
-        assert!(answer.json["nodes"][0].get("unknown").is_none());
+        for code in ["node_silent", "answer_lost"] {
+            let nodes = vec![("lb1".to_owned(), Ok(change(false))), ("lb2".to_owned(), lost(code))];
+            let Err(Failure::Incomplete { answer, .. }) = concluded(nodes) else { panic!() };
+            let other = &answer.json["nodes"][1];
+            assert_eq!((&other["unknown"], &other["applied"]), (&true.into(), &false.into()));
+            assert_eq!(other["code"], code);
+            assert!(answer.json["nodes"][0].get("unknown").is_none());
+        }
     }
 
     #[test]
@@ -321,11 +355,11 @@ mod tests {
         let failed = |error: RequestError| Failed::from(error);
         assert_eq!(
             failed(RequestError::Refused(problem("node_silent"))),
-            Failed::Silent("why".to_owned())
+            Failed::Silent("node_silent".to_owned(), "why".to_owned())
         );
         assert_eq!(
             failed(RequestError::Refused(problem("answer_lost"))),
-            Failed::Silent("why".to_owned()),
+            Failed::Silent("answer_lost".to_owned(), "why".to_owned()),
             "the daemon of this node, or the one of another, ended meanwhile"
         );
         assert!(matches!(
@@ -336,7 +370,8 @@ mod tests {
             RequestError::Timeout(std::time::Duration::from_secs(10)),
             RequestError::Lost("closed".to_owned()),
         ] {
-            let Failed::Silent(why) = failed(error) else { panic!("it may have been done") };
+            let Failed::Silent(code, why) = failed(error) else { panic!("it may have been done") };
+            assert_eq!(code, "node_silent");
             assert!(why.contains("whether it was done is not known"), "{why}");
         }
         assert!(matches!(failed(RequestError::Name("..".to_owned())), Failed::Asking(_)));

@@ -1,6 +1,5 @@
 //! The verbs of `holdfast server`, and waiting for what they started.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_control::{
@@ -13,6 +12,7 @@ use crate::failure::Failure;
 use crate::nodes::{self, Failed};
 use crate::output::{Answer, to_answer};
 use crate::render;
+use crate::whom::{Unmeant, meant, meant_or_kept};
 
 /// How often the state is looked at while waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub(crate) async fn run(client: &Client, verb: args::Server) -> Result<Answer, F
         Ok(change) => to_answer(&change, render::change),
         Err(Unfinished::NotDone(Failed::Usage(sentence))) => Err(Failure::Usage(sentence)),
         Err(Unfinished::NotDone(
-            Failed::Refused(_, sentence) | Failed::Asking(sentence) | Failed::Silent(sentence),
+            Failed::Refused(_, sentence) | Failed::Asking(sentence) | Failed::Silent(_, sentence),
         )) => Err(Failure::Failed(sentence)),
         Err(Unfinished::Waiting { why, late: true, .. }) => Err(Failure::TimedOut(why)),
         Err(Unfinished::Waiting { why, .. }) => Err(Failure::Failed(why)),
@@ -96,9 +96,11 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
             Ok(client.weigh_server(service, name, &weight).await?)
         }
         args::Server::Rm { server, now, drain } => {
-            let (service, name) = &match named(client, server).await? {
-                Named::Server(service, name) => (service, name),
-                Named::Nobody(service, address) => return Ok(gone_already(service, address)),
+            let (service, name) = &match meant_or_kept(client, server).await {
+                Err(Unmeant::Nobody(service, address)) => {
+                    return Ok(gone_already(service, address));
+                }
+                found => found?,
             };
             let change = client.remove_server(service, name, *now, &request(drain)).await?;
             settled(client, change, drain.wait, "removed", |now| now.is_none()).await
@@ -107,44 +109,13 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
     }
 }
 
-/// Whom a command line means.
-enum Named {
-    /// The service and the server, by their names.
-    Server(String, String),
-    /// The service, and an address that none of its servers has.
-    Nobody(String, SocketAddr),
-}
-
-/// Whom `server` means: ipvsadm's users know a server by its address, which is no name.
-async fn named(client: &Client, server: &args::ServerName) -> Result<Named, Unfinished> {
-    let (service, name) = server.parts().map_err(Failed::Usage)?;
-    let (service, name) = (service.to_owned(), name.to_owned());
-    let Ok(address) = name.parse::<SocketAddr>() else { return Ok(Named::Server(service, name)) };
-    let mut servers = client.service(&service).await?.servers.into_iter();
-    Ok(match servers.find(|one| one.address.parse() == Ok(address)) {
-        Some(found) => Named::Server(service, found.name),
-        None => Named::Nobody(service, address),
-    })
-}
-
-/// The service and the server that are meant, which has to be there.
-async fn meant(client: &Client, server: &args::ServerName) -> Result<(String, String), Unfinished> {
-    match named(client, server).await? {
-        Named::Server(service, name) => Ok((service, name)),
-        Named::Nobody(service, address) => {
-            let sentence = format!("service `{service}` has no server at {address}");
-            Err(Failed::Refused("no_such_server".to_owned(), sentence).into())
-        }
-    }
-}
-
 /// What there is to say of a removal where nobody has the address: it is as it was asked for, as with a name (docs/runtime.md).
-fn gone_already(service: String, address: SocketAddr) -> Change {
+fn gone_already(service: String, address: String) -> Change {
     let note = Some(format!(
         "service `{service}` has no server at {address}, and nothing was removed; should the address be a slip, \
          `holdfast server list {service}` has them all"
     ));
-    Change { changed: false, service, server: address.to_string(), now: None, note }
+    Change { changed: false, service, server: address, now: None, note }
 }
 
 fn request(options: &args::DrainOptions) -> Drain {

@@ -11,8 +11,9 @@ impl Table {
         Self { rows: vec![header.map(str::to_owned).to_vec()] }
     }
 
+    /// Adds a row. What a cell holds may be another program's words: they are [`shown`].
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.iter().map(|cell| shown(cell)).collect());
     }
 
     /// The table with every line indented by `indent` blanks.
@@ -34,6 +35,11 @@ impl Table {
     }
 }
 
+/// A text that steers no terminal, whoever has said it: U+FFFD stands for each control character.
+pub(crate) fn shown(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +49,12 @@ mod tests {
         let mut table = Table::new(["NAME", "STATE", ""]);
         table.row(["a-long-name".into(), "up".into(), String::new()]);
         assert_eq!(table.render(1), " NAME         STATE\n a-long-name  up\n");
+    }
+
+    #[test]
+    fn a_cell_holds_no_control_character() {
+        let mut table = Table::new(["WHAT"]);
+        table.row(["a\u{1b}[2J\nb\tc\u{85}é".into()]);
+        assert_eq!(table.render(0), "WHAT\na\u{fffd}[2J\u{fffd}b\u{fffd}c\u{fffd}é\n");
     }
 }

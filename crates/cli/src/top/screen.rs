@@ -4,7 +4,7 @@ use holdfast_control::Traffic;
 
 use super::view::View;
 use crate::render::configured_units;
-use crate::table::Table;
+use crate::table::{Table, shown};
 use crate::times::age;
 
 /// What is to be drawn.
@@ -57,11 +57,7 @@ fn fit(lines: &mut Vec<String>, columns: usize, rows: usize) {
     }
     for line in lines {
         // What a file or a server has said must not steer the terminal.
-        *line = line
-            .chars()
-            .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
-            .take(columns)
-            .collect();
+        *line = shown(line).chars().take(columns).collect();
     }
 }
 

@@ -105,6 +105,11 @@ pub(crate) const CASES: &[Case] = &[
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{dns: {type: A, answer: [192.0.2.1, 'fd00::1']}}, {dns: {type: AAAA, answer: 192.0.2.1}}, {dns: {type: MX, answer: mail.test}}, {dns: {type: SRV, answer: 1 2 x www.test}}, {dns: {answer: ns.test admin.test}}, {dns: {type: NS, answer: a b}}, {dns: {type: TXT, answer: a  b c}}]}}\n",
     ),
     (
+        "HF0331",
+        "numbers that no record has",
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{dns: {type: MX, answer: +10 mail.test}}, {dns: {type: SRV, answer: 1 02 80 www.test}}, {dns: {answer: ns.test admin.test 007}}, {dns: {answer: ns.test admin.test 0}}]}}\n",
+    ),
+    (
         "HF0203",
         "user of a login",
         "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, checks: [{mysql: {max_lag: 10s}}, {postgres: {role: replica}}, {redis: {user: a}}]}}\n",

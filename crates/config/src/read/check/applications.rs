@@ -1,6 +1,7 @@
 //! The checks that speak an application's protocol.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::code::Code;
@@ -137,10 +138,15 @@ fn answer<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, record: &str) -> Vec
     values
 }
 
+/// Whether `word` is a number as an answer has it: no sign and no zero before it.
+fn is<N: FromStr + ToString>(word: &str) -> bool {
+    word.parse::<N>().is_ok_and(|number| number.to_string() == word)
+}
+
 /// What a value of `record` looks like; none when `text` does.
 fn form(record: &str, text: &str) -> Option<&'static str> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
-    let number = |word: &str| word.parse::<u16>().is_ok();
+    let number = is::<u16>;
     let (fits, form) = match (record, words.as_slice()) {
         ("A", _) => (text.parse::<Ipv4Addr>().is_ok(), "an IPv4 address: `192.0.2.1`"),
         ("AAAA", _) => (text.parse::<Ipv6Addr>().is_ok(), "an IPv6 address: `2001:db8::1`"),
@@ -150,7 +156,7 @@ fn form(record: &str, text: &str) -> Option<&'static str> {
         ("SRV", [numbers @ .., _]) => {
             (numbers.len() == 3 && numbers.iter().all(|n| number(n)), SRV)
         }
-        ("SOA", [_, _, serial]) => (serial.parse::<u32>().is_ok(), SOA),
+        ("SOA", [_, _, serial]) => (is::<u32>(serial), SOA),
         ("SOA", _) => (false, SOA),
         (_name, words) => (words.len() == 1, "a name: `www.example.org`"),
     };

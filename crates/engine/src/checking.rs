@@ -262,8 +262,12 @@ impl Engine {
             known.checks.iter().filter_map(|id| self.checks.get(id)).map(Box::as_ref).collect();
         let (_, combine) = pool.service.checks_of(&known.definition);
         let said = combine.together(checks.iter().map(|running| running.checker.state()));
-        // The first check that says the same as all together has said why.
-        let speaker = checks.iter().find(|running| running.checker.state() == said);
+        // The first check that says the same as all together has said why. One that is still to be heard goes before one that could not be
+        // made: the server is waited for.
+        let speaker = checks
+            .iter()
+            .filter(|running| running.checker.state() == said)
+            .min_by_key(|running| said != State::Starting || !running.is_unheard());
         let speaker = speaker.map(|running| &running.because);
         let damping = pool.service.policy.damping.as_ref();
         let (held, awaited) = (known.damper.poll_timeout(), known.is_awaited());
@@ -320,6 +324,11 @@ impl Engine {
 }
 
 impl RunningCheck {
+    /// Whether none of its runs has ended yet.
+    fn is_unheard(&self) -> bool {
+        self.last.is_none() && self.because.code == Code::INI
+    }
+
     /// Keeps the last outcome's reason when it speaks for the state; whether that is another one. One that was void does not. That a run
     /// could not be made is why a server is starting still.
     fn note(&mut self) -> bool {

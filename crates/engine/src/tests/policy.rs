@@ -300,6 +300,41 @@ fn a_server_that_starts_says_why_its_check_could_not_be_made() {
     assert_eq!((web1.state(), web1.reason().code), ("up", Code::L4OK), "it stays what it is");
 }
 
+/// A script that is missing is heard of at once, the server's other check later: until then nobody knows whether it can serve.
+#[test]
+fn a_check_that_can_not_be_made_does_not_speak_for_one_that_is_still_to_be_heard() {
+    for (tries, last) in [
+        ("{any: [{icmp: {}, interval: 10s}, {tcp: {}, interval: 10s}]}", QuorumState::Up),
+        ("{any: [{tcp: {}, interval: 10s}, {icmp: {}, interval: 10s}]}", QuorumState::Up),
+        ("[{icmp: {}, interval: 10s}, {tcp: {}, interval: 10s}]", QuorumState::Down),
+    ] {
+        let text = format!(
+            "services:\n  web:\n    listen: tcp 192.0.2.10:80\n    forward: nat\n    sorry_servers: {{sorry: {SORRY}}}\n    checks: {tries}\n    real_servers: {{web1: 10.0.0.11:80}}\n"
+        );
+        let config = parse("f", &text, &Environment::new("lb1")).config.unwrap();
+        let mut bench = Bench::new(&config, &Table::new());
+        let mut runs = vec![];
+        while runs.len() < 2 {
+            let (due, _) = bench.engine.poll_timeout().unwrap();
+            bench.now = due;
+            bench.engine.handle_timeout(due);
+            bench.collect();
+            runs.extend(std::mem::take(&mut bench.runs).into_iter().map(|(id, _)| id));
+        }
+        // That of the ping ends first, whichever began first.
+        runs.sort_by_key(|id| bench.engine.run(*id).unwrap().check.kind.name() != "icmp");
+        bench.engine.check_finished(bench.now, runs[0], outcome(Verdict::Inconclusive));
+        bench.collect();
+        let web1 = bench.server("web1");
+        assert_eq!((web1.state(), web1.reason().code), ("starting", Code::INI), "{tries}");
+        assert_eq!(pool(&bench).quorum(), QuorumState::Starting, "{tries}");
+        assert_eq!((told(&bench), pool(&bench).regime()), (vec![], Regime::Normal), "{tries}");
+        bench.engine.check_finished(bench.now, runs[1], outcome(Verdict::Pass));
+        bench.collect();
+        assert_eq!(pool(&bench).quorum(), last, "{tries}");
+    }
+}
+
 /// After a boot without the scripts' folder, say: who has nothing to judge by does what he does when all are down, and not nothing.
 #[test]
 fn a_service_whose_checks_can_not_be_made_is_as_one_whose_servers_are_down() {

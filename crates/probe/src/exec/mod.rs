@@ -24,7 +24,7 @@ use holdfast_health::{Asked, Code, Feedback, Outcome};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout as within, timeout_at};
+use tokio::time::timeout as within;
 
 use crate::finding::{Finding, describe, first_line, is_own_shortage};
 use crate::transcript;
@@ -117,8 +117,7 @@ impl Exec {
         timeout: Duration,
     ) -> Result<Finding, Finding> {
         transcript::note(|| format!("start {:?} as {}", self.command, self.user));
-        let deadline = Instant::now() + timeout;
-        let begun = timeout_at(deadline, async {
+        let begun = within(timeout, async {
             // The semaphore is never closed.
             let place = places.acquire().await.ok();
             let exec = self.clone();
@@ -138,7 +137,8 @@ impl Exec {
                 return Err(Finding::ours(why));
             }
         };
-        Ok(match timeout_at(deadline, process.finish()).await {
+        // It has its whole timeout, however long it has waited for its place and its start: that is none of the server's.
+        Ok(match within(timeout, process.finish()).await {
             Ok(Ok(status)) => {
                 transcript::received(process.kept());
                 self.judge(status, process.kept())
@@ -264,5 +264,15 @@ mod tests {
         let finding = exec.run(Duration::from_secs(10)).await;
         assert_eq!(finding.reason.code, Code::PROCOK, "{finding:?}");
         assert_eq!(PLACES.available_permits(), COMMANDS_AT_ONCE);
+        // One that has waited for half of its time has it all when it has started.
+        let all = PLACES.acquire_many(u32::try_from(COMMANDS_AT_ONCE).unwrap()).await.unwrap();
+        let exec = Exec { command: vec!["/bin/sleep".to_owned(), "2.5".to_owned()], ..exec };
+        let timeout = Duration::from_secs(4);
+        let freed = async {
+            tokio::time::sleep(timeout / 2).await;
+            drop(all);
+        };
+        let (finding, ()) = tokio::join!(exec.run(timeout), freed);
+        assert_eq!(finding.reason.code, Code::PROCOK, "{finding:?}");
     }
 }

@@ -70,7 +70,14 @@ where
     let io = TokioIo::new(stream);
     match version {
         Version::Http1 => {
-            let made = http1::Builder::new().max_buf_size(HEADER_LIMIT).handshake(io).await;
+            // As lenient as `head` is.
+            let made = http1::Builder::new()
+                .max_buf_size(HEADER_LIMIT)
+                .allow_obsolete_multiline_headers_in_responses(true)
+                .allow_spaces_after_header_name_in_responses(true)
+                .ignore_invalid_headers_in_responses(true)
+                .handshake(io)
+                .await;
             let (mut sender, connection) = made.map_err(|error| broken(&error))?;
             let talk = async {
                 let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;

@@ -3,7 +3,7 @@
 //! hyper, which reads bodies ([`super::exchange`]), has two buffers of 8 KiB and a good deal besides for each connection. Of ten thousand
 //! checks most ask for a status.
 
-use httparse::{EMPTY_HEADER, Status};
+use httparse::{EMPTY_HEADER, ParserConfig, Status};
 use hyper::{Request, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -84,12 +84,23 @@ fn ends(heard: &[u8], before: usize) -> bool {
     memchr::memmem::find(new, b"\n\r\n").is_some() || memchr::memmem::find(new, b"\n\n").is_some()
 }
 
+/// What is not quite as RFC 9112 has it and tells nothing of the server: a folded line (§5.2), a space before the colon, a line that is no header
+/// (§5.1) are passed over or read on, as keepalived and browsers do.
+fn lenient() -> ParserConfig {
+    let mut lenient = ParserConfig::default();
+    lenient
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    lenient
+}
+
 /// The head at the beginning of `heard` and how many bytes it has; none while more has to come.
 fn parse(heard: &[u8]) -> Result<Option<(Head, usize)>, Broken> {
     let foreign = |why: &str| Broken::Foreign(format!("the answer is not valid HTTP: {why}"));
     let mut lines = [EMPTY_HEADER; LINES_MAX];
     let mut answer = httparse::Response::new(&mut lines);
-    let length = match answer.parse(heard) {
+    let length = match lenient().parse_response(&mut answer, heard) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(error) => return Err(foreign(&error.to_string())),

@@ -27,6 +27,12 @@ impl<'a> Deadline<'a> {
         Self { at: start + timeout, timeout, lines }
     }
 
+    /// The same patience from now on: what a run had to wait for at this end is not taken from the server's time.
+    pub(crate) fn anew(self) -> Self {
+        let now = self.lines.map_or_else(Instant::now, Lines::now);
+        Self { at: now + self.timeout, ..self }
+    }
+
     /// What `future` gives; none when it is not done by then.
     pub(crate) async fn within<T>(self, future: impl Future<Output = T>) -> Option<T> {
         match self.lines {

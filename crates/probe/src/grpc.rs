@@ -60,12 +60,13 @@ async fn asked(
 ) -> Result<Finding, Finding> {
     let request = request(place, grpc)
         .map_err(|error| Finding::ours(format!("{what}: not a request: {error}")))?;
+    let (means, deadline) = tls::any_means(grpc.tls.as_ref(), Offer::Http, deadline).await;
     let stream = place.connect(deadline).await?;
-    let (stream, note): (Box<dyn Stream>, _) = match &grpc.tls {
+    let (stream, note): (Box<dyn Stream>, _) = match &means {
         None => (stream, String::new()),
-        Some(options) => {
+        Some(means) => {
             let host = grpc.host.as_deref().map(crate::http::without_port);
-            let secured = tls::secure(stream, place, options, host, Offer::Http, deadline).await?;
+            let secured = tls::secure(stream, place, means, host, deadline).await?;
             if !secured.is_http2 {
                 let why = Broken::Refused("it does not speak HTTP/2".to_owned());
                 return Err(why.finding(what));

@@ -22,7 +22,7 @@ use crate::finding::{Finding, excerpt};
 use crate::place::Place;
 use crate::talk::{Broken, Stream, judged};
 use crate::tcp::{expected, is_as_expected};
-use crate::tls::{self, Offer};
+use crate::tls::{self, Means, Offer};
 
 use self::head::Head;
 
@@ -39,9 +39,10 @@ pub(crate) const USER_AGENT: &str =
 
 /// Asks for every path; all must pass.
 pub(crate) async fn run(place: &Place<'_>, http: &HttpCheck, deadline: Deadline<'_>) -> Finding {
+    let (means, deadline) = tls::any_means(http.tls.as_ref(), Offer::Http, deadline).await;
     let mut first: Option<Finding> = None;
     for path in &http.paths {
-        let finding = Question { place, http, path }.ask(deadline).await;
+        let finding = Question { place, http, means: means.as_ref(), path }.ask(deadline).await;
         if finding.reason.code != Code::L7OK {
             return finding;
         }
@@ -75,6 +76,7 @@ const fn scheme(http: &HttpCheck) -> &'static str {
 struct Question<'a> {
     place: &'a Place<'a>,
     http: &'a HttpCheck,
+    means: Option<&'a Means<'a>>,
     path: &'a str,
 }
 
@@ -100,12 +102,11 @@ impl Question<'_> {
         // Before any connection: what can't be asked is no fault of a server.
         let request = made(Version::Http1)?;
         let stream = self.place.connect(deadline).await?;
-        let (stream, version, note): (Box<dyn Stream>, _, _) = match &self.http.tls {
+        let (stream, version, note): (Box<dyn Stream>, _, _) = match self.means {
             None => (stream, Version::Http1, String::new()),
-            Some(options) => {
+            Some(means) => {
                 let host = self.http.host.as_deref().map(without_port);
-                let secured =
-                    tls::secure(stream, self.place, options, host, Offer::Http, deadline).await?;
+                let secured = tls::secure(stream, self.place, means, host, deadline).await?;
                 let version = if secured.is_http2 { Version::Http2 } else { Version::Http1 };
                 (Box::new(secured.stream), version, secured.note)
             }

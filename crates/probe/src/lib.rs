@@ -4,8 +4,8 @@
 //! A [`Probe`] is one thing to try on one server, and [`Probe::run`] tries it once. When it runs and how many outcomes change
 //! anything is not decided here (`holdfast-health` does that), and nothing here knows a pool.
 //!
-//! A run is bounded: in time by its timeout (and [`REAP_GRACE`] for a command that the kernel does not let go of), in memory by
-//! [`HEADER_LIMIT`], [`BODY_LIMIT`], [`TALK_LIMIT`] and [`OUTPUT_LIMIT`], whatever the other side sends. A run that is dropped stops: its socket is closed, its
+//! A run is bounded: in time by its timeout, after at most as long again in which it waits for what is ours, its files or a place for its
+//! command (and [`REAP_GRACE`] for a command that the kernel does not let go of), in memory by [`HEADER_LIMIT`], [`BODY_LIMIT`], [`TALK_LIMIT`] and [`OUTPUT_LIMIT`], whatever the other side sends. A run that is dropped stops: its socket is closed, its
 //! command's process group killed. What this host lacks (descriptors, ports, memory, permissions) is never held against a server:
 //! such a run is inconclusive.
 
@@ -29,6 +29,7 @@ mod place;
 mod post;
 mod postgres;
 mod readable;
+mod readers;
 mod redis;
 mod smtp;
 mod talk;

@@ -24,11 +24,12 @@ const PARSE_ERROR: u16 = 1064;
 
 pub(crate) async fn run(place: &Place<'_>, mysql: &MysqlCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("mysql {}", place.address);
+    let (password, deadline) = password(mysql.login.password.as_ref(), &what, deadline).await;
     let (mut talk, _) = match opened(place, None, deadline).await {
         Ok(opened) => opened,
         Err(finding) => return finding,
     };
-    let password = match password(mysql.login.password.as_ref(), &what, deadline).await {
+    let password = match password {
         Ok(password) => password.unwrap_or_default(),
         Err(finding) => return finding,
     };

@@ -4,24 +4,24 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use holdfast_config::{SecretFrom, Tls};
-use tokio::sync::Semaphore;
+use holdfast_config::SecretFrom;
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe};
 use crate::place::Place;
+use crate::readers::Readers;
 use crate::talk::Talk;
-use crate::tls::{self, Offer};
+use crate::tls::{self, Means};
 use crate::transcript;
 
 /// A file with a password has at most so many bytes.
 const PASSWORD_LIMIT: u64 = 1024;
 
-/// So many of them are read at once, those included that a dead file server keeps. A run that gets no place within its timeout is
-/// inconclusive.
+/// So many of them are read at once, those included that a dead file server keeps. A run whose password has not come within its
+/// timeout is inconclusive.
 const READS_AT_ONCE: usize = 32;
 
-static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
+static READERS: Readers<SecretFrom, Result<Vec<u8>, String>> = Readers::new(READS_AT_ONCE);
 
 /// Connects, makes a handshake where TLS is asked for, and gives the conversation and what there is to say of the certificate.
 ///
@@ -29,50 +29,45 @@ static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
 /// What the run found instead.
 pub(crate) async fn opened(
     place: &Place<'_>,
-    options: Option<&Tls>,
+    means: Option<&Means<'_>>,
     deadline: Deadline<'_>,
 ) -> Result<(Talk, String), Finding> {
     let stream = place.connect(deadline).await?;
-    match options {
+    match means {
         None => Ok((Talk::over(stream), String::new())),
-        Some(options) => {
-            let secured =
-                tls::secure(stream, place, options, None, Offer::Nothing, deadline).await?;
+        Some(means) => {
+            let secured = tls::secure(stream, place, means, None, deadline).await?;
             Ok((Talk::over(secured.stream), secured.note))
         }
     }
 }
 
 /// The password in a file or credential: its first line; none where there is no such thing. It is read at each run, so that a new one needs
-/// no restart. `what` begins the sentence of one that can't be read.
+/// no restart. `what` begins the sentence of one that can't be read. With it comes the deadline of what follows: the time that it takes is
+/// none of the server's.
 ///
 /// # Errors
 /// It can't be read, or not by the deadline: that is ours.
-pub(crate) async fn password(
+pub(crate) async fn password<'d>(
     from: Option<&SecretFrom>,
     what: &str,
-    deadline: Deadline<'_>,
-) -> Result<Option<Vec<u8>>, Finding> {
-    let Some(from) = from else { return Ok(None) };
-    let ours = |why: &str| Finding::ours(format!("{what}: {why}"));
+    deadline: Deadline<'d>,
+) -> (Result<Option<Vec<u8>>, Finding>, Deadline<'d>) {
+    let Some(from) = from else { return (Ok(None), deadline) };
     let asked = from.clone();
-    let read = deadline.within(async {
-        // The semaphore is never closed. The place goes along: a thread that is stuck keeps it.
-        let place = PLACES.acquire().await.ok();
-        tokio::task::spawn_blocking(move || (place, read_password(&asked)).1).await
-    });
-    match read.await {
-        Some(Ok(Ok(password))) => {
+    let read = deadline.within(READERS.read(from, move || read_password(&asked))).await;
+    let read = match read {
+        Some(read) => read.unwrap_or_else(|| Err("the daemon is stopping".to_owned())),
+        None => Err(format!("its password ({from}) was not read within {:?}", deadline.timeout)),
+    };
+    let password = match read {
+        Ok(password) => {
             transcript::keep_secret(&password);
             Ok(Some(password))
         }
-        Some(Ok(Err(why))) => Err(ours(&why)),
-        Some(Err(_no_thread)) => Err(ours("the daemon is stopping")),
-        None => {
-            let late = format!("its password ({from}) was not read within {:?}", deadline.timeout);
-            Err(ours(&late))
-        }
-    }
+        Err(why) => Err(Finding::ours(format!("{what}: {why}"))),
+    };
+    (password, deadline.anew())
 }
 
 /// The same. Blocks.

@@ -91,12 +91,14 @@ impl Post<'_> {
         let way = Way::default();
         let place = Place::of(&way, address);
         let sentence = |finding: crate::finding::Finding| finding.reason.sentence.to_string();
+        let options = self.webhook.tls.as_ref();
+        let (means, deadline) = tls::any_means(options, Offer::Nothing, deadline).await;
         let stream = place.connect(deadline).await.map_err(sentence)?;
-        let stream: Box<dyn Stream> = match &self.webhook.tls {
+        let stream: Box<dyn Stream> = match &means {
             None => stream,
-            Some(tls) => {
+            Some(means) => {
                 let host = Some(self.webhook.url.host.as_str());
-                let secured = tls::secure(stream, &place, tls, host, Offer::Nothing, deadline);
+                let secured = tls::secure(stream, &place, means, host, deadline);
                 Box::new(secured.await.map_err(sentence)?.stream)
             }
         };

@@ -13,7 +13,7 @@ use crate::finding::{Finding, excerpt};
 use crate::opened::{opened, password};
 use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
-use crate::tls::{self, Offer};
+use crate::tls::{self, Means, Offer};
 use message::{Message, ServerError, read, write};
 
 /// Who asks when nobody logs in.
@@ -30,27 +30,30 @@ pub(crate) async fn run(
     deadline: Deadline<'_>,
 ) -> Finding {
     let what = format!("postgres {}", place.address);
+    let (means, deadline) = tls::any_means(postgres.tls.as_ref(), Offer::Nothing, deadline).await;
+    let (password, deadline) = password(postgres.login.password.as_ref(), &what, deadline).await;
     let talk = match opened(place, None, deadline).await {
         Ok((talk, _)) => talk,
         Err(finding) => return finding,
     };
-    let password = match password(postgres.login.password.as_ref(), &what, deadline).await {
+    let password = match password {
         Ok(password) => password,
         Err(finding) => return finding,
     };
-    let converse = converse(talk, place, postgres, password.as_deref(), deadline);
+    let tls = means.as_ref().map(|means| (place, means));
+    let converse = converse(talk, tls, postgres, password.as_deref(), deadline);
     judged(&what, deadline, converse).await
 }
 
 async fn converse(
     mut talk: Talk,
-    place: &Place<'_>,
+    tls: Option<(&Place<'_>, &Means<'_>)>,
     postgres: &PostgresCheck,
     password: Option<&[u8]>,
     deadline: Deadline<'_>,
 ) -> Result<String, Broken> {
     let mut note = String::new();
-    if let Some(options) = &postgres.tls {
+    if let Some((place, means)) = tls {
         talk.say(&message::SSL_REQUEST).await?;
         match talk.take(1).await?.as_slice() {
             b"S" => {}
@@ -62,8 +65,7 @@ async fn converse(
                 )));
             }
         }
-        let secured =
-            tls::secure(talk.into_stream(), place, options, None, Offer::Nothing, deadline).await?;
+        let secured = tls::secure(talk.into_stream(), place, means, None, deadline).await?;
         note = secured.note;
         talk = Talk::over(secured.stream);
     }

@@ -7,6 +7,7 @@ use crate::finding::{Finding, excerpt};
 use crate::opened::{opened, password};
 use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
+use crate::tls::{self, Offer};
 use crate::transcript;
 
 /// No line that matters is longer.
@@ -14,11 +15,13 @@ const LINE: usize = 1024;
 
 pub(crate) async fn run(place: &Place<'_>, redis: &RedisCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("redis {}", place.address);
-    let (mut talk, note) = match opened(place, redis.tls.as_ref(), deadline).await {
+    let (means, deadline) = tls::any_means(redis.tls.as_ref(), Offer::Nothing, deadline).await;
+    let (password, deadline) = password(redis.login.password.as_ref(), &what, deadline).await;
+    let (mut talk, note) = match opened(place, means.as_ref(), deadline).await {
         Ok(opened) => opened,
         Err(finding) => return finding,
     };
-    let password = match password(redis.login.password.as_ref(), &what, deadline).await {
+    let password = match password {
         Ok(password) => password,
         Err(finding) => return finding,
     };

@@ -7,16 +7,20 @@ use crate::finding::{Finding, excerpt};
 use crate::opened::opened;
 use crate::place::Place;
 use crate::talk::{Broken, Talk, judged};
-use crate::tls::{self, Offer};
+use crate::tls::{self, Means, Offer};
 
 /// RFC 5321 §4.5.3.1.5 has 512; servers say more.
 const LINE: usize = 2048;
 
 pub(crate) async fn run(place: &Place<'_>, smtp: &SmtpCheck, deadline: Deadline<'_>) -> Finding {
     let what = format!("smtp {}", place.address);
+    let (means, deadline) = tls::any_means(smtp.starttls.as_ref(), Offer::Nothing, deadline).await;
     match opened(place, None, deadline).await {
         Err(finding) => finding,
-        Ok((talk, _)) => judged(&what, deadline, converse(talk, place, smtp, deadline)).await,
+        Ok((talk, _)) => {
+            let converse = converse(talk, place, smtp, means.as_ref(), deadline);
+            judged(&what, deadline, converse).await
+        }
     }
 }
 
@@ -24,6 +28,7 @@ async fn converse(
     mut talk: Talk,
     place: &Place<'_>,
     smtp: &SmtpCheck,
+    means: Option<&Means<'_>>,
     deadline: Deadline<'_>,
 ) -> Result<String, Broken> {
     let greeting = reply(&mut talk, 220, "the greeting").await?;
@@ -31,15 +36,14 @@ async fn converse(
     talk.say(hello.as_bytes()).await?;
     let extensions = reply(&mut talk, 250, "EHLO").await?;
     let mut note = String::new();
-    if let Some(options) = &smtp.starttls {
+    if let Some(means) = means {
         let offers = extensions.iter().any(|line| line.eq_ignore_ascii_case(b"STARTTLS"));
         if !offers {
             return Err(Broken::Refused("it does not offer STARTTLS".to_owned()));
         }
         talk.say(b"STARTTLS\r\n").await?;
         reply(&mut talk, 220, "STARTTLS").await?;
-        let secured =
-            tls::secure(talk.into_stream(), place, options, None, Offer::Nothing, deadline).await?;
+        let secured = tls::secure(talk.into_stream(), place, means, None, deadline).await?;
         note = secured.note;
         talk = Talk::over(secured.stream);
         talk.say(hello.as_bytes()).await?;
@@ -49,7 +53,7 @@ async fn converse(
     talk.say(b"QUIT\r\n").await?;
     let _farewell = reply(&mut talk, 221, "QUIT").await;
     let greeting = greeting.first().map(|line| excerpt(line)).unwrap_or_default();
-    let secured = if smtp.starttls.is_some() { ", STARTTLS" } else { "" };
+    let secured = if means.is_some() { ", STARTTLS" } else { "" };
     Ok(format!("220 {greeting}{secured}{note}"))
 }
 

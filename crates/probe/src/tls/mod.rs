@@ -6,12 +6,13 @@ mod certificate;
 pub(crate) mod settings;
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use holdfast_config::Tls;
 use holdfast_health::Code;
-use rustls::CertificateError;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -46,13 +47,44 @@ pub(crate) struct Secured<S> {
     pub(crate) note: String,
 }
 
+/// What a handshake is made with: the options, and what has been read of the files that they name, or why it was not.
+pub(crate) struct Means<'a> {
+    tls: &'a Tls,
+    settings: Result<Arc<ClientConfig>, String>,
+}
+
+/// What a handshake with the options `tls` takes, to be asked for before anything is asked of a server, and the deadline of what follows. The
+/// server has no part in this: the time that it takes is none of the server's.
+pub(crate) async fn means<'a, 'd>(
+    tls: &'a Tls,
+    offer: Offer,
+    deadline: Deadline<'d>,
+) -> (Means<'a>, Deadline<'d>) {
+    let settings = deadline.within(settings::of(tls, offer)).await.unwrap_or_else(|| {
+        Err(format!("the check's own files were not read within {:?}", deadline.timeout))
+    });
+    (Means { tls, settings }, deadline.anew())
+}
+
+/// The same where there may be no TLS.
+pub(crate) async fn any_means<'a, 'd>(
+    options: Option<&'a Tls>,
+    offer: Offer,
+    deadline: Deadline<'d>,
+) -> (Option<Means<'a>>, Deadline<'d>) {
+    let Some(tls) = options else { return (None, deadline) };
+    let (means, deadline) = Box::pin(means(tls, offer, deadline)).await;
+    (Some(means), deadline)
+}
+
 /// The check `tls`: a handshake.
 pub(crate) async fn run(place: &Place<'_>, tls: &Tls, deadline: Deadline<'_>) -> Finding {
+    let (means, deadline) = means(tls, Offer::Nothing, deadline).await;
     let stream = match place.connect(deadline).await {
         Ok(stream) => stream,
         Err(finding) => return finding,
     };
-    match secure(stream, place, tls, None, Offer::Nothing, deadline).await {
+    match secure(stream, place, &means, None, deadline).await {
         Ok(secured) => {
             let (_, connection) = secured.stream.get_ref();
             let version = match connection.protocol_version() {
@@ -74,21 +106,13 @@ pub(crate) async fn run(place: &Place<'_>, tls: &Tls, deadline: Deadline<'_>) ->
 pub(crate) async fn secure<S: Stream>(
     stream: S,
     place: &Place<'_>,
-    tls: &Tls,
+    Means { tls, settings }: &Means<'_>,
     host: Option<&str>,
-    offer: Offer,
     deadline: Deadline<'_>,
 ) -> Result<Secured<S>, Finding> {
     let what = format!("handshake with {}", place.address);
-    let ours = |why: &str| Finding::ours(format!("{what}: {why}"));
-    // The server has no part in this: where it takes the run's time, that is not held against it.
-    let settings = match deadline.within(settings::of(tls, offer)).await {
-        Some(settings) => settings.map_err(|why| ours(&why))?,
-        None => {
-            let timeout = deadline.timeout;
-            return Err(ours(&format!("the check's own files were not read within {timeout:?}")));
-        }
-    };
+    let settings = settings.as_ref().map(Arc::clone);
+    let settings = settings.map_err(|why| Finding::ours(format!("{what}: {why}")))?;
     let made = deadline.within(async {
         let name = server_name(place, tls, host);
         let connected = TlsConnector::from(settings).connect(name, stream).await;

@@ -1,10 +1,10 @@
 //! What rustls is told, made once for all checks that say the same, and made again when a file has changed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use holdfast_config::Tls;
@@ -13,18 +13,21 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
 use crate::finding::is_own_shortage;
 use crate::pem;
+use crate::readers::Readers;
 
 /// So many different settings are kept; one more, and all are made anew.
 const KEPT: usize = 256;
 /// A file is looked at again after so long.
 const FRESH: Duration = Duration::from_secs(10);
+/// The run that looks waits so long for what it sees; then it takes what was known, and the next one has what is seen.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Which protocols are offered (ALPN, RFC 7301).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Offer {
     /// None is named.
     Nothing,
@@ -32,13 +35,14 @@ pub(crate) enum Offer {
     Http,
 }
 
-/// The files of so many settings are read at once, those included that a dead file server keeps. A run that needs more is inconclusive.
+/// The files of so many settings are read at once, those included that a dead file server keeps. A run that knows none yet waits
+/// for a place; one whose settings are not there by its timeout is inconclusive.
 const READS_AT_ONCE: usize = 16;
 
-static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
+static READERS: Readers<Key, Result<Arc<ClientConfig>, String>> = Readers::new(READS_AT_ONCE);
 
 /// What makes settings the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     verify: bool,
     ca: Option<PathBuf>,
@@ -56,49 +60,42 @@ struct Made {
 /// A file as it was when it was read.
 type Stamp = (PathBuf, Option<(u64, i64, i64, u64)>);
 
-static ALL: LazyLock<Mutex<HashMap<Key, Made>>> = LazyLock::new(Mutex::default);
+/// What is known. It is held for no longer than it takes to look something up.
+static ALL: Mutex<BTreeMap<Key, Made>> = Mutex::new(BTreeMap::new());
 
 /// The system's authorities, read once.
 static AUTHORITIES: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 
-/// The settings for `tls`.
+/// The settings for `tls`. Those that are known are given while their files are looked at again: a file server that is dead takes nothing
+/// away, and a file that is found changed or gone counts from then on.
 ///
 /// # Errors
 /// A file can't be read or has not what it should: a sentence.
 pub(super) async fn of(tls: &Tls, offer: Offer) -> Result<Arc<ClientConfig>, String> {
     let key = Key { verify: tls.verify, ca: tls.ca.clone(), identity: tls.identity.clone(), offer };
-    // Whoever needs the same waits for the first to make it.
-    let mut all = ALL.lock().await;
-    if let Some(made) = all.get(&key).filter(|made| made.looked.elapsed() < FRESH) {
-        return Ok(Arc::clone(&made.settings));
-    }
-    // A file server may be dead: a thread that is stuck keeps its place.
-    let place = PLACES.try_acquire().map_err(|_none| {
-        format!("its files can't be read: {READS_AT_ONCE} others are being read already")
-    })?;
-    let (asked, known) = (key.clone(), all.get(&key).map(|made| made.files.clone()));
-    let made = tokio::task::spawn_blocking(move || {
-        let _place = place;
-        match known.is_some_and(|files| are_still_so(&files)) {
-            true => Ok(None),
-            false => asked.make().map(Some),
-        }
-    });
-    let made = made.await.map_err(|_stopping| "the daemon is stopping".to_owned())??;
-    let made = match (made, all.get_mut(&key)) {
-        (Some(made), _) => made,
-        (None, Some(made)) => {
-            made.looked = Instant::now();
-            return Ok(Arc::clone(&made.settings));
-        }
-        (None, None) => return Err("its files were not read".to_owned()),
+    let known = match all().get(&key) {
+        Some(made) if made.is_fresh() => return Ok(Arc::clone(&made.settings)),
+        known => known.map(|made| Arc::clone(&made.settings)),
     };
-    if all.len() >= KEPT && !all.contains_key(&key) {
-        all.clear();
+    if !key.is_read() {
+        return key.look();
     }
-    let settings = Arc::clone(&made.settings);
-    all.insert(key, made);
-    Ok(settings)
+    let is_looked_at = READERS.is_reading(&key);
+    let asked = key.clone();
+    let look = READERS.read(&key, move || asked.look());
+    let stopping = || Err("the daemon is stopping".to_owned());
+    match known {
+        None => look.await.unwrap_or_else(stopping),
+        Some(settings) if is_looked_at => Ok(settings),
+        Some(settings) => match timeout(LOOK, look).await {
+            Ok(seen) => seen.unwrap_or_else(stopping),
+            Err(_elapsed) => Ok(settings),
+        },
+    }
+}
+
+fn all() -> MutexGuard<'static, BTreeMap<Key, Made>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the file at `path` has authorities. Blocks.
@@ -128,9 +125,50 @@ fn stamp(path: &Path) -> Stamp {
     (path.to_owned(), now.map(|now| (now.ino(), now.mtime(), now.mtime_nsec(), now.size())))
 }
 
+impl Made {
+    /// Whether it is taken as it is: it comes from no file, or they were looked at just now.
+    fn is_fresh(&self) -> bool {
+        self.files.is_empty() || self.looked.elapsed() < FRESH
+    }
+}
+
 impl Key {
     fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.ca.iter().chain(self.identity.iter().flat_map(|(certificate, key)| [certificate, key]))
+    }
+
+    /// Whether files have to be read to make it.
+    fn is_read(&self) -> bool {
+        self.files().next().is_some() || self.verify && AUTHORITIES.get().is_none()
+    }
+
+    /// Makes it, or finds that what was made holds still, and keeps it. One that can't be made is known no longer. Blocks.
+    fn look(self) -> Result<Arc<ClientConfig>, String> {
+        let known = all().get(&self).map(|made| (Arc::clone(&made.settings), made.files.clone()));
+        if let Some((settings, files)) = known
+            && are_still_so(&files)
+        {
+            if let Some(made) = all().get_mut(&self) {
+                made.looked = Instant::now();
+            }
+            return Ok(settings);
+        }
+        let made = self.make();
+        let mut all = all();
+        match made {
+            Ok(made) => {
+                if all.len() >= KEPT && !all.contains_key(&self) {
+                    all.clear();
+                }
+                let settings = Arc::clone(&made.settings);
+                all.insert(self, made);
+                Ok(settings)
+            }
+            Err(why) => {
+                all.remove(&self);
+                Err(why)
+            }
+        }
     }
 
     fn make(&self) -> Result<Made, String> {
@@ -242,5 +280,74 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use holdfast_config::{CheckKind, Environment, Talk, parse};
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn authority() -> String {
+        let key = KeyPair::generate().unwrap();
+        CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap().pem()
+    }
+
+    /// Lets what is known of `path` be old.
+    fn age(path: &Path) {
+        let mut all = all();
+        let (_, made) = all.iter_mut().find(|(key, _)| key.ca.as_deref() == Some(path)).unwrap();
+        made.looked = Instant::now().checked_sub(FRESH).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_taken_while_its_file_does_not_come_and_no_longer_when_it_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        fs::write(&path, authority()).unwrap();
+        let text = format!(
+            "services: {{s: {{listen: tcp 192.0.2.1:80, forward: nat, check: {{tls: {{ca: {}}}}}}}}}",
+            path.display()
+        );
+        let config = parse("test", &text, &Environment::new("lb1")).config.unwrap();
+        let kind = &config.services.values().next().unwrap().checks[0].kind;
+        let CheckKind::Network(check) = kind else { panic!("{kind:?}") };
+        let Talk::Tls(tls) = &check.talk else { panic!("{check:?}") };
+        let of = async || timeout(PATIENCE, of(tls, Offer::Nothing)).await.unwrap();
+        let first = of().await.unwrap();
+        age(&path);
+        assert!(Arc::ptr_eq(&of().await.unwrap(), &first), "nothing has changed");
+        // A dead file server.
+        fs::remove_file(&path).unwrap();
+        mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
+        age(&path);
+        for _ in 0..3 {
+            assert!(Arc::ptr_eq(&of().await.unwrap(), &first));
+        }
+        // It answers again.
+        let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        writer.write_all(authority().as_bytes()).unwrap();
+        drop(writer);
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        let all = async {
+            while Arc::ptr_eq(&of().await.unwrap(), &first) {
+                pace.tick().await;
+            }
+        };
+        timeout(PATIENCE, all).await.unwrap();
+        fs::remove_file(&path).unwrap();
+        age(&path);
+        for _ in 0..2 {
+            let why = of().await.unwrap_err();
+            assert!(why.contains("no such file or directory (ENOENT)"), "{why}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::folder::RunFolder;
+use super::{folder::RunFolder, processor::Processor};
 use crate::owner::has_ended;
 
 /// How long a guest that has done its work may take to power off; it takes some milliseconds.
@@ -28,6 +28,8 @@ pub(super) struct Start {
     pub(super) arguments: Vec<OsString>,
     /// Where it keeps temporary files; `None` for wherever this process does.
     pub(super) temporary: Option<PathBuf>,
+    /// The processor that it is kept on.
+    pub(super) processor: Option<Processor>,
 }
 
 impl Start {
@@ -47,7 +49,7 @@ impl Start {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", run.join("guard").display()))?;
-        Ok(Running { guard, run: run.to_owned(), pid: None })
+        Ok(Running { guard, run: run.to_owned(), pid: None, _processor: self.processor })
     }
 }
 
@@ -57,6 +59,7 @@ pub(super) struct Running {
     guard: Child,
     run: PathBuf,
     pid: Option<u32>,
+    _processor: Option<Processor>,
 }
 
 impl Running {

@@ -16,6 +16,7 @@ mod boot;
 mod enter;
 mod folder;
 mod initramfs;
+mod processor;
 mod script;
 pub mod stock;
 mod tail;

@@ -85,7 +85,7 @@ impl Stock {
             arguments.extend(shared(&format!("share{}", index + 1), path, ""));
         }
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Ok(Start { program: QEMU.into(), arguments, temporary: None })
+        Ok(Start { program: QEMU.into(), arguments, temporary: None, processor: None })
     }
 
     fn command_line(&self, run: &RunFolder, modules: &Path) -> String {

@@ -10,13 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::{
-    sched::{CpuSet, sched_getaffinity},
-    sys::statvfs::statvfs,
-    unistd::Pid,
-};
+use nix::sys::statvfs::statvfs;
 
-use super::{boot::Start, folder::RunFolder};
+use super::{boot::Start, folder::RunFolder, processor::Processor};
 
 /// The kernel, as Debian installs it.
 const LINUX: &str = "/usr/bin/linux.uml";
@@ -87,11 +83,13 @@ impl UserMode {
             "panic=-1".to_owned(),
             "noreboot".to_owned(),
         ];
-        let on = ["--cpu-list".into(), processor().to_string().into(), LINUX.into()];
+        let processor = Processor::take();
+        let on = ["--cpu-list".into(), processor.number().to_string().into(), LINUX.into()];
         Start {
             program: TASKSET.into(),
             arguments: on.into_iter().chain(words.map(Into::into)).collect(),
             temporary: Some(memory_folder(run, memory_mib)),
+            processor: Some(processor),
         }
     }
 }
@@ -110,17 +108,6 @@ fn advice(exists: impl Fn(&str) -> bool) -> Option<String> {
              --no-install-recommends {names}"
         )
     })
-}
-
-/// The processor for a guest of this process: one of those that the process may use, another one for the next process.
-fn processor() -> usize {
-    let own = Pid::this();
-    // Where nobody says which there are, the first one is there.
-    let allowed = sched_getaffinity(own).unwrap_or_else(|_| CpuSet::new());
-    let allowed: Vec<usize> =
-        (0..CpuSet::count()).filter(|one| allowed.is_set(*one).unwrap_or(false)).collect();
-    let own = usize::try_from(own.as_raw()).unwrap_or(0);
-    allowed.get(own % allowed.len().max(1)).copied().unwrap_or(0)
 }
 
 /// Where the kernel keeps the guest's memory, as a file: in memory if there is room (containers often have 64 MiB of it),
@@ -144,12 +131,6 @@ mod tests {
             "the guest needs packages that are not installed: user-mode-linux; as root: apt-get install \
              --no-install-recommends user-mode-linux"
         );
-    }
-
-    #[test]
-    fn a_guest_gets_a_processor_that_there_is() {
-        let allowed = sched_getaffinity(Pid::this()).unwrap();
-        assert!(allowed.is_set(processor()).unwrap());
     }
 
     #[test]

@@ -238,6 +238,75 @@ fn where_nothing_can_be_kept_commands_work_and_say_so() -> Result<()> {
     Ok(())
 }
 
+/// Said again when the disk has room again, a command that changes nothing of the pool writes what could not be written.
+#[test]
+fn a_command_said_again_is_answered_when_it_is_kept_and_tries_again() -> Result<()> {
+    let lab = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
+    let away = state(&lab).with_extension("away");
+    director.cli(&["server", "add", "web", "10.77.0.23:80", "--name", "web3"])?;
+    let without = format!("daemon: {{state: {}}}\nservices: {{}}\n", state(&lab).display());
+    reload(&director, &without)?;
+    wait_until(LIMIT, "the service to be gone", || {
+        director.status().ok()?.services.is_empty().then_some(())
+    })?;
+    std::fs::rename(state(&lab), &away)?;
+    std::fs::write(state(&lab), "in the way")?;
+    let (unkept, same) = ("because it can't be kept: write ", "because they can't be kept: write ");
+    // What does not hold is forgotten, and that is answered like any other change.
+    let said = director.cli(&["server", "rm", "web", "web3"])?;
+    ensure!(said.contains("that is forgotten") && said.contains(unkept), "{said}");
+    reload(&director, &config(&lab, BOTH, ""))?;
+    let drain = ["server", "drain", "web", "web1"];
+    ensure!(director.cli(&drain)?.contains(unkept), "the drain");
+    for again in [&drain[..], &["server", "rm", "web", "web3"]] {
+        let said = director.cli(again)?;
+        ensure!(said.contains(same), "{again:?}: {said}");
+    }
+    std::fs::remove_file(state(&lab))?;
+    std::fs::rename(&away, state(&lab))?;
+    let said = director.cli(&drain)?;
+    ensure!(!said.contains("be kept"), "{said}");
+    assert_eq!(director.status()?.daemon.journal_problem, None);
+    director.kill()?;
+    director.restart()?;
+    assert_eq!(changes(&director)?, [("web1".to_owned(), "drain".to_owned(), false)]);
+    Ok(())
+}
+
+/// A server that a command has removed gets another name in the file, and is taken back by its address: the removal is over for good.
+#[test]
+fn a_removal_that_was_taken_back_under_another_name_does_not_strike_again() -> Result<()> {
+    let lab = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
+    let both = [("10.77.0.21:80", 1), ("10.77.0.22:80", 2)];
+    wait_weights(&director, &both)?;
+    for ephemeral in [false, true] {
+        reload(&director, &config(&lab, BOTH, ""))?;
+        director.cli(&["server", "rm", "web", "web1", "--now"])?;
+        let renamed = "web1b: 10.77.0.21:80, web2: {address: 10.77.0.22:80, weight: 2}";
+        reload(&director, &config(&lab, renamed, ""))?;
+        wait_weights(&director, &both[1..])?;
+        let mut add = vec!["server", "add", "web", "10.77.0.21:80"];
+        add.extend(ephemeral.then_some("--ephemeral"));
+        director.cli(&add)?;
+        let other = "  more: {listen: tcp 10.77.0.11:80, forward: nat}\n";
+        reload(&director, &config(&lab, renamed, other))?;
+        let web1b = director.server("web", "web1b")?.context("web1b")?;
+        ensure!(web1b.state != "draining" && web1b.order.is_none(), "{web1b:?}");
+        wait_weights(&director, &both)?;
+        assert_eq!(changes(&director)?, []);
+        director.kill()?;
+        director.restart()?;
+        let is_removed = director.server("web", "web1b")?.is_none_or(|one| one.order.is_some());
+        assert_eq!(is_removed, ephemeral, "that was for this daemon's life");
+    }
+    director.cli(&["server", "add", "web", "10.77.0.21:80"])?;
+    wait_weights(&director, &both)?;
+    assert_eq!(changes(&director)?, []);
+    Ok(())
+}
+
 /// The configuration that `holdfast export` prints is valid, and a daemon that gets it has what this one has.
 #[test]
 fn an_export_is_a_file_that_makes_changes_its_own() -> Result<()> {

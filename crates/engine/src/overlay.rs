@@ -224,6 +224,18 @@ impl Overlay {
         (!entry.is_empty() || *facets != Facets::default()).then_some(Held { entry, passing })
     }
 
+    /// The name under which the server of a service at `address` was removed, where that is not the one of `key`: the file, or discovery, have
+    /// called it otherwise since.
+    pub fn removed_at(&self, (service, server): &Key, address: SocketAddr) -> Option<&Name> {
+        let passing = self.passing.iter().map(|(key, (entry, _))| (key, entry));
+        let mut all = self.kept.iter().chain(passing);
+        let is_it = |(key, entry): &(&Key, &Entry)| {
+            let removed = matches!(&entry.presence, Some(Said { what: Presence::Removed, .. }));
+            removed && entry.address == address && key.0 == *service && key.1 != *server
+        };
+        all.find(is_it).map(|((_, name), _)| name)
+    }
+
     /// Takes note of a command about `facets` of a server that is `seen` so after it; whether what is kept is other than before. `at` is in
     /// seconds since 1970.
     ///

@@ -26,6 +26,16 @@ const REMOVED: &str = "it was removed before (`holdfast diff`)";
 /// What is said of a change that could not be.
 const FORGOTTEN: &str = "it was in no pool, but kept for one: that is forgotten";
 
+/// What the answer to a command waits for.
+enum Until {
+    /// That what it has changed is on the disk.
+    Written,
+    /// That what was changed before is: it has changed nothing, and may ask for that.
+    Settled,
+    /// Nothing: what it has said ends with the daemon.
+    Nothing,
+}
+
 /// A command as it was carried out.
 struct Carried {
     service: Name,
@@ -41,20 +51,21 @@ impl Director {
     /// Carries out `command` of the user `who`, keeps what it has changed, and answers with the server as it is then.
     pub(super) fn command(&mut self, command: Command, who: Option<String>, answer: Answer) {
         let refused = match self.carry_out_command(command, who) {
-            Ok((key, change, true)) => return self.runtime.answer(&key, change, answer),
-            Ok((_, change, false)) => Ok(change),
+            Ok((key, change, Until::Written)) => return self.runtime.answer(&key, change, answer),
+            Ok((_, change, Until::Settled)) => return self.runtime.answer_settled(change, answer),
+            Ok((_, change, Until::Nothing)) => Ok(change),
             Err(problem) => Err(problem),
         };
         // A requester that has gone away needs no answer.
         drop(answer.send(refused));
     }
 
-    /// The server, the answer, and whether it waits for the journal.
+    /// The server, the answer, and what that waits for.
     fn carry_out_command(
         &mut self,
         command: Command,
         who: Option<String>,
-    ) -> Result<(Key, Change, bool), Problem> {
+    ) -> Result<(Key, Change, Until), Problem> {
         let forgets = matches!(command, Command::Remove { .. } | Command::RemoveNow { .. });
         let address = |director: &Self, (service, server): &Key| {
             director.known(service, server).map(|(_, server)| server.definition().address)
@@ -74,24 +85,26 @@ impl Director {
                 if forgets && self.runtime.forget_dormant(&key) =>
             {
                 let note = Some(FORGOTTEN.into());
-                return Ok((key.clone(), self.change(&key, true, note, false), false));
+                return Ok((key.clone(), self.change(&key, true, note, false), Until::Written));
             }
             // What was asked for is so already; the answer says why, since it may be a slip.
             Err(CommandError::NoServer { .. }) if forgets => {
                 let note = Some(self.not_there(&key));
-                return Ok((key.clone(), self.change(&key, false, note, false), false));
+                return Ok((key.clone(), self.change(&key, false, note, false), Until::Settled));
             }
             Err(error) => return Err(problem(error)),
         };
+        let unchanged = if ephemeral { Until::Nothing } else { Until::Settled };
         let Some(address) = address(self, &key).or(before) else {
-            return Ok((key.clone(), self.change(&key, changed, None, ephemeral), false));
+            return Ok((key.clone(), self.change(&key, changed, None, ephemeral), unchanged));
         };
         let done = Done { key: key.clone(), address, facets, order: &order, ephemeral, changed };
         let kept = self.runtime.note(&done, &self.engine, &self.config);
         // A drain cancels no removal.
         let cancelled = facets.presence && facets.admin && !forgets;
         let cancelled = cancelled.then_some(Cow::Borrowed(CANCELLED));
-        Ok((key.clone(), self.change(&key, changed || kept, cancelled, ephemeral), kept))
+        let until = if kept { Until::Written } else { unchanged };
+        Ok((key.clone(), self.change(&key, changed || kept, cancelled, ephemeral), until))
     }
 
     /// Has the engine do what `command` says; `cancels` when its server is being removed.

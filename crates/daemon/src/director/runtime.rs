@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::KeptDrains;
 use crate::state::discovered;
-use crate::state::journal::Journal;
+use crate::state::journal::{self, Journal};
 use crate::state::kept::Kept;
 use crate::state::unix_now;
 
@@ -165,6 +165,9 @@ impl Runtime {
     }
 
     /// Takes note of a command that was carried out; whether it has changed what is kept.
+    ///
+    /// A server that was removed under another name, which the file or discovery have changed since, is this one: what was said of it goes along,
+    /// or its removal would strike again at each reload.
     pub(super) fn note(&mut self, done: &Done<'_>, engine: &Engine, config: &Config) -> bool {
         let (service, server) = &done.key;
         let pool = engine.pools().get(service);
@@ -174,6 +177,11 @@ impl Runtime {
             lease: engine.lease(service, server).map(|(lease, _)| lease),
         };
         let said = (done.order, unix_now());
+        if done.changed
+            && let Some(before) = self.overlay.removed_at(&done.key, done.address).cloned()
+        {
+            self.rename(service, &before, server);
+        }
         self.digests = None;
         self.dormant.remove(&done.key);
         if done.ephemeral {
@@ -186,19 +194,20 @@ impl Runtime {
     }
 
     /// Answers a command when what it has changed is on the disk. A requester that has gone away needs no answer.
-    pub(super) fn answer(&self, key: &Key, mut change: Change, answer: Answer) {
+    pub(super) fn answer(&self, key: &Key, change: Change, answer: Answer) {
         let entry = self.overlay.kept().get(key).cloned();
-        let done = move |written: Result<(), String>| {
-            if let Err(why) = written {
-                let mut note = format!("it ends with the daemon, because it can't be kept: {why}");
-                if let Some(more) = change.note.take() {
-                    note = format!("{note}; {more}");
-                }
-                change.note = Some(note);
-            }
+        let unkept = "it ends with the daemon, because it can't be kept";
+        self.journal.write([(key.clone(), entry)], Some(when_written(change, unkept, answer)));
+    }
+
+    /// Answers a command that has changed nothing when everything that was changed before is on the disk: what it asks for may be among that.
+    pub(super) fn answer_settled(&self, change: Change, answer: Answer) {
+        if self.journal.is_settled() {
             drop(answer.send(Ok(change)));
-        };
-        self.journal.write([(key.clone(), entry)], Some(Box::new(done)));
+            return;
+        }
+        let unkept = "run-time changes, which this may be one of, end with the daemon, because they can't be kept";
+        self.journal.write([], Some(when_written(change, unkept, answer)));
     }
 
     /// Whether a command has removed a server that the file, or discovery, names.
@@ -207,12 +216,12 @@ impl Runtime {
         presence.is_some_and(|said| said.what == Presence::Removed)
     }
 
-    /// Forgets a change that can't be; whether there was one.
+    /// Forgets a change that can't be; whether there was one. The journal is told with the answer.
     pub(super) fn forget_dormant(&mut self, key: &Key) -> bool {
         self.digests = None;
         let there = self.dormant.remove(key).is_some();
-        if there && self.overlay.forget(key) {
-            self.journal.write([(key.clone(), None)], None);
+        if there {
+            self.overlay.forget(key);
         }
         there
     }
@@ -295,6 +304,20 @@ impl Runtime {
         }
         told
     }
+}
+
+/// Gives the answer to a command, with what is `unkept` when that could not be written. A requester that has gone away needs no answer.
+fn when_written(mut change: Change, unkept: &'static str, answer: Answer) -> journal::Done {
+    Box::new(move |written| {
+        if let Err(why) = written {
+            let mut note = format!("{unkept}: {why}");
+            if let Some(more) = change.note.take() {
+                note = format!("{note}; {more}");
+            }
+            change.note = Some(note);
+        }
+        drop(answer.send(Ok(change)));
+    })
 }
 
 fn by<T>(blank: &RuntimeChange, said: &Said<T>, ephemeral: bool) -> RuntimeChange {

@@ -6,8 +6,12 @@
 //! The thread has its own copy of what is kept, so a command costs the director as much as its change is long, however much is kept.
 //!
 //! The director never waits for the disk. A newer change of a server replaces one that still lies on the desk, so that there are never more
-//! than servers; who waits are commands, which are as many as connections of the API. Changes that come together, or while a write takes its
-//! time, are one write: thousands of leases that end in one moment, say.
+//! than servers. Who waits are commands: at most 1,024, since a requester that gives up leaves its place on the desk until the disk answers. One
+//! more is told at once that its change is not on the disk; the change lies on the desk all the same. Changes that come together, or while a
+//! write takes its time, are one write: thousands of leases that end in one moment, say.
+//!
+//! A command that changes nothing may say what an earlier one said that is not on the disk yet. It waits as that one does, and where the last
+//! write failed it is the next attempt; where all is on the disk ([`Journal::is_settled`]) it needs no thread.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +30,13 @@ const VERSION: u32 = 1;
 
 /// More changes than this are not read: each service may have as many servers.
 const ENTRIES_MAX: usize = 100_000;
+
+/// So many commands wait for the disk.
+const WAITING_MAX: usize = 1_024;
+
+/// What one more is told.
+const TOO_MANY_WAIT: &str =
+    "the disk does not answer and too many wait for it; should it answer yet, it is kept";
 
 /// The way to the journal's thread, which ends when this is dropped and all is written.
 #[derive(Debug)]
@@ -55,6 +66,8 @@ struct Desk {
 struct Lies {
     changes: Changes,
     waiting: Vec<Done>,
+    /// The thread writes, or could not write what it had taken.
+    unwritten: bool,
     /// Nobody brings anything any more.
     closed: bool,
     /// Nobody takes anything any more.
@@ -63,8 +76,8 @@ struct Lies {
 
 impl std::fmt::Debug for Lies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { changes, waiting, closed, left } = self;
-        let counts = (changes.len(), waiting.len(), closed, left);
+        let Self { changes, waiting, unwritten, closed, left } = self;
+        let counts = (changes.len(), waiting.len(), unwritten, closed, left);
         f.debug_tuple("Lies").field(&counts).finish()
     }
 }
@@ -74,14 +87,18 @@ impl Desk {
         self.lies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that lies there, when something does; none when nothing will any more.
-    fn take(&self) -> Option<(Changes, Vec<Done>)> {
+    /// All that lies there, when something does; none when nothing will any more. `unwritten` is whether what was taken before could not be
+    /// written.
+    fn take(&self, unwritten: bool) -> Option<(Changes, Vec<Done>)> {
         let nothing =
             |lies: &mut Lies| lies.changes.is_empty() && lies.waiting.is_empty() && !lies.closed;
-        let waited = self.more.wait_while(self.lock(), nothing);
+        let mut lies = self.lock();
+        lies.unwritten = unwritten;
+        let waited = self.more.wait_while(lies, nothing);
         let mut lies = waited.unwrap_or_else(PoisonError::into_inner);
         let taken = (std::mem::take(&mut lies.changes), std::mem::take(&mut lies.waiting));
         let last = taken.0.is_empty() && taken.1.is_empty();
+        lies.unwritten |= !last;
         (!last).then_some(taken)
     }
 }
@@ -168,9 +185,23 @@ impl Journal {
             return;
         }
         lies.changes.extend(changes);
-        lies.waiting.extend(done);
+        let too_many = if lies.waiting.len() < WAITING_MAX {
+            lies.waiting.extend(done);
+            None
+        } else {
+            done
+        };
         drop(lies);
         self.desk.more.notify_one();
+        if let Some(done) = too_many {
+            done(Err(TOO_MANY_WAIT.to_owned()));
+        }
+    }
+
+    /// Whether everything that was brought is on the disk.
+    pub(crate) fn is_settled(&self) -> bool {
+        let lies = self.desk.lock();
+        lies.changes.is_empty() && lies.waiting.is_empty() && !lies.unwritten && !lies.left
     }
 
     /// What is wrong with the journal, for the status.
@@ -194,9 +225,9 @@ fn work(
     mut write: impl FnMut(&BTreeMap<Key, Entry>) -> Result<(), String>,
     problem: &Problem,
 ) {
-    // What could not be written is written with the next change.
+    // What could not be written is written with the next change, or when that is waited for again.
     let mut dirty = false;
-    while let Some((changes, waiting)) = place.0.take() {
+    while let Some((changes, waiting)) = place.0.take(dirty) {
         dirty |= !changes.is_empty();
         for (key, entry) in changes {
             match entry {
@@ -204,20 +235,29 @@ fn work(
                 None => kept.remove(&key),
             };
         }
-        let result = if dirty { write(&kept) } else { Ok(()) };
+        let result = if dirty { keep(&kept, &mut write, problem) } else { Ok(()) };
         dirty = result.is_err();
-        let news = result.as_ref().err().cloned();
-        let before = std::mem::replace(
-            &mut *problem.lock().unwrap_or_else(PoisonError::into_inner),
-            news.clone(),
-        );
-        if let Some(why) = news.filter(|why| before.as_ref() != Some(why)) {
-            tracing::error!(why, "run-time changes can't be kept: they end with the daemon");
-        }
         for done in waiting {
             done(result.clone());
         }
     }
+}
+
+/// Writes, and says what became of it.
+fn keep(
+    kept: &BTreeMap<Key, Entry>,
+    write: &mut impl FnMut(&BTreeMap<Key, Entry>) -> Result<(), String>,
+    problem: &Problem,
+) -> Result<(), String> {
+    let result = write(kept);
+    let news = result.as_ref().err().cloned();
+    let mut told = problem.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *told, news.clone());
+    drop(told);
+    if let Some(why) = news.filter(|why| before.as_ref() != Some(why)) {
+        tracing::error!(why, "run-time changes can't be kept: they end with the daemon");
+    }
+    result
 }
 
 fn write(file: &StateFile, kept: &BTreeMap<Key, Entry>) -> Result<(), String> {
@@ -318,6 +358,75 @@ mod tests {
         assert!(writes.recv().is_err());
     }
 
+    /// Who asks for what is so already must not hear of success before whoever asked first could.
+    #[test]
+    fn who_changes_nothing_waits_for_what_is_being_written_and_has_a_failed_write_tried_again() {
+        let (tell, writes) = sync_channel(8);
+        let (answer, disk) = sync_channel::<Result<(), String>>(0);
+        let journal = Journal::begin(BTreeMap::new(), Problem::default(), move |kept| {
+            tell.send(kept.len()).map_err(|gone| gone.to_string())?;
+            disk.recv().map_err(|gone| gone.to_string())?
+        })
+        .unwrap();
+        assert!(journal.is_settled());
+        journal.write([(key("a"), Some(entry()))], None);
+        assert!(!journal.is_settled(), "it lies there, or is being written");
+        assert_eq!(writes.recv(), Ok(1));
+        assert!(!journal.is_settled(), "the disk stands still");
+        let (done, told) = sync_channel(1);
+        journal.write([], Some(Box::new(move |it| drop(done.send(it)))));
+        assert!(told.try_recv().is_err(), "not before it is on the disk");
+        answer.send(Err("full".to_owned())).unwrap();
+        assert_eq!(writes.recv(), Ok(1), "who waits is the next attempt");
+        assert_eq!(journal.problem().as_deref(), Some("full"));
+        answer.send(Err("full".to_owned())).unwrap();
+        assert_eq!(told.recv(), Ok(Err("full".to_owned())));
+        assert!(!journal.is_settled(), "it is on no disk");
+        answered_by(&journal, &answer, Ok(())).unwrap();
+        assert_eq!(writes.recv(), Ok(1));
+        while !journal.is_settled() {
+            thread::yield_now();
+        }
+        assert_eq!(journal.problem(), None);
+        // Nothing is to be written, and nothing is.
+        written(&journal, vec![]).unwrap();
+        assert!(writes.try_recv().is_err());
+    }
+
+    /// What who changes nothing is told when the disk gives this answer.
+    fn answered_by(
+        journal: &Journal,
+        disk: &std::sync::mpsc::SyncSender<Result<(), String>>,
+        answer: Result<(), String>,
+    ) -> Result<(), String> {
+        let (done, told) = sync_channel(1);
+        journal.write([], Some(Box::new(move |it| drop(done.send(it)))));
+        disk.send(answer).unwrap();
+        told.recv().unwrap()
+    }
+
+    #[test]
+    fn so_many_wait_for_a_disk_that_stands_still_and_one_more_is_told_and_kept_all_the_same() {
+        let (tell, writes) = sync_channel(8);
+        let (go_on, disk) = sync_channel::<()>(0);
+        let journal = Journal::begin(BTreeMap::new(), Problem::default(), move |kept| {
+            tell.send(kept.len()).map_err(|gone| gone.to_string())?;
+            disk.recv().map_err(|gone| gone.to_string())
+        })
+        .unwrap();
+        journal.write([(key("first"), Some(entry()))], None);
+        assert_eq!(writes.recv(), Ok(1));
+        for _ in 0..WAITING_MAX {
+            journal.write([(key("again"), Some(entry()))], Some(Box::new(|_told| {})));
+        }
+        let why = written(&journal, vec![(key("more"), Some(entry()))]).unwrap_err();
+        assert_eq!(why, TOO_MANY_WAIT);
+        assert_eq!(journal.desk.lock().waiting.len(), WAITING_MAX);
+        go_on.send(()).unwrap();
+        assert_eq!(writes.recv(), Ok(3), "what one more has brought is among it");
+        go_on.send(()).unwrap();
+    }
+
     #[test]
     fn a_thread_that_dies_leaves_nobody_waiting() {
         let journal =
@@ -344,6 +453,8 @@ mod tests {
         assert_eq!(kept, BTreeMap::new());
         let why = journal.problem().unwrap();
         assert!(why.contains("is torn") && why.contains("runtime.set-aside"), "{why}");
+        written(&journal, vec![]).unwrap();
+        assert_eq!(journal.problem(), Some(why), "nothing was written in its place");
         written(&journal, vec![(key("a"), Some(entry()))]).unwrap();
         assert_eq!(journal.problem(), None, "it is whole again");
     }

@@ -199,6 +199,30 @@ fn what_is_taken_back_leaves_nothing_and_what_is_said_again_is_no_news() {
     }
 }
 
+/// The file gives a server that was removed another name: its removal is found by the address, and goes along.
+#[test]
+fn a_removal_is_found_by_its_address_when_the_server_is_called_otherwise() {
+    let mut desk = Desk::new(config(""), BTreeMap::new());
+    desk.order(0, &Order_::Remove, false);
+    desk.order(1, &Order_::Drain, false);
+    let key = |server: &str| (name("web"), name(server));
+    let found = |overlay: &Overlay, server: &str, to: &str| {
+        overlay.removed_at(&key(server), address(to)).map(ToString::to_string)
+    };
+    let other = Some("web1".to_owned());
+    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), other);
+    assert_eq!(found(&desk.overlay, "web1", "10.0.0.11:80"), None, "by its own name");
+    assert_eq!(found(&desk.overlay, "web9", "10.0.0.12:80"), None, "it drains, and stays");
+    let elsewhere = (name("other"), name("web9"));
+    assert_eq!(desk.overlay.removed_at(&elsewhere, address("10.0.0.11:80")), None);
+    assert!(desk.overlay.rename(&name("web"), &name("web1"), &name("web9")));
+    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), None);
+    // One that ends with the daemon as well.
+    let mut desk = Desk::new(config(""), BTreeMap::new());
+    desk.order(0, &Order_::Remove, true);
+    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), other);
+}
+
 #[test]
 fn a_command_for_good_keeps_what_an_ephemeral_one_has_said() {
     let mut desk = Desk::new(config(""), BTreeMap::new());

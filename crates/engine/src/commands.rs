@@ -278,7 +278,8 @@ impl Engine {
         Ok(Change { changed: true })
     }
 
-    /// Removes `server` when it has drained as by [`Self::drain_server`].
+    /// Removes `server` when it has drained as by [`Self::drain_server`]. Of one that drains already without being removed a timeout counts
+    /// from now.
     ///
     /// # Errors
     /// There is no such service or server.
@@ -377,6 +378,9 @@ impl Engine {
                 let is_drained = drain.drained;
                 if !is_drained {
                     if let Some(timeout) = timeout {
+                        if then_remove && !drain.then_remove {
+                            drain.forget_timeout();
+                        }
                         drain.end_within(now, timeout);
                     }
                     drain.then_remove |= then_remove;

@@ -60,6 +60,21 @@ impl Drain {
         }
     }
 
+    /// Lets the next timeout that a command names count from then on, whatever was named before: it is another order.
+    pub(crate) const fn forget_timeout(&mut self) {
+        self.timeout = None;
+    }
+
+    /// The timeout that a command has named for it; none where it has the service's.
+    pub(crate) const fn named(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Has it end when it was to end for an earlier daemon, which had the `timeout` of a command.
+    pub(crate) const fn go_on_until(&mut self, deadline: Instant, timeout: Option<Duration>) {
+        (self.deadline, self.timeout) = (deadline, timeout);
+    }
+
     /// Takes a count; true when the drain is over by it.
     pub(crate) fn count(&mut self, now: Instant, connections: Connections) -> bool {
         let Connections { active, inactive, packets, .. } = connections;

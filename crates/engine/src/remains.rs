@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use holdfast_config::{Config, Listen, Name, RealServer, Remains, Service};
 use holdfast_time::Instant;
@@ -69,6 +70,8 @@ pub struct DrainingServer {
     pub address: SocketAddr,
     /// When it has drained at the latest.
     pub deadline: Instant,
+    /// The timeout that a command has named for it: the same said again moves no deadline. None where it has the service's.
+    pub timeout: Option<Duration>,
     /// Who wanted it, and why.
     pub order: Order,
 }
@@ -88,6 +91,21 @@ impl Draining {
     /// Whether nothing is in the kernel.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty() && self.leaving.is_empty() && self.ended.is_empty()
+    }
+
+    /// Adds what an earlier daemon has left while the kernel could not be looked at, so that the next one knows of it. What this one has a service of
+    /// that name for is this one's.
+    pub fn add_unseen(&mut self, unseen: &Self) {
+        let own: BTreeSet<Name> = self.known().map(|one| one.name.clone()).collect();
+        let listened: BTreeSet<ServiceKey> =
+            self.known().flat_map(|one| one.listen.iter().copied()).collect();
+        let is_new = |name: &Name| !own.contains(name);
+        self.running.extend(unseen.running.iter().filter(|one| is_new(&one.name)).cloned());
+        self.leaving.extend(unseen.leaving.iter().filter(|one| is_new(&one.name)).cloned());
+        self.listens.extend(unseen.listens.iter().filter(|one| is_new(&one.service)).cloned());
+        self.servers.extend(unseen.servers.iter().filter(|one| is_new(&one.service)).cloned());
+        self.methods.extend(unseen.methods.iter().filter(|one| is_new(&one.service)).cloned());
+        self.ended.extend(unseen.ended.iter().filter(|key| !listened.contains(key)));
     }
 
     /// What needs something of the kernel besides the services of `config`: those that are leaving, and those that forwarded otherwise before, as
@@ -316,7 +334,7 @@ impl Engine {
                     continue;
                 };
                 if let Admin::Drain(drain) = &mut server.admin {
-                    drain.deadline = known.deadline;
+                    drain.go_on_until(known.deadline, known.timeout);
                 }
                 if let Some(standing) = &mut server.standing {
                     standing.order = known.order.clone();
@@ -348,6 +366,7 @@ impl Draining {
                 server: server.definition.name.clone(),
                 address: server.definition.address,
                 deadline: drain.deadline,
+                timeout: drain.named(),
                 order: standing.map(|standing| standing.order.clone()).unwrap_or_default(),
             });
         }

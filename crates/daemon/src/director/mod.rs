@@ -138,6 +138,9 @@ impl Director {
         let remembered = runtime.remembered(&config, discovered, draining);
         // What an earlier daemon has left may be less than it looks like before the engine has it.
         drains.touched = !remembered.draining.needy(&config, &table).is_empty();
+        if kernel.is_none() {
+            drains.unseen = remembered.draining.clone();
+        }
         let mut engine = Engine::remembering(&config, &remembered, &table, now());
         runtime.replay(&mut engine, &config, Some(&table));
         engine.resume(&remembered.draining);

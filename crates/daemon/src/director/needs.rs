@@ -22,14 +22,16 @@ pub(crate) struct KeptDrains {
     kept: Kept<Ours>,
     /// Whether it may be something else than was kept last.
     pub(super) touched: bool,
-    /// The sync daemons of an earlier configuration, and the answer that comes when they have ended.
-    former: Option<(Vec<SyncDaemon>, oneshot::Receiver<View>)>,
+    /// What an earlier daemon has left while the kernel can't be looked at: the next one that can needs to know.
+    pub(super) unseen: Draining,
+    /// The sync daemons of an earlier configuration, and the answer that comes when they have ended; none while too many ask.
+    former: Option<(Vec<SyncDaemon>, Option<oneshot::Receiver<View>>)>,
 }
 
 impl KeptDrains {
     /// Kept by `kept`.
-    pub(crate) const fn new(kept: Kept<Ours>) -> Self {
-        Self { kept, touched: false, former: None }
+    pub(crate) fn new(kept: Kept<Ours>) -> Self {
+        Self { kept, touched: false, unseen: Draining::default(), former: None }
     }
 
     /// Takes the sync daemons of `old` for ours beside those of `new` until `upkeep` has done what it was told.
@@ -39,14 +41,18 @@ impl KeptDrains {
         let after = daemons(new);
         before.retain(|daemon| !after.contains(daemon));
         if !before.is_empty() {
-            self.former = upkeep.ask().map(|done| (before, done));
+            self.former = Some((before, upkeep.ask()));
         }
     }
 
     /// Whether the sync daemons of an earlier configuration have ended by now.
-    fn has_parted(&mut self) -> bool {
-        let is_over = |done: &mut oneshot::Receiver<View>| {
-            !matches!(done.try_recv(), Err(TryRecvError::Empty))
+    fn has_parted(&mut self, upkeep: &Board) -> bool {
+        let is_over = |done: &mut Option<oneshot::Receiver<View>>| match done {
+            Some(answer) => !matches!(answer.try_recv(), Err(TryRecvError::Empty)),
+            None => {
+                *done = upkeep.ask();
+                false
+            }
         };
         self.former.take_if(|(_, done)| is_over(done)).is_some()
     }
@@ -56,9 +62,9 @@ impl KeptDrains {
         self.former.iter().flat_map(|(before, _)| before)
     }
 
-    /// Nothing is ours any more: what others make there from now on is theirs.
+    /// Nothing that was seen is ours any more: what others make there from now on is theirs.
     pub(super) fn forget(&self) {
-        self.kept.keep(Ours::default());
+        self.kept.keep(Ours { draining: self.unseen.clone(), ..Ours::default() });
     }
 
     /// Comes when all that was to be kept until now is, or can't be.
@@ -70,7 +76,7 @@ impl KeptDrains {
 impl Director {
     /// Keeps what drains, where it may be something else than before. What drains because the daemon stops is the next one's to begin anew.
     pub(super) fn keep_draining(&mut self) {
-        self.draining.touched |= self.draining.has_parted();
+        self.draining.touched |= self.draining.has_parted(&self.upkeep);
         if std::mem::take(&mut self.draining.touched) && !self.drains {
             let mut ours = Ours::of(self.draining(), &self.config);
             ours.sync.extend(self.draining.former().cloned());
@@ -84,7 +90,9 @@ impl Director {
         let owned = self.kernel.as_ref().map(Kernel::owned);
         let ended: BTreeSet<ServiceKey> =
             owned.into_iter().flatten().filter(|key| !wanted.contains(key)).copied().collect();
-        Draining { ended, ..self.engine.draining() }
+        let mut draining = Draining { ended, ..self.engine.draining() };
+        draining.add_unseen(&self.draining.unseen);
+        draining
     }
 
     /// Keeps what another configuration, in the place of `old`, makes of it.

@@ -89,6 +89,8 @@ struct ServerLine {
     address: SocketAddr,
     left_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     who: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -133,9 +135,10 @@ fn read(lines: Lines, now: Instant) -> Ours {
         deadline: deadline(left_ms),
     };
     let server = |line: ServerLine| {
-        let ServerLine { service, server, address, left_ms, who, reason } = line;
+        let ServerLine { service, server, address, left_ms, timeout_ms, who, reason } = line;
         let (deadline, order) = (deadline(left_ms), Order { who, reason });
-        DrainingServer { service, server, address, deadline, order }
+        let timeout = timeout_ms.map(Duration::from_millis);
+        DrainingServer { service, server, address, deadline, timeout, order }
     };
     let method = |MethodLine { service, forwarding, left_ms }| FormerMethod {
         service,
@@ -181,6 +184,7 @@ fn written(ours: &Ours, here: &Origin, now: Instant) -> Lines {
         server: one.server.clone(),
         address: one.address,
         left_ms: left_ms(one.deadline),
+        timeout_ms: one.timeout.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
         who: one.order.who.clone(),
         reason: one.order.reason.clone(),
     };
@@ -243,6 +247,7 @@ mod tests {
             server: name("a"),
             address: address.parse().expect("an address"),
             deadline: at(7000),
+            timeout: Some(Duration::from_secs(10)),
             order: order.clone(),
         };
         let method = |service: &holdfast_config::Service| FormerMethod {

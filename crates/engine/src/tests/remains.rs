@@ -229,6 +229,64 @@ fn a_drain_by_command_has_its_own_deadline_and_reason_after_a_restart() {
 }
 
 #[test]
+fn the_timeout_of_a_command_said_again_moves_no_deadline_after_a_restart_and_a_removal_has_its_own()
+{
+    let config = edited("", "");
+    let mut bench = all_up(&config);
+    let (web, web2) = (name("web"), name("web2"));
+    let hour = Some(Duration::from_secs(3600));
+    bench.engine.drain_server(bench.now, &web, &web2, hour, Order::default()).unwrap();
+    bench.collect();
+    let (before, draining, table) =
+        (deadlines(&bench), bench.engine.draining(), bench.engine.desired());
+    assert_eq!(draining.servers[0].timeout, hour);
+    let mut next = after(&draining, &table, &config, bench.now);
+    // As the daemon has it from its journal, and then from what drained.
+    next.engine.drain_server(next.now, &web, &web2, None, Order::default()).unwrap();
+    next.engine.resume(&draining);
+    next.now += Duration::from_secs(60);
+    let again = next.engine.drain_server(next.now, &web, &web2, hour, Order::default()).unwrap();
+    assert!(!again.changed);
+    assert_eq!(deadlines(&next), before);
+    // A removal is another order: what it says counts from now, and said again moves nothing either.
+    let until = vec![("web2".to_owned(), next.now + Duration::from_secs(3600))];
+    next.engine.remove_server(next.now, &web, &web2, hour, Order::default()).unwrap();
+    assert_eq!(deadlines(&next), until);
+    next.now += Duration::from_secs(60);
+    next.engine.remove_server(next.now, &web, &web2, hour, Order::default()).unwrap();
+    assert_eq!(deadlines(&next), until);
+}
+
+/// The kernel could not be looked at: what an earlier daemon has left is kept for the next one, and what this one has is its own.
+#[test]
+fn what_could_not_be_looked_at_is_kept_for_the_next_one() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let left = bench.engine.draining();
+    let mut kept = Draining::default();
+    kept.add_unseen(&left);
+    assert_eq!(kept, left);
+    let next = after(&kept, &bench.engine.desired(), &without, bench.now);
+    assert!(next.engine.pools().values().all(Pool::is_leaving));
+    assert_eq!(next.engine.desired(), bench.engine.desired(), "it goes on");
+    // One is there again under its name, without a kernel that was looked at before.
+    let one = parsed(
+        "services: {web: {listen: tcp 192.0.2.10:80, forward: nat, real_servers: {web1: 10.0.0.11:80}}}",
+    );
+    let mut kept = Bench::new(&one, &Table::new()).engine.draining();
+    kept.add_unseen(&left);
+    let names = |all: &[holdfast_config::Remains]| -> Vec<String> {
+        all.iter().map(|one| one.name.to_string()).collect()
+    };
+    assert_eq!(
+        (names(&kept.running), names(&kept.leaving)),
+        (vec!["web".into()], vec!["six".into()])
+    );
+    assert!(kept.servers.iter().all(|one| one.service == name("six")));
+}
+
+#[test]
 fn connections_of_a_former_method_are_waited_for_over_all_servers() {
     let nat = edited("", "");
     let direct = edited("forward: nat", "forward: direct");

@@ -222,6 +222,9 @@ fn sysctls(sysctls: &Sysctls) -> String {
     if let Some(why) = &sysctls.unkept {
         let _ = writeln!(text, "! sysctls are given back at a stop, and not after a kill: {why}");
     }
+    if let Some(why) = &sysctls.lost {
+        let _ = writeln!(text, "! sysctls that an earlier daemon set are not given back: {why}");
+    }
     text
 }
 

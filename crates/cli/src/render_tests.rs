@@ -73,6 +73,7 @@ fn a_sysctl_that_cannot_be_set() -> Sysctls {
             problem: Some("set the sysctl: EACCES".into()),
         }],
         unkept: Some("write /var/lib/holdfast/ipvs-sysctls-1: ENOSPC".into()),
+        lost: None,
     }
 }
 

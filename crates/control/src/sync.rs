@@ -71,6 +71,9 @@ pub struct Sysctls {
     /// Why what they were is not written down; should the daemon be killed, nobody gives them back. None when it is.
     #[serde(default)]
     pub unkept: Option<String>,
+    /// Why what they were before an earlier daemon can't be read: they are not given back. None when it can.
+    #[serde(default)]
+    pub lost: Option<String>,
 }
 
 /// A sysctl.

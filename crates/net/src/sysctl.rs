@@ -5,7 +5,8 @@
 //! needed stays, and the rest gets its old value back. A value that somebody else has set meanwhile is theirs and stays.
 //!
 //! Where that file can't be read or written (a full disk), sysctls are set all the same: a service must not fail for what is to be given back
-//! when it ends. [`Sysctls::unkept`] says so; this process gives them back, and only one that is killed does not.
+//! when it ends. [`Sysctls::unkept`] says so; this process gives them back, and only one that is killed does not. A file that is there and
+//! can't be read is set aside, and [`Sysctls::lost`] says for as long as this process lives that what it had is not given back.
 //!
 //! The file holds for one boot, one network namespace and one part of the daemon, each of which has its own; an earlier boot's is
 //! written over.
@@ -108,12 +109,14 @@ pub struct Sysctls {
     memory: BTreeMap<Sysctl, Memory>,
     /// Why the file does not say what is remembered; none when it does.
     unkept: Option<SysctlError>,
+    /// Why what an earlier run had set is not known; none when it is.
+    lost: Option<SysctlError>,
 }
 
 impl Sysctls {
     /// What an earlier run that was killed has left in `directory` of what `part` of the daemon had set, or nothing.
     ///
-    /// What can't be read is nothing, which [`Self::unkept`] says.
+    /// What can't be read is nothing, which [`Self::lost`] says; the file is then called `….set-aside`, so that it is not written over.
     ///
     /// # Errors
     /// The kernel does not say which network namespace this is.
@@ -121,11 +124,25 @@ impl Sysctls {
         let failed = |file: &Path, source| SysctlError::Record { file: file.to_owned(), source };
         let origin = Origin::here().map_err(|source| failed(directory, source))?;
         let file = directory.join(format!("{part}-{}", origin.namespace));
-        let (memory, unkept) = match record::load(&file, &origin) {
-            Ok(memory) => (memory, None),
-            Err(source) => (BTreeMap::new(), Some(failed(&file, source))),
+        let (memory, unkept, lost) = match record::load(&file, &origin) {
+            Ok(memory) => (memory, None, None),
+            // There is no directory, and so no file.
+            Err(source) if source.kind() == io::ErrorKind::NotADirectory => {
+                (BTreeMap::new(), Some(failed(&file, source)), None)
+            }
+            Err(source) => {
+                let aside = file.with_extension("set-aside");
+                let unkept = fs::rename(&file, &aside).err().map(|source| failed(&file, source));
+                let at = if unkept.is_some() { file.clone() } else { aside };
+                (BTreeMap::new(), unkept, Some(SysctlError::Lost { file: at, source }))
+            }
         };
-        Ok(Self { file, origin, memory, unkept })
+        Ok(Self { file, origin, memory, unkept, lost })
+    }
+
+    /// Why what an earlier run had set is not known: what it was is not given back, unless somebody does it by hand. None when all is well.
+    pub const fn lost(&self) -> Option<&SysctlError> {
+        self.lost.as_ref()
     }
 
     /// Why what sysctls were is not written down: should this process be killed, nobody gives them back. None when all is well.
@@ -263,6 +280,16 @@ pub enum SysctlError {
     #[error("keep the former sysctls in {}", file.display())]
     Record {
         /// The file.
+        file: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// What they were before an earlier run could not be read.
+    #[error(
+        "read what sysctls were before an earlier run, in what is now {}: they stay as they are", file.display()
+    )]
+    Lost {
+        /// The file, which was set aside.
         file: PathBuf,
         /// What went wrong.
         source: io::Error,

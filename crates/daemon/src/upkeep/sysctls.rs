@@ -18,6 +18,8 @@ pub(super) struct Settings {
     wanted: Vec<(Sysctl, WantedSysctl)>,
     /// Without it nothing is set: the kernel did not say which network namespace this is.
     record: Result<Sysctls, String>,
+    /// Why what they were before an earlier daemon is not known.
+    lost: Option<String>,
     /// What is not as it shall be, by sysctl.
     problems: BTreeMap<String, String>,
     /// Those that were as they shall be at the last look: others have changed what is not so at the next.
@@ -30,9 +32,15 @@ pub(super) struct Settings {
 impl Settings {
     /// The sysctls of `config`; none of them is looked at yet.
     pub(super) fn open(config: &Config) -> Self {
+        let record = Sysctls::open(&config.daemon.state, PART).map_err(|error| chain(&error));
+        let lost = record.as_ref().ok().and_then(Sysctls::lost).map(|error| chain(error));
+        if let Some(why) = &lost {
+            tracing::error!(why, "what sysctls were is not known: they are not given back");
+        }
         Self {
             wanted: wanted(config),
-            record: Sysctls::open(&config.daemon.state, PART).map_err(|error| chain(&error)),
+            record,
+            lost,
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,
@@ -159,6 +167,7 @@ impl Settings {
             repairs_total: self.repairs,
             each: self.wanted.iter().map(view).collect(),
             unkept: self.unkept.clone(),
+            lost: self.lost.clone(),
         }
     }
 }
@@ -199,6 +208,7 @@ mod tests {
             wanted,
             // So that nothing is ever set.
             record: Err("there is no directory".to_owned()),
+            lost: None,
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,

@@ -161,6 +161,33 @@ fn where_nothing_can_be_written_down_sysctls_are_set_all_the_same_and_that_is_sa
     assert_eq!((value(&pair.left, &ignore), value(&pair.left, &announce)), (0, 0));
 }
 
+/// What can't be read is not written over, and that its values are not given back is not forgotten when the next write succeeds.
+#[test]
+fn a_record_that_cannot_be_read_is_set_aside_and_that_stays_said() {
+    let pair = Pair::new();
+    let state = State::new("unreadable");
+    let [ignore, _] = arp("eth0");
+    pair.left.enter(|| {
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
+        assert!(sysctls.lost().is_none(), "there was none");
+        sysctls.raise(&ignore, 1).unwrap();
+        drop(sysctls);
+        let file = fs::read_dir(&state.0).unwrap().next().unwrap().unwrap().path();
+        // A directory in its place can't be read by root either.
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        let mut sysctls = Sysctls::open(&state.0, "sysctls").unwrap();
+        sysctls.set(&ignore, "2").unwrap();
+        assert!(sysctls.unkept().is_none(), "it is written down");
+        let why = sysctls.lost().map(ToString::to_string).unwrap_or_default();
+        assert!(why.contains("set-aside"), "{why}");
+        assert!(file.with_extension("set-aside").is_dir() && file.is_file());
+        assert!(sysctls.keep_only(&BTreeSet::new()).is_empty());
+        assert_eq!(ignore.read().unwrap(), 1, "as this run has found it");
+        assert!(sysctls.lost().is_some());
+    });
+}
+
 #[test]
 fn a_missing_interface_is_named() {
     let pair = Pair::new();

@@ -111,6 +111,10 @@ impl Seats {
     /// No netlink socket can be had. What could not be removed, or read, is logged.
     pub(super) fn open(seats: &[(Seat, bool)], state: &Path) -> Result<Self, SeatError> {
         let (mut macvlans, mut sysctls) = (Macvlans::open()?, Sysctls::open(state, "sysctls")?);
+        if let Some(error) = sysctls.lost() {
+            let why = chain(error);
+            tracing::error!(why, "what sysctls were is not known: they are not given back");
+        }
         let mut made = BTreeMap::new();
         for left in macvlans.list()? {
             let is_its = |seat: &Seat| seat.name == left.interface.name && seat.mac == left.mac;

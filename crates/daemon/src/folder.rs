@@ -1,7 +1,7 @@
 //! The daemon's own folder for what outlives it (`daemon.state`): nobody else may write there, since what it finds it believes.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -46,16 +46,32 @@ pub(crate) fn make_state(path: &Path) -> Result<Option<String>, Unsafe> {
 )]
 pub(crate) struct Taken(PathBuf);
 
-/// Keeps other daemons out of the folder for as long as the answer lives. Where there is no folder, or nothing can be written into it, there is
-/// nothing to keep them out of.
+/// What keeps other daemons out of the folder, for as long as it lives.
+#[derive(Debug, Default)]
+pub(crate) struct Alone {
+    _lock: Option<Flock<File>>,
+    /// Why nothing does though there is a folder to keep them out of.
+    pub(crate) problem: Option<String>,
+}
+
+/// Keeps other daemons out of the folder. Where there is none, or it is of a file system that can't be written, there is nothing to keep them out
+/// of; what else is in the way of the lock is answered as a sentence, since the daemon works without.
 ///
 /// # Errors
 /// Another daemon has it.
-pub(crate) fn keep_out_others(path: &Path) -> Result<Option<Flock<File>>, Taken> {
-    match sole::lock(&path.join("lock")) {
-        Ok(Some(lock)) => Ok(Some(lock)),
+pub(crate) fn keep_out_others(path: &Path) -> Result<Alone, Taken> {
+    let file = path.join("lock");
+    let nothing_there =
+        [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::ReadOnlyFilesystem];
+    match sole::lock(&file) {
+        Ok(Some(lock)) => Ok(Alone { _lock: Some(lock), problem: None }),
         Ok(None) => Err(Taken(path.to_owned())),
-        Err(_) => Ok(None),
+        Err(error) if nothing_there.contains(&error.kind()) => Ok(Alone::default()),
+        Err(error) => {
+            let file = file.display();
+            let problem = format!("lock {file}: {error}; remove it while no holdfastd runs");
+            Ok(Alone { problem: Some(problem), ..Alone::default() })
+        }
     }
 }
 
@@ -106,12 +122,33 @@ mod tests {
     fn one_daemon_has_the_folder_and_one_that_cannot_be_written_is_nobodys() {
         let top = tempfile::tempdir().unwrap();
         let first = keep_out_others(top.path()).unwrap();
-        assert!(first.is_some());
+        assert!(first.problem.is_none());
         let why = keep_out_others(top.path()).unwrap_err().to_string();
         assert!(why.contains("is another holdfastd's: stop that one first"), "{why}");
         drop(first);
-        assert!(keep_out_others(top.path()).unwrap().is_some());
-        assert!(keep_out_others(&top.path().join("missing")).unwrap().is_none());
+        assert!(keep_out_others(top.path()).unwrap().problem.is_none());
+        let nobodys = keep_out_others(&top.path().join("missing")).unwrap();
+        assert!(nobodys.problem.is_none());
+    }
+
+    /// Whatever lies in the lock's place, the start goes on and says that another daemon could have the folder, too.
+    #[test]
+    fn a_lock_that_cannot_be_had_is_said() {
+        let top = tempfile::tempdir().unwrap();
+        let file = top.path().join("lock");
+        let problem = || {
+            let alone = keep_out_others(top.path()).unwrap();
+            alone.problem.unwrap()
+        };
+        symlink(top.path().join("elsewhere"), &file).unwrap();
+        let said = problem();
+        assert!(said.contains("/lock: ") && said.contains("remove it"), "{said}");
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(problem().contains("/lock: "));
+        fs::remove_dir(&file).unwrap();
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(problem().contains("/lock: "), "a pipe holds nobody up");
     }
 
     #[test]

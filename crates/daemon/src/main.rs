@@ -113,7 +113,7 @@ fn start(options: &Options) -> Result<(), Failure> {
     let socket = ControlSocket::open(&daemon.control_socket, group, daemon.control_others)
         .map_err(|error| Failure::new("start", error))?;
     let state = folder::make_state(&daemon.state).map_err(|error| Failure::new("start", error))?;
-    let _alone =
+    let alone =
         folder::keep_out_others(&daemon.state).map_err(|error| Failure::new("start", error))?;
     let given_up =
         capabilities::keep_for(&loaded.config).map_err(|error| Failure::new("start", error))?;
@@ -125,6 +125,9 @@ fn start(options: &Options) -> Result<(), Failure> {
     loaded.say();
     if let Some(why) = state {
         tracing::warn!(why, "what a restart should find can't be kept");
+    }
+    if let Some(why) = &alone.problem {
+        tracing::warn!(why, "nothing keeps another daemon out of the state directory");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

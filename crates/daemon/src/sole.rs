@@ -20,14 +20,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A daemon that was killed has its lock until the kernel has taken it apart, which takes some milliseconds: for that a second is waited.
 ///
 /// # Errors
-/// The file can't be made or opened, or is a link.
+/// The file can't be made or opened, or is a link or a pipe.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     let mut file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)?;
     let until = Instant::now() + DYING;
     loop {

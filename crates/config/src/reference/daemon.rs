@@ -43,7 +43,8 @@ section! {
         "How often the other nodes are asked whether they have the same.", source "";
     "daemon.state" "path", default "`/var/lib/holdfast`", range "absolute",
         "Where is kept what outlives the daemon: run-time changes, the last good configuration, servers that were discovered, which \
-         services are ours and what of them drains, which instances were released.", source "systemd: `StateDirectory`";
+         services are ours and what of them drains, which instances were released. One daemon has it: another one, in another network \
+         namespace say, needs one of its own.", source "systemd: `StateDirectory`";
     "daemon.on_bad_config" "word", default "`refuse`", range "`refuse`, `last_good`",
         "What a start does when the configuration is invalid or can't be read and the state directory has the last one that was \
          good. `refuse`: the daemon does not start, and the kernel forwards as it is. `last_good`: it works with the last good one, \

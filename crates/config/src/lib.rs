@@ -33,6 +33,7 @@ mod render;
 mod rules;
 mod secret;
 mod server;
+mod sharing;
 mod source;
 mod suggest;
 mod syntax;

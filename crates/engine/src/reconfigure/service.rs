@@ -211,7 +211,7 @@ impl Engine {
         let before = known.definition.name.clone();
         let weight = known.definition.weight;
         known.definition = new.clone();
-        if old.is_some_and(|old| old.weight == new.weight) {
+        if known.definition.weight != weight && old.is_some_and(|old| old.weight == new.weight) {
             Arc::make_mut(&mut known.definition).weight = weight;
         }
         let to = known.definition.weight;

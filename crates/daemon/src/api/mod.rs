@@ -38,7 +38,7 @@ use self::caller::Caller;
 pub(crate) use self::nodes::own_fingerprint;
 use self::problem::Refusal;
 pub(crate) use self::problem::{
-    answer_lost, bad_request, conflict, no_service, not_found, refused, unavailable,
+    ANSWER_LOST, answer_lost, bad_request, conflict, no_service, not_found, refused, unavailable,
 };
 use self::server::Streams;
 use self::servers::{add, check_run, drain, maint, ready, remove, weight};

@@ -73,10 +73,13 @@ pub(crate) fn unavailable(detail: String) -> Problem {
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
 }
 
+/// The code of [`answer_lost`].
+pub(crate) const ANSWER_LOST: &str = "answer_lost";
+
 /// 504: an order was handed over, and whoever was to answer has ended.
 pub(crate) fn answer_lost() -> Problem {
     let detail = "the daemon ended before it answered, and it is not known whether this was done: said again, it changes nothing if it was";
-    problem(StatusCode::GATEWAY_TIMEOUT, "answer_lost", detail.to_owned())
+    problem(StatusCode::GATEWAY_TIMEOUT, ANSWER_LOST, detail.to_owned())
 }
 
 /// Any other status.

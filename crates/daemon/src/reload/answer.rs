@@ -6,7 +6,7 @@ use holdfast_config::{Diagnostic, Severity, summary};
 use holdfast_control::reload::Reloaded;
 use holdfast_control::{Diagnosis, Problem};
 
-use crate::api::{conflict, refused};
+use crate::api::{ANSWER_LOST, conflict, refused};
 use crate::events::News;
 
 /// So many changes are named in a refusal.
@@ -57,10 +57,17 @@ pub(super) fn news(result: &Result<Reloaded, Problem>) -> Option<News> {
             let noun = if number == 1 { "change" } else { "changes" };
             ("config.reloaded", format!("{number} {noun}, generation {generation}"))
         }
+        // It may have been applied: that is no refusal, and what became of it nobody can tell.
+        Err(problem) if is_unknown(problem) => return None,
         Err(problem) => ("config.refused", problem.detail.clone()),
     };
     let (kind, subject) = (kind.to_owned(), "config".to_owned());
     Some(News { kind, subject, text, ..News::default() })
+}
+
+/// Whether nobody knows what became of a reload that failed so.
+pub(super) fn is_unknown(problem: &Problem) -> bool {
+    problem.code == ANSWER_LOST
 }
 
 #[cfg(test)]
@@ -86,5 +93,7 @@ mod tests {
         );
         let told = news(&Err(unreadable("it is not there".to_owned()))).unwrap();
         assert_eq!((told.kind.as_str(), told.text.as_str()), ("config.refused", "it is not there"));
+        let lost = crate::api::answer_lost();
+        assert!(is_unknown(&lost) && news(&Err(lost)).is_none(), "it was not refused");
     }
 }

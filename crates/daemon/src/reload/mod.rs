@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use self::answer::{invalid, needs_restart, news, unreadable};
+use self::answer::{invalid, is_unknown, needs_restart, news, unreadable};
 pub(crate) use self::http::{Http, listen as listen_http};
 pub(crate) use self::loaded::Loaded;
 use crate::api::{Request, Requests, answer_lost, unavailable};
@@ -279,6 +279,16 @@ impl Reloader {
                 );
                 holdfast_telemetry::service_manager::ready("working");
             }
+            Err(problem) if is_unknown(problem) => {
+                let why = &problem.detail;
+                tracing::error!(
+                    why,
+                    "the director ended during the reload: what the new configuration says of services may be so or not"
+                );
+                holdfast_telemetry::service_manager::ready(
+                    "what became of the last reload is not known",
+                );
+            }
             Err(problem) => {
                 let (code, why) = (&problem.code, &problem.detail);
                 tracing::error!(
@@ -300,7 +310,10 @@ impl Reloader {
         let warnings = outcome.render(false);
         let fingerprint = outcome.source.fingerprint();
         let good = LastGood::of(outcome.source);
-        let Some(new) = outcome.config else { return Err(invalid(&outcome.diagnostics, warnings)) };
+        let Some(mut new) = outcome.config else {
+            return Err(invalid(&outcome.diagnostics, warnings));
+        };
+        new.share_with(&self.current);
         let differences = changes(&self.current, &new);
         let refused: Vec<&Change> =
             differences.iter().filter(|one| one.impact == Impact::Restart).collect();

@@ -186,6 +186,10 @@ fn changes_stand_over_reloads_and_a_file_that_names_them_makes_them_its_own() ->
         left.retain(|(other, ..)| other != server);
         assert_eq!(changes(&director)?, left, "{word}");
     }
+    // Until it has drained there is the service, and a server that it has not is removed already.
+    wait_until(LIMIT, "the service to be gone", || {
+        director.status().ok()?.services.is_empty().then_some(())
+    })?;
     let (code, _, said) = director.try_cli(&["server", "rm", "web", "10.77.0.99"])?;
     ensure!(code == 1 && said.contains("no service `web`"), "{code} {said}");
     Ok(())

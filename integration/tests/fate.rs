@@ -115,8 +115,26 @@ impl Stage {
 
     /// What a client is answered at both addresses all the while that `happens`.
     fn asked(&mut self, happens: impl FnOnce(&mut Self)) -> [Answers; 2] {
+        self.asked_until(happens, |_, _| {})
+    }
+
+    /// The same, until lb2 has answered at both addresses.
+    fn asked_until_followed(&mut self, happens: impl FnOnce(&mut Self)) -> [Answers; 2] {
+        self.asked_until(happens, |stage, questions| {
+            questions.wait_answered_by(stage.lab.lb2(), 1).unwrap();
+        })
+    }
+
+    fn asked_until(
+        &mut self,
+        happens: impl FnOnce(&mut Self),
+        until: impl Fn(&Self, &Questions),
+    ) -> [Answers; 2] {
         let questions = VIPS.map(|vip| Questions::start(self.lab.client(), vip, PACE).unwrap());
         happens(self);
+        for questions in &questions {
+            until(self, questions);
+        }
         let answers = questions.map(Questions::end);
         for (vip, answers) in VIPS.iter().zip(&answers) {
             let (lost, gap) = (answers.lost().len(), answers.longest_gap());
@@ -176,7 +194,7 @@ fn b2_a_process_tree_that_is_killed_is_followed_at_once() {
     let mut stage = Stage::with_channels(&SLOW, "on");
     stage.wait_shown();
     let mut killed = Instant::now();
-    let answers = stage.asked(|stage| {
+    let answers = stage.asked_until_followed(|stage| {
         killed = Instant::now();
         stage.kill_all();
     });
@@ -201,7 +219,7 @@ fn b2_a_process_tree_that_is_killed_is_followed_at_once() {
 fn b2_a_daemon_without_a_supervisor_is_followed_at_once() {
     let mut stage = Stage::with_channels(&SLOW, "off");
     let mut killed = Instant::now();
-    let answers = stage.asked(|stage| {
+    let answers = stage.asked_until_followed(|stage| {
         killed = Instant::now();
         stage.lb1.kill().unwrap();
         wait_active(&stage.lb2).unwrap();

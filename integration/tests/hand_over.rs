@@ -145,10 +145,10 @@ fn d1_d2_a_failover_gives_the_role_away_once() {
         }
     });
     ensure_settled(&stage.lb2, &stage.lb1).unwrap();
+    // Twice is once.
     for name in INSTANCES {
-        let (code, _, said) = stage.lb1.try_cli(&["vrrp", "failover", name]).unwrap();
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("is not active here: say that on the node of"), "{said}");
+        let said = stage.lb1.cli(&["vrrp", "failover", name]).unwrap();
+        assert!(said.contains("nothing changed"), "{said}");
     }
     // When the other one dies this node is there, and as good as before.
     stage.lb2.kill().unwrap();

@@ -100,8 +100,14 @@ pub(crate) async fn meant_or_kept(
         found => return found,
     };
     let (service, word) = server.parts().map_err(Unmeant::Usage)?;
+    // A name may be another server's by now, which has another address: it is not meant.
+    let there = match missing {
+        Unmeant::Nobody(..) => client.service(service).await?.servers,
+        _ => Vec::new(),
+    };
+    let anothers = |name: &str| there.iter().any(|one| one.name == name);
     let changes = client.changes().await?.changes;
-    let kept = changes.iter().filter(|one| one.service == service);
+    let kept = changes.iter().filter(|one| one.service == service && !anothers(&one.server));
     let kept = kept.map(|one| (one.server.as_str(), one.address.parse().ok()));
     match picked(service, word, kept) {
         Err(Unmeant::Nobody(..)) => Err(missing),

@@ -103,7 +103,7 @@ pub(crate) async fn meant_or_kept(
     // A name may be another server's by now, which has another address: it is not meant.
     let there = match missing {
         Unmeant::Nobody(..) => client.service(service).await?.servers,
-        _ => Vec::new(),
+        Unmeant::Usage(_) | Unmeant::Several(..) | Unmeant::Request(_) => Vec::new(),
     };
     let anothers = |name: &str| there.iter().any(|one| one.name == name);
     let changes = client.changes().await?.changes;

@@ -91,6 +91,8 @@ pub(crate) async fn carry_out(client: &Client, verb: &args::Server) -> Result<Ch
             let mut rest = rest.clone();
             let word = rest.pop().unwrap_or_default();
             let server = args::ServerName::new(service.clone(), rest.pop());
+            // Where a word is missing, the last one is no weight.
+            server.parts().map_err(Failed::Usage)?;
             let weight = weight(&word, why.clone()).map_err(Failed::Usage)?;
             let (service, name) = &meant(client, &server).await?;
             Ok(client.weigh_server(service, name, &weight).await?)

@@ -1,7 +1,7 @@
 //! The checks `http` and `https`: requests over connections of their own, judged by the status of the answer, and by its body
 //! where something is expected of it.
 //!
-//! Where the status is enough nothing but the answer's head is read ([`head`]); bodies and HTTP/2 are hyper's ([`exchange`]).
+//! Where the status is enough nothing but the answer's head is read ([`head`]); bodies and HTTP/2 are hyper's ([`mod@exchange`]).
 //! It follows no redirect, asks for no compression and undoes none, and closes by a reset.
 
 mod exchange;

@@ -1,6 +1,6 @@
 //! One request of HTTP/1.1 of whose answer the head is enough: what is written and one buffer, which grows with the head that comes.
 //!
-//! hyper, which reads bodies ([`super::exchange`]), has two buffers of 8 KiB and a good deal besides for each connection. Of ten thousand
+//! hyper, which reads bodies ([`mod@super::exchange`]), has two buffers of 8 KiB and a good deal besides for each connection. Of ten thousand
 //! checks most ask for a status.
 
 use httparse::{EMPTY_HEADER, ParserConfig, Status};

@@ -157,7 +157,7 @@ impl Engine {
         self.always || !self.pools.is_empty()
     }
 
-    /// Does what is due at `now`. Of the checks that are due [`BEGIN_MAX`] begin; for the rest call it again, once the actions are taken.
+    /// Does what is due at `now`. Of the checks that are due [`BEGIN_MAX`](crate::BEGIN_MAX) begin; for the rest call it again, once the actions are taken.
     ///
     /// Deadlines of drains are looked at every half second, also when connections are counted at longer intervals and when the kernel
     /// does not answer.

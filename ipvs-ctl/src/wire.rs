@@ -20,19 +20,17 @@ mod service;
 mod stats;
 
 pub use self::command::Command;
-pub use self::convert::{
-    daemon_attributes, destination_attributes, destination_key_attributes, service_attributes,
-    service_key_attributes,
-};
+pub use self::convert::{daemon_attributes, destination_attributes, service_attributes};
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;
 pub use self::dump::{
-    DumpedError, each_destination_attribute, each_service_attribute, read_attributes,
-    read_dumped_destination, read_dumped_service,
+    DumpedError, read_attributes, read_dumped_destination, read_dumped_service,
 };
+pub(crate) use self::dump::{each_destination_attribute, each_service_attribute};
 pub use self::message::{IpvsAttr, IpvsMessage};
 pub use self::read::{
     UnreadableError, read_daemon, read_destination, read_info, read_service, read_timeouts,
 };
 pub use self::service::ServiceAttr;
-pub use self::stats::{Count, StatsAttr, fold_stats};
+pub(crate) use self::stats::fold_stats;
+pub use self::stats::{Count, StatsAttr};

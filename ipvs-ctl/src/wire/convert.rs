@@ -54,7 +54,7 @@ pub(super) const CHECKSUM: u16 = 1;
 pub(super) const REMOTE_CHECKSUM: u16 = 2;
 
 /// What names a service.
-pub fn service_key_attributes(key: &ServiceKey) -> Vec<ServiceAttr> {
+pub(super) fn service_key_attributes(key: &ServiceKey) -> Vec<ServiceAttr> {
     let family = ServiceAttr::Family(family_number(key.family()));
     match key {
         ServiceKey::Address { protocol, address } => vec![
@@ -95,7 +95,7 @@ pub fn service_attributes(service: &VirtualService) -> Vec<ServiceAttr> {
 
 /// What names a destination within its service. The family is always told: a tunnel may cross the families, and such a
 /// destination isn't found without.
-pub fn destination_key_attributes(address: SocketAddr) -> Vec<DestinationAttr> {
+pub(super) fn destination_key_attributes(address: SocketAddr) -> Vec<DestinationAttr> {
     vec![
         DestinationAttr::Address(address_bytes(address.ip())),
         DestinationAttr::Port(address.port()),

@@ -69,7 +69,7 @@ pub fn read_dumped_destination(
 ///
 /// # Errors
 /// The bytes are no attributes, or about something else.
-pub fn each_service_attribute(
+pub(crate) fn each_service_attribute(
     bytes: &[u8],
     mut take: impl FnMut(ServiceAttr),
 ) -> Result<Counters, DumpedError> {
@@ -90,7 +90,7 @@ pub fn each_service_attribute(
 ///
 /// # Errors
 /// As [`each_service_attribute`].
-pub fn each_destination_attribute(
+pub(crate) fn each_destination_attribute(
     bytes: &[u8],
     mut take: impl FnMut(DestinationAttr),
 ) -> Result<Counters, DumpedError> {

@@ -174,7 +174,7 @@ pub(super) fn emit_stats(stats: &[StatsAttr], buffer: &mut [u8]) {
 }
 
 /// Lays what `stats` says over `counters`.
-pub fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
+pub(crate) fn fold_stats(counters: &mut Counters, stats: &[StatsAttr]) {
     for attribute in stats {
         if let (Some(field), Some(count)) = (field(counters, attribute.kind()), attribute.count()) {
             *field = u64::from(count);

@@ -225,6 +225,18 @@ fn a_full_save_is_restored_by_the_fewest_changes() {
     });
 }
 
+/// The kernel makes 1,024 of a shorter length for a listener (`start_sync_thread`): that is what was asked for, and no reason to stop it.
+#[test]
+fn a_listener_whose_length_the_kernel_has_raised_is_as_the_file_says() {
+    inside(|_client| {
+        let file = "-A -t 10.0.0.1:80\n--start-daemon backup --mcast-interface d0 --sync-maxlen 500\n";
+        let said = holdfast_ipvs("restore", file);
+        assert_eq!((said.code, said.err.as_str()), (0, ""));
+        let said = holdfast_ipvs("restore --dry-run", file);
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", ""));
+    });
+}
+
 #[test]
 fn every_listing_is_json_too() {
     inside(|_client| {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 
 use ipvs_ctl::client::ClientError;
 use ipvs_ctl::model::{Entry, SyncDaemon, Table, Timeouts};
-use ipvs_ctl::plan::{Foreign, Operation, plan};
+use ipvs_ctl::plan::{Foreign, Operation, is_as, plan};
 use ipvs_ctl::rules::{Command, ServerRule};
 
 use super::execute::Session;
@@ -18,11 +17,6 @@ use super::stream::Streams;
 use super::terms::told;
 use super::{Manner, code};
 use crate::args::Output;
-
-/// The group, port and TTL of a sync daemon that names none (IP_VS_SYNC_GROUP, IP_VS_SYNC_PORT).
-const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
-const DEFAULT_PORT: u16 = 8848;
-const DEFAULT_TTL: u8 = 1;
 
 /// What a file says that the kernel shall have.
 #[derive(Debug, Default)]
@@ -139,22 +133,12 @@ fn compare(
         let present = session.client.daemons()?;
         for daemon in &desired.daemons {
             let running = present.iter().find(|other| other.role == daemon.role);
-            if running.is_none_or(|running| !is_as_wanted(running, daemon)) {
+            if running.is_none_or(|running| !is_as(running, daemon)) {
                 changes.daemons.push((daemon.clone(), running.is_some()));
             }
         }
     }
     Ok(changes)
-}
-
-/// Whether a running sync daemon is one that was asked for, what was not said being the kernel's defaults.
-fn is_as_wanted(running: &SyncDaemon, wanted: &SyncDaemon) -> bool {
-    running.interface == wanted.interface
-        && running.sync_id == wanted.sync_id
-        && (wanted.max_length.is_none() || running.max_length == wanted.max_length)
-        && running.group.unwrap_or(DEFAULT_GROUP) == wanted.group.unwrap_or(DEFAULT_GROUP)
-        && running.port.unwrap_or(DEFAULT_PORT) == wanted.port.unwrap_or(DEFAULT_PORT)
-        && running.ttl.unwrap_or(DEFAULT_TTL) == wanted.ttl.unwrap_or(DEFAULT_TTL)
 }
 
 fn print(changes: &Changes, streams: &mut Streams) {

@@ -23,9 +23,7 @@ pub use self::command::Command;
 pub use self::convert::{daemon_attributes, destination_attributes, service_attributes};
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;
-pub use self::dump::{
-    DumpedError, read_attributes, read_dumped_destination, read_dumped_service,
-};
+pub use self::dump::{DumpedError, read_attributes, read_dumped_destination, read_dumped_service};
 pub(crate) use self::dump::{each_destination_attribute, each_service_attribute};
 pub use self::message::{IpvsAttr, IpvsMessage};
 pub use self::read::{

@@ -1,4 +1,9 @@
-//! What the kernel's table has when the daemon starts, against what the configuration says.
+//! Adoption: what the kernel's table has when the daemon starts, or at an address that a service newly listens on.
+//!
+//! A server of the configuration to which the kernel gives connections begins as up, so that a restart takes nothing away
+//! (`serves`). A destination that the configuration does not name is taken in as a server of its own ([`Origin::Kernel`]), drains and
+//! is removed, so that its connections can end (`take_in`). The quorum begins as the kernel shows it to have been
+//! ([`crate::tally`]).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,8 +19,8 @@ use crate::report::Report;
 use crate::server::Origin;
 
 impl Engine {
-    /// Takes in what `kernel` has for `service` and the pool has not, as far as it fits: each drains and is removed, by the deadline and
-    /// under the name that are `known` of it.
+    /// Takes in the destinations that `kernel` has for `service` and the pool does not have, as far as they fit. Each drains and is
+    /// removed, with the deadline and under the name that an earlier daemon has left for it in `known`.
     pub(crate) fn take_in(
         &mut self,
         service: &Name,

@@ -1,6 +1,7 @@
-//! What an operator can have done to a pool while it runs. Each says whether it changed anything: said
-//! again, it changes nothing. A removal finds no server the second time ([`CommandError::NoServer`]): who asked
-//! for it has what was asked for.
+//! The operator's commands to a pool while it runs.
+//!
+//! Each is idempotent: said again it changes nothing, and its answer says whether it has changed anything. A second removal finds no
+//! server ([`CommandError::NoServer`]), which the caller may count as success.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What the kernel counts decides when drains and retirements are over.
+//! Counts of connections, by which drains and retirements end.
 //!
-//! The kernel tells its counts destination by destination in a dump of a service. Only services in which something drains are asked for,
-//! one count at a time, and the more they tell, the less often.
+//! The kernel gives them with the destinations in a dump of a service. Only services in which something drains are asked for, one count
+//! at a time, and the more destinations they have, the less often.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,8 +22,8 @@ pub(crate) const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often connections are counted at least, and how long an answer is waited for before they are asked for again.
 const COUNT_MAX: Duration = Duration::from_secs(5);
 
-/// For each destination that was read so much time passes from count to count: what reading it costs, a few microseconds, is at most a
-/// tenth of it.
+/// How much longer the pause between counts is for each destination that was read. Reading one costs a few microseconds, at most a
+/// tenth of this.
 const EACH: Duration = Duration::from_micros(50);
 
 /// The pace at which connections are counted.

@@ -1,4 +1,5 @@
-//! The daemon stops and takes its services with it: no server gets new connections, and it is waited for those that they have.
+//! The daemon stops and takes its services with it (`ipvs.on_stop: drain`): no server gets new connections, and the stop waits for those
+//! that are open.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::order::Order;
 use crate::server::{Admin, Server};
 
 impl Engine {
-    /// Drains every server of the services that `waits` names, at most for `timeout`; a drain that ends earlier stays as it is. Servers
-    /// are checked no more. [`Self::has_drained`] tells the end.
+    /// Drains every server of the services that `waits` selects, for `timeout` at most; a drain that ends earlier stays as it is. The
+    /// servers are no longer checked. [`Self::has_drained`] tells when it is over.
     pub fn drain_all(&mut self, now: Instant, timeout: Duration, waits: impl Fn(&Service) -> bool) {
         let mut servers: Vec<(Name, Name)> = Vec::new();
         for (service, pool) in &mut self.pools {
@@ -32,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// Whether no server of the services that `waits` names has connections that are waited for.
+    /// Whether no server of the services that `waits` selects is still draining.
     pub fn has_drained(&self, waits: impl Fn(&Service) -> bool) -> bool {
         let waiting = self.pools.values().filter(|pool| waits(pool.service()));
         waiting.flat_map(|pool| pool.servers().values()).all(|server| !server.is_draining())

@@ -1,9 +1,9 @@
-//! How services forwarded before a reload.
+//! Forwarding methods that a service had before a reload.
 //!
-//! The kernel changes the method of a destination in place, and the connections that there are keep the one that they began with. What those
-//! need goes on being needed: the answers of NAT's servers are forwarded, or nobody gets one. Which connection has which method the kernel
-//! does not tell, so all of the service's servers are waited for together, by the rules of a drain: a method is over when nothing
-//! is left of any connection, and at the service's `drain.timeout` at the latest.
+//! The kernel changes the method of a destination in place, but open connections keep the method that they began with, and need what that
+//! method needs: under NAT clients get no answer unless the director forwards it. The kernel does not tell which connection has which method, so the
+//! daemon waits for the connections of all of the service's servers together, by the rules of a drain. A former method is over when no
+//! connection is left, and at the service's `drain.timeout` at the latest.
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;
@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::pool::{Connections, Pool};
 use crate::report::Report;
 
-/// A method that a service forwarded by. Of each kind there is one at most, whatever the tunnel.
+/// A method that a service had. There is at most one of each kind; all tunnels are one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Former {
     pub(crate) forwarding: Forwarding,
@@ -26,13 +26,12 @@ pub(crate) struct Former {
 }
 
 impl Pool {
-    /// The service as it forwarded before, once for each method of which there may be connections yet: what these need of the kernel, the
-    /// daemon goes on to see to.
+    /// The service with its former methods, once for each that may still have connections: the daemon keeps what these need of the kernel.
     pub fn former(&self) -> impl Iterator<Item = Service> + '_ {
         self.former.iter().map(|former| with(&self.service_as_it_is(), former.forwarding))
     }
 
-    /// Takes note that the service has forwarded by `before`, where that is of another kind than what it forwards by now.
+    /// Notes that the service had the method `before`, if that is of another kind than its present one.
     pub(crate) fn has_forwarded_by(&mut self, before: Forwarding, deadline: Instant) {
         let now = discriminant(&self.service.forwarding);
         self.former.retain(|former| discriminant(&former.forwarding) != now);

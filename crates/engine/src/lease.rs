@@ -1,7 +1,7 @@
-//! Servers that are there for a time: each registers again before its time is over, and drains when it does not.
+//! Leases: a server that registers for a time, and drains unless it registers again before the time is over.
 //!
-//! A lease counts from the last registration, or from the daemon's start: what was registered with an earlier daemon has its whole time
-//! to register with this one. So a renewal is nothing that has to be written down.
+//! A lease counts from the last registration or from the daemon's start, so a server that was registered with an earlier daemon has its whole
+//! time to register with this one, and a renewal need not be written to disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

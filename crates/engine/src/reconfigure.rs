@@ -1,7 +1,7 @@
-//! Another configuration for an engine that runs: what differs is applied, and what does not differ notices nothing.
+//! Another configuration for a running engine: what differs is applied, and what does not differ is not touched.
 //!
-//! Three things meet: the configuration as it was, as it is now, and what commands have made of it since. Only what differs between
-//! the two configurations is applied, so what commands did to the rest stands:
+//! Three things meet: the old configuration, the new one, and what commands have changed in between. Only the differences between the two
+//! configurations are applied, so what commands have changed of the rest stays:
 //!
 //! | the configuration            | the pool has it        | then                                                            |
 //! |------------------------------|------------------------|-----------------------------------------------------------------|
@@ -15,8 +15,8 @@
 //! |                              | no: a command removed it | it stays removed                                               |
 //! | gives a name to another      | yes                    | the one that had it goes on under a name made of its address     |
 //!
-//! A server is known by its address and port, as it is for the kernel. A check is known by what it tries: with another interval it
-//! goes on, another one begins from what the old one said.
+//! A server is recognised by its address and port, as by the kernel. A check is recognised by what it tries: with another interval it goes on; another
+//! check begins with what the old one has said.
 
 mod service;
 
@@ -34,8 +34,8 @@ use crate::remains::Index;
 use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
 
-/// A pool may have so many servers beside those of its configuration: those that drain, and those that commands have added. Of what
-/// is beyond it the drains that began first are cut.
+/// How many servers a pool may have beside those of its configuration: those that drain and those that commands have added. Beyond this
+/// the drains that began first are cut.
 const BESIDES_MAX: usize = SERVERS_MAX;
 
 /// Whether a service listens, by `new`, where it did not by `old`.
@@ -156,8 +156,7 @@ impl Engine {
         self.adopt_quorum(name, before);
     }
 
-    /// Where services drain that an earlier configuration had, or listened on no longer, another one may be by `new`: the address is that
-    /// one's at once.
+    /// Gives up the addresses that another service has by `new`: those of services that leave, and those that a service is leaving.
     fn yield_addresses(&mut self, new: &Config) {
         let mut owners: BTreeMap<ServiceKey, &Name> = BTreeMap::new();
         for service in new.services.values() {
@@ -180,8 +179,8 @@ impl Engine {
         }
     }
 
-    /// Lets a service that the configuration has no longer end with its connections. Addresses of it that other services have now are
-    /// theirs at once.
+    /// Lets a service that the configuration no longer has end with its connections. Addresses of it that other services have now (`taken`)
+    /// are theirs at once.
     fn retire_service(&mut self, name: &Name, taken: &BTreeSet<ServiceKey>, now: Instant) {
         let Some(pool) = self.pools.get_mut(name) else { return };
         pool.leaving = true;
@@ -210,7 +209,7 @@ impl Engine {
         self.report(Report::ServiceRemoved { service: name.clone() });
     }
 
-    /// Lets servers drain and go that commands have added, or that drain anyway, and that the configuration's rules forbid now.
+    /// Drains and removes the servers that commands or discovery have added and that the rules of the new configuration forbid.
     fn remove_misfits(&mut self, config: &Config, now: Instant) {
         let mut found = Vec::new();
         let mut addresses = None;

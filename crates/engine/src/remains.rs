@@ -1,18 +1,20 @@
-//! What of this engine's is kept for the daemon that comes after it: in the kernel's table alone a service that its configuration has no longer
-//! looks like somebody else's, and nothing tells how long anything has yet.
+//! What the engine leaves for the next daemon, and how that one goes on with it.
+//!
+//! The kernel's table does not say which services are ours: one that the configuration no longer has would look like somebody else's. Nor
+//! does it say how much time a drain has left. Both are in [`Draining`], which is written to disk.
 //!
 //! | the daemon before had                | and now                                    | then                                                |
 //! |--------------------------------------|--------------------------------------------|-----------------------------------------------------|
 //! | a service                            | no service has its name or its addresses   | it drains and is removed, as at a reload            |
-//! | a service that was leaving           | no service has its name or its addresses   | it goes on to leave, its servers by their deadlines |
+//! | a service that was leaving           | no service has its name or its addresses   | it goes on leaving, its servers by their deadlines  |
 //! | either                               | another service has its address            | what the kernel has there drains as that one's      |
-//! |                                      | its name is in the configuration           | the addresses that it has no longer are left by it  |
-//! | an address that a service was leaving | the service is there, or leaves, and nobody is at the address | it goes on to be left              |
-//! | a server that drained                | it drains: by a command that is remembered, or because only the kernel has it | its deadline, and who wanted it, are the old ones |
+//! |                                      | its name is in the configuration           | it leaves the addresses that it no longer has       |
+//! | an address that a service was leaving | the service is there, or leaves, and no other has the address | the service goes on leaving it     |
+//! | a server that drained                | it drains, by a remembered command or because only the kernel has it | it keeps its deadline and who wanted it   |
 //! | a method that a service had          | the service is there and has another one   | what the method needs stays until it is over        |
-//! | what had ended, and the kernel has still | nobody is there                        | it is removed                                       |
+//! | what had ended, but is still in the kernel | no service is there                  | it is removed                                       |
 //!
-//! What the kernel does not have any more, nothing is waited for.
+//! What the kernel no longer has is not waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
@@ -44,7 +46,7 @@ pub struct Draining {
     pub servers: Vec<DrainingServer>,
     /// Methods that services had.
     pub methods: Vec<FormerMethod>,
-    /// What has ended while the kernel may have it still. The engine knows of none: who programs the kernel does.
+    /// What has ended and may still be in the kernel. The engine leaves it empty; the thread that programs the kernel fills it.
     pub ended: BTreeSet<ServiceKey>,
 }
 
@@ -93,8 +95,8 @@ impl Draining {
         self.running.is_empty() && self.leaving.is_empty() && self.ended.is_empty()
     }
 
-    /// Adds what an earlier daemon has left while the kernel could not be looked at, so that the next one knows of it. What this one has a service of
-    /// that name for is this one's.
+    /// Adds what an earlier daemon has left and this one could not look at, since it had no kernel, so that the next one knows of it. It leaves
+    /// out services whose names this daemon has itself.
     pub fn add_unseen(&mut self, unseen: &Self) {
         let own: BTreeSet<Name> = self.known().map(|one| one.name.clone()).collect();
         let listened: BTreeSet<ServiceKey> =
@@ -108,8 +110,8 @@ impl Draining {
         self.ended.extend(unseen.ended.iter().filter(|key| !listened.contains(key)));
     }
 
-    /// What needs something of the kernel besides the services of `config`: those that are leaving, and those that forwarded otherwise before, as
-    /// they were. `kernel` is the kernel's table.
+    /// The services that need something of the kernel besides those of `config`: those that are leaving, and those that had another
+    /// forwarding method, with that method. `kernel` is the kernel's table.
     pub fn needy(&self, config: &Config, kernel: &Table) -> Vec<Service> {
         let taken = keys(config);
         let leaving = self.known().filter_map(|one| {
@@ -139,8 +141,8 @@ impl Draining {
         keys.filter(|key| kernel.contains_key(key)).collect()
     }
 
-    /// What is left of a service that `config` has no longer: it listens where the kernel has it and nobody else is, also at the addresses
-    /// that it was leaving.
+    /// What is left of a service that `config` no longer has: it listens at those of its addresses, and of those that it was leaving, that
+    /// the kernel has and no other service has `taken`.
     fn left(
         &self,
         remains: &Remains,
@@ -163,17 +165,17 @@ impl Draining {
     }
 }
 
-/// What was drained before, by what it is looked for.
+/// What was draining, indexed for look-ups by service and address.
 #[derive(Debug, Default)]
 pub(crate) struct Index<'a> {
     servers: BTreeMap<(&'a Name, SocketAddr), &'a DrainingServer>,
-    /// The addresses that services were leaving, or have no longer, with the moments at which they have left them at the latest.
+    /// The addresses that services were leaving, or no longer have, each with the moment at which it is left at the latest.
     listens: BTreeMap<&'a Name, Vec<(ServiceKey, Instant)>>,
     methods: BTreeMap<&'a Name, Vec<&'a FormerMethod>>,
 }
 
 impl<'a> Index<'a> {
-    /// Of what drains, as far as `kernel` has it and no service is there, which are `taken`.
+    /// Of `draining`, as far as `kernel` has it and no service of the configuration has the address (`taken`).
     fn of(
         draining: &'a Draining,
         (taken, kernel): (&BTreeSet<ServiceKey>, &Table),
@@ -210,7 +212,7 @@ fn keys(config: &Config) -> BTreeSet<ServiceKey> {
     config.services.values().flat_map(|service| &service.listen).map(Listen::key).collect()
 }
 
-/// How the kernel forwards for `service`, where that is not how it shall.
+/// The methods by which the kernel forwards for `service` and that are of another kind than the wanted one.
 fn methods_of(service: &Service, kernel: &Table) -> BTreeSet<Forwarding> {
     let kind = discriminant(&service.forwarding);
     let entries = service.listen.iter().filter_map(|one| kernel.get(&one.key()));
@@ -233,8 +235,8 @@ impl Engine {
         all
     }
 
-    /// Puts what was leaving, or is in the configuration no longer, into pools that leave, and lets the services that are there go on with what
-    /// they had begun. Their servers are there; what the kernel has besides is taken in.
+    /// Makes pools that leave of what was leaving and of what the configuration no longer has, and lets the other services go on with what
+    /// they had begun. The servers of the configuration are in their pools by then; what else the kernel has is taken in.
     pub(crate) fn go_on(
         &mut self,
         draining: &Draining,

@@ -1,9 +1,9 @@
 //! Connection synchronisation: which sync daemons a node shall run, and whether it has caught up with the Active's connections.
 //!
-//! The kernel has no word for "give me all that you have": a director that was away learns a connection when it is told of anew, once
-//! in a `sync_refresh_period` while the connection has traffic. So a node has caught up when it has listened for long enough
-//! ([`holdfast_config::Config::catch_up`]), without a break. What this is not: a proof. A message that was lost is made up for a period
-//! later, and a connection that was silent all the time is not known.
+//! The kernel can't be asked for all connections that the other node has: a director that was away learns of a connection when it is sent
+//! again, once in a `sync_refresh_period` while the connection has traffic. So a node has caught up when it has listened for long enough
+//! ([`holdfast_config::Config::catch_up`]) without a break. This is no guarantee: a lost message is made up for one period later, and a
+//! connection that was silent all the time stays unknown.
 
 use std::time::Duration;
 

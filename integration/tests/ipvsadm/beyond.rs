@@ -229,7 +229,8 @@ fn a_full_save_is_restored_by_the_fewest_changes() {
 #[test]
 fn a_listener_whose_length_the_kernel_has_raised_is_as_the_file_says() {
     inside(|_client| {
-        let file = "-A -t 10.0.0.1:80\n--start-daemon backup --mcast-interface d0 --sync-maxlen 500\n";
+        let file =
+            "-A -t 10.0.0.1:80\n--start-daemon backup --mcast-interface d0 --sync-maxlen 500\n";
         let said = holdfast_ipvs("restore", file);
         assert_eq!((said.code, said.err.as_str()), (0, ""));
         let said = holdfast_ipvs("restore --dry-run", file);

@@ -1,8 +1,8 @@
-//! The table at a glance: out of one file, where that is enough, instead of a dump for each service.
+//! The table at a glance: read from one file where that is enough, instead of a dump for each service.
 //!
-//! `/proc/net/ip_vs` tells of a thousand services in two hundred system calls, where netlink takes two thousand and ten times the text. It
-//! is enough for who wants to know what the kernel gives connections to. It is too little to compare: limits of connections and the kind of a tunnel are
-//! not in it.
+//! `/proc/net/ip_vs` tells of a thousand services in two hundred system calls; netlink takes two thousand, and ten times the bytes. The
+//! file is enough to know which destinations get connections. It is not enough to compare tables, since it lacks the thresholds and
+//! the kind of a tunnel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -13,23 +13,23 @@ use super::read::{Found, same_services};
 use super::{Client, ClientError, READ_ATTEMPTS};
 use crate::model::{Destination, Entry, Forwarding, Protocol, ServiceKey, Table, Tunnel};
 
-/// The table of the namespace of the thread that opens it, which is the client's where it has not moved since.
+/// The table of the opening thread's network namespace, which is the client's unless the thread has moved.
 const FILE: &str = "/proc/thread-self/net/ip_vs";
 
 /// The kernel gives out a page at a time, and a service with all its destinations at once.
 const BUFFER: usize = 16 << 10;
 
-/// Destinations as the file tells of them: without limits of connections, a tunnel is IP in IP, whatever it is, and bypass is NAT.
+/// Destinations as the file tells of them: without thresholds; every tunnel as IP in IP; bypass as NAT.
 pub type Glimpse = BTreeMap<SocketAddr, Destination>;
 
 impl Client {
-    /// The table, in which services have what the file tells of their destinations where that `suffices`, and else what netlink does.
+    /// The table. The destinations of a service are what the file tells of them if that `suffices`, and otherwise what netlink tells.
     ///
-    /// Netlink does for services by mark, which have no family in the file, and for what is not in the file: it may hide in a container, and
-    /// where another namespace has services the kernel leaves out some of ours at the file's pages.
+    /// Netlink is always asked about services by mark, whose family the file does not tell, and about services that are not in the file: it may be
+    /// hidden in a container, and if another namespace has services the kernel leaves some of ours out where the file's pages meet.
     ///
-    /// A dump may skip while somebody changes the table. What it tells is believed when the file has no more than it, or, of what is not in the
-    /// file, another dump; it is read [`READ_ATTEMPTS`] times at most.
+    /// A dump may skip entries while somebody changes the table. It is believed if it has everything that the file has, or, for what is not in
+    /// the file, if a second dump agrees; it is read [`READ_ATTEMPTS`] times at most.
     ///
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.

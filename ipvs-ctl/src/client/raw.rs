@@ -1,4 +1,4 @@
-//! Messages as they are, for who speaks the kernel's words ([`crate::rules`]) and not the model's.
+//! Messages as they are, for callers that use the kernel's own terms ([`crate::rules`]) and not the model's.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! The sync daemons as desired state: the fewest starts and stops from those that run to those that shall.
+//! The sync daemons as desired state: the fewest starts and stops from those that run to those that are wanted.
 //!
-//! The kernel can't change a running daemon, and a stop loses what it had not sent or read yet. So one that is as it shall be is never
-//! touched, and one that shall go ends last: somebody listens, or tells, at every moment in between.
+//! The kernel can't change a running daemon, and a stop loses what it has not yet sent or read. So a daemon that is as wanted is never
+//! touched, and one that is no longer wanted stops last: at every moment in between there is a daemon.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

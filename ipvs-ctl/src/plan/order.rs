@@ -1,8 +1,8 @@
-//! The canonical order of destinations: which have to move so that a list is in it.
+//! The canonical order of destinations, and which of them have to move so that a list is in it.
 //!
-//! The kernel lists the newest first and adds at the head. The canonical list is descending, since additions come in ascending
-//! order of address. Something can only move to the head, so what may stay is a stretch of the smallest addresses: the longest one
-//! that stands in order already. All greater ones move, in ascending order.
+//! The kernel adds at the head of its list. Additions come in ascending order of address, so the canonical list is descending. A
+//! destination can only move to the head; therefore the longest run of the smallest addresses that is already in order stays, and all greater ones
+//! move, in ascending order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The kernel's objects as it tells them, number by number: a listing leaves nothing out, also not what the model has no word for.
+//! The kernel's objects as plain numbers, so that a listing leaves nothing out: not even what [`crate::model`] has no word for.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

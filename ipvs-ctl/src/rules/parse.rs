@@ -1,4 +1,7 @@
-//! From words to a command.
+//! From the words of a command line to a [`Command`].
+//!
+//! The options are read one after the other ([`super::scan`]) and gathered in a [`Draft`]; then ipvsadm's table says whether they go with
+//! the command ([`super::legal`]). The order of the complaints is ipvsadm's, too: of several mistakes it names the same one.
 
 use super::draft::{Draft, Method, quoting, sched_flags, timeout};
 use super::legal::{TunnelType, complaint, of_tunnels, tunnel_complaint};

@@ -1,4 +1,4 @@
-//! `-L` for programs.
+//! `-L … -o json`: listings for programs (docs/ipvs.md has the fields).
 
 use ipvs_ctl::model::Counters;
 use ipvs_ctl::rules::connections::Connection;

@@ -1,5 +1,5 @@
-//! A word for who changes by hand what the daemon on this host keeps as its configuration says: it is undone at the daemon's next look,
-//! and whoever did it would not know why.
+//! Warns who changes by hand what a running daemon keeps as its configuration says: the daemon undoes it at its next look, and
+//! nobody would know why.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -54,7 +54,7 @@ impl<'s> Kept<'s> {
 }
 
 impl Changed {
-    /// Takes note of a command that was carried out.
+    /// Notes a command that was carried out.
     pub(super) fn by(&mut self, command: &Command) {
         match command {
             Command::AddService(rule) => {
@@ -90,7 +90,7 @@ impl Changed {
         }
     }
 
-    /// Takes note of what a restored file has changed.
+    /// Notes what a restored file has changed.
     pub(super) fn by_restoring(&mut self, operations: &[Operation], sync: bool, timeouts: bool) {
         self.services.extend(operations.iter().map(Operation::service));
         let made = operations.iter().filter(|one| matches!(one, Operation::NewService(_)));
@@ -99,7 +99,7 @@ impl Changed {
         self.timeouts |= timeouts;
     }
 
-    /// What of it is undone by the daemon on `socket`, a sentence each, if one is there that keeps the table of this network namespace.
+    /// Sentences about what the daemon on `socket` will undo; none if there is no daemon, or it works in another network namespace.
     pub(super) fn words(&self, socket: &Path) -> Vec<String> {
         if self.services.is_empty() && !self.is_all && !self.sync && !self.timeouts {
             return Vec::new();
@@ -115,7 +115,7 @@ impl Changed {
         [self.put_back(kept), self.removed(kept)].into_iter().flatten().collect()
     }
 
-    /// What the daemon makes as it was.
+    /// The sentence about what the daemon will put back.
     fn put_back(&self, kept: Kept<'_>) -> Option<String> {
         let keys: BTreeSet<String> = self.services.iter().map(ToString::to_string).collect();
         let services = kept
@@ -140,7 +140,7 @@ impl Changed {
         })
     }
 
-    /// What the daemon removes, since it has no such service.
+    /// The sentence about services that the daemon will remove, since it does not have them.
     fn removed(&self, kept: Kept<'_>) -> Option<String> {
         let own = |service: &String| kept.services.iter().any(|one| one.listen.contains(service));
         let made = self.made.iter().filter(|_| kept.is_alone).map(ToString::to_string);
@@ -152,7 +152,7 @@ impl Changed {
     }
 }
 
-/// `what` by their names, as far as [`NAMED_MAX`]; none of nobody.
+/// `what` and the first [`NAMED_MAX`] names, and how many more there are; none without names.
 fn named(what: &str, names: Vec<String>) -> Option<String> {
     match names.as_slice() {
         [] => None,
@@ -176,7 +176,7 @@ async fn status(socket: &Path) -> Option<Status> {
     Client::new(socket).status().await.ok()
 }
 
-/// Whether who listens on `socket` is in the network namespace of this process; none where nobody does, or that can't be seen.
+/// Whether the process that listens on `socket` is in this process's network namespace; none if nobody listens, or it can't be seen.
 async fn is_of_this_namespace(socket: &Path) -> Option<bool> {
     let stream = UnixStream::connect(socket).await.ok()?;
     let daemon = stream.peer_cred().ok()?.pid()?;

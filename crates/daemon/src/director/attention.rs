@@ -1,5 +1,5 @@
-//! Which services a look at the kernel's table reads the destinations of: the listing of the services is one request, that of the
-//! destinations is one for each service, and most of the work.
+//! Attention: of which services a look at the kernel's table reads the destinations. Listing the services is one request; reading
+//! destinations is one request for each service, and most of the work.
 //!
 //! | a service                                                        | its destinations are read                 |
 //! |------------------------------------------------------------------|-------------------------------------------|
@@ -7,9 +7,9 @@
 //! | has had connections or packets since the last look               | at this look                              |
 //! | is quiet                                                         | at every look of a small table, otherwise in turn |
 //!
-//! In turn means: those that were not read for longest, a twelfth of the quiet ones, but thirty-two at least. So what others change
-//! in the destinations of a quiet service is found within twelve looks, a minute by default; and with its first packet at the look
-//! after it. What they change of the service itself, and its deletion, every look sees.
+//! In turn means: a twelfth of the quiet services, but at least thirty-two, beginning with those that were read longest ago. So a change
+//! that others make to the destinations of a quiet service is found within twelve looks, a minute by default, or at the look after its first
+//! packet. A change of the service itself, and its deletion, is seen by every look.
 //!
 //! Where `net.ipv4.vs.run_estimation` is 0 the kernel does not add up its counters: every service is read then.
 

@@ -1,4 +1,4 @@
-//! The stop with `ipvs.on_stop: drain`: services take no new connections, and go when those that they have are over.
+//! The stop with `ipvs.on_stop: drain`: services take no new connections, and are removed when the open ones have ended.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,9 +11,9 @@ use super::{Director, KernelGone};
 use crate::api::Request;
 
 impl Director {
-    /// Gives no server new connections and waits for those that are there, as long as the configuration says or until `hurry` comes.
+    /// Gives no server new connections and waits for the open ones, for `ipvs.drain_timeout` at most, or until `hurry` comes.
     ///
-    /// Services whose addresses VRRP has taken elsewhere are not waited for: no packet of their connections comes here any more.
+    /// Services whose addresses VRRP has moved to another node are not waited for: no packet of their connections comes here any more.
     pub(super) async fn drain(
         &mut self,
         requests: &mut mpsc::Receiver<Request>,

@@ -1,25 +1,25 @@
-//! What becomes of connections while their destination moves within its list.
+//! Spares connections while their destination moves within its service's list.
 //!
-//! A destination moves by being taken out and put in again ([`ipvs_ctl::plan::in_order`]): for the time of one message it is not
-//! there. A packet that comes just then is dropped, and sent again by its sender. But where `net.ipv4.vs.expire_nodest_conn` is 1, the
-//! kernel ends the packet's connection instead (`ip_vs_in`). The setting is therefore 0 while a batch with moves is under way. A daemon
-//! that is killed in that moment leaves it 0.
+//! A destination moves by being removed and added again ([`ipvs_ctl::plan::in_order`]), so for the time of one message it is not
+//! there. A packet that comes just then is dropped, and sent again by its sender. But if `net.ipv4.vs.expire_nodest_conn` is 1, the kernel
+//! ends the packet's connection (`ip_vs_in`). The sysctl is therefore 0 while a batch with moves is under way. A daemon that is killed in
+//! that moment leaves it 0.
 //!
-//! The setting is also one that the upkeep thread looks after. It leaves it alone while a batch is under way ([`settle`]): else it would
-//! take the 0 for somebody's change, and undo it, or give back what this would set again.
+//! The upkeep thread looks after the same sysctl. It leaves it alone during such a batch ([`settle`]): otherwise it would take the 0 for
+//! somebody's change and undo it, or restore a value that this module then overwrites.
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ipvs_ctl::plan::Operation;
 
-/// The setting's file under /proc/sys.
+/// The sysctl's file under /proc/sys.
 pub(crate) const SETTING: &str = "net/ipv4/vs/expire_nodest_conn";
 
-/// Who changes the setting has this.
+/// Held by whoever changes the sysctl.
 static CHANGES: Mutex<()> = Mutex::new(());
 
-/// Leave to change the setting, for as long as it is held; none while a batch that needs it 0 is under way.
+/// Permission to change the sysctl, for as long as the guard is held; none while a batch that needs it to be 0 is under way.
 pub(crate) fn settle() -> Option<MutexGuard<'static, ()>> {
     match CHANGES.try_lock() {
         Ok(leave) => Some(leave),

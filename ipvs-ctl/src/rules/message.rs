@@ -1,8 +1,7 @@
 //! Commands as messages to the kernel.
 
-use super::rule::{Command, ServerRule, ServiceRule};
+use super::rule::{Command, ServiceRule};
 use crate::model::{Persistence, ServiceKey, VirtualService};
-use crate::plan::Operation;
 use crate::wire::{Command as Number, IpvsAttr, IpvsMessage, ServiceAttr, service_attributes};
 
 /// Whether a command has a [`message`] that carries it out.
@@ -22,20 +21,11 @@ pub fn message(command: &Command) -> Option<IpvsMessage> {
     Some(match command {
         Command::AddService(rule) => on_service(Number::NewService, rule),
         Command::EditService(rule) => on_service(Number::SetService, rule),
-        Command::DeleteService(key) => IpvsMessage::from(&Operation::DelService(*key)),
+        Command::DeleteService(_)
+        | Command::AddServer(_)
+        | Command::EditServer(_)
+        | Command::DeleteServer { .. } => IpvsMessage::from(&command.operation()?),
         Command::Clear => IpvsMessage::bare(Number::Flush),
-        Command::AddServer(ServerRule { service, destination }) => {
-            let (service, destination) = (*service, *destination);
-            IpvsMessage::from(&Operation::NewDestination { service, destination })
-        }
-        Command::EditServer(ServerRule { service, destination }) => {
-            let (service, destination) = (*service, *destination);
-            IpvsMessage::from(&Operation::SetDestination { service, destination })
-        }
-        Command::DeleteServer { service, address } => {
-            let (service, address) = (*service, *address);
-            IpvsMessage::from(&Operation::DelDestination { service, address })
-        }
         Command::Zero(None) => IpvsMessage::bare(Number::Zero),
         Command::Zero(Some(key)) => IpvsMessage::on_service(Number::Zero, key),
         Command::SetTimeouts(timeouts) => IpvsMessage::set_timeouts(timeouts),

@@ -7,6 +7,7 @@ use crate::model::{
     Destination, Family, Persistence, Scheduler, ServiceFlags, ServiceKey, SyncDaemon, SyncRole,
     Timeouts, VirtualService,
 };
+use crate::plan::Operation;
 
 /// A command of ipvsadm's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,37 @@ pub enum Command {
     Help,
     /// `-v`.
     Version,
+}
+
+impl Command {
+    /// The change of the table that the command is; `None` of one that changes something else or nothing, and of a service whose
+    /// netmask has gaps.
+    pub fn operation(&self) -> Option<Operation> {
+        Some(match self {
+            Self::AddService(rule) => Operation::NewService(rule.service()?),
+            Self::EditService(rule) => Operation::SetService(rule.service()?),
+            Self::DeleteService(key) => Operation::DelService(*key),
+            Self::AddServer(ServerRule { service, destination }) => {
+                Operation::NewDestination { service: *service, destination: *destination }
+            }
+            Self::EditServer(ServerRule { service, destination }) => {
+                Operation::SetDestination { service: *service, destination: *destination }
+            }
+            Self::DeleteServer { service, address } => {
+                Operation::DelDestination { service: *service, address: *address }
+            }
+            Self::Clear
+            | Self::Zero(_)
+            | Self::SetTimeouts(_)
+            | Self::StartDaemon(_)
+            | Self::StopDaemon(_)
+            | Self::Restore
+            | Self::Save { .. }
+            | Self::List(_)
+            | Self::Help
+            | Self::Version => return None,
+        })
+    }
 }
 
 /// A service with its settings.

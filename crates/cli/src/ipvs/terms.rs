@@ -4,8 +4,7 @@ use std::error::Error as _;
 use std::io;
 
 use ipvs_ctl::client::{ClientError, OperationError, Request};
-use ipvs_ctl::plan::Operation;
-use ipvs_ctl::rules::{Command, List, ListKind, ServerRule};
+use ipvs_ctl::rules::{Command, List, ListKind};
 use nix::errno::Errno;
 
 /// What was asked when the kernel refused.
@@ -98,16 +97,12 @@ pub(super) const fn errno_of(error: &ClientError) -> Errno {
 
 /// What was attempted on which object, the errno by its name, and what to do now.
 pub(super) fn more(command: &Command, errno: Errno) -> String {
-    match operation(command) {
-        Ok(operation) => {
-            let error = OperationError { operation, errno };
-            with_help(&error.to_string(), error.help())
-        }
-        Err(request) => {
-            let error = ClientError::Refused { request, errno };
-            with_help(&error.to_string(), error.help())
-        }
+    if let Some(operation) = command.operation() {
+        let error = OperationError { operation, errno };
+        return with_help(&error.to_string(), error.help());
     }
+    let error = ClientError::Refused { request: request(command), errno };
+    with_help(&error.to_string(), error.help())
 }
 
 /// An error of the client's in our words: what was attempted, why it failed, and what to do now.
@@ -120,33 +115,25 @@ fn with_help(error: &str, help: Option<&str>) -> String {
     help.map_or_else(|| error.to_owned(), |help| format!("{error}; {help}"))
 }
 
-/// The operation that a command is, or the request.
-fn operation(command: &Command) -> Result<Operation, Request> {
-    Ok(match command {
-        Command::AddService(rule) => Operation::NewService(rule.service().ok_or(Request::Apply)?),
-        Command::EditService(rule) => Operation::SetService(rule.service().ok_or(Request::Apply)?),
-        Command::DeleteService(key) => Operation::DelService(*key),
-        Command::AddServer(ServerRule { service, destination }) => {
-            Operation::NewDestination { service: *service, destination: *destination }
-        }
-        Command::EditServer(ServerRule { service, destination }) => {
-            Operation::SetDestination { service: *service, destination: *destination }
-        }
-        Command::DeleteServer { service, address } => {
-            Operation::DelDestination { service: *service, address: *address }
-        }
-        Command::Zero(key) => return Err(Request::Zero(*key)),
-        Command::SetTimeouts(_) => return Err(Request::SetTimeouts),
-        Command::StartDaemon(daemon) => return Err(Request::StartDaemon(daemon.clone())),
-        Command::StopDaemon(role) => return Err(Request::StopDaemon(*role)),
-        Command::Clear => return Err(Request::Flush),
-        Command::List(List { kind: ListKind::Service(key), .. }) => {
-            return Err(Request::Service(*key));
-        }
+/// The request behind a command that is no single operation on the table ([`Command::operation`]).
+fn request(command: &Command) -> Request {
+    match command {
+        Command::AddService(_)
+        | Command::EditService(_)
+        | Command::DeleteService(_)
+        | Command::AddServer(_)
+        | Command::EditServer(_)
+        | Command::DeleteServer { .. } => Request::Apply,
+        Command::Zero(key) => Request::Zero(*key),
+        Command::SetTimeouts(_) => Request::SetTimeouts,
+        Command::StartDaemon(daemon) => Request::StartDaemon(daemon.clone()),
+        Command::StopDaemon(role) => Request::StopDaemon(*role),
+        Command::Clear => Request::Flush,
+        Command::List(List { kind: ListKind::Service(key), .. }) => Request::Service(*key),
         Command::List(_)
         | Command::Save { .. }
         | Command::Restore
         | Command::Help
-        | Command::Version => return Err(Request::Services),
-    })
+        | Command::Version => Request::Services,
+    }
 }

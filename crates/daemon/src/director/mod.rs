@@ -152,16 +152,7 @@ impl Director {
             kernel.own(left);
             let adopted = engine.owned().iter().filter(|key| table.contains_key(key)).count();
             tracing::info!(adopted, "the kernel's IPVS table was read");
-            for service in table.keys().filter(|key| !ours.contains(key)).take(FOREIGN_MAX) {
-                match config.ipvs.foreign {
-                    ForeignServices::Keep => {
-                        tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
-                    }
-                    ForeignServices::Remove => {
-                        tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is removed (`ipvs.foreign`)");
-                    }
-                }
-            }
+            name_others(&config, table.keys().filter(|key| !ours.contains(key)));
         }
         let runner = checks::Runner::new(&config.daemon.script_user, vrrp.session_readings());
         let mut besides = Besides::new(&config.daemon.state);
@@ -316,34 +307,7 @@ impl Director {
     /// Answers `request`. A requester that has gone away needs no answer.
     fn answer(&mut self, request: Request) {
         match request {
-            Request::Status(answer) if self.drains => {
-                drop(answer.send(self.status_without_vrrp()));
-            }
-            Request::Status(answer) => {
-                // The VRRP thread is asked in a task of its own: the director waits for nobody.
-                let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
-                let upkeep = self.upkeep.clone();
-                self.elsewhere.spawn(async move {
-                    let upkeep = timeout(VRRP_PATIENCE, upkeep.view()).await.ok().flatten();
-                    let View { sync, sysctls } = upkeep.unwrap_or_default();
-                    if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
-                        let Snapshot { instances, groups, trackers, bfd, bfd_strays, fate, timing } =
-                            vrrp;
-                        drop(answer.send(Status {
-                            vrrp: instances,
-                            groups,
-                            trackers,
-                            bfd,
-                            bfd_strays,
-                            fate,
-                            timing,
-                            sync,
-                            sysctls,
-                            ..status
-                        }));
-                    }
-                });
-            }
+            Request::Status(answer) => self.tell_status(answer),
             Request::Alive(answer) => drop(answer.send(())),
             Request::Role { name, verb, answer } => self.change_role(&name, verb, answer),
             Request::Command { command, who, answer } => {
@@ -382,6 +346,50 @@ impl Director {
                     kept.await;
                     drop(answer.send(changes));
                 });
+            }
+        }
+    }
+
+    /// Tells the status: at once while the services drain, since VRRP has ended then. Otherwise the threads of VRRP and upkeep are asked in a
+    /// task of its own, because the director waits for nobody; without an answer of the VRRP thread there is none.
+    fn tell_status(&self, answer: oneshot::Sender<Status>) {
+        if self.drains {
+            drop(answer.send(self.status_without_vrrp()));
+            return;
+        }
+        let (status, vrrp) = (self.status_without_vrrp(), self.vrrp.clone());
+        let upkeep = self.upkeep.clone();
+        self.elsewhere.spawn(async move {
+            let upkeep = timeout(VRRP_PATIENCE, upkeep.view()).await.ok().flatten();
+            let View { sync, sysctls } = upkeep.unwrap_or_default();
+            if let Ok(Some(vrrp)) = timeout(VRRP_PATIENCE, vrrp.status()).await {
+                let Snapshot { instances, groups, trackers, bfd, bfd_strays, fate, timing } = vrrp;
+                drop(answer.send(Status {
+                    vrrp: instances,
+                    groups,
+                    trackers,
+                    bfd,
+                    bfd_strays,
+                    fate,
+                    timing,
+                    sync,
+                    sysctls,
+                    ..status
+                }));
+            }
+        });
+    }
+}
+
+/// Names the services of others in the log, as far as [`FOREIGN_MAX`], and says what becomes of them.
+fn name_others<'k>(config: &Config, others: impl Iterator<Item = &'k ServiceKey>) {
+    for service in others.take(FOREIGN_MAX) {
+        match config.ipvs.foreign {
+            ForeignServices::Keep => {
+                tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is left alone, and nothing checks its servers");
+            }
+            ForeignServices::Remove => {
+                tracing::warn!(%service, "the kernel forwards a service that the configuration has not: it is removed (`ipvs.foreign`)");
             }
         }
     }

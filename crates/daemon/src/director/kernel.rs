@@ -1,4 +1,7 @@
-//! The kernel's IPVS table: a thread that reads it and makes it what it should be, one job at a time.
+//! The kernel's IPVS table: a thread reads it and makes it what it should be, one job at a time.
+//!
+//! [`Kernel`] is the director's side. It never waits: it collects what is wanted ([`Kernel::reconcile`], [`Kernel::count`],
+//! [`Kernel::look`]), hands the thread a job when that is free ([`Kernel::go_on`]), and takes the result in ([`Kernel::finished`]).
 
 mod job;
 mod learning;
@@ -27,10 +30,10 @@ use super::drift::{Tally, drift};
 use super::refusals::Refusals;
 use crate::events::News;
 
-/// One job at a time is with the thread, so its queue needs no more room.
+/// The thread has one job at a time, so its queue needs no more room.
 const JOBS_MAX: usize = 1;
 
-/// Comparisons of changed services begin so far apart. One that comes after a while of nothing waits for nothing.
+/// The least time between the beginnings of two comparisons of changed services. The first one after a pause does not wait.
 const PACE: Duration = Duration::from_millis(20);
 
 /// The kernel's IPVS table, from the director's side.
@@ -41,18 +44,18 @@ pub(crate) struct Kernel {
     busy: bool,
     /// What to do after the job that is with the thread.
     next: Next,
-    /// Before then no comparison of changed services begins.
+    /// No comparison of changed services begins before this.
     paced_until: Option<Instant>,
-    /// The table that was last made without an error: what differs from it next time, others have changed.
+    /// The table that was last made without an error: what the kernel has otherwise next time, others have changed.
     made: Option<Table>,
-    /// The services that were made or adopted and may be in the kernel still: those that are wanted no longer are removed.
+    /// The services that were made or adopted and may still be in the kernel: those that are no longer wanted are removed.
     owned: BTreeSet<ServiceKey>,
     /// Who wants to know the table as it is.
     lookers: Vec<oneshot::Sender<Look>>,
     counts: Counts,
-    /// Of all services that there are, at the last look.
+    /// The counters of all services at the last look.
     traffic: Traffic,
-    /// Of the servers that have had any traffic, when their service was read last.
+    /// The counters of the servers that have had any traffic, when their service was last read.
     shares: Shares,
     in_sync_at: Option<Instant>,
     reconciliations: u64,
@@ -76,17 +79,17 @@ pub(crate) struct Look {
     pub(crate) drift: Vec<Drift>,
 }
 
-/// What is to be done. What is wanted of services is asked for when its turn comes, so that all that happens meanwhile is one
-/// comparison.
+/// What is to be done next. Which entries a comparison is to make is asked when its turn comes, so that everything that happens until
+/// then is one comparison.
 #[derive(Debug, Default)]
 struct Next {
-    /// At most one name for each service that there was.
+    /// It holds each service at most once.
     reconcile: Option<Extent>,
     count: bool,
     look: bool,
 }
 
-/// What is wanted, by whom it may be asked: [`Engine`], and tests.
+/// Tells what the kernel should have: the [`Engine`], and tests.
 pub(super) trait Wanted {
     /// The whole table.
     fn table(&self) -> Table;
@@ -123,8 +126,10 @@ pub(crate) enum KernelError {
 }
 
 impl Kernel {
-    /// Opens the way to the kernel's IPVS and reads its table. Of a service that has no destinations but those of `config`, which forward as there, the
-    /// weights are read alone: who gets connections is all that the engine has to know of these, and the first comparison reads the rest.
+    /// Opens the way to the kernel's IPVS and reads its table.
+    ///
+    /// Of a service whose destinations are all in `config` and forward as `config` says, only the weights are read: the engine
+    /// has to know no more than which servers get connections, and the first comparison reads the rest.
     ///
     /// # Errors
     /// The kernel has no IPVS, CAP_NET_ADMIN is missing, or no thread can be had.
@@ -169,7 +174,7 @@ impl Kernel {
         }
     }
 
-    /// Services of the kernel's that were ours are so still: what of them is not wanted is removed.
+    /// Counts services of the kernel as ours that an earlier daemon has made: those that are not wanted are removed.
     pub(super) fn own(&mut self, keys: BTreeSet<ServiceKey>) {
         self.owned.extend(keys);
     }
@@ -179,7 +184,7 @@ impl Kernel {
         &self.owned
     }
 
-    /// Has that much of the table made what is wanted. [`Self::go_on`] begins.
+    /// Orders a comparison of that much of the table. [`Self::go_on`] begins it.
     pub(super) fn reconcile(&mut self, extent: Extent) {
         self.next.reconcile = Some(match self.next.reconcile.take() {
             Some(before) => before.with(extent),
@@ -187,19 +192,19 @@ impl Kernel {
         });
     }
 
-    /// Has connections counted. [`Self::go_on`] begins.
+    /// Orders a count of connections. [`Self::go_on`] begins it.
     pub(super) const fn count(&mut self) {
         self.next.count = true;
     }
 
-    /// Has the table told as it is, when all that was wanted before is made. The answer is dropped when the kernel can't be asked.
-    /// [`Self::go_on`] begins.
+    /// Orders a look at the table as it is after everything that was ordered before. `answer` is dropped if the kernel can't be asked.
+    /// [`Self::go_on`] begins it.
     pub(super) fn look(&mut self, answer: oneshot::Sender<Look>) {
         self.lookers.push(answer);
         self.next.look = true;
     }
 
-    /// When [`Self::go_on`] has something to begin that waits for the time alone.
+    /// When [`Self::go_on`] may begin what now waits for the pace alone; none if nothing does.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let waits = !self.busy && matches!(self.next.reconcile, Some(Extent::Services(_)));
         self.paced_until.filter(|_| waits)
@@ -210,7 +215,7 @@ impl Kernel {
         self.done.recv().await
     }
 
-    /// Takes note of what was done. The answer is a count of connections that was asked for.
+    /// Takes in what the thread has done, and returns the count of connections if it was one.
     pub(super) fn finished(&mut self, done: Done, now: Instant) -> Option<Counted> {
         self.busy = false;
         match done {
@@ -234,8 +239,8 @@ impl Kernel {
         }
     }
 
-    /// Gives the thread what waits, if it is free: what is `wanted` of the table by now, doing with others' services what `foreign`
-    /// says; or a count, or a look.
+    /// Gives the thread the next job if it is free: a comparison with what is `wanted` by now, which treats others' services as `foreign`
+    /// says; or else a count, or a look.
     pub(super) fn go_on(&mut self, wanted: &impl Wanted, foreign: ForeignServices, now: Instant) {
         if self.busy {
             return;
@@ -269,7 +274,7 @@ impl Kernel {
         if std::mem::take(&mut self.next.count) {
             return Some(Job::Count(wanted.counted()));
         }
-        // Who looks sees what was wanted before.
+        // A look comes after the comparisons that were ordered before it.
         let looks = self.next.look && self.next.reconcile.is_none();
         self.next.look &= !looks;
         looks.then_some(Job::Look)
@@ -284,7 +289,7 @@ impl Kernel {
         Job::Reconcile(Order { desired, scope, held, refused })
     }
 
-    /// What of `desired` differs from what was made last; none when nothing does.
+    /// A job for what of `desired` differs from what was made last; none if nothing does.
     fn changed_services(&mut self, mut desired: Table, now: Instant) -> Option<Job> {
         desired.retain(|key, entry| self.differs(key, entry));
         if desired.is_empty() {
@@ -296,7 +301,7 @@ impl Kernel {
         Some(Job::Reconcile(Order { desired, scope: Scope::Services, held, refused }))
     }
 
-    /// Whether a service is wanted other than it was made last.
+    /// Whether the wanted entry of a service is another one than was made last.
     fn differs(&self, key: &ServiceKey, entry: &Entry) -> bool {
         self.made.as_ref().and_then(|made| made.get(key)) != Some(entry)
     }
@@ -346,12 +351,12 @@ impl Kernel {
         self.counts.get(&(service, address)).copied().unwrap_or_default()
     }
 
-    /// What the kernel had counted of a service at the last look; none of one that it has not.
+    /// A service's counters at the last look; none if the kernel did not have it.
     pub(super) fn traffic(&self, service: &ServiceKey) -> Option<&Counters> {
         self.traffic.get(service)
     }
 
-    /// What went to a destination, and how fast it goes there, when its service was read last.
+    /// A destination's counters and rates when its service was last read.
     pub(super) fn share(&self, service: ServiceKey, address: SocketAddr) -> Counters {
         self.shares.get(&(service, address)).copied().unwrap_or_default()
     }
@@ -373,7 +378,7 @@ impl Kernel {
         }
     }
 
-    /// Removes the services `owned`, and those that were so and may be there still: the last job. Whether none is left.
+    /// Removes the services `owned`, and those of [`Self::owned`]. It is the last job. Returns whether none of them is left.
     pub(super) async fn remove(mut self, mut owned: BTreeSet<ServiceKey>) -> bool {
         owned.extend(&self.owned);
         if self.busy {

@@ -1,7 +1,7 @@
-//! Descriptors for checks over the network: how many may run at once, and what is said when more want to.
+//! Places for checks over the network: how many may run at once, and what is logged when more are due.
 //!
-//! Each such run needs a socket. The daemon raises its limit to what it may have when it starts; where even that is not enough, runs
-//! wait for one another, and checks come later than configured. A server is never blamed for it.
+//! Each such run needs a socket. When the daemon starts it raises its limit of descriptors as far as it may; if that is not enough, runs
+//! wait for one another, and checks come later than configured. No server is held to be down for that.
 
 use std::fs;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use holdfast_time::Instant;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// So many descriptors are left for everything else that comes: commands and their pipes, the API, VRRP's sockets of a reload.
+/// How many descriptors are left for everything else: commands and their pipes, the API, sockets of VRRP at a reload.
 const RESERVED: u64 = 512;
 
-/// Where there are few descriptors, one of so many is left.
+/// Where there are few descriptors, one in this many is left for that.
 const RESERVED_OF: u64 = 4;
 
-/// As many sockets may there be however few descriptors there are. What the kernel then refuses is held against nobody.
+/// The least number of sockets, however few descriptors there are. If the kernel then refuses one, the run is inconclusive.
 const LEAST: u64 = 4;
 
-/// What has its descriptors when nobody can say how many are open.
+/// How many descriptors are taken to be open if that can't be read.
 const OPEN: usize = 64;
 
-/// One socket of so many is kept of each family for the next runs while none uses it, and [`KEPT_MAX`] at most.
+/// Of the sockets one in this many is kept for each family while no run uses it, and [`KEPT_MAX`] at most.
 const KEPT_OF: usize = 8;
 const KEPT_MAX: usize = 128;
 
-/// That runs wait is said so often.
+/// How often it is logged that runs wait.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The places for runs.
@@ -38,7 +38,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// As many as the limit of this process (RLIMIT_NOFILE) has room for besides what is open now. It is raised as far as it may be.
+    /// As many places as this process's limit of descriptors (RLIMIT_NOFILE) allows beside those that are open. The soft limit is raised
+    /// to the hard one.
     pub(super) fn of_this_process() -> Self {
         let limit = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok((soft, hard)) if soft < hard => {
@@ -54,7 +55,7 @@ impl Places {
         Self::within(limit, u64::try_from(open).unwrap_or(u64::MAX))
     }
 
-    /// As many as `limit` descriptors have room for of which so many are open.
+    /// As many places as a `limit` of descriptors allows of which `open` are in use.
     fn within(limit: u64, open: u64) -> Self {
         let free = limit.saturating_sub(open);
         let sockets = free - RESERVED.min(free / RESERVED_OF);

@@ -7,7 +7,7 @@ use holdfast_config::Name;
 use holdfast_engine::{CheckId, Engine};
 use holdfast_watch::Folders;
 
-/// So many checks are remembered before those that are gone are looked for.
+/// How many checks are remembered at least before the first search for those that are gone.
 const TENDED: usize = 256;
 
 /// Files and sessions, and the checks of each.
@@ -16,14 +16,14 @@ pub(super) struct Prompts {
     pub(super) files: Folders,
     by_file: BTreeMap<PathBuf, BTreeSet<CheckId>>,
     by_session: BTreeMap<Name, BTreeSet<CheckId>>,
-    /// How many checks there are in both, and how many there were when those that are gone were looked for.
+    /// How many checks there are in both maps, and how many there were after the last search for those that are gone.
     known: usize,
     tended: usize,
 }
 
 impl Prompts {
-    /// Has `check` prompted when something happens to the file at `path`. To be said at each run: a folder that was not there may be
-    /// there now.
+    /// Prompts `check` when something happens to the file at `path`. Call it at each run, since a directory that was missing may be there
+    /// by now.
     pub(super) fn of_file(&mut self, check: CheckId, path: &Path) {
         self.files.watch(path);
         if let Some(checks) = self.by_file.get_mut(path) {
@@ -47,8 +47,8 @@ impl Prompts {
         names.iter().filter_map(|name| self.by_session.get(name)).flatten().copied().collect()
     }
 
-    /// Forgets checks that are gone, when there are twice as many as there were after the last time. A folder in which no file is left
-    /// is watched no longer.
+    /// Forgets checks that are gone, whenever there are twice as many as after the last time. A directory of which no file is left to watch
+    /// is no longer watched.
     pub(super) fn tend(&mut self, engine: &Engine) {
         if self.known < (2 * self.tended).max(TENDED) {
             return;

@@ -1,7 +1,7 @@
-//! Services that the kernel does not take as they are: by name, with what is missing. The others go on.
+//! Services that the kernel refuses: each by name, with what is missing. The others go on.
 //!
-//! What a kernel can is found out by asking for it. A service that was refused is asked for again with one operation, no more often
-//! than every five seconds; its servers follow when it was taken.
+//! What a kernel can do is found out by trying. A service that was refused is tried again with one operation, at most every five seconds;
+//! its servers follow when it is accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 /// Each attempt at an unknown scheduler has the kernel start a modprobe.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// So many sentences are kept of one service: a pool of ten thousand servers can have as many.
+/// How many sentences are kept of one service: a pool of ten thousand servers can cause as many.
 const SENTENCES_MAX: usize = 5;
 
 /// What the kernel refused, by service.
@@ -31,18 +31,18 @@ pub(super) struct Refusal {
     /// Whether the service itself was refused, and not only some of its servers.
     whole: bool,
     sentences: Vec<String>,
-    /// Before then it is not asked for again.
+    /// It is not tried again before this.
     again_at: Instant,
 }
 
 impl Refusals {
-    /// The services of which nothing is to be asked for at `now`.
+    /// The services that are not to be tried again yet at `now`.
     pub(super) fn held(&self, now: Instant) -> BTreeSet<ServiceKey> {
         let waiting = self.services.iter().filter(|(_, one)| one.whole && one.again_at > now);
         waiting.map(|(key, _)| *key).collect()
     }
 
-    /// The services that were refused themselves: when they are asked for, then alone at first.
+    /// The services that were themselves refused: they are tried without their servers first.
     pub(super) fn whole(&self) -> BTreeSet<ServiceKey> {
         self.services.iter().filter(|(_, one)| one.whole).map(|(key, _)| *key).collect()
     }
@@ -62,7 +62,7 @@ impl Refusals {
         self.total
     }
 
-    /// Takes note of what a reconciliation was refused. What was not asked for `stands` as it was.
+    /// Takes in what was `found` refused in a comparison. An older refusal stays if the service was not tried this time (`stands`).
     pub(super) fn note(
         &mut self,
         found: Refused,
@@ -78,10 +78,10 @@ impl Refusals {
     }
 }
 
-/// What one reconciliation was refused.
+/// What the kernel has refused in one comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// Whether the service itself was, and why, in sentences.
+    /// By service: whether it was itself refused, and why, in sentences.
     services: BTreeMap<ServiceKey, (bool, Vec<String>)>,
     count: u64,
 }
@@ -105,7 +105,7 @@ impl Refused {
                 | Operation::SetDestination { service, .. }
                 | Operation::DelDestination { service, .. } => *service,
             };
-            // Without its service a server is refused, too: that says nothing new.
+            // A server is refused because its service was: that says nothing new.
             let follows = error.errno == Errno::ESRCH && found.is_whole(&key);
             if !follows {
                 found.add(key, false, sentence(error));

@@ -1,4 +1,5 @@
-//! What the upkeep thread is told: one slot an instance, so that whoever tells never waits and nothing can be dropped.
+//! The board on which the upkeep thread is told the states of instances: one slot for each, so that the VRRP thread never waits and nothing can be
+//! dropped. Configurations and questions come by it, too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,10 @@ use vrrp::Status;
 
 use super::View;
 
-/// So many questions wait at most; of more the askers get no answer.
+/// How many questions may wait; further ones get no answer.
 const QUESTIONS_MAX: usize = 64;
 
-/// Where it is told, by clones of it.
+/// A handle to the board; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Board(Arc<Shared>);
 
@@ -49,7 +50,7 @@ pub(super) struct News {
 }
 
 impl Board {
-    /// The instance has this state now.
+    /// Tells the new state of an instance.
     pub(crate) fn tell(&self, instance: &Name, state: Status) {
         let mut notes = self.lock();
         if notes.states.insert(instance.clone(), state) != Some(state) {
@@ -58,12 +59,12 @@ impl Board {
         }
     }
 
-    /// How things stand; none when the thread has gone or too many ask.
+    /// How things stand; none if the thread has ended or too many ask.
     pub(crate) async fn view(&self) -> Option<View> {
         self.ask()?.await.ok()
     }
 
-    /// Asks how things stand once all that was told before is done; none when the thread has gone or too many ask.
+    /// Asks how things stand after everything that was told before is done; none if the thread has ended or too many ask.
     pub(crate) fn ask(&self) -> Option<oneshot::Receiver<View>> {
         let (answer, view) = oneshot::channel();
         {
@@ -77,13 +78,13 @@ impl Board {
         Some(view)
     }
 
-    /// Another configuration holds from now on. What it does not change is not touched.
+    /// Tells the configuration that holds from now on. What it does not change is not touched.
     pub(crate) fn reconfigure(&self, config: Arc<Config>) {
         self.lock().config = Some(config);
         self.0.bell.notify_one();
     }
 
-    /// Forgets the states of instances that `config`, which holds now, has not.
+    /// Forgets the states of instances that are not in `config`, the configuration that holds now.
     pub(super) fn forget_others(&self, config: &Config) {
         self.lock().states.retain(|name, _| config.instances.contains_key(name));
     }

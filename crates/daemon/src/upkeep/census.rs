@@ -1,8 +1,8 @@
-//! Where the kernel's connections come from: its own packets, or what the other director has told (/proc/net/ip_vs_conn_sync).
+//! A census of connections by origin: this node's own packets, or the other director's messages (/proc/net/ip_vs_conn_sync).
 //!
-//! The kernel looks for its place in the table anew at each read of 4 KiB, so that reading all of a million connections takes it
-//! minutes. The table is in the order of a hash, to which a connection's origin means nothing: so the first
-//! [`CONNECTIONS_MAX`] are a fair sample of all, and more are not read.
+//! The kernel searches for its place in the list again at each read of 4 KiB, so that reading a million connections takes minutes. The list
+//! is in the order of a hash that does not depend on the origin. Therefore only the first [`CONNECTIONS_MAX`] are read, as a fair sample of
+//! all.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use holdfast_net::now;
 
-/// So many connections are looked at: fifty milliseconds of the kernel's time, and a share that is right to less than a per cent.
+/// How many connections are read at most: fifty milliseconds of the kernel's time, and a share that is right to less than a per cent.
 const CONNECTIONS_MAX: u64 = 20_000;
 
-/// A busy machine ends the look so early.
+/// After this time the census ends, on a busy machine with fewer connections.
 const TIME_MAX: Duration = Duration::from_millis(250);
 
 /// More than the longest line of the kernel's.
@@ -22,11 +22,11 @@ const LINE_MAX: usize = 512;
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Census {
-    /// So many connections were looked at.
+    /// How many connections were read.
     pub(super) looked_at: u64,
-    /// So many of them the other director has told.
+    /// How many of them came from the other director.
     pub(super) of_sync: u64,
-    /// There are no more.
+    /// Whether these are all that there are.
     pub(super) complete: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What the kernel's IPVS has around its table: sysctls, and the daemons that tell the other director of connections. Both are desired
-//! state, as the table is, and are looked after by a thread of their own, so that no table however long holds up a change of roles.
+//! What IPVS needs besides its table: sysctls, and the sync daemons that share connections with the other director. Both are desired
+//! state, as the table is. A thread of their own looks after them, so that a long table can't delay a change of roles.
 //!
 //! ```text
 //!  vrrp thread ──states──► Board ──► upkeep thread ──► sysctls, sync daemons (each `ipvs.poll`, and at a change of state)
@@ -8,8 +8,8 @@
 //!  api ── asks ──────────────┘
 //! ```
 //!
-//! It decides nothing: which daemons shall run is the engine's (`holdfast_engine::sync`), what to do about those that run is
-//! `ipvs_ctl::plan`'s, and which sysctls are needed is the configuration's (`Config::sysctls`).
+//! It decides nothing: `holdfast_engine::sync` says which daemons are to run, `ipvs_ctl::plan` what to start and stop, and
+//! `Config::sysctls` which sysctls are needed.
 
 mod board;
 mod census;
@@ -35,19 +35,19 @@ use self::worker::Worker;
 use crate::director::words;
 use crate::vrrp::VrrpRemote;
 
-/// What is looked after, before there is a thread for it.
+/// The upkeep before its thread is started.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     board: Board,
     worker: Worker,
 }
 
-/// The thread, to be stopped.
+/// The running upkeep thread.
 #[derive(Debug)]
 pub(crate) struct UpkeepHandle {
     board: Board,
     thread: JoinHandle<()>,
-    /// Closed when the thread ends, by a panic too; none when that was noticed.
+    /// Closed when the thread ends, also by a panic; none after that was noticed.
     gone: Option<oneshot::Receiver<()>>,
 }
 
@@ -74,9 +74,9 @@ pub(crate) enum UpkeepError {
 }
 
 impl Upkeep {
-    /// Sets the sysctls that `config` needs, and gives back those that an earlier daemon has set and nobody needs. What can't be set is
-    /// logged and shown: the daemon works without. The states of instances come by `board`. Of the sync daemons that an earlier daemon has
-    /// `left` those end that nobody wants any more.
+    /// Sets the sysctls that `config` needs, and restores those that an earlier daemon has set and that are no longer needed. What can't be
+    /// set is logged and shown, and the daemon works without it. The states of instances come by `board`. If `config` wants no sync daemons,
+    /// those that an earlier daemon has `left` are stopped.
     ///
     /// # Errors
     /// There is no way to the kernel's sync daemons, which the configuration wants.
@@ -114,7 +114,7 @@ impl Upkeep {
 }
 
 impl UpkeepHandle {
-    /// Comes when the thread has ended though nobody told it to, which only a fault of the daemon can cause.
+    /// Completes when the thread has ended without an order, which only a fault of the daemon can cause.
     pub(crate) async fn gone(&mut self) {
         if let Some(gone) = &mut self.gone {
             // Nothing is ever sent: the channel closes.
@@ -123,8 +123,8 @@ impl UpkeepHandle {
         }
     }
 
-    /// Ends the thread. What `ipvs.on_stop` keeps stays as it is, since the table goes on forwarding with it; otherwise the sync daemons
-    /// end and the sysctls are given back.
+    /// Ends the thread. With `ipvs.on_stop: keep` everything stays, since the table goes on forwarding with it; otherwise the sync daemons
+    /// are stopped and the sysctls restored.
     pub(crate) async fn stop(self) {
         self.board.end();
         let thread = self.thread;

@@ -1,4 +1,4 @@
-//! The sysctls that a configuration needs, set, looked at again and given back.
+//! The sysctls that a configuration needs: set, looked at again, and restored when nothing needs them any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,20 +12,20 @@ use crate::director::{EXPIRE_NODEST_CONN, settle};
 /// The name of the file that remembers them, in the directory of the daemon's state.
 const PART: &str = "ipvs-sysctls";
 
-/// The sysctls as they shall be.
+/// The wanted sysctls, and what is known of them.
 #[derive(Debug)]
 pub(super) struct Settings {
     wanted: Vec<(Sysctl, WantedSysctl)>,
-    /// Without it nothing is set: the kernel did not say which network namespace this is.
+    /// What they were before. If it can't be had, because the kernel does not say which network namespace this is, nothing is set.
     record: Result<Sysctls, String>,
-    /// Why what they were before an earlier daemon is not known.
+    /// Why it is not known what they were before an earlier daemon.
     lost: Option<String>,
-    /// What is not as it shall be, by sysctl.
+    /// What is not as wanted, by sysctl.
     problems: BTreeMap<String, String>,
-    /// Those that were as they shall be at the last look: others have changed what is not so at the next.
+    /// Those that were as wanted at the last look: if one is not at the next, others have changed it.
     settled: BTreeSet<Sysctl>,
     repairs: u64,
-    /// Why what they were is not written down, as it was said last.
+    /// Why the values before can't be written to disk, as it was last logged.
     unkept: Option<String>,
 }
 
@@ -48,7 +48,8 @@ impl Settings {
         }
     }
 
-    /// Other sysctls are needed from the next look on. One that shall be something else is nobody's change.
+    /// Goes on with the sysctls of another configuration from the next look on. One whose wanted value differs does not count as changed by
+    /// others then.
     pub(super) fn reconfigure(&mut self, config: &Config) {
         let before = std::mem::replace(&mut self.wanted, wanted(config));
         let same = |sysctl: &Sysctl| {
@@ -60,10 +61,10 @@ impl Settings {
         self.settled.retain(same);
     }
 
-    /// Sets what is not as it shall be, and gives back what nobody needs any more.
+    /// Sets what is not as wanted, and restores what is no longer needed.
     pub(super) fn look(&mut self) {
         let before = std::mem::take(&mut self.problems);
-        // While servers move in the kernel's lists the setting is not what it is otherwise: that is seen to at the next look.
+        // While servers move in the kernel's lists `expire_nodest_conn` is 0 for a moment: it is left to the next look.
         let leave = settle();
         let sees_to = |sysctl: &Sysctl| leave.is_some() || sysctl.to_string() != EXPIRE_NODEST_CONN;
         let needed: BTreeSet<&Sysctl> = self.wanted.iter().map(|(sysctl, _)| sysctl).collect();
@@ -124,7 +125,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Says once that what they were is not written down, until it is.
+    /// Logs once that the values before can't be written to disk, until they can.
     fn say_unkept(&mut self) {
         let unkept = self.record.as_ref().ok().and_then(Sysctls::unkept).map(|error| chain(error));
         if let Some(why) = unkept.as_ref().filter(|why| self.unkept.as_ref() != Some(why)) {
@@ -147,7 +148,7 @@ impl Settings {
         }
     }
 
-    /// Gives everything back.
+    /// Restores everything.
     pub(super) fn give_back(mut self) {
         let Ok(record) = &mut self.record else { return };
         for error in record.keep_only(&BTreeSet::new()) {
@@ -196,7 +197,7 @@ fn unread(error: &SysctlError, wanted: &WantedSysctl) -> String {
 mod tests {
     use super::*;
 
-    /// While a batch moves servers the kernel's setting is 0 for its time: no look at it, no repair, no complaint.
+    /// While a batch moves servers the sysctl is 0: it is neither looked at, repaired nor complained about.
     #[test]
     fn what_the_daemon_changes_itself_for_a_moment_is_left_alone() {
         let text = "services: {web: {listen: tcp 192.0.2.10:80, forward: direct, persistence: {}, check: {tcp: {}}, real_servers: {w: 192.0.2.30}}}";

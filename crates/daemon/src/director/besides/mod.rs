@@ -1,8 +1,8 @@
-//! What services need of the kernel besides its table: packets that are marked for them, and how long connections are kept.
+//! What services need of the kernel besides its table: marks of packets, and timeouts of connections.
 //!
-//! A thread of its own sees to both, because `nft` is a process that is waited for. It is told what is wanted, makes it so, and looks
-//! again at every `ipvs.poll`, at most once a second: nobody says when others change it. Where nothing is wanted, and nothing was
-//! left by an earlier daemon, there is no such thread.
+//! A thread of its own sees to both, because `nft` is a process that has to be waited for. It is told what is wanted, makes it so, and looks
+//! again every `ipvs.poll`, at most once a second, because the kernel reports no changes by others. If nothing is wanted and an earlier
+//! daemon has left nothing there is no such thread.
 
 mod marking;
 mod timeouts;
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use self::marking::Marking;
 use self::timeouts::IdleTimeouts;
 
-/// A look costs a process: it comes no more often than this.
+/// The least time between two looks, each of which costs a process.
 const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// What is wanted of the kernel.

@@ -29,7 +29,7 @@ pub(super) struct IdleTimeouts {
     file: PathBuf,
     client: Option<Client>,
     before: Option<Timeouts>,
-    /// What was set last.
+    /// What was set last; 0 for what was not.
     set: Timeouts,
     present: Option<Timeouts>,
     problem: Option<String>,
@@ -70,8 +70,8 @@ impl IdleTimeouts {
         self.repairs
     }
 
-    /// Sets those of `wanted` that are not 0 where the kernel has others; without any gives back what was found. What is refused is said
-    /// once and tried again at the next look.
+    /// Sets those of `wanted` that are not 0 if the kernel has other values. If all are 0 the values before are restored. A refusal is
+    /// logged once and tried again at the next look.
     pub(super) fn look(&mut self, wanted: &Timeouts) {
         let result = if wanted.is_empty() { self.give_back() } else { self.keep(wanted) };
         let problem = result.err();
@@ -86,13 +86,13 @@ impl IdleTimeouts {
         let before = match self.before {
             Some(before) => before,
             None => {
-                // Which of them the last daemon had set nobody knows: all.
+                // It is not known which of them the last daemon had set, so all are taken to be.
                 self.set = self.recorded().unwrap_or_default();
                 self.remember(present)
             }
         };
         self.before = Some(before);
-        // Those that are wanted no longer become what they were.
+        // Those that are no longer wanted become what they were before.
         let target = wanted.over(&given_up(&self.set, wanted, &before).over(&present));
         let again = *wanted == self.set;
         if target != present {
@@ -145,13 +145,13 @@ impl IdleTimeouts {
         }
     }
 
-    /// The family's number changes when the module is loaded anew: a client that failed is opened again.
+    /// The client, opened again after a failure, because the family's number changes when the module is loaded again.
     fn failed(&mut self, error: &ClientError) -> String {
         self.client = None;
         words(error)
     }
 
-    /// What they were before the first daemon of this boot set them: what is recorded, or else `present`, which is recorded now.
+    /// The values before the first daemon of this boot set any: the recorded ones, or else `present`, which is recorded now.
     fn remember(&self, present: Timeouts) -> Timeouts {
         if let Some(before) = self.recorded() {
             return before;
@@ -181,7 +181,7 @@ impl IdleTimeouts {
     }
 }
 
-/// Of what was `set` and is not `wanted` any more, what it was `before`; 0 for everything else.
+/// The values `before` of those that were `set` and are no longer `wanted`; 0 for all others.
 const fn given_up(set: &Timeouts, wanted: &Timeouts, before: &Timeouts) -> Timeouts {
     const fn one(set: u32, wanted: u32, before: u32) -> u32 {
         if set != 0 && wanted == 0 { before } else { 0 }

@@ -12,36 +12,36 @@ use tokio::sync::oneshot;
 
 use super::super::refusals::Refused;
 
-/// What the kernel counts for each destination of each service; who is not there has nothing.
+/// The connections of each destination of each service; one that is not in it has none.
 pub(in crate::director) type Counts = BTreeMap<(ServiceKey, SocketAddr), Connections>;
 
-/// What the kernel has counted of each service since it was made.
+/// The kernel's counters of each service, since the service was made.
 pub(in crate::director) type Traffic = BTreeMap<ServiceKey, Counters>;
 
-/// What went to each destination of each service, and how fast it goes there; of those that have had any.
+/// The kernel's counters and rates of each destination of each service; one that is not in it has had no traffic.
 pub(in crate::director) type Shares = BTreeMap<(ServiceKey, SocketAddr), Counters>;
 
-/// What the table is to be.
+/// A comparison: what the table is to be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     pub(super) desired: Table,
     pub(super) scope: Scope,
-    /// Services that were refused and are not to be asked for now.
+    /// Services that were refused and are not to be tried again yet.
     pub(super) held: BTreeSet<ServiceKey>,
-    /// Services that were refused, those among them.
+    /// All services that were themselves refused, `held` ones included.
     pub(super) refused: BTreeSet<ServiceKey>,
 }
 
-/// What of the table an order is about.
+/// How much of the table an order is about.
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
-    /// The services that are wanted, and no others.
+    /// Only the services of [`Order::desired`].
     Services,
-    /// All that there is.
+    /// The whole table.
     Table {
-        /// Services that were made or adopted: those that are not wanted any more are removed.
+        /// Services that were made or adopted: those that are no longer wanted are removed.
         owned: BTreeSet<ServiceKey>,
-        /// The services that are wanted other than they were made last.
+        /// The services whose wanted entry is another one than was made last.
         changed: BTreeSet<ServiceKey>,
         foreign: ForeignServices,
     },
@@ -75,10 +75,10 @@ pub(crate) enum Done {
     Looked(Result<Status, ClientError>),
 }
 
-/// What the kernel counts of some services.
+/// The connections of some services.
 #[derive(Debug)]
 pub(in crate::director) struct Counted {
-    /// Those that were read; who is not there has no connections.
+    /// Those that were read; a destination of them that is not in `counts` has no connections.
     pub(in crate::director) services: BTreeSet<ServiceKey>,
     pub(in crate::director) counts: Counts,
 }
@@ -87,17 +87,17 @@ pub(in crate::director) struct Counted {
 #[derive(Debug, Default)]
 pub(crate) struct Reconciliation {
     pub(super) operations: Vec<Operation>,
-    /// As it was before, of the services that the operations are about.
+    /// The table before the operations, as far as its services are concerned by them.
     pub(super) before: Table,
     pub(super) report: Report,
     pub(super) counts: Counts,
-    /// Of the services that were read.
+    /// Of all services.
     pub(super) traffic: Traffic,
-    /// Of their destinations.
+    /// Of the destinations that were read.
     pub(super) shares: Shares,
-    /// Services of which nothing was counted.
+    /// Services whose destinations were not read.
     pub(super) unread: BTreeSet<ServiceKey>,
     pub(super) refused: Refused,
-    /// What is in the table besides: others' services, and what can't be read.
+    /// What else is in the table, in words: others' services, and objects that can't be read.
     pub(super) foreign: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What the director learns from a comparison that came to its end: what is made, refused, or was changed by others.
+//! What the director learns from a finished comparison: what was made, what was refused, and what others had changed.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::super::refusals::sentence;
 use super::{Kernel, Order, Reconciliation, Scope, words};
 use crate::events::News;
 
-/// So many differences of a look are named in the log and among the events.
+/// How many differences of one look are named in the log and among the events.
 const NAMED_MAX: usize = 5;
 
 const ANSWERS_LOST: &str =
@@ -52,7 +52,7 @@ impl Kernel {
         }
     }
 
-    /// Counts and tells what others had changed in services that are wanted as they were made last.
+    /// Counts and reports what others had changed in services whose wanted entry is the one that was made last.
     fn put_right(
         &mut self,
         operations: &[Operation],
@@ -104,7 +104,7 @@ impl Kernel {
         );
     }
 
-    /// Takes note of a reconciliation that came to its end.
+    /// Takes in a finished comparison of the whole table.
     fn learn(&mut self, order: Order, done: Reconciliation, now: Instant) {
         let Reconciliation {
             operations,
@@ -127,7 +127,7 @@ impl Kernel {
         self.foreign = foreign;
         self.operations = self.operations.saturating_add(report.applied as u64);
         self.put_right(&operations, &before, &report, &desired, now);
-        // What was refused of services is theirs; what else was is the table's.
+        // Refusals are shown with their service; what is left is shown with the table.
         let others = report.errors.iter().filter(|error| {
             matches!(&error.operation, Operation::DelService(key) if !desired.contains_key(key))
         });
@@ -155,7 +155,7 @@ impl Kernel {
         }
     }
 
-    /// Takes note of a comparison of changed services that came to its end. It tells nothing of the others.
+    /// Takes in a finished comparison of changed services, which tells nothing of the others.
     fn learn_services(&mut self, order: Order, done: Reconciliation, now: Instant) {
         let Reconciliation { operations, before, report, refused, .. } = done;
         let Order { desired, held, .. } = order;
@@ -182,7 +182,7 @@ impl Kernel {
         }
     }
 
-    /// Takes nothing for granted of the services of `desired` any more: the next look at the whole table reads them.
+    /// No longer assumes anything of the services of `desired`: the next look at the whole table reads them.
     fn doubt(&mut self, desired: &Table) {
         if let Some(made) = &mut self.made {
             made.retain(|key, _| !desired.contains_key(key));

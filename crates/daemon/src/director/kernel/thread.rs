@@ -1,4 +1,4 @@
-//! The thread's side: it reads the kernel's table, plans and sends.
+//! The thread's side: it reads the kernel's table, plans, and sends the operations.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_
 use super::super::spared::Spared;
 use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Shares, Traffic};
 
-/// So many services of others are named in the status.
+/// How many services of others are named in the status.
 const FOREIGN_MAX: usize = 100;
 
 /// The thread: does one job after the other until the director lets go of it.
@@ -27,7 +27,7 @@ pub(super) fn work(mut client: Client, queue: &Receiver<Job>, sender: &mpsc::Sen
         let done = match job {
             Job::Reconcile(order) => {
                 let result = reconcile(&mut client, &mut attention, &order);
-                // Of what was not made nothing is taken for granted.
+                // What was not made is read again at the next look.
                 let made = |made: &Reconciliation| {
                     !made.report.answers_lost && made.refused.is_by_service()
                 };
@@ -64,7 +64,7 @@ fn reconcile(
     let focus = attention.focus(changed);
     let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
     attention.looked(&status);
-    // What else is there is others' business, but for what was ours.
+    // All other services are left to others, unless they were ours.
     let others = status.services.iter().map(|found| found.service.key);
     let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
     let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
@@ -94,8 +94,10 @@ fn reconcile(
     })
 }
 
-/// What turns the table that a look has found into `desired`, and that table, as far as the two may differ. What the look did not read
-/// is as it was made: it is wanted no other, its turn comes, and only the settings of such a service can differ.
+/// The operations that turn the table found by a look into `desired`, and that table, as far as the two may differ.
+///
+/// Destinations that the look did not read are taken to be as they were made; their service's turn comes ([`Attention`]). Of such a service only the
+/// settings can differ.
 fn compare(desired: &Table, status: &Status, foreign: Foreign<'_>) -> (Vec<Operation>, Table) {
     let alike = status.services.iter().map(|found| &found.service).filter(|service| {
         status.unread.contains(&service.key)
@@ -116,7 +118,7 @@ fn compare(desired: &Table, status: &Status, foreign: Foreign<'_>) -> (Vec<Opera
     (in_order(&compared, &before, &status.orders(&compared), foreign), before)
 }
 
-/// Reads the services of `order` alone, and makes them what they are to be.
+/// Reads only the services of `order`, and makes them what they are to be.
 fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliation, ClientError> {
     let Order { desired, held, refused, .. } = order;
     let mut status = Status::default();
@@ -128,11 +130,11 @@ fn reconcile_services(client: &mut Client, order: &Order) -> Result<Reconciliati
     let operations = in_order(desired, &before, &status.orders(desired), foreign);
     let operations = without_held(operations, held);
     let (report, refused) = apply(client, &operations, refused)?;
-    // A look at the whole table tells the rest.
+    // The rest is for a look at the whole table to tell.
     Ok(Reconciliation { operations, before, report, refused, ..Reconciliation::default() })
 }
 
-/// Sends `operations`; the servers of services that were `refused` before only when those are taken now.
+/// Sends `operations`. Servers of services that were `refused` before are sent only if the service is accepted now.
 fn apply(
     client: &mut Client,
     operations: &[Operation],
@@ -157,7 +159,7 @@ fn apply(
         report.answers_lost |= rest.answers_lost;
         found = Refused::of(&report.errors);
     }
-    // A kernel that does not know a tunnel's type says nothing of it: it is read again, and such a service is taken out.
+    // A kernel that does not know a tunnel's type silently takes another one: the service is read back, and removed in that case.
     for key in to_be_verified(operations) {
         if let Some(kept) = client.service(&key)?
             && let Some(sentence) = not_kept(operations, &kept)
@@ -175,7 +177,7 @@ fn remove(client: &mut Client, owned: &BTreeSet<ServiceKey>) -> Result<Report, C
     client.apply(&plan(&Table::new(), &table, Foreign::Keep { owned }))
 }
 
-/// Reads `services` alone. One that the model can't read, because others have changed it, is not among those that were counted.
+/// Counts the connections of `services`. One that the model can't read, because others have changed it, is not among those counted.
 fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Counted, ClientError> {
     let mut counts = Counts::new();
     let mut unread = Vec::new();
@@ -192,18 +194,18 @@ fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Coun
     Ok(Counted { services, counts })
 }
 
-/// What the kernel counts, of the destinations that were read. Who is not there has nothing: most of a large table is quiet.
+/// The connections of the destinations that were read. Those without any are left out, since most of a large table is quiet.
 pub(super) fn counts(status: &Status) -> Counts {
     let all = status.services.iter().flat_map(of_service);
     all.filter(|(_, count)| *count != Connections::default()).collect()
 }
 
-/// What it has counted of the services themselves, which every look reads.
+/// The counters of the services themselves, which every look reads.
 pub(super) fn traffic(status: &Status) -> Traffic {
     status.services.iter().map(|found| (found.service.key, found.counters)).collect()
 }
 
-/// What went to the destinations that were read; a quiet table takes no room.
+/// The counters of the destinations that were read. Those without traffic are left out, so that a quiet table takes no memory.
 fn shares(status: &Status) -> Shares {
     let each = status.services.iter().flat_map(|service| {
         let key = service.service.key;

@@ -37,13 +37,13 @@ use crate::wire::{
     Command, IpvsAttr, IpvsMessage, read_attributes, read_daemon, read_info, read_timeouts,
 };
 
-/// How often a dump is read at most before its contradictions are put up with.
+/// How often a dump is read at most; the last one counts even if it contradicts itself.
 pub const READ_ATTEMPTS: usize = 3;
 
-/// A batch is closed at this many operations: more gains nothing, and the answers to these fit in the receive buffer.
+/// The most operations of a batch: more gain nothing, and the answers to these fit in the receive buffer.
 const BATCH_OPERATIONS: usize = 512;
 
-/// A batch is closed at this many bytes, well under the send buffer.
+/// A batch with this many bytes takes no further operation. That is well below the send buffer.
 const BATCH_BYTES: usize = 96 << 10;
 
 /// An open way to the kernel's IPVS.
@@ -171,7 +171,7 @@ impl Client {
         self.tell(&Request::Flush, IpvsMessage::bare(Command::Flush))
     }
 
-    /// Finds the family's number anew: it changes when the module is unloaded and loaded.
+    /// Looks up the family's number, which changes when the module is unloaded and loaded again.
     fn resolve(&mut self) -> Result<(), ClientError> {
         let question = GenlCtrl {
             cmd: GenlCtrlCmd::GetFamily,
@@ -195,7 +195,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends what the items say in batches, in their order, and gathers what the kernel refuses.
+    /// Sends the messages of `items` in batches, in their order, and collects what the kernel refuses.
     fn send_all<'a, T>(
         &mut self,
         items: &'a [T],
@@ -215,7 +215,7 @@ impl Client {
             let new = refusals.refused.get(refused_before..).unwrap_or_default();
             let unknown =
                 new.len() == count && new.iter().all(|(_, errno)| *errno == Errno::ENOENT);
-            // Refused to the last, which is what a family's old number comes to: nothing of the batch was done.
+            // ENOENT to all of a batch is what the family's old number causes: nothing of the batch was done.
             if unknown && !moved && self.has_moved()? {
                 moved = true;
                 refusals.refused.truncate(refused_before);
@@ -226,7 +226,7 @@ impl Client {
         Ok(refusals)
     }
 
-    /// Appends what items say until the batch is full, and answers how many.
+    /// Appends the messages of items until the batch is full. Returns how many.
     fn encode_batch<'a, T>(
         &mut self,
         items: &'a [T],
@@ -309,7 +309,7 @@ impl Client {
         Ok(answers.into_iter().flat_map(|answer: IpvsMessage| answer.attributes).collect())
     }
 
-    /// As [`Self::exchange`] with the family, which is looked for again where the kernel does not know its number any more.
+    /// As [`Self::exchange`] with IPVS; if the kernel no longer knows the family's number, that is looked up again first.
     fn exchange_found(
         &mut self,
         request: &Request,
@@ -323,7 +323,7 @@ impl Client {
         }
     }
 
-    /// Whether the family has another number than it was found with: the module was unloaded and loaded again.
+    /// Whether the family has another number by now, because the module was unloaded and loaded again.
     fn has_moved(&mut self) -> Result<bool, ClientError> {
         let before = self.family;
         self.resolve()?;
@@ -368,8 +368,8 @@ impl Client {
         }
     }
 
-    /// A dump, the attributes of each message read by `read`. One in which answers were lost, that a change has interrupted, or that went
-    /// to a number which is not the family's any more, is begun again, [`READ_ATTEMPTS`] times in all.
+    /// A dump, in which `read` reads the attributes of each message. It is begun again, [`READ_ATTEMPTS`] times in all, if answers were lost, a change
+    /// has interrupted it, or the family has another number by now.
     fn dump<T>(
         &mut self,
         request: &Request,
@@ -426,7 +426,7 @@ impl Client {
         }
     }
 
-    /// What waits is thrown away, so that the next request has the buffer to itself.
+    /// The error of a failed receive. Discards what waits, so that the next request finds an empty buffer.
     fn lost(&mut self, request: &Request, source: Errno) -> ClientError {
         let request = request.clone();
         // An error of the socket that lasts shows in the next request.

@@ -1,4 +1,4 @@
-//! The checks in the engine's books: when each runs, what it says, and what a server's checks say together.
+//! The checks that the engine keeps: when each runs, what it says, and what a server's checks say together.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::report::Report;
 use crate::server::{Admin, CheckView, Server};
 use crate::twins::target;
 
-/// So many runs begin at once ([`Engine::handle_timeout`]): what comes back of those that have begun is to be heard in between.
+/// How many runs begin in one call of [`Engine::handle_timeout`], so that outcomes of those under way are heard in between.
 pub const BEGIN_MAX: usize = 128;
 
-/// A check in the engine's books. The number is never used again, so an outcome that comes late finds nothing.
+/// Names a check. The number is never used again, so an outcome that comes after its check is gone finds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId(u64);
 
@@ -39,7 +39,7 @@ pub(crate) struct RunningCheck {
     /// Further servers that it is run for, each with its service.
     pub(crate) others: Vec<(Name, Name)>,
     pub(crate) check: Arc<Check>,
-    /// Where it goes, if others may go with it.
+    /// Its target, if it may be run together with others ([`crate::twins`]).
     pub(crate) target: Option<SocketAddr>,
     pub(crate) checker: Checker,
     pub(crate) last: Option<Last>,
@@ -67,8 +67,8 @@ impl Engine {
         })
     }
 
-    /// Begins the runs that are due, the earliest first, as far as there is room. Those that find none stay due: they take no room
-    /// anywhere else, and their time begins with their run.
+    /// Begins the runs that are due, the earliest first, [`BEGIN_MAX`] at most. The others stay due; their timeouts count from when they
+    /// begin.
     pub(crate) fn begin_runs(&mut self, now: Instant) {
         let room = self.actions.len() + BEGIN_MAX;
         while self.actions.len() < room
@@ -190,7 +190,7 @@ impl Engine {
         }
     }
 
-    /// The same as [`Self::advance_check`]; then its servers are judged anew.
+    /// As [`Self::advance_check`]; then its servers are judged again.
     pub(crate) fn step_check(
         &mut self,
         id: CheckId,
@@ -201,7 +201,7 @@ impl Engine {
         self.judge_owners(id, now);
     }
 
-    /// Lets a checker take an input, carries out what it answers and notes its new deadline. Whether it says anything else than before.
+    /// Gives a checker an input, carries out what it answers and notes its new deadline. Returns whether it says anything else than before.
     pub(crate) fn advance_check(&mut self, id: CheckId, input: impl FnOnce(&mut Checker)) -> bool {
         let Some(running) = self.checks.get_mut(&id) else { return false };
         let said = running.checker.state();
@@ -226,7 +226,7 @@ impl Engine {
         says_why || running.checker.state() != said
     }
 
-    /// Puts together what the checks say of each server that this one is of.
+    /// Puts together what the checks say of each server that this check is run for.
     fn judge_owners(&mut self, id: CheckId, now: Instant) {
         let Some(running) = self.checks.get(&id) else { return };
         let (service, server) = (running.service.clone(), running.server.clone());

@@ -116,7 +116,7 @@ impl Engine {
         self.return_server(now, service, server, weight, (Origin::Runtime, order))
     }
 
-    /// The same of a server that its `origin` has, and that a command has removed.
+    /// As [`Self::add_server`], for a server that a command had removed and that is `origin`'s again.
     ///
     /// # Errors
     /// As [`Self::add_server`].
@@ -195,7 +195,8 @@ impl Engine {
         Ok(Change { changed: kept || reweighted })
     }
 
-    /// Gives `server` no new connections; when those it has are over, or after `timeout`, it has drained.
+    /// Gives `server` no new connections. It has drained when its open ones have ended, or after `timeout` (`None`: the service's
+    /// `drain.timeout`).
     ///
     /// Draining again changes the deadline only when another timeout is given, and the reason only when one is given.
     ///
@@ -212,7 +213,7 @@ impl Engine {
         self.start_drain(now, service, server, timeout, false, order)
     }
 
-    /// Gives `server` no new connections and checks it no more, until [`Self::ready_server`]. Those that it has can end.
+    /// Gives `server` no new connections and no checks until [`Self::ready_server`]. Its open connections can end.
     ///
     /// # Errors
     /// As [`Self::ready_server`].
@@ -279,8 +280,8 @@ impl Engine {
         Ok(Change { changed: true })
     }
 
-    /// Removes `server` when it has drained as by [`Self::drain_server`]. Of one that drains already without being removed a timeout counts
-    /// from now.
+    /// Drains `server` as [`Self::drain_server`] does, and then removes it. If it is draining already, and not to be removed, `timeout` counts from
+    /// now.
     ///
     /// # Errors
     /// There is no such service or server.
@@ -310,7 +311,7 @@ impl Engine {
         Ok(Change { changed: true })
     }
 
-    /// Gives `server` another weight: a number replaces the configured one, a share is taken of it.
+    /// Gives `server` another weight: a number replaces the configured one, a share is a percentage of it.
     ///
     /// # Errors
     /// There is no such service or server, or the kernel or the service takes no such weight.
@@ -404,7 +405,7 @@ impl Engine {
         Ok(Change { changed: true })
     }
 
-    /// Ends a drain: by itself, or because the deadline passed with `left` connections.
+    /// Ends a drain, by itself (`left` is 0) or because its deadline passed with `left` connections.
     pub(crate) fn end_drain(&mut self, service: &Name, server: &Name, left: u64) {
         self.report(Report::Drained { service: service.clone(), server: server.clone(), left });
         let known = self.server_mut(service, server).ok();

@@ -1,4 +1,7 @@
 //! The engine: pools, their servers, and the clockwork of checks, drains and reconciliation.
+//!
+//! It is told the time and what happened, and answers with actions; docs/architecture.md (*The machine's shape*) has the contract. What it does
+//! at each event is in the modules beside this one: `checking`, `counting`, `commands`, `reconfigure` and so on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -23,8 +26,7 @@ use crate::report::Report;
 use crate::server::{Admin, Origin, Server};
 use crate::weight::WHOLE;
 
-/// What falls due within this is done together: what the daemon pays for a turn is paid once for all of it, and a check comes so much
-/// later at most.
+/// What falls due within this time is done together, so that the cost of a turn is paid once for all of it. A check is at most so much late.
 pub const TURN: Duration = Duration::from_millis(10);
 
 /// Pools, their servers and their checks.
@@ -36,32 +38,31 @@ pub struct Engine {
     pub(crate) pools: BTreeMap<Name, Pool>,
     /// Boxed: a tree's nodes are little more than half full.
     pub(crate) checks: BTreeMap<CheckId, Box<RunningCheck>>,
-    /// The checks that may be the same, by where they go.
+    /// The checks that may be the same as others ([`crate::twins`]), by their target.
     pub(crate) targets: BTreeSet<(SocketAddr, CheckId)>,
     /// The checks' deadlines, earliest first.
     pub(crate) timers: BTreeSet<(Instant, CheckId)>,
     /// The next raise of each server in slow start, earliest first.
     pub(crate) ramps: BTreeSet<(Instant, (Name, Name))>,
-    /// When each server that is kept down because it came and went is looked at anew, earliest first. One that is gone or called otherwise
-    /// by then is passed over.
+    /// When each server that flap damping keeps down is judged again, earliest first. One that is gone or renamed by then is ignored.
     pub(crate) holds: BTreeSet<(Instant, (Name, Name))>,
-    /// The servers that are there for a time.
+    /// The servers that are there for a time only.
     pub(crate) leases: Leases,
     /// What files name, by service.
     pub(crate) discovered: BTreeMap<Name, Findings>,
     pub(crate) next_check: CheckId,
     pub(crate) reconcile_interval: Duration,
     pub(crate) reconcile_at: Instant,
-    /// Whether the table is looked at without a service, too: others' are removed from it.
+    /// Whether the table is compared even without a service, because others' services are removed from it.
     pub(crate) always: bool,
     /// When drains are looked at next; none while nothing drains.
     pub(crate) count_at: Option<Instant>,
     pub(crate) pace: Pace,
     /// Bounded by what one input can cause: an action for each check that is due, and a few reports for the server it is about.
     pub(crate) actions: VecDeque<Action>,
-    /// What of the kernel's table is to be compared, and comes before the actions.
+    /// What of the kernel's table is to be compared. It is handed out before `actions`.
     pub(crate) reconcile: Option<Extent>,
-    /// The services whose weight may be another since it was added up last.
+    /// The services whose weight may have changed since it was last added up.
     pub(crate) unweighed: BTreeSet<Name>,
     /// The latest time that it was told.
     pub(crate) clock: Instant,
@@ -145,8 +146,8 @@ impl Engine {
         [reconcile, check, count, ramp, hold, lease].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When [`Self::handle_timeout`] is to be called next by who has called it last at `turned`: when something is due, [`TURN`] after
-    /// `turned` at the earliest, and at once where it has left something for want of room.
+    /// When to call [`Self::handle_timeout`] next after a call at `turned`: when something is due, but [`TURN`] after `turned` at the
+    /// earliest; at once if that call has left due checks for the next one.
     pub fn next_turn(&self, turned: Instant) -> Option<Instant> {
         let (at, _) = self.poll_timeout()?;
         Some(if at <= turned { turned } else { at.max(turned + TURN) })
@@ -251,13 +252,13 @@ impl Engine {
         self.actions.push_back(Action::Report(report));
     }
 
-    /// Asks for a comparison of the whole table, of which anything may be wanted other than before.
+    /// Asks for a comparison of the whole table, any part of which may be wanted differently now.
     pub(crate) fn reconcile_soon(&mut self) {
         self.reconcile = Some(Extent::Table);
         self.unweighed.extend(self.pools.keys().cloned());
     }
 
-    /// Asks for a comparison of `service`, which is wanted other than before and listens where it did.
+    /// Asks for a comparison of `service`, which is wanted differently now but listens where it did.
     pub(crate) fn reconcile_service(&mut self, service: &Name) {
         if !self.unweighed.contains(service) {
             self.unweighed.insert(service.clone());

@@ -22,7 +22,8 @@ pub struct Server {
     pub(crate) definition: Arc<RealServer>,
     pub(crate) origin: Origin,
     pub(crate) admin: Admin,
-    /// Whose word `admin` is, where it is not [`Admin::Ready`]. In a box, as is what else few servers have: there may be a hundred thousand.
+    /// Who ordered `admin`, where it is not [`Admin::Ready`]. Boxed, like everything that few servers have, because there may be a hundred thousand
+    /// servers.
     pub(crate) standing: Option<Box<Standing>>,
     /// The operator's share of the configured weight, in percent.
     pub(crate) share: u32,
@@ -48,7 +49,7 @@ pub enum Origin {
     Runtime,
     /// A command, for a time: it drains when it is not registered again.
     Lease,
-    /// A file that its service is told to look at (`discover`).
+    /// A file in the directory of its service's `discover`.
     Discovered,
     /// The kernel's table, in which the daemon found it at its start: a server of an earlier configuration, or of a command that an
     /// earlier daemon was given. It drains and is removed, so that its connections are not cut.
@@ -151,12 +152,12 @@ impl Server {
         !matches!(self.admin, Admin::Ready)
     }
 
-    /// How long [`Self::state`] has said what it says.
+    /// For how long [`Self::state`] has been the same.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_since(self.since)
     }
 
-    /// How long [`Self::health`] has said what it says, whatever the operator wants.
+    /// For how long [`Self::health`] has been the same, whatever the operator wants.
     pub fn health_age(&self, now: Instant) -> Duration {
         now.saturating_since(self.health_since)
     }
@@ -216,7 +217,7 @@ impl Server {
         regime != Regime::Sorry && self.health == State::Up && self.advice().wish() == Wish::Drain
     }
 
-    /// Its weight in a service that is as it should be.
+    /// What its weight is made of under [`Regime::Normal`].
     fn factors(&self) -> Factors {
         Factors {
             configured: self.advice().weight(self.definition.weight),
@@ -232,15 +233,15 @@ impl Server {
         Factors { ramp: WHOLE, ..self.factors() }.weight(1).into()
     }
 
-    /// Whether it may come to count when its first checks have finished. One whose checks could not be made is waited for no longer: what
-    /// its service has for servers that are down is better than nothing.
+    /// Whether it may still count for the quorum once its first checks have finished. One whose checks could not be made is no longer waited
+    /// for: what its service has for servers that are down (sorry servers, fail open) is better than nothing.
     pub(crate) fn is_awaited(&self) -> bool {
         self.admin == Admin::Ready
             && self.health == State::Starting
             && self.reason.code == Code::INI
     }
 
-    /// Takes the reason of an order that was given again, if it has one; whether it is another one.
+    /// Takes over the reason of an order that was given again, if it has one. Returns whether it is another one than before.
     pub(crate) fn adopt_reason(&mut self, order: &Order) -> bool {
         let Some(standing) = &mut self.standing else { return false };
         let news = order.reason.is_some() && standing.order.reason != order.reason;

@@ -1,7 +1,7 @@
 //! The weight of a service's servers, added up, and what follows from it: its quorum, who takes its clients, and what VRRP is told.
 //!
-//! A service is weighed when something of it is wanted other than before, once for all that has changed, before the next action is
-//! handed out: a storm of ten thousand verdicts is a few additions.
+//! A service is weighed when anything of it has changed, once for all changes, before the next action is handed out. So a storm of ten
+//! thousand verdicts is a few additions.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl Pool {
         }
     }
 
-    /// Adds up the weights; the state before, if that is another one now.
+    /// Adds up the weights. Returns the state before, if it has changed.
     fn weigh(&mut self, now: Instant) -> Option<QuorumState> {
         let weight = self.servers.values().map(Server::worth).fold(0_u64, u64::saturating_add);
         let waits = self.servers.values().any(Server::is_awaited);
@@ -94,7 +94,7 @@ impl Pool {
 }
 
 impl Engine {
-    /// Lets a service begin where the kernel's table shows it: down, where a sorry server of it takes new connections. Up is no news.
+    /// Lets a service begin as down if, in the kernel's table, one of its sorry servers takes new connections.
     pub(crate) fn adopt_quorum(&mut self, service: &Name, kernel: &Table) {
         let now = self.clock;
         let Some(pool) = self.pools.get_mut(service) else { return };
@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Looks anew at the servers that were kept down for long enough.
+    /// Judges the servers again that flap damping has kept down for long enough.
     pub(crate) fn end_holds(&mut self, now: Instant) {
         while self.holds.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, (service, server))) = self.holds.pop_first() else { return };
@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    /// Puts together anew what the checks of each server of a service say.
+    /// Judges every server of a service again.
     pub(crate) fn judge_all(&mut self, service: &Name, now: Instant) {
         let Some(pool) = self.pools.get(service) else { return };
         let servers: Vec<Name> = pool.servers.keys().cloned().collect();
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// The same of one server, if it is checked.
+    /// Judges one server again, if it is checked.
     pub(crate) fn judge_checked(&mut self, service: &Name, server: &Name, now: Instant) {
         let known = self.pools.get(service).and_then(|pool| pool.servers.get(server));
         if known.is_some_and(|known| known.admin != Admin::Maint && !known.checks.is_empty()) {

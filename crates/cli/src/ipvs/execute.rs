@@ -18,7 +18,7 @@ use super::undone::Changed;
 use super::{Manner, code, help, refuse};
 use crate::args::Output;
 
-/// What is read of a rule file at once; the commands in it go to the kernel together.
+/// How many bytes of a rule file are read at once; the commands in them go to the kernel together.
 const PIECE: usize = 64 << 10;
 
 /// An open way to the kernel and how to speak about it.
@@ -55,7 +55,7 @@ impl<'m> Session<'m> {
         self.manner
     }
 
-    /// Reads a command line, names being this host's.
+    /// Reads a command line, with names as this host knows them.
     pub(super) fn parse(&mut self, words: &[&[u8]]) -> Result<Parsed, Refusal> {
         rules::parse(words, self.posix, &mut self.names)
     }
@@ -123,8 +123,8 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// `-R` under the name ipvsadm: each line is a command line. What the kernel refuses is said, and the next line tried; a line that
-    /// makes no sense ends it, and what stands before it has been done. The exit code is the last line's.
+    /// `-R` under the name ipvsadm: each line is a command line. If the kernel refuses one that is reported, and the next one is tried. A line that
+    /// makes no sense ends it; the lines before it have been carried out. The exit code is the last line's.
     fn restore(&mut self, streams: &mut Streams) -> Result<(), u8> {
         let mut cutter = Cutter::default();
         let mut lines = Lines { session: self, pending: Pending::default(), outcome: Ok(()) };
@@ -148,7 +148,7 @@ impl<'m> Session<'m> {
     }
 }
 
-/// Whether options end at the first word that is none, as popt has it from the environment.
+/// Whether options end at the first word that is none, which popt takes from the environment.
 fn posix() -> bool {
     ["POSIXLY_CORRECT", "POSIX_ME_HARDER"].iter().any(|name| env::var_os(name).is_some())
 }
@@ -169,7 +169,7 @@ impl Pending {
         }
     }
 
-    /// Sends what there is, and says what was refused. Answers whether the last command was taken.
+    /// Sends what there is, and reports what was refused. Returns whether the kernel took the last command.
     fn send(&mut self, session: &mut Session<'_>, streams: &Streams) -> bool {
         let count = self.messages.len();
         let outcome =

@@ -109,7 +109,7 @@ fn without_output<'a>(
     Ok((left, output))
 }
 
-/// Says no to JSON where it would be table all the same.
+/// Refuses JSON for a command that has no listing.
 ///
 /// # Errors
 /// JSON was asked for.

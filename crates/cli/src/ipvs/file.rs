@@ -18,19 +18,19 @@ use super::terms::told;
 use super::{Manner, code};
 use crate::args::Output;
 
-/// What is read at once.
+/// How many bytes are read at once.
 const PIECE: usize = 64 << 10;
 
 /// A file with more rules is refused: the kernel would need minutes for so many.
 pub(super) const RULES_MAX: usize = 1_000_000;
 
-/// So many rules are made messages at once: a message has five times a rule's size, and is needed no longer than it takes to send it.
+/// How many rules are turned into messages at once. A message is five times as large as a rule, and is only needed to be sent.
 const AT_ONCE: usize = 512;
 
-/// So many bad lines, or things that can't be saved, are told one by one.
+/// How many bad lines, or things that can't be saved, are reported one by one.
 pub(super) const TOLD_MAX: usize = 100;
 
-/// Of a sentence about a bad line so many characters are told: it may quote the line.
+/// How many characters the report of a bad line has at most: it may quote the line.
 const SENTENCE_MAX: usize = 300;
 
 /// What a rule file is for.
@@ -50,7 +50,7 @@ pub(super) struct Rules {
     pub(super) bad: usize,
 }
 
-/// Reads a rule file and tells every bad line. Empty lines, and lines that begin with `#`, count for nothing.
+/// Reads a rule file and reports every bad line. Empty lines, and lines that begin with `#`, are ignored.
 ///
 /// # Errors
 /// The file can't be read, it has too many rules, or it has bad lines and they are not to be left out: the exit code.
@@ -115,7 +115,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Answers whether there is room for more.
+    /// Takes a line. Returns false if there are too many rules.
     fn take(&mut self, line: Line<'_>, streams: &Streams) -> bool {
         let checked = rule(line, self.purpose, &mut self.names).and_then(|command| {
             if let Some(command) = &command {
@@ -184,7 +184,7 @@ fn rule(
     Ok(Some(parsed.command))
 }
 
-/// What the lines so far have made, to find what is there twice and, in a file that is restored, what belongs to nothing.
+/// What the lines so far have made, each with its line: to find duplicates and, in a file for `restore`, servers without their service.
 #[derive(Default)]
 struct Seen {
     services: BTreeMap<ServiceKey, usize>,
@@ -194,7 +194,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// Answers why a line's command does not fit to those before it.
+    /// Checks a line's command against those before it.
+    ///
+    /// # Errors
+    /// It contradicts one of them: a sentence.
     fn check(&mut self, command: &Command, line: usize, purpose: Purpose) -> Result<(), String> {
         let whole = purpose == Purpose::Whole;
         match command {

@@ -20,9 +20,9 @@ const FLAGS: [(u32, &str, &str); 4] = [
     (0x20, "flag-3", "flag-3"),
 ];
 
-/// The listing as JSON. Everything is told that the kernel tells, whatever columns were asked for. Services and connections are written one
-/// by one, so that a table of any size takes no more room than its list; where something fails in the middle, what was written is no whole
-/// JSON.
+/// The listing as JSON. It has everything that the kernel tells, whatever columns were asked for. Services and connections are written one by
+/// one, so that a table of any size takes no more memory than the list of its services; if something fails in the middle, what was written is not
+/// complete JSON.
 pub(super) fn list(
     session: &mut Session<'_>,
     list: &List,

@@ -18,7 +18,7 @@ use super::terms::{Asked, told};
 use super::{code, json};
 use crate::args::Output;
 
-/// What is read of the kernel's connections at once.
+/// How many bytes of the kernel's connections are read at once.
 const PIECE: usize = 64 << 10;
 
 impl Session<'_> {
@@ -144,7 +144,7 @@ impl Session<'_> {
     /// `save --full`: also what `-S` leaves out, in numbers, because a name may mean something else tomorrow.
     ///
     /// # Errors
-    /// Something could not be read, or not be said in lines that `restore` takes: the exit code, the reason having been said.
+    /// Something could not be read, or lines that `restore` takes can't say it: the exit code, the reason having been said.
     pub(super) fn save_all(mut self, streams: &mut Streams) -> Result<(), u8> {
         let settings = self.client.timeouts().and_then(|timeouts| Ok((timeouts, self.daemons()?)));
         let (timeouts, daemons) =

@@ -1,4 +1,4 @@
-//! A service that a new configuration changes, and its servers.
+//! The part of [`super`] that changes one service and its servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Engine {
         }
     }
 
-    /// Takes a service back that was leaving: what the configuration names of it serves again, the rest goes on to drain.
+    /// Takes a service back that was leaving: servers that the configuration names serve again, the others go on draining.
     pub(super) fn revive_service(&mut self, service: &Service, now: Instant) {
         if let Some(pool) = self.pools.get_mut(&service.name) {
             pool.leaving = false;
@@ -84,8 +84,7 @@ impl Engine {
         self.count_soon(now);
     }
 
-    /// Applies what differs between the servers of two versions of a service: names that are free first, so that servers may exchange
-    /// theirs.
+    /// Applies what differs between the servers of two versions of a service. Names are freed first, so that servers may exchange theirs.
     fn change_servers(
         &mut self,
         service: &Name,
@@ -123,8 +122,8 @@ impl Engine {
         }
     }
 
-    /// The names that a pool has for the servers of `pairs`, as far as it has them. It is searched as a whole only for those that are
-    /// not found by their names.
+    /// The names that a pool has for the servers of `pairs`, as far as it has these. Servers are looked up by name first; only for the others
+    /// is the whole pool searched for their addresses.
     fn locate(&self, service: &Name, pairs: &[Pair<'_, Arc<RealServer>>]) -> Vec<Option<Name>> {
         let Some(pool) = self.pools.get(service) else { return vec![None; pairs.len()] };
         let mut index: Option<BTreeMap<SocketAddr, &Name>> = None;
@@ -143,7 +142,7 @@ impl Engine {
         servers.map(find).collect()
     }
 
-    /// Lets a server that the configuration names no longer drain and go, unless a command has added it.
+    /// Drains and removes a server that the configuration no longer names, unless a command has added it.
     fn withdraw(&mut self, service: &Name, server: &Name, now: Instant) {
         let pool = self.pools.get_mut(service);
         let known = pool.and_then(|pool| pool.servers.get_mut(server));
@@ -166,7 +165,7 @@ impl Engine {
         Some(known)
     }
 
-    /// Lets whoever has `name` go on under a name that is made of its address.
+    /// Renames the server that has `name` to a name made of its address.
     fn make_way(&mut self, service: &Name, name: &Name) {
         let Some(mut server) = self.take_out(service, name) else { return };
         let Some(pool) = self.pools.get(service) else { return };
@@ -179,7 +178,7 @@ impl Engine {
         self.insert(service, name, server);
     }
 
-    /// Puts a server into its pool under the name that it has, and tells its checks; `before` is the name that it had.
+    /// Puts a server into its pool under its present name, and tells its checks. `before` is the name that it had.
     pub(crate) fn insert(&mut self, service: &Name, before: &Name, server: Server) {
         let name = server.definition.name.clone();
         for id in &server.checks {
@@ -199,7 +198,7 @@ impl Engine {
         }
     }
 
-    /// Puts a server back that was taken out, as the configuration has it now.
+    /// Puts a server that was taken out back into its pool, as the configuration has it now.
     fn put_back(
         &mut self,
         service: &Name,
@@ -253,8 +252,8 @@ impl Engine {
         }
     }
 
-    /// Gives a server the checks that the configuration has for it now. One that tries the same goes on where it is, at another pace
-    /// if that differs; one that is new begins from what the server's checks have said so far.
+    /// Gives a server the checks that the configuration has for it now. A check that tries the same as before goes on, at another pace if that
+    /// differs; a new one begins with what the server's checks have said so far.
     fn renew_checks(&mut self, service: &Name, server: &Name, now: Instant) {
         let Some(pool) = self.pools.get(service) else { return };
         // One in maintenance gets its checks when it is taken back.
@@ -274,7 +273,7 @@ impl Engine {
         for (nth, check) in wanted.into_iter().enumerate() {
             let same = |id: &CheckId| has_kind(self, *id, &check);
             let known = free.iter().position(same).map(|at| free.swap_remove(at));
-            // What others run on as it is, this server can't have at another pace.
+            // A check that is shared with other servers can't go on at another pace for this one.
             let is_it = |id: &CheckId| self.checks.get(id).is_some_and(|one| one.check == check);
             let own = known.filter(|id| !self.is_shared(*id) || is_it(id));
             if let Some(id) = own {
@@ -299,7 +298,7 @@ impl Engine {
         }
     }
 
-    /// Lets a check go on at another pace, if it is another.
+    /// Lets a check go on with another pace, if that differs.
     fn repace(&mut self, id: CheckId, check: Arc<Check>, now: Instant) {
         let Some(running) = self.checks.get_mut(&id) else { return };
         if running.check == check {

@@ -129,6 +129,6 @@ impl Engine {
         let order = Order::own("its lease has ended: it did not register again");
         // It is there: the pool has just said so.
         drop(self.remove_server(now, service, &server, None, order));
-        self.report(Report::LeaseEnded { service: service.clone(), server });
+        self.report(Report::LeaseEnded { service: service.clone(), server, address });
     }
 }

@@ -4,6 +4,9 @@
 //! what the file or discovery say of it, and what differs is written down. So it can't drift from what the pool has, and a
 //! command that takes another one back leaves nothing behind.
 //!
+//! A server is its service and its address, as it is for the kernel: names change hands in a file. That of an entry is the one that its
+//! address had last, in the pool or, when it was removed, in the base.
+//!
 //! There are two layers. What is *kept* goes into the journal and comes back after a restart; what is *passing* (`--ephemeral`) lies over
 //! it and ends with the daemon. Each layer has three facets of a server, and a command touches only those that it is about:
 //!
@@ -13,7 +16,7 @@
 //! | admin    | drained, or in maintenance                | it is ready                           |
 //! | weight   | another weight, a share of it             | it has the base's, whole              |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -28,8 +31,8 @@ use crate::weight::WHOLE;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The server's address: by it a server is known when a file calls it otherwise.
-    pub address: SocketAddr,
+    /// What the server at the address is called.
+    pub server: Name,
     /// Whether a command has added or removed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence: Option<Said<Presence>>,
@@ -117,15 +120,15 @@ impl Facets {
     pub const ALL: Self = Self { presence: true, admin: true, weight: true };
 }
 
-/// All run-time changes, by service and server.
+/// All run-time changes, by service and address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlay {
     kept: BTreeMap<Key, Entry>,
     passing: BTreeMap<Key, (Entry, Facets)>,
 }
 
-/// A service and a server of it.
-pub type Key = (Name, Name);
+/// A service, and the address and port of a server of it.
+pub type Key = (Name, SocketAddr);
 
 /// A change as it holds, of either layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,15 +139,17 @@ pub struct Held {
     pub passing: Facets,
 }
 
-/// What became of entries that a configuration makes pointless.
+/// What became of an entry that a configuration makes pointless, or calls otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The server.
     pub key: Key,
+    /// What it is called.
+    pub server: Name,
     /// What of it is kept now; none = nothing.
     pub entry: Option<Entry>,
-    /// Why.
-    pub why: &'static str,
+    /// Why something of it is kept no longer; none when it is only called otherwise.
+    pub why: Option<&'static str>,
 }
 
 /// What is in a pool of a server, and what its base has.
@@ -195,10 +200,10 @@ impl Overlay {
         &self.kept
     }
 
-    /// Every change as it holds, in the order of services and servers.
+    /// Every change as it holds, in the order of services and addresses.
     pub fn held(&self) -> impl Iterator<Item = (&Key, Held)> {
         let both = self.kept.keys().chain(self.passing.keys());
-        let keys: std::collections::BTreeSet<&Key> = both.collect();
+        let keys: BTreeSet<&Key> = both.collect();
         keys.into_iter().filter_map(|key| Some((key, self.get(key)?)))
     }
 
@@ -211,7 +216,7 @@ impl Overlay {
         };
         let of = |covered: bool| if covered { Some(over) } else { kept };
         let entry = Entry {
-            address: over.address,
+            server: over.server.clone(),
             presence: of(facets.presence).and_then(|entry| entry.presence.clone()),
             admin: of(facets.admin).and_then(|entry| entry.admin.clone()),
             weight: of(facets.weight).and_then(|entry| entry.weight.clone()),
@@ -224,33 +229,29 @@ impl Overlay {
         (!entry.is_empty() || *facets != Facets::default()).then_some(Held { entry, passing })
     }
 
-    /// The name under which the server of a service at `address` was removed, where that is not the one of `key`: the file, or discovery, have
-    /// called it otherwise since.
-    pub fn removed_at(&self, (service, server): &Key, address: SocketAddr) -> Option<&Name> {
+    /// The servers of `service` of which something is held under this name: several, where it was given to another address.
+    pub fn called(&self, service: &Name, server: &Name) -> BTreeSet<Key> {
         let passing = self.passing.iter().map(|(key, (entry, _))| (key, entry));
-        let mut all = self.kept.iter().chain(passing);
-        let is_it = |(key, entry): &(&Key, &Entry)| {
-            let removed = matches!(&entry.presence, Some(Said { what: Presence::Removed, .. }));
-            removed && entry.address == address && key.0 == *service && key.1 != *server
-        };
-        all.find(is_it).map(|((_, name), _)| name)
+        let all = self.kept.iter().chain(passing);
+        let called = all.filter(|(key, entry)| key.0 == *service && entry.server == *server);
+        called.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Takes note of a command about `facets` of a server that is `seen` so after it; whether what is kept is other than before. `at` is in
+    /// Takes note of a command about `facets` of the server at `key` that is called `server` and `seen` so after it; whether what is kept is other than before. `at` is in
     /// seconds since 1970.
     ///
     /// What a command for good says ends what a passing one has said of the same facets.
     pub fn note(
         &mut self,
         key: &Key,
-        address: SocketAddr,
+        server: &Name,
         seen: Seen<'_>,
         facets: Facets,
         (order, at): (&Order, u64),
     ) -> bool {
         let before = self.kept.get(key).cloned();
-        let entry = self.kept.entry(key.clone()).or_insert_with(|| Entry::at(address));
-        entry.address = address;
+        let entry = self.kept.entry(key.clone()).or_insert_with(|| Entry::of(server.clone()));
+        entry.server = server.clone();
         entry.take(seen, facets, order, at);
         if entry.is_empty() {
             self.kept.remove(key);
@@ -259,7 +260,7 @@ impl Overlay {
             covered.presence &= !facets.presence;
             covered.admin &= !facets.admin;
             covered.weight &= !facets.weight;
-            over.address = address;
+            over.server = server.clone();
             if *covered == Facets::default() {
                 self.passing.remove(key);
             }
@@ -271,14 +272,14 @@ impl Overlay {
     pub fn note_passing(
         &mut self,
         key: &Key,
-        address: SocketAddr,
+        server: &Name,
         seen: Seen<'_>,
         facets: Facets,
         (order, at): (&Order, u64),
     ) {
-        let fresh = || (Entry::at(address), Facets::default());
+        let fresh = || (Entry::of(server.clone()), Facets::default());
         let (entry, covered) = self.passing.entry(key.clone()).or_insert_with(fresh);
-        entry.address = address;
+        entry.server = server.clone();
         entry.take(seen, facets, order, at);
         covered.presence |= facets.presence;
         covered.admin |= facets.admin;
@@ -295,68 +296,67 @@ impl Overlay {
         self.kept.remove(key).is_some()
     }
 
-    /// A server is called otherwise; whether something was kept of it.
-    pub fn rename(&mut self, service: &Name, from: &Name, to: &Name) -> bool {
-        let (from, to) = ((service.clone(), from.clone()), (service.clone(), to.clone()));
-        if let Some(passing) = self.passing.remove(&from) {
-            self.passing.insert(to.clone(), passing);
+    /// The server at `key` is called `server`; whether something is kept of it that had another name.
+    pub fn call(&mut self, key: &Key, server: &Name) -> bool {
+        if let Some((over, _)) = self.passing.get_mut(key) {
+            over.server = server.clone();
         }
-        let kept = self.kept.remove(&from);
-        let any = kept.is_some();
-        if let Some(entry) = kept {
-            self.kept.insert(to, entry);
-        }
-        any
+        let kept = self.kept.get_mut(key).filter(|entry| entry.server != *server);
+        kept.map(|entry| entry.server = server.clone()).is_some()
     }
 
-    /// Drops what has become pointless: `base` tells what the configuration or discovery say of a server by its service and address, and
-    /// whether there is the service at all ([`Base::NoService`]). What is of a service that is not there is left: it counts again when
-    /// the service comes back.
-    pub fn settle(&mut self, base: impl Fn(&Name, SocketAddr) -> Base) -> Vec<Settled> {
+    /// Drops what has become pointless, and calls what was removed as it is called now: `base` tells what the configuration or discovery say of a server
+    /// by its service and address, and whether there is the service at all ([`Base::NoService`]). What is of a service that is not there is left:
+    /// it counts again when the service comes back.
+    pub fn settle<'a>(&mut self, base: impl Fn(&Key) -> Base<'a>) -> Vec<Settled> {
         let mut settled = Vec::new();
-        let mut list = std::mem::take(&mut self.kept);
-        for (key, entry) in &mut list {
-            let found = base(&key.0, entry.address);
-            settled.extend(entry.settle(found).map(|why| (key.clone(), why)));
+        for (key, entry) in &mut self.kept {
+            let found = base(key);
+            let (renamed, why) = (entry.rename(found), entry.settle(found));
+            if renamed || why.is_some() {
+                let left = (!entry.is_empty()).then(|| entry.clone());
+                let server = entry.server.clone();
+                settled.push(Settled { key: key.clone(), server, entry: left, why });
+            }
         }
+        self.kept.retain(|_, entry| !entry.is_empty());
         for (key, (entry, facets)) in &mut self.passing {
-            let found = base(&key.0, entry.address);
+            let found = base(key);
+            entry.rename(found);
             if entry.settle(found).is_some() && entry.is_empty() {
                 *facets = Facets::default();
             }
         }
         self.passing.retain(|_, (_, facets)| *facets != Facets::default());
-        let settled = settled
-            .into_iter()
-            .map(|(key, why)| {
-                let entry = list.get(&key).filter(|entry| !entry.is_empty()).cloned();
-                Settled { key, entry, why }
-            })
-            .collect();
-        list.retain(|_, entry| !entry.is_empty());
-        self.kept = list;
         settled
     }
 }
 
 /// What the configuration or discovery say of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
+pub enum Base<'a> {
     /// There is no such service.
     NoService,
     /// The service has no server of this address.
     NoServer,
-    /// It has, with this weight.
+    /// It has.
     Server {
+        /// What it is called there.
+        name: &'a Name,
         /// The weight of the file.
         weight: u32,
     },
 }
 
 impl Entry {
-    /// Nothing of the server at `address`.
-    pub(crate) const fn at(address: SocketAddr) -> Self {
-        Self { address, presence: None, admin: None, weight: None }
+    /// Nothing of the server that is called so.
+    const fn of(server: Name) -> Self {
+        Self { server, presence: None, admin: None, weight: None }
+    }
+
+    /// Whether the server was removed.
+    pub fn is_removal(&self) -> bool {
+        self.presence.as_ref().is_some_and(|said| said.what == Presence::Removed)
     }
 
     const fn is_empty(&self) -> bool {
@@ -396,8 +396,18 @@ impl Entry {
         }
     }
 
+    /// Takes the name that the base has for a server that was removed; whether that is another one. What is in a pool has that one's.
+    fn rename(&mut self, base: Base<'_>) -> bool {
+        let Base::Server { name, .. } = base else { return false };
+        let other = self.is_removal() && self.server != *name;
+        if other {
+            self.server = name.clone();
+        }
+        other
+    }
+
     /// Takes out what has become pointless; why, when something was.
-    fn settle(&mut self, base: Base) -> Option<&'static str> {
+    fn settle(&mut self, base: Base<'_>) -> Option<&'static str> {
         let added = matches!(&self.presence, Some(Said { what: Presence::Added { .. }, .. }));
         match base {
             Base::NoService => None,
@@ -407,10 +417,10 @@ impl Entry {
             }
             Base::NoServer if added => None,
             Base::NoServer => {
-                *self = Self::at(self.address);
+                (self.admin, self.presence, self.weight) = (None, None, None);
                 Some("the configuration has the server no longer")
             }
-            Base::Server { weight } => {
+            Base::Server { weight, .. } => {
                 let other = self.weight.as_ref().is_some_and(|said| said.what.of != weight);
                 if other {
                     self.weight = None;

@@ -212,6 +212,12 @@ impl Pool {
             || self.servers.values().any(Server::is_draining)
     }
 
+    /// The server that has `address`; it is likely to be called `name`.
+    pub fn find(&self, name: &Name, address: SocketAddr) -> Option<&Server> {
+        let named = self.servers.get(name).filter(|server| server.definition.address == address);
+        named.or_else(|| self.at(address))
+    }
+
     /// The server that has `address`.
     pub fn at(&self, address: SocketAddr) -> Option<&Server> {
         self.servers.values().find(|server| server.definition.address == address)

@@ -2,9 +2,10 @@
 //! one, and servers that were discovered.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use holdfast_config::{Config, Name, RealServer};
+use holdfast_config::{Config, Name, RealServer, Service};
 use holdfast_time::Instant;
 use ipvs_ctl::model::Table;
 
@@ -51,7 +52,8 @@ impl Remembered {
             else {
                 return None;
             };
-            let server = server_of(key, entry, *weight, config).ok()?;
+            let service = config.services.get(&key.0)?;
+            let server = server_of(key.1, entry, *weight, (service, config)).ok()?;
             let lease = lease_ms.map(Duration::from_millis);
             Some(Addition { service: key.0.clone(), server, lease })
         };
@@ -60,13 +62,14 @@ impl Remembered {
 }
 
 /// The server that an entry has added, by the rules of the configuration.
-fn server_of(key: &Key, entry: &Entry, weight: u32, config: &Config) -> Result<RealServer, String> {
-    let (service, name) = key;
-    let Some(service) = config.services.get(service) else {
-        return Err(format!("the configuration has no service `{service}`"));
-    };
-    let address = entry.address.to_string();
-    RealServer::new(Some(name.as_str()), &address, Some(weight), service, config).map_err(
+fn server_of(
+    address: SocketAddr,
+    entry: &Entry,
+    weight: u32,
+    (service, config): (&Service, &Config),
+) -> Result<RealServer, String> {
+    let name = entry.server.as_str();
+    RealServer::new(Some(name), &address.to_string(), Some(weight), service, config).map_err(
         |problems| {
             let sentences: Vec<&str> =
                 problems.iter().map(|problem| problem.message.as_str()).collect();
@@ -138,7 +141,7 @@ impl Engine {
         config: &Config,
         kernel: Option<&Table>,
     ) -> Result<(), String> {
-        let (service, name) = key;
+        let (service, address) = key;
         match self.pools.get(service) {
             None => return Err(format!("the configuration has no service `{service}`")),
             Some(pool) if pool.leaving => {
@@ -152,22 +155,23 @@ impl Engine {
                 self.replay_added(now, key, entry, (*weight, lease), &order(said), config)?;
             }
             Some(said @ Said { what: Presence::Removed, .. }) => {
-                self.replay_removed(now, key, entry, order(said), kernel);
+                self.replay_removed(now, key, order(said), kernel);
                 return Ok(());
             }
             None => {}
         }
-        let pool = self.pools.get(service);
-        if !pool.is_some_and(|pool| pool.servers.contains_key(name)) {
-            return Err(format!("service `{service}` has no server `{name}`"));
-        }
+        let known = self.pools.get(service).and_then(|pool| pool.find(&entry.server, *address));
+        let Some(name) = known.map(|known| known.definition.name.clone()) else {
+            return Err(format!("service `{service}` has no server at {address}"));
+        };
         // Each is refused only where there is no such server, and a weight where the service takes it no longer.
         if let Some(said @ Said { what: Weighed { to, share, .. }, .. }) = &entry.weight {
-            self.replay_weight(key, (*to, *share), &order(said))
+            self.replay_weight((service, &name), (*to, *share), &order(said))
                 .map_err(|refused| refused.to_string())?;
         }
         if let Some(said) = &entry.admin {
-            self.replay_admin(now, key, said, kernel).map_err(|refused| refused.to_string())?;
+            self.replay_admin(now, (service, &name), said, kernel)
+                .map_err(|refused| refused.to_string())?;
         }
         Ok(())
     }
@@ -181,17 +185,17 @@ impl Engine {
         order: &Order,
         config: &Config,
     ) -> Result<(), String> {
-        let (service, name) = key;
-        let known = self.pools.get(service).and_then(|pool| pool.servers.get(name));
+        let ((service, address), name) = (key, &entry.server);
+        let Some(pool) = self.pools.get(service) else { return Ok(()) };
+        let found = pool.find(name, *address);
         let stays = |admin: &Admin| !matches!(admin, Admin::Drain(drain) if drain.then_remove);
-        if known
-            .is_some_and(|known| known.definition.address == entry.address && stays(&known.admin))
-        {
+        if found.is_some_and(|found| stays(&found.admin)) {
             return Ok(());
         }
-        let server = server_of(key, entry, weight, config)?;
-        let found = self.pools.get(service).and_then(|pool| pool.at(entry.address));
-        if let Some(found) = found.filter(|found| found.origin == Origin::Kernel) {
+        let is_free = !pool.servers.contains_key(name);
+        // The pool's service has no servers: what the file has and a command has removed takes no name.
+        let server = server_of(*address, entry, weight, (&pool.service, config))?;
+        if let Some(found) = found.filter(|found| is_free && found.origin == Origin::Kernel) {
             // The kernel had it when its service came.
             let before = found.definition.name.clone();
             if let Some(mut known) = self.take_out(service, &before) {
@@ -212,18 +216,16 @@ impl Engine {
     fn replay_removed(
         &mut self,
         now: Instant,
-        key: &Key,
-        entry: &Entry,
+        (service, address): &Key,
         order: Order,
         kernel: Option<&Table>,
     ) {
-        let (service, _) = key;
-        let Some(known) = self.pools.get(service).and_then(|pool| pool.at(entry.address)) else {
+        let Some(known) = self.pools.get(service).and_then(|pool| pool.at(*address)) else {
             return;
         };
         let name = known.definition.name.clone();
         // It is there: it was found above.
-        drop(if self.is_absent(service, entry, kernel) {
+        drop(if self.is_absent(service, *address, kernel) {
             self.remove_server_now(service, &name, order)
         } else {
             self.remove_server(now, service, &name, None, order)
@@ -233,11 +235,10 @@ impl Engine {
     fn replay_admin(
         &mut self,
         now: Instant,
-        key: &Key,
+        (service, name): (&Name, &Name),
         said: &Said<Wish>,
         kernel: Option<&Table>,
     ) -> Result<(), CommandError> {
-        let (service, name) = key;
         match said.what {
             Wish::Maint => drop(self.maintain_server(now, service, name, order(said))?),
             Wish::Drain => {
@@ -246,8 +247,8 @@ impl Engine {
                 else {
                     return Ok(());
                 };
-                let entry = Entry::at(known.definition.address);
-                if self.is_absent(service, &entry, kernel)
+                let address = known.definition.address;
+                if self.is_absent(service, address, kernel)
                     && let Some(pool) = self.pools.get_mut(service)
                     && let Some(known) = pool.servers.get_mut(name)
                     && let Admin::Drain(drain) = &mut known.admin
@@ -262,7 +263,7 @@ impl Engine {
 
     fn replay_weight(
         &mut self,
-        (service, name): &Key,
+        (service, name): (&Name, &Name),
         to: (u32, u32),
         order: &Order,
     ) -> Result<(), CommandError> {
@@ -275,10 +276,10 @@ impl Engine {
     }
 
     /// Whether the kernel had nothing of a server at the start.
-    fn is_absent(&self, service: &Name, entry: &Entry, kernel: Option<&Table>) -> bool {
+    fn is_absent(&self, service: &Name, address: SocketAddr, kernel: Option<&Table>) -> bool {
         let (Some(kernel), Some(pool)) = (kernel, self.pools.get(service)) else { return false };
         let mut entries = pool.keys().filter_map(|key| kernel.get(&key));
-        !entries.any(|found| found.destinations.contains_key(&entry.address))
+        !entries.any(|found| found.destinations.contains_key(&address))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happened, for the log and the event stream.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use holdfast_config::{Name, Quorum};
 use holdfast_health::{Reason, State, Wish};
@@ -144,6 +145,8 @@ pub enum Report {
         service: Name,
         /// The server.
         server: Name,
+        /// Its address.
+        address: SocketAddr,
     },
     /// The configuration has a service that it had not.
     ServiceAdded {
@@ -233,7 +236,7 @@ impl Report {
             | Self::Ready { service, server, .. }
             | Self::Renamed { service, server, .. }
             | Self::Misfit { service, server, .. }
-            | Self::LeaseEnded { service, server }
+            | Self::LeaseEnded { service, server, .. }
             | Self::Removed { service, server, .. } => (service, Some(server)),
             Self::Quorum { service, .. }
             | Self::ServiceAdded { service }

@@ -91,6 +91,54 @@ fn a_removal_that_was_taken_back_under_another_name_does_not_strike_again() -> R
     Ok(())
 }
 
+/// The file calls a server that a command has removed otherwise, and gives its name to another one, which commands then change: the removal is that of
+/// the address, over reloads and restarts.
+#[test]
+fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
+    let lab = lab()?;
+    let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
+    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])?;
+    director.cli(&["server", "rm", "web", "web1", "--now"])?;
+    let swapped =
+        "web9: 10.77.0.21:80, web1: 10.77.0.29:80, web2: {address: 10.77.0.22:80, weight: 2}";
+    reload(&director, &config(&lab, swapped, ""))?;
+    director.cli(&["server", "weight", "web", "web1", "3"])?;
+    director.cli(&["server", "drain", "web", "web1"])?;
+    director.wait_server("web", "web1", "drained", LIMIT)?;
+    director.cli(&["server", "ready", "web", "web1"])?;
+    let left = [("10.77.0.22:80", 2), ("10.77.0.29:80", 3)];
+    let expected = [("web9", "removed"), ("web1", "weight 3")]
+        .map(|(name, what)| (name.to_owned(), what.to_owned(), false));
+    let other = "  more: {listen: tcp 10.77.0.11:80, forward: nat}\n";
+    for text in [swapped, &format!("{swapped}, web8: {{address: 10.77.0.28:80, weight: 0}}")] {
+        reload(&director, &config(&lab, text, other))?;
+        assert_eq!(changes(&director)?, expected);
+        let web1 = director.server("web", "web1")?.context("web1")?;
+        ensure!(web1.address == "10.77.0.29:80" && web1.order.is_none(), "{web1:?}");
+    }
+    reload(&director, &config(&lab, swapped, other))?;
+    for _ in 0..2 {
+        wait_weights(&director, &left)?;
+        assert_eq!(changes(&director)?, expected);
+        director.kill()?;
+        director.restart()?;
+    }
+    wait_weights(&director, &left)?;
+    // The name of one that was removed is free, for a command, too; and either is what it is.
+    director.cli(&["server", "add", "web", "10.77.0.27:80", "--name", "web9"])?;
+    director.kill()?;
+    director.restart()?;
+    wait_weights(&director, &[("10.77.0.22:80", 2), ("10.77.0.27:80", 1), ("10.77.0.29:80", 3)])?;
+    let (code, text, notes) = director.try_cli(&["export"])?;
+    ensure!(code == 0 && text.contains("web9: 10.77.0.27:80"), "{text} {notes}");
+    ensure!(!text.contains("10.77.0.21"), "{text}");
+    director.cli(&["server", "rm", "web", "web9", "--now"])?;
+    director.cli(&["server", "weight", "web", "web1", "1"])?;
+    director.cli(&["server", "add", "web", "10.77.0.21:80"])?;
+    assert_eq!(changes(&director)?, []);
+    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2), ("10.77.0.29:80", 1)])
+}
+
 /// What a command has removed of the file's is the file's again when its address is added: with its name, its weight and its checks, over reloads and
 /// restarts.
 #[test]

@@ -28,8 +28,8 @@ const FORGOTTEN: &str = "it was in no pool, but kept for one: that is forgotten"
 
 /// What the answer to a command waits for.
 enum Until {
-    /// That what it has changed is on the disk.
-    Written,
+    /// That what it has changed of these is on the disk.
+    Written(Vec<Key>),
     /// That what was changed before is: it has changed nothing, and may ask for that.
     Settled,
     /// Nothing: what it has said ends with the daemon.
@@ -51,23 +51,25 @@ impl Director {
     /// Carries out `command` of the user `who`, keeps what it has changed, and answers with the server as it is then.
     pub(super) fn command(&mut self, command: Command, who: Option<String>, answer: Answer) {
         let refused = match self.carry_out_command(command, who) {
-            Ok((key, change, Until::Written)) => return self.runtime.answer(&key, change, answer),
-            Ok((_, change, Until::Settled)) => return self.runtime.answer_settled(change, answer),
-            Ok((_, change, Until::Nothing)) => Ok(change),
+            Ok((change, Until::Written(keys))) => {
+                return self.runtime.answer(&keys, change, answer);
+            }
+            Ok((change, Until::Settled)) => return self.runtime.answer_settled(change, answer),
+            Ok((change, Until::Nothing)) => Ok(change),
             Err(problem) => Err(problem),
         };
         // A requester that has gone away needs no answer.
         drop(answer.send(refused));
     }
 
-    /// The server, the answer, and what that waits for.
+    /// The answer, and what that waits for.
     fn carry_out_command(
         &mut self,
         command: Command,
         who: Option<String>,
-    ) -> Result<(Key, Change, Until), Problem> {
+    ) -> Result<(Change, Until), Problem> {
         let forgets = matches!(command, Command::Remove { .. } | Command::RemoveNow { .. });
-        let address = |director: &Self, (service, server): &Key| {
+        let address = |director: &Self, (service, server): &(Name, Name)| {
             director.known(service, server).map(|(_, server)| server.definition().address)
         };
         // What is removed at once is gone afterwards.
@@ -81,30 +83,35 @@ impl Director {
         let changed = match done {
             Ok(change) => change.changed,
             // It is in no pool, but among what is kept.
-            Err(CommandError::NoServer { .. } | CommandError::NoService(_))
-                if forgets && self.runtime.forget_dormant(&key) =>
+            Err(error @ (CommandError::NoServer { .. } | CommandError::NoService(_)))
+                if forgets =>
             {
-                let note = Some(FORGOTTEN.into());
-                return Ok((key.clone(), self.change(&key, true, note, false), Until::Written));
-            }
-            // What was asked for is so already; the answer says why, since it may be a slip.
-            Err(CommandError::NoServer { .. }) if forgets => {
+                let forgotten = self.runtime.forget_dormant(&key.0, &key.1);
+                if !forgotten.is_empty() {
+                    let change = self.change(&key, true, Some(FORGOTTEN.into()), false);
+                    return Ok((change, Until::Written(forgotten)));
+                }
+                if matches!(error, CommandError::NoService(_)) {
+                    return Err(problem(error));
+                }
+                // What was asked for is so already; the answer says why, since it may be a slip.
                 let note = Some(self.not_there(&key));
-                return Ok((key.clone(), self.change(&key, false, note, false), Until::Settled));
+                return Ok((self.change(&key, false, note, false), Until::Settled));
             }
             Err(error) => return Err(problem(error)),
         };
         let unchanged = if ephemeral { Until::Nothing } else { Until::Settled };
         let Some(address) = address(self, &key).or(before) else {
-            return Ok((key.clone(), self.change(&key, changed, None, ephemeral), unchanged));
+            return Ok((self.change(&key, changed, None, ephemeral), unchanged));
         };
-        let done = Done { key: key.clone(), address, facets, order: &order, ephemeral, changed };
+        let at = (key.0.clone(), address);
+        let done = Done { key: &at, server: &key.1, facets, order: &order, ephemeral, changed };
         let kept = self.runtime.note(&done, &self.engine, &self.config);
         // A drain cancels no removal.
         let cancelled = facets.presence && facets.admin && !forgets;
         let cancelled = cancelled.then_some(Cow::Borrowed(CANCELLED));
-        let until = if kept { Until::Written } else { unchanged };
-        Ok((key.clone(), self.change(&key, changed || kept, cancelled, ephemeral), until))
+        let until = if kept { Until::Written(vec![at]) } else { unchanged };
+        Ok((self.change(&key, changed || kept, cancelled, ephemeral), until))
     }
 
     /// Has the engine do what `command` says; `cancels` when its server is being removed.
@@ -241,11 +248,10 @@ impl Director {
     }
 
     /// Why there is nothing to remove.
-    fn not_there(&self, key: &Key) -> Cow<'static, str> {
-        if self.runtime.has_removed(key) {
+    fn not_there(&self, (service, server): &(Name, Name)) -> Cow<'static, str> {
+        if self.runtime.has_removed(service, server) {
             return REMOVED.into();
         }
-        let (service, server) = key;
         format!(
             "service `{service}` has no server `{server}`, and nothing was removed; should the name be a slip, `holdfast server list {service}` has them all"
         )
@@ -259,7 +265,7 @@ impl Director {
 
     fn change(
         &self,
-        (service, server): &Key,
+        (service, server): &(Name, Name),
         changed: bool,
         done: Option<Cow<'static, str>>,
         ephemeral: bool,
@@ -286,7 +292,7 @@ impl Director {
 
 impl Command {
     /// The service and the server that it names; none of one that is added.
-    fn names(&self) -> Option<Key> {
+    fn names(&self) -> Option<(Name, Name)> {
         let (service, server) = match self {
             Self::Add { .. } => return None,
             Self::Drain { service, server, .. }

@@ -48,11 +48,11 @@ impl Director {
 
     /// Keeps what a report means to run-time changes.
     fn remember(&mut self, report: &Report) {
-        if let Report::Renamed { service, from, server } = report {
-            self.runtime.rename(service, from, server);
+        if let Report::Renamed { service, server, .. } = report {
+            self.runtime.rename(service, server, &self.engine);
         }
-        if let Report::LeaseEnded { service, server } = report {
-            self.runtime.end_lease(service, server);
+        if let Report::LeaseEnded { service, address, .. } = report {
+            self.runtime.end_lease((service.clone(), *address));
         }
     }
 }

@@ -9,7 +9,7 @@ use holdfast_config::fingerprint::{Digest, Digests};
 use holdfast_config::{Config, Name, RealServer};
 use holdfast_control::{Change, Problem, RuntimeChange, RuntimeChanges};
 use holdfast_engine::overlay::{
-    Base, Entry, Facets, Held, Key, Overlay, Presence, Said, Seen, Settled, Weighed, Wish,
+    Base, Entry, Facets, Held, Key, Overlay, Presence, Said, Seen, Weighed, Wish,
 };
 use holdfast_engine::{Draining, Engine, Findings, Order, Remembered};
 use holdfast_net::now;
@@ -30,8 +30,8 @@ const NAMED_MAX: usize = 20;
 pub(crate) struct Runtime {
     overlay: Overlay,
     journal: Journal,
-    /// Changes that can't be as the configuration is now, and why.
-    dormant: BTreeMap<Key, String>,
+    /// Changes that can't be as the configuration is now: of which server, and why.
+    dormant: BTreeMap<Key, (Name, String)>,
     /// What is made of all changes for the fingerprint; none after another one.
     digests: Option<Arc<Digests>>,
 }
@@ -54,8 +54,9 @@ pub(crate) struct Beside {
 /// A command that was carried out, for the record.
 #[derive(Debug)]
 pub(super) struct Done<'a> {
-    pub(super) key: Key,
-    pub(super) address: SocketAddr,
+    pub(super) key: &'a Key,
+    /// What the server is called.
+    pub(super) server: &'a Name,
     /// What it was about.
     pub(super) facets: Facets,
     pub(super) order: &'a Order,
@@ -94,24 +95,32 @@ impl Runtime {
     }
 
     /// Makes everything that was changed so, as far as it is not: after the daemon's start, with the kernel's table as it was, and after
-    /// another configuration.
+    /// another configuration. Removals come first: another server may have the name that one had.
     pub(super) fn replay(&mut self, engine: &mut Engine, config: &Config, kernel: Option<&Table>) {
         let mut dormant = BTreeMap::new();
-        let held: Vec<(Key, Held)> =
-            self.overlay.held().map(|(key, held)| (key.clone(), held)).collect();
-        for (key, held) in held {
-            if let Err(why) = engine.replay(now(), &key, &held.entry, config, kernel) {
-                dormant.insert(key, why);
+        let mut held: Vec<(Key, Entry)> =
+            self.overlay.held().map(|(key, held)| (key.clone(), held.entry)).collect();
+        held.sort_by_key(|(_, entry)| !entry.is_removal());
+        for (key, entry) in held {
+            if let Err(why) = engine.replay(now(), &key, &entry, config, kernel) {
+                dormant.insert(key, (entry.server, why));
+                continue;
+            }
+            let pool = engine.pools().get(&key.0);
+            let known = pool.filter(|_| !entry.is_removal());
+            let known = known.and_then(|pool| pool.find(&entry.server, key.1));
+            if let Some(known) = known {
+                self.call(&key, &known.definition().name);
             }
         }
         let news = dormant.iter().filter(|(key, why)| self.dormant.get(*key) != Some(*why));
-        for ((service, server), why) in news.take(NAMED_MAX) {
+        for ((service, _), (server, why)) in news.take(NAMED_MAX) {
             tracing::warn!(%service, %server, why, "a run-time change can't be as the configuration is: it is kept, and counts again when it can");
         }
         self.dormant = dormant;
     }
 
-    /// Drops what the configuration, or discovery, makes pointless.
+    /// Drops what the configuration, or discovery, makes pointless, and calls what was removed as they call it.
     pub(super) fn settle<'a>(
         &mut self,
         config: &Config,
@@ -119,25 +128,27 @@ impl Runtime {
     ) {
         let concerned: BTreeSet<&Name> =
             self.overlay.held().map(|((service, _), _)| service).collect();
-        let mut index: BTreeMap<Name, BTreeMap<SocketAddr, u32>> = BTreeMap::new();
+        let mut index: BTreeMap<Name, BTreeMap<SocketAddr, &RealServer>> = BTreeMap::new();
         for service in concerned {
             let Some(found) = config.services.get(service) else { continue };
-            let of = |server: &RealServer| (server.address, server.weight);
             let found_by = discovered(service).into_iter().flat_map(BTreeMap::values);
-            let mut servers: BTreeMap<_, _> = found_by.map(|found| of(&found.server)).collect();
+            let found_by = found_by.map(|found| (found.server.address, &found.server));
+            let mut servers: BTreeMap<_, _> = found_by.collect();
             // The file's word counts more.
-            servers.extend(found.real_servers.values().map(|server| of(server)));
+            let of_file = found.real_servers.values();
+            servers.extend(of_file.map(|server| (server.address, server.as_ref())));
             index.insert(service.clone(), servers);
         }
         self.digests = None;
-        let settled = self.overlay.settle(|service, address| match index.get(service) {
+        let settled = self.overlay.settle(|(service, address)| match index.get(service) {
             None => Base::NoService,
-            Some(servers) => match servers.get(&address) {
+            Some(servers) => match servers.get(address) {
                 None => Base::NoServer,
-                Some(weight) => Base::Server { weight: *weight },
+                Some(server) => Base::Server { name: &server.name, weight: server.weight },
             },
         });
-        for Settled { key: (service, server), why, .. } in settled.iter().take(NAMED_MAX) {
+        let pointless = settled.iter().filter_map(|one| Some((&one.key.0, &one.server, one.why?)));
+        for (service, server, why) in pointless.take(NAMED_MAX) {
             tracing::info!(%service, %server, why, "a run-time change has no meaning any more");
         }
         let changes: Vec<_> = settled.into_iter().map(|one| (one.key, one.entry)).collect();
@@ -150,54 +161,50 @@ impl Runtime {
     pub(super) fn digests(&mut self) -> Arc<Digests> {
         let overlay = &self.overlay;
         Arc::clone(self.digests.get_or_insert_with(|| {
-            let each = overlay.held().map(|((service, server), Held { entry, .. })| {
-                let Entry { address, presence, admin, weight } = &entry;
+            let mut each = Digests::new();
+            for ((service, address), Held { entry, .. }) in overlay.held() {
+                let Entry { server, presence, admin, weight } = &entry;
                 let (presence, admin, weight) = (
                     presence.as_ref().map(|said| said.what),
                     admin.as_ref().map(|said| said.what),
                     weight.as_ref().map(|said| said.what),
                 );
                 let digest = Digest::of(&(address, presence, admin, weight));
-                (format!("{service}/{server}"), digest)
-            });
-            Arc::new(each.collect())
+                // One that was removed may have the name of another one.
+                each.entry(format!("{service}/{server}"))
+                    .and_modify(|other| *other = Digest::of(&(*other, digest)))
+                    .or_insert(digest);
+            }
+            Arc::new(each)
         }))
     }
 
     /// Takes note of a command that was carried out; whether it has changed what is kept.
-    ///
-    /// A server that was removed under another name, which the file or discovery have changed since, is this one: what was said of it goes along,
-    /// or its removal would strike again at each reload.
     pub(super) fn note(&mut self, done: &Done<'_>, engine: &Engine, config: &Config) -> bool {
-        let (service, server) = &done.key;
+        let ((service, address), server) = (done.key, done.server);
         let pool = engine.pools().get(service);
         let seen = Seen {
-            base: base(engine, config, service, done.address),
-            server: pool.and_then(|pool| pool.servers().get(server)),
+            base: base(engine, config, service, *address),
+            server: pool.and_then(|pool| pool.find(server, *address)),
             lease: engine.lease(service, server).map(|(lease, _)| lease),
         };
         let said = (done.order, unix_now());
-        if done.changed
-            && let Some(before) = self.overlay.removed_at(&done.key, done.address).cloned()
-        {
-            self.rename(service, &before, server);
-        }
         self.digests = None;
-        self.dormant.remove(&done.key);
+        self.dormant.remove(done.key);
         if done.ephemeral {
             if done.changed {
-                self.overlay.note_passing(&done.key, done.address, seen, done.facets, said);
+                self.overlay.note_passing(done.key, server, seen, done.facets, said);
             }
             return false;
         }
-        self.overlay.note(&done.key, done.address, seen, done.facets, said)
+        self.overlay.note(done.key, server, seen, done.facets, said)
     }
 
     /// Answers a command when what it has changed is on the disk. A requester that has gone away needs no answer.
-    pub(super) fn answer(&self, key: &Key, change: Change, answer: Answer) {
-        let entry = self.overlay.kept().get(key).cloned();
+    pub(super) fn answer(&self, keys: &[Key], change: Change, answer: Answer) {
+        let changes = keys.iter().map(|key| (key.clone(), self.overlay.kept().get(key).cloned()));
         let unkept = "it ends with the daemon, because it can't be kept";
-        self.journal.write([(key.clone(), entry)], Some(when_written(change, unkept, answer)));
+        self.journal.write(changes, Some(when_written(change, unkept, answer)));
     }
 
     /// Answers a command that has changed nothing when everything that was changed before is on the disk: what it asks for may be among that.
@@ -211,35 +218,43 @@ impl Runtime {
     }
 
     /// Whether a command has removed a server that the file, or discovery, names.
-    pub(super) fn has_removed(&self, key: &Key) -> bool {
-        let presence = self.overlay.get(key).and_then(|held| held.entry.presence);
-        presence.is_some_and(|said| said.what == Presence::Removed)
+    pub(super) fn has_removed(&self, service: &Name, server: &Name) -> bool {
+        let called = self.overlay.called(service, server);
+        let mut held = called.iter().filter_map(|key| self.overlay.get(key));
+        held.any(|held| held.entry.is_removal())
     }
 
-    /// Forgets a change that can't be; whether there was one. The journal is told with the answer.
-    pub(super) fn forget_dormant(&mut self, key: &Key) -> bool {
+    /// Forgets changes of a server that can't be; of which there were any. The journal is told with the answer.
+    pub(super) fn forget_dormant(&mut self, service: &Name, server: &Name) -> Vec<Key> {
         self.digests = None;
-        let there = self.dormant.remove(key).is_some();
-        if there {
+        let called = self.overlay.called(service, server).into_iter();
+        let dormant: Vec<Key> = called.filter(|key| self.dormant.remove(key).is_some()).collect();
+        for key in &dormant {
             self.overlay.forget(key);
         }
-        there
+        dormant
     }
 
-    /// A server is called otherwise.
-    pub(super) fn rename(&mut self, service: &Name, from: &Name, to: &Name) {
-        self.digests = None;
-        if self.overlay.rename(service, from, to) {
-            let (from, to) = ((service.clone(), from.clone()), (service.clone(), to.clone()));
-            let entry = self.overlay.kept().get(&to).cloned();
-            self.journal.write([(from, None), (to, entry)], None);
+    /// A server of the engine's is called `server` now.
+    pub(super) fn rename(&mut self, service: &Name, server: &Name, engine: &Engine) {
+        let pool = engine.pools().get(service);
+        // It may be called otherwise again by now: of that comes another report.
+        if let Some(known) = pool.and_then(|pool| pool.servers().get(server)) {
+            self.call(&(service.clone(), known.definition().address), server);
         }
+    }
+
+    fn call(&mut self, key: &Key, server: &Name) {
+        if self.overlay.call(key, server) {
+            let entry = self.overlay.kept().get(key).cloned();
+            self.journal.write([(key.clone(), entry)], None);
+        }
+        self.digests = None;
     }
 
     /// The lease of a server has ended: it does not come back by itself.
-    pub(super) fn end_lease(&mut self, service: &Name, server: &Name) {
+    pub(super) fn end_lease(&mut self, key: Key) {
         self.digests = None;
-        let key = (service.clone(), server.clone());
         if self.overlay.forget(&key) {
             self.journal.write([(key, None)], None);
         }
@@ -266,9 +281,9 @@ impl Runtime {
         let Held { entry, passing } = held;
         let blank = RuntimeChange {
             service: key.0.to_string(),
-            server: key.1.to_string(),
-            address: entry.address.to_string(),
-            dormant: self.dormant.get(key).cloned(),
+            server: entry.server.to_string(),
+            address: key.1.to_string(),
+            dormant: self.dormant.get(key).map(|(_, why)| why.clone()),
             ..RuntimeChange::default()
         };
         let mut told = Vec::new();
@@ -277,7 +292,7 @@ impl Runtime {
             told.push(match said.what {
                 Presence::Added { weight, lease_ms } => {
                     let (kind, to) = ("added".to_owned(), Some(format!("weight {weight}")));
-                    let ends = engine.lease(&key.0, &key.1).map(|(_, end)| end);
+                    let ends = engine.lease(&key.0, &entry.server).map(|(_, end)| end);
                     let ends = ends.map(|end| end.saturating_since(now()).as_secs());
                     RuntimeChange { kind, to, lease_ms, lease_ends_in_s: ends, ..one }
                 }

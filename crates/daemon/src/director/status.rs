@@ -218,7 +218,7 @@ impl Director {
             reason: reason(server.reason()),
             checks: self.engine.checks(server).map(|view| check(&view)).collect(),
             origin: server.origin().to_string(),
-            changes: self.runtime.of(&key, &self.engine),
+            changes: self.runtime.of(&(key.0, definition.address), &self.engine),
             lease_ms: lease.map(|(lease, _)| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)),
             lease_ends_in_s: lease.map(|(_, end)| end.saturating_since(now).as_secs()),
         }

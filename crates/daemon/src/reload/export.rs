@@ -42,8 +42,10 @@ fn write(
     let files: Vec<(&str, &[u8])> =
         files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
     let mut left_out = Vec::new();
-    let edits: Vec<Edit> =
+    let mut edits: Vec<Edit> =
         changes.iter().filter_map(|change| edit(change, config, &mut left_out)).collect();
+    // One that was added may have the name of one that was removed.
+    edits.sort_by_key(|edit| !matches!(edit.kind, EditKind::Remove));
     let (text, covered) =
         export(&files, &edits).map_err(|_found| "the configuration can't be read".to_owned())?;
     if covered {
@@ -63,7 +65,8 @@ fn edit(change: &RuntimeChange, config: &Config, left_out: &mut Vec<String>) -> 
     let in_file = config
         .services
         .get(&service)
-        .is_some_and(|service| service.real_servers.contains_key(&server));
+        .and_then(|service| service.real_servers.get(&server))
+        .is_some_and(|server| server.address.to_string() == change.address);
     let mut leave = |why: &str| {
         left_out.push(format!("{}/{} {}: {why}", change.service, change.server, change.kind));
         None

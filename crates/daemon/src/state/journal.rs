@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -127,7 +128,7 @@ impl Drop for Journal {
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     service: Name,
-    server: Name,
+    address: SocketAddr,
     #[serde(flatten)]
     entry: Entry,
 }
@@ -216,7 +217,15 @@ fn read(file: &StateFile) -> Result<BTreeMap<Key, Entry>, String> {
         let (number, path) = (lines.len(), file.path().display());
         return Err(format!("{path} has {number} changes, and at most {ENTRIES_MAX} are read"));
     }
-    Ok(lines.into_iter().map(|line| ((line.service, line.server), line.entry)).collect())
+    let mut kept = BTreeMap::new();
+    for Line { service, address, entry } in lines {
+        // Earlier versions told servers by their names: they could keep that one was removed beside what was said of it later by another name.
+        let before: &mut Entry = kept.entry((service, address)).or_insert_with(|| entry.clone());
+        if before.is_removal() {
+            *before = entry;
+        }
+    }
+    Ok(kept)
 }
 
 fn work(
@@ -263,9 +272,9 @@ fn keep(
 fn write(file: &StateFile, kept: &BTreeMap<Key, Entry>) -> Result<(), String> {
     let lines: Vec<Line> = kept
         .iter()
-        .map(|((service, server), entry)| Line {
+        .map(|((service, address), entry)| Line {
             service: service.clone(),
-            server: server.clone(),
+            address: *address,
             entry: entry.clone(),
         })
         .collect();
@@ -280,16 +289,19 @@ mod tests {
 
     use super::*;
 
-    fn key(server: &str) -> Key {
-        let name = |text: &str| Name::try_from(text.to_owned()).unwrap();
-        (name("web"), name(server))
+    fn name(text: &str) -> Name {
+        Name::try_from(text.to_owned()).unwrap()
+    }
+
+    fn key(port: u16) -> Key {
+        (name("web"), ([10, 0, 0, 13], port).into())
     }
 
     fn entry() -> Entry {
         let said =
             |what| Said { what, who: Some("alice".to_owned()), reason: None, at: 1_700_000_000 };
         Entry {
-            address: "10.0.0.13:80".parse().unwrap(),
+            server: name("a"),
             presence: Some(said(Presence::Added { weight: 3, lease_ms: Some(30_000) })),
             admin: Some(Said {
                 what: Wish::Drain,
@@ -312,17 +324,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (journal, kept) = Journal::open(folder.path()).unwrap();
         assert_eq!(kept, BTreeMap::new());
-        written(&journal, vec![(key("a"), Some(entry())), (key("b"), Some(entry()))]).unwrap();
-        written(&journal, vec![(key("b"), None)]).unwrap();
+        written(&journal, vec![(key(1), Some(entry())), (key(2), Some(entry()))]).unwrap();
+        written(&journal, vec![(key(2), None)]).unwrap();
         assert_eq!(journal.problem(), None);
         let (_journal, kept) = Journal::open(folder.path()).unwrap();
-        assert_eq!(kept, BTreeMap::from([(key("a"), entry())]));
+        assert_eq!(kept, BTreeMap::from([(key(1), entry())]));
+    }
+
+    /// What a version has written that told servers by their names, in its order of fields.
+    #[test]
+    fn the_journal_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = |what: serde_json::Value| serde_json::json!({"what": what, "at": 5});
+        let line = |server: &str, port: u16, facet: &str, what: serde_json::Value| {
+            let address = format!("10.0.0.13:{port}");
+            serde_json::json!({"service": "web", "server": server, "address": address, facet: said(what)})
+        };
+        let lines = [
+            line("a", 1, "presence", "removed".into()),
+            line("b", 1, "admin", "drain".into()),
+            line("c", 2, "admin", "maint".into()),
+            line("d", 2, "presence", "removed".into()),
+            line("e", 3, "presence", "removed".into()),
+        ];
+        StateFile::new(folder.path(), "runtime", VERSION).write(&lines.to_vec()).unwrap();
+        let (journal, kept) = Journal::open(folder.path()).unwrap();
+        assert_eq!(journal.problem(), None);
+        let found: Vec<_> = kept
+            .iter()
+            .map(|(key, entry)| (key.clone(), entry.server.as_str(), entry.is_removal()))
+            .collect();
+        assert_eq!(found, [(key(1), "b", false), (key(2), "c", false), (key(3), "e", true)]);
     }
 
     /// The disk stands still, and thousands of leases end, one after the other: who brings that goes on at once, and it is one write.
     #[test]
     fn however_much_ends_while_the_disk_stands_still_nobody_is_kept_waiting_and_it_is_one_write() {
-        let many: Vec<Key> = (0..5_000).map(|number| key(&format!("s{number}"))).collect();
+        let many: Vec<Key> = (1_000..6_000).map(key).collect();
         let kept = many.iter().map(|key| (key.clone(), entry())).collect();
         let (tell, writes) = sync_channel(8);
         let (go_on, disk) = sync_channel::<()>(0);
@@ -331,14 +369,13 @@ mod tests {
             disk.recv().map_err(|gone| gone.to_string())
         })
         .unwrap();
-        journal.write([(key("first"), Some(entry()))], None);
+        journal.write([(key(3), Some(entry()))], None);
         assert_eq!(writes.recv(), Ok(5_001), "the disk has it, and stands still");
         for key in &many {
             journal.write([(key.clone(), None)], None);
         }
         let (done, told) = sync_channel(1);
-        journal
-            .write([(key("last"), Some(entry()))], Some(Box::new(move |it| drop(done.send(it)))));
+        journal.write([(key(4), Some(entry()))], Some(Box::new(move |it| drop(done.send(it)))));
         {
             let lies = journal.desk.lock();
             assert_eq!((lies.changes.len(), lies.waiting.len()), (5_001, 1));
@@ -369,7 +406,7 @@ mod tests {
         })
         .unwrap();
         assert!(journal.is_settled());
-        journal.write([(key("a"), Some(entry()))], None);
+        journal.write([(key(1), Some(entry()))], None);
         assert!(!journal.is_settled(), "it lies there, or is being written");
         assert_eq!(writes.recv(), Ok(1));
         assert!(!journal.is_settled(), "the disk stands still");
@@ -414,12 +451,12 @@ mod tests {
             disk.recv().map_err(|gone| gone.to_string())
         })
         .unwrap();
-        journal.write([(key("first"), Some(entry()))], None);
+        journal.write([(key(3), Some(entry()))], None);
         assert_eq!(writes.recv(), Ok(1));
         for _ in 0..WAITING_MAX {
-            journal.write([(key("again"), Some(entry()))], Some(Box::new(|_told| {})));
+            journal.write([(key(5), Some(entry()))], Some(Box::new(|_told| {})));
         }
-        let why = written(&journal, vec![(key("more"), Some(entry()))]).unwrap_err();
+        let why = written(&journal, vec![(key(6), Some(entry()))]).unwrap_err();
         assert_eq!(why, TOO_MANY_WAIT);
         assert_eq!(journal.desk.lock().waiting.len(), WAITING_MAX);
         go_on.send(()).unwrap();
@@ -432,7 +469,7 @@ mod tests {
         let journal =
             Journal::begin(BTreeMap::new(), Problem::default(), |_| panic!("a fault")).unwrap();
         let (done, told) = sync_channel::<Result<(), String>>(1);
-        journal.write([(key("a"), None)], Some(Box::new(move |it| drop(done.send(it)))));
+        journal.write([(key(1), None)], Some(Box::new(move |it| drop(done.send(it)))));
         assert!(told.recv().is_err(), "its answer is lost");
         while !journal.desk.lock().left {
             thread::yield_now();
@@ -445,7 +482,7 @@ mod tests {
     fn a_torn_file_is_set_aside_and_told() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, _) = Journal::open(folder.path()).unwrap();
-        written(&journal, vec![(key("a"), Some(entry()))]).unwrap();
+        written(&journal, vec![(key(1), Some(entry()))]).unwrap();
         let path = folder.path().join("runtime.state");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
@@ -455,7 +492,7 @@ mod tests {
         assert!(why.contains("is torn") && why.contains("runtime.set-aside"), "{why}");
         written(&journal, vec![]).unwrap();
         assert_eq!(journal.problem(), Some(why), "nothing was written in its place");
-        written(&journal, vec![(key("a"), Some(entry()))]).unwrap();
+        written(&journal, vec![(key(1), Some(entry()))]).unwrap();
         assert_eq!(journal.problem(), None, "it is whole again");
     }
 
@@ -465,7 +502,7 @@ mod tests {
         let state = folder.path().join("state");
         std::fs::write(&state, "in the way").unwrap();
         let (journal, _) = Journal::open(&state).unwrap();
-        assert!(written(&journal, vec![(key("a"), Some(entry()))]).is_err());
+        assert!(written(&journal, vec![(key(1), Some(entry()))]).is_err());
         assert!(journal.problem().is_some());
         std::fs::remove_file(&state).unwrap();
         written(&journal, vec![]).unwrap();

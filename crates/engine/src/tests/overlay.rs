@@ -18,6 +18,19 @@ struct Desk {
     overlay: Overlay,
 }
 
+/// Where a server comes from, its administrative state, its weight and the share of it, and its lease.
+type Shape = (Origin, &'static str, (u32, u32), Option<Duration>);
+
+fn web1() -> (Name, SocketAddr) {
+    (name("web1"), address("10.0.0.11:80"))
+}
+
+/// What the file says of the server at `address`.
+fn base(config: &Config, address: SocketAddr) -> Option<&RealServer> {
+    let mut of_file = config.services[&name("web")].real_servers.values();
+    of_file.find(|server| server.address == address).map(AsRef::as_ref)
+}
+
 #[derive(Clone, Debug)]
 enum Order_ {
     Add(Option<u64>),
@@ -27,6 +40,7 @@ enum Order_ {
     Weight(u32),
     Share(u32),
     Remove,
+    RemoveNow,
 }
 
 impl Desk {
@@ -40,7 +54,9 @@ impl Desk {
         let engine = Engine::remembering(&config, &remembered, &Table::new(), at(0));
         let mut bench =
             Bench { engine, now: at(0), reports: vec![], reconciled: 0, counted: 0, runs: vec![] };
-        for (key, entry) in overlay.kept() {
+        let mut kept: Vec<_> = overlay.kept().iter().collect();
+        kept.sort_by_key(|(_, entry)| !entry.is_removal());
+        for (key, entry) in kept {
             let kernel = Table::new();
             bench.engine.replay(at(0), key, entry, &config, Some(&kernel)).unwrap();
         }
@@ -50,8 +66,23 @@ impl Desk {
 
     /// Gives a command to one of four servers, two of which are the file's; whether what is kept is other.
     fn order(&mut self, index: usize, order: &Order_, ephemeral: bool) -> bool {
+        self.order_at(index, index, order, ephemeral)
+    }
+
+    /// The same; one that is added gets the address of the server with the number `at`. An address of the file's is added by its name there.
+    fn order_at(&mut self, index: usize, at: usize, order: &Order_, ephemeral: bool) -> bool {
         let (service, server) = (name("web"), name(&format!("web{}", index + 1)));
-        let address = address(&format!("10.0.0.1{}:80", index + 1));
+        let mut address = address(&format!("10.0.0.1{}:80", at + 1));
+        let known = self.bench.engine.pools()[&service].servers().get(&server);
+        let before = known.map(|known| known.definition().address);
+        if matches!(order, Order_::Add(_)) {
+            let of_file = base(&self.config, address).map(|base| base.name.clone());
+            if of_file.is_some_and(|of_file| of_file != server) {
+                return false;
+            }
+        } else if let Some(before) = before {
+            address = before;
+        }
         let now = self.bench.now;
         let engine = &mut self.bench.engine;
         let removed = |engine: &Engine| {
@@ -65,7 +96,12 @@ impl Desk {
         let (done, facets) = match order {
             Order_::Add(lease) => {
                 let new = addition(&address.to_string(), server.as_str(), &self.config);
-                let done = engine.add_server(now, &service, new, None, by()).map(|change| {
+                // What was removed of the file's is the file's again.
+                let there = engine.pools()[&service].at(address).is_some();
+                let back = base(&self.config, address).filter(|_| !there).cloned();
+                let origin = if back.is_some() { Origin::Config } else { Origin::Runtime };
+                let (new, origin) = (back.unwrap_or(new), (origin, by()));
+                let done = engine.return_server(now, &service, new, None, origin).map(|change| {
                     let lease = lease.map(Duration::from_secs);
                     let leased = engine.set_lease(now, &service, &server, lease);
                     Change { changed: change.changed || leased }
@@ -85,6 +121,7 @@ impl Desk {
                 let to = WeightChange::Share(*share);
                 (engine.weigh_server(&service, &server, to, by()), Facets::WEIGHT)
             }
+            Order_::RemoveNow => (engine.remove_server_now(&service, &server, by()), Facets::ALL),
             Order_::Remove => {
                 (engine.remove_server(now, &service, &server, None, by()), Facets::ALL)
             }
@@ -93,22 +130,22 @@ impl Desk {
         let Ok(Change { changed }) = done else { return false };
         let engine = &self.bench.engine;
         let seen = Seen {
-            base: self.config.services[&service].real_servers.get(&server).map(AsRef::as_ref),
-            server: engine.pools()[&service].servers().get(&server),
+            base: base(&self.config, address),
+            server: engine.pools()[&service].find(&server, address),
             lease: engine.lease(&service, &server).map(|(lease, _)| lease),
         };
-        let key = (service, server);
+        let key = (service, address);
         if ephemeral {
             if changed {
-                self.overlay.note_passing(&key, address, seen, facets, (&by(), 7));
+                self.overlay.note_passing(&key, &server, seen, facets, (&by(), 7));
             }
             return false;
         }
-        self.overlay.note(&key, address, seen, facets, (&by(), 7))
+        self.overlay.note(&key, &server, seen, facets, (&by(), 7))
     }
 
     /// What every server is, as far as it outlives a daemon; what drains to be removed is gone.
-    fn shape(&self) -> BTreeMap<Name, (Origin, &'static str, u32, u32, Option<Duration>)> {
+    fn shape(&self) -> BTreeMap<(Name, SocketAddr), Shape> {
         let pool = &self.bench.engine.pools()[&name("web")];
         let stays = pool.servers().iter().filter(
             |(_, server)| !matches!(server.admin(), Admin::Drain(drain) if drain.then_remove),
@@ -121,8 +158,8 @@ impl Desk {
                     Admin::Maint => "maint",
                 };
                 let lease = self.bench.engine.lease(&name("web"), server).map(|(lease, _)| lease);
-                let weight = known.definition().weight;
-                (server.clone(), (known.origin(), admin, weight, known.share(), lease))
+                let RealServer { address, weight, .. } = *known.definition();
+                ((server.clone(), address), (known.origin(), admin, (weight, known.share()), lease))
             })
             .collect()
     }
@@ -142,6 +179,7 @@ fn orders() -> impl Strategy<Value = Order_> {
         2 => (0..4_u32).prop_map(Order_::Weight),
         1 => (0..3_u32).prop_map(|half| Order_::Share(half * 50)),
         2 => Just(Order_::Remove),
+        2 => Just(Order_::RemoveNow),
     ]
 }
 
@@ -149,12 +187,12 @@ proptest! {
     /// Whatever commands were given: the next daemon has the servers as this one.
     #[test]
     fn what_was_changed_is_so_again_after_a_restart(
-        given in prop::collection::vec((0..4_usize, orders()), 0..24),
+        given in prop::collection::vec(((0..4_usize, 0..5_usize), orders()), 0..24),
     ) {
         let mut desk = Desk::new(config(""), BTreeMap::new());
-        for (index, order) in &given {
-            desk.order(*index, order, false);
-            prop_assert_eq!(desk.restart().shape(), desk.shape(), "after {:?}", order);
+        for ((index, at), order) in &given {
+            desk.order_at(*index, *at, order, false);
+            prop_assert_eq!(desk.restart().shape(), desk.shape(), "after {:?} of {} at {}", order, index, at);
         }
         // Once more is the same: nothing of it is lost on the way.
         prop_assert_eq!(desk.restart().overlay, desk.overlay);
@@ -199,48 +237,75 @@ fn what_is_taken_back_leaves_nothing_and_what_is_said_again_is_no_news() {
     }
 }
 
-/// The file gives a server that was removed another name: its removal is found by the address, and goes along.
+/// A removal is of an address: who gets the name of the server that was removed has nothing to do with it.
 #[test]
-fn a_removal_is_found_by_its_address_when_the_server_is_called_otherwise() {
+fn a_removal_stays_what_it_is_when_its_name_is_given_to_another_address() {
+    for ephemeral in [false, true] {
+        let mut desk = Desk::new(config(""), BTreeMap::new());
+        let (web, web1) = (name("web"), name("web1"));
+        desk.order(0, &Order_::RemoveNow, ephemeral);
+        assert!(desk.order_at(0, 4, &Order_::Add(None), false), "the name is free");
+        assert!(desk.order(0, &Order_::Weight(7), false));
+        let both: BTreeSet<Key> =
+            ["10.0.0.11:80", "10.0.0.15:80"].map(|to| (web.clone(), address(to))).into();
+        assert_eq!(desk.overlay.called(&web, &web1), both);
+        let held = desk.overlay.get(&(web.clone(), address("10.0.0.11:80"))).unwrap();
+        assert!(held.entry.is_removal() && held.entry.weight.is_none(), "{held:?}");
+        assert_eq!(held.passing.presence, ephemeral);
+        if !ephemeral {
+            assert_eq!(desk.restart().shape(), desk.shape());
+        }
+        // And gone without what was removed.
+        desk.order(0, &Order_::Remove, false);
+        assert_eq!(
+            desk.overlay.called(&web, &web1),
+            [(web.clone(), address("10.0.0.11:80"))].into()
+        );
+    }
+}
+
+/// The file calls a server that was removed otherwise, and gives its name to another one.
+#[test]
+fn what_was_removed_is_called_as_the_file_calls_its_address() {
     let mut desk = Desk::new(config(""), BTreeMap::new());
     desk.order(0, &Order_::Remove, false);
-    desk.order(1, &Order_::Drain, false);
-    let key = |server: &str| (name("web"), name(server));
-    let found = |overlay: &Overlay, server: &str, to: &str| {
-        overlay.removed_at(&key(server), address(to)).map(ToString::to_string)
+    desk.order(1, &Order_::Remove, true);
+    desk.order(2, &Order_::Add(None), false);
+    let (other, same) = (name("web9"), name("web3"));
+    let base = |key: &Key| match key.1.ip().to_string().as_str() {
+        "10.0.0.13" => Base::NoServer,
+        _ => Base::Server { name: &other, weight: 5 },
     };
-    let other = Some("web1".to_owned());
-    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), other);
-    assert_eq!(found(&desk.overlay, "web1", "10.0.0.11:80"), None, "by its own name");
-    assert_eq!(found(&desk.overlay, "web9", "10.0.0.12:80"), None, "it drains, and stays");
-    let elsewhere = (name("other"), name("web9"));
-    assert_eq!(desk.overlay.removed_at(&elsewhere, address("10.0.0.11:80")), None);
-    assert!(desk.overlay.rename(&name("web"), &name("web1"), &name("web9")));
-    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), None);
-    // One that ends with the daemon as well.
-    let mut desk = Desk::new(config(""), BTreeMap::new());
-    desk.order(0, &Order_::Remove, true);
-    assert_eq!(found(&desk.overlay, "web9", "10.0.0.11:80"), other);
+    let settled = desk.overlay.settle(base);
+    let told: Vec<_> = settled.iter().map(|one| (&one.server, one.why)).collect();
+    assert_eq!(told, [(&other, None)], "what ends with the daemon is nothing that is written");
+    assert!(settled[0].entry.as_ref().is_some_and(Entry::is_removal));
+    assert_eq!(desk.overlay.settle(base), []);
+    let called = |server: &Name| desk.overlay.called(&name("web"), server).len();
+    assert_eq!((called(&name("web1")), called(&other), called(&same)), (0, 2, 1));
+    // A server that is there is called as the pool calls it.
+    let key = (name("web"), address("10.0.0.13:80"));
+    let mut overlay = desk.overlay.clone();
+    assert!(overlay.call(&key, &other));
+    assert!(!overlay.call(&key, &other));
+    assert_eq!(overlay.called(&name("web"), &other).len(), 3);
 }
 
 #[test]
 fn a_command_for_good_keeps_what_an_ephemeral_one_has_said() {
     let mut desk = Desk::new(config(""), BTreeMap::new());
     desk.order(0, &Order_::Drain, true);
-    assert_eq!(desk.restart().shape()[&name("web1")].1, "ready");
-    let held = desk.overlay.get(&(name("web"), name("web1"))).unwrap();
+    assert_eq!(desk.restart().shape()[&web1()].1, "ready");
+    let held = desk.overlay.get(&(name("web"), address("10.0.0.11:80"))).unwrap();
     assert!(held.passing.admin && held.entry.admin.is_some_and(|said| said.what == Wish::Drain));
     // Another facet leaves it alone.
     desk.order(0, &Order_::Weight(3), false);
-    assert_eq!(desk.restart().shape()[&name("web1")].1, "ready");
+    assert_eq!(desk.restart().shape()[&web1()].1, "ready");
     assert!(desk.order(0, &Order_::Drain, false), "it is kept now");
-    assert_eq!(desk.restart().shape()[&name("web1")].1, "drain");
+    assert_eq!(desk.restart().shape()[&web1()].1, "drain");
     // Ready for the moment: the next daemon drains it again.
     desk.order(0, &Order_::Ready, true);
-    assert_eq!(
-        (desk.shape()[&name("web1")].1, desk.restart().shape()[&name("web1")].1),
-        ("ready", "drain")
-    );
+    assert_eq!((desk.shape()[&web1()].1, desk.restart().shape()[&web1()].1), ("ready", "drain"));
 }
 
 #[test]
@@ -250,15 +315,28 @@ fn what_a_file_makes_pointless_is_dropped_and_what_it_may_bring_back_is_not() {
     desk.order(0, &Order_::Drain, false);
     desk.order(1, &Order_::Remove, false);
     desk.order(2, &Order_::Add(None), false);
-    let settled = |base: &dyn Fn(&Name, SocketAddr) -> Base| {
+    let names = ["web1", "web2", "web3"].map(name);
+    let settled = |weights: Option<[Option<u32>; 3]>| {
+        let base = |key: &Key| {
+            let number = ["10.0.0.11:80", "10.0.0.12:80", "10.0.0.13:80"]
+                .iter()
+                .position(|to| address(to) == key.1)
+                .unwrap();
+            match weights.map(|weights| weights[number]) {
+                None => Base::NoService,
+                Some(None) => Base::NoServer,
+                Some(Some(weight)) => Base::Server { name: &names[number], weight },
+            }
+        };
         let mut overlay = Overlay::restored(desk.overlay.kept().clone());
         let settled = overlay.settle(base);
-        let left = overlay.kept().iter();
-        let left: Vec<_> = left
-            .map(|((_, server), entry)| {
+        let left: Vec<_> = overlay
+            .kept()
+            .values()
+            .map(|entry| {
                 let facets =
                     (entry.presence.is_some(), entry.admin.is_some(), entry.weight.is_some());
-                (server.to_string(), facets)
+                (entry.server.to_string(), facets)
             })
             .collect();
         (settled.len(), left)
@@ -268,20 +346,10 @@ fn what_a_file_makes_pointless_is_dropped_and_what_it_may_bring_back_is_not() {
         all.map(|(server, facets)| (server.to_owned(), facets)).to_vec()
     };
     let unchanged = all((false, true, true), (true, false, false), (true, false, false));
-    assert_eq!(settled(&|_, _| Base::NoService), (0, unchanged.clone()));
-    let known = |_: &Name, at: SocketAddr| match at.ip().to_string().as_str() {
-        "10.0.0.11" => Base::Server { weight: 5 },
-        "10.0.0.12" => Base::Server { weight: 1 },
-        _ => Base::NoServer,
-    };
-    assert_eq!(settled(&known), (0, unchanged));
+    assert_eq!(settled(None), (0, unchanged.clone()));
+    assert_eq!(settled(Some([Some(5), Some(1), None])), (0, unchanged));
     // Another weight of the file counts; what it names is the file's; what it names no longer has no meaning.
-    let other = |_: &Name, at: SocketAddr| match at.ip().to_string().as_str() {
-        "10.0.0.11" => Base::Server { weight: 6 },
-        "10.0.0.13" => Base::Server { weight: 1 },
-        _ => Base::NoServer,
-    };
-    let (dropped, left) = settled(&other);
+    let (dropped, left) = settled(Some([Some(6), None, Some(1)]));
     assert_eq!((dropped, left), (3, vec![("web1".to_owned(), (false, true, false))]));
 }
 

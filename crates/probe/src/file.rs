@@ -5,26 +5,27 @@ use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::Missing;
 use holdfast_health::{Asked, Code};
 use nix::fcntl::OFlag;
-use tokio::sync::Semaphore;
 
 use crate::deadline::Deadline;
 use crate::finding::{Finding, describe, excerpt, is_own_shortage};
+use crate::readers::Readers;
 use crate::transcript;
 use crate::words;
 
 /// A file may hold so many bytes; a longer one is none of ours.
 const LIMIT: u64 = 1024;
 
-/// So many files are read at once, those included that a dead file server keeps. A run that gets no place within its timeout is
-/// inconclusive.
+/// So many files are read at once, those included that a dead file server keeps: each has one place, however often it is asked for. A run
+/// whose file has not been read within its timeout is inconclusive.
 pub const READS_AT_ONCE: usize = 32;
 
-static PLACES: Semaphore = Semaphore::const_new(READS_AT_ONCE);
+static READERS: Readers<PathBuf, Arc<Content>> = Readers::new(READS_AT_ONCE);
 
 /// A file to look into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,23 +48,23 @@ impl File {
     pub(crate) async fn run(&self, timeout: Duration) -> Finding {
         let deadline = Deadline::after(timeout);
         let path = self.path.clone();
-        let read = deadline.within(async {
-            // The semaphore is never closed. The place goes along: a thread that is stuck keeps it.
-            let place = PLACES.acquire().await.ok();
-            tokio::task::spawn_blocking(move || (place, read(&path)).1).await
-        });
+        let waits = READERS.is_reading(&path);
+        let read = READERS.read(&self.path, move || Arc::new(read(&path)));
         let what = format!("file {}", self.path.display());
-        match read.await {
-            Some(Ok(content)) => self.judge(&what, content),
-            Some(Err(_no_thread)) => Finding::ours(format!("{what}: the daemon is stopping")),
+        match deadline.within(read).await {
+            Some(Some(content)) => self.judge(&what, &content),
+            Some(None) => Finding::ours(format!("{what}: the daemon is stopping")),
+            None if waits => Finding::ours(format!(
+                "{what}: an earlier run waits for it still, not read within {timeout:?}"
+            )),
             None => Finding::ours(format!("{what}: not read within {timeout:?}")),
         }
     }
 
-    fn judge(&self, what: &str, content: Content) -> Finding {
+    fn judge(&self, what: &str, content: &Content) -> Finding {
         let text = match content {
             Content::Text(text) => {
-                transcript::received(&text);
+                transcript::received(text);
                 text
             }
             Content::Missing => {
@@ -75,11 +76,11 @@ impl File {
             Content::NoFile => {
                 return Finding::ours(format!("{what}: it is not a regular file"));
             }
-            Content::Unreadable(error) if is_own_shortage(&error) => {
-                return Finding::ours(format!("{what}: {}", describe(&error)));
+            Content::Unreadable(error) if is_own_shortage(error) => {
+                return Finding::ours(format!("{what}: {}", describe(error)));
             }
             Content::Unreadable(error) => {
-                return Finding::ours(format!("{what}: it can't be read: {}", describe(&error)));
+                return Finding::ours(format!("{what}: it can't be read: {}", describe(error)));
             }
         };
         // A writer may have truncated it just now: that is nothing that was said.
@@ -89,8 +90,8 @@ impl File {
         if text.len() as u64 > LIMIT {
             return Finding::ours(format!("{what}: it holds more than {LIMIT} bytes"));
         }
-        let Some(said) = words::read(&text, |weight| Some(Asked::Weight(weight))) else {
-            let sentence = format!("{what}: it holds {}, which says nothing", excerpt(&text));
+        let Some(said) = words::read(text, |weight| Some(Asked::Weight(weight))) else {
+            let sentence = format!("{what}: it holds {}, which says nothing", excerpt(text));
             return Finding::ours(sentence);
         };
         let words = said.sentence();
@@ -119,5 +120,56 @@ fn read(path: &Path) -> Content {
     match file.take(LIMIT + 1).read_to_end(&mut bytes) {
         Ok(_) => Content::Text(bytes),
         Err(error) => Content::Unreadable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use holdfast_health::Verdict;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// However often a check is tried whose file does not come, it has one place: others find theirs.
+    #[tokio::test]
+    async fn a_file_that_does_not_come_has_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "up\n").unwrap();
+            File { path, missing: Missing::Down }
+        };
+        let (stuck, other) = (file("web1"), file("web2"));
+        let (free, server) = sync_channel::<()>(0);
+        let path = stuck.path.clone();
+        let first = tokio::spawn(async move {
+            READERS
+                .read(&path.clone(), move || {
+                    let _answers = server.recv();
+                    Arc::new(read(&path))
+                })
+                .await
+        });
+        while !READERS.is_reading(&stuck.path) {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..=READS_AT_ONCE {
+            let finding = stuck.run(Duration::from_millis(5)).await;
+            assert_eq!(finding.verdict, Verdict::Inconclusive);
+            let said = finding.reason.sentence;
+            assert!(
+                said.ends_with("an earlier run waits for it still, not read within 5ms"),
+                "{said}"
+            );
+        }
+        assert_eq!(other.run(PATIENCE).await.verdict, Verdict::Pass);
+        let late = tokio::spawn(async move { stuck.run(PATIENCE).await });
+        tokio::task::yield_now().await;
+        drop(free);
+        assert_eq!(late.await.unwrap().verdict, Verdict::Pass, "what comes late counts");
+        assert!(first.await.unwrap().is_some());
     }
 }

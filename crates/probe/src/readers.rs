@@ -57,6 +57,8 @@ where
             let place = self.places.acquire().await.ok();
             let _thread = tokio::task::spawn_blocking(move || {
                 let _place = place;
+                // Where it panics the key is free before the place is.
+                let end = end;
                 let value = read();
                 // Who comes from now on wants it read anew.
                 drop(end);

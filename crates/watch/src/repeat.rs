@@ -67,7 +67,7 @@ impl TrialWatcher {
 impl Trial {
     async fn run(&self, timeout: Duration) -> Outcome {
         match self {
-            Self::Script(exec) => exec.run_apart(timeout).await,
+            Self::Script(exec) => exec.try_apart(timeout).await,
             Self::Reach(reach) => reach.run(timeout).await,
         }
     }

@@ -9,6 +9,7 @@ mod confinement;
 mod identity;
 mod process;
 mod program;
+mod stuck;
 pub mod trust;
 
 use std::fmt::Display;
@@ -17,24 +18,26 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_config::Convention;
 use holdfast_health::{Asked, Code, Feedback, Outcome};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout as within;
+use tokio::sync::Semaphore;
+use tokio::time::{timeout as within, timeout_at};
 
 use crate::finding::{Finding, describe, first_line, is_own_shortage};
 use crate::transcript;
 use process::Process;
+use stuck::{At, Place, Stuck};
 
 pub use confinement::{has_control_groups, leave_no_control_groups};
 pub use process::OUTPUT_LIMIT;
 
 /// So many commands run at once in this process, those included that the kernel has not let go of after their death. A run that
-/// gets no place within its timeout is inconclusive.
+/// gets no place within its timeout is inconclusive. A check that is stuck has one place: its next run does not begin.
 pub const COMMANDS_AT_ONCE: usize = 256;
 
 /// So many commands run at once besides those: trackers' scripts and hooks, which checks of servers must not keep waiting.
@@ -46,6 +49,7 @@ pub const REAP_GRACE: Duration = Duration::from_millis(250);
 
 static PLACES: Semaphore = Semaphore::const_new(COMMANDS_AT_ONCE);
 static PLACES_APART: Semaphore = Semaphore::const_new(COMMANDS_APART);
+static STUCK: Stuck = Stuck::new();
 
 /// A command to run: exit status 0 passes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +98,21 @@ impl Exec {
     /// Runs it once, among [`COMMANDS_APART`]: for what is no check of a server. Needs a tokio runtime with IO and time.
     pub async fn run_apart(&self, timeout: Duration) -> Outcome {
         let started = std::time::Instant::now();
-        let finding =
-            self.run_among(&PLACES_APART, timeout).await.unwrap_or_else(|unstarted| unstarted);
-        Outcome { verdict: finding.verdict, reason: finding.reason, took: started.elapsed() }
+        let exec = self.clone();
+        let found = self.run_among(&PLACES_APART, timeout, move || exec.start(timeout)).await;
+        let Finding { verdict, reason, .. } = found.unwrap_or_else(|unstarted| unstarted);
+        Outcome { verdict, reason, took: started.elapsed() }
+    }
+
+    /// The same of what is tried again and again: while an earlier run is stuck none begins.
+    pub async fn try_apart(&self, timeout: Duration) -> Outcome {
+        match STUCK.of(self) {
+            Some(at) => {
+                let Finding { verdict, reason, .. } = self.stuck(at);
+                Outcome { verdict, reason, took: Duration::ZERO }
+            }
+            None => self.run_apart(timeout).await,
+        }
     }
 
     pub(crate) fn program(&self) -> &str {
@@ -106,35 +122,67 @@ impl Exec {
     /// Runs it once as a check of a server. One that was not started says nothing of the server: an upgrade that takes a script away, or
     /// a folder that somebody made writable, must not take all servers out at once.
     pub(crate) async fn run(&self, timeout: Duration) -> Finding {
-        let found = self.run_among(&PLACES, timeout).await;
+        if let Some(at) = STUCK.of(self) {
+            return self.stuck(at);
+        }
+        let exec = self.clone();
+        let found = self.run_among(&PLACES, timeout, move || exec.start(timeout)).await;
         found.unwrap_or_else(|unstarted| Finding::ours(unstarted.reason.sentence))
     }
 
-    /// Runs it once; an error is what is found of a command that was not started.
+    /// What is found while an earlier run is stuck: what that one has found.
+    fn stuck(&self, at: At) -> Finding {
+        let program = self.program();
+        match at {
+            At::Start => {
+                let why = "an earlier run waits for its start still: does its path answer?";
+                Finding::ours(format!("start {program}: {why}"))
+            }
+            At::Death => {
+                let why =
+                    "an earlier run was late and killed, but the kernel does not let go of it";
+                Finding::fail(Code::PROCTOUT, format!("{program}: {why}"))
+            }
+        }
+    }
+
+    /// Runs it once, by `start`, which may block; an error is what is found of a command that was not started.
     async fn run_among(
         &self,
         places: &'static Semaphore,
         timeout: Duration,
+        start: impl FnOnce() -> Result<Process, Finding> + Send + 'static,
     ) -> Result<Finding, Finding> {
         transcript::note(|| format!("start {:?} as {}", self.command, self.user));
-        let begun = within(timeout, async {
-            // The semaphore is never closed.
-            let place = places.acquire().await.ok();
-            let exec = self.clone();
-            // Looking up users, examining files and starting programs all may block. The place goes along: a thread that is stuck
-            // there keeps it.
-            tokio::task::spawn_blocking(move || (place, exec.start(timeout))).await
-        });
-        let (place, mut process) = match begun.await {
-            Ok(Ok((place, Ok(process)))) => (place, process),
-            Ok(Ok((_, Err(unstarted)))) => return Err(unstarted),
+        // The time for the place and for the start is one.
+        let begin = tokio::time::Instant::now();
+        // The semaphore is never closed.
+        let place: Option<Place> =
+            within(timeout, places.acquire()).await.ok().map(|place| Arc::new(place.ok()));
+        let unstarted = || {
+            let why = format!("start {}: not started within {timeout:?}", self.program());
+            Finding::ours(why)
+        };
+        let Some(place) = place else { return Err(unstarted()) };
+        // Looking up users, examining files and starting programs all may block. The place goes along: a thread that is stuck
+        // there keeps it.
+        let started = {
+            let place = Arc::clone(&place);
+            tokio::task::spawn_blocking(move || {
+                let _place = place;
+                start()
+            })
+        };
+        let mut process = match timeout_at(begin + timeout, started).await {
+            Ok(Ok(Ok(process))) => process,
+            Ok(Ok(Err(unstarted))) => return Err(unstarted),
             Ok(Err(_no_thread)) => {
                 let program = self.program();
                 return Err(Finding::ours(format!("start {program}: the daemon is stopping")));
             }
             Err(_elapsed) => {
-                let why = format!("start {}: not started within {timeout:?}", self.program());
-                return Err(Finding::ours(why));
+                STUCK.note(self, At::Start, &place);
+                return Err(unstarted());
             }
         };
         // It has its whole timeout, however long it has waited for its place and its start: that is none of the server's.
@@ -224,12 +272,7 @@ impl Exec {
     }
 
     /// Kills a command that is late. Its place is free only when it is gone.
-    async fn kill(
-        &self,
-        mut process: Process,
-        place: Option<SemaphorePermit<'static>>,
-        timeout: Duration,
-    ) -> Finding {
+    async fn kill(&self, mut process: Process, place: Place, timeout: Duration) -> Finding {
         process.kill();
         transcript::received(process.kept());
         let said = first_line(process.kept());
@@ -239,6 +282,7 @@ impl Exec {
         if within(REAP_GRACE, process.gone()).await.is_ok() {
             return Finding::fail(Code::PROCTOUT, sentence);
         }
+        STUCK.note(self, At::Death, &place);
         tokio::spawn(async move {
             let _gone = process.gone().await;
             drop(place);
@@ -250,6 +294,48 @@ impl Exec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A thread that waits for a dead path keeps its place, and its check gets no other one however often it is tried. Others go on, and so does it
+    /// when the path answers.
+    #[tokio::test]
+    async fn a_check_that_is_stuck_has_one_place() {
+        static FEW: Semaphore = Semaphore::const_new(2);
+        const SHORT: Duration = Duration::from_millis(50);
+        let user = nix::unistd::User::from_name("nobody").unwrap().unwrap().name;
+        let address = "127.0.0.1:1".parse().unwrap();
+        let exec =
+            |server| Exec::new(vec!["/bin/true".to_owned()], &user, "stuck", server, address);
+        let (stuck, other) = (exec("web1"), exec("web2"));
+        let (free, path) = std::sync::mpsc::sync_channel::<()>(0);
+        let start = move || {
+            let _answers = path.recv();
+            Err(Finding::ours("late".to_owned()))
+        };
+        let unstarted = stuck.run_among(&FEW, SHORT, start).await.unwrap_err();
+        assert_eq!(unstarted.reason.sentence, "start /bin/true: not started within 50ms");
+        for _ in 0..5 {
+            let finding = stuck.run(PATIENCE).await;
+            let why =
+                "start /bin/true: an earlier run waits for its start still: does its path answer?";
+            assert_eq!((finding.reason.code, &*finding.reason.sentence), (Code::SOCKERR, why));
+            assert_eq!(stuck.try_apart(PATIENCE).await.reason.sentence, why);
+        }
+        assert_eq!(FEW.available_permits(), 1);
+        // The same command for another server, and an event's, are none of its.
+        assert_eq!(other.try_apart(PATIENCE).await.reason.code, Code::PROCOK);
+        assert_eq!(stuck.run_apart(PATIENCE).await.reason.code, Code::PROCOK);
+        drop(free);
+        // Both are free when the thread is.
+        drop(FEW.acquire_many(2).await.unwrap());
+        assert_eq!(stuck.try_apart(PATIENCE).await.reason.code, Code::PROCOK);
+        let place: Place = Arc::new(None);
+        STUCK.note(&stuck, At::Death, &place);
+        assert_eq!(stuck.run(PATIENCE).await.reason.code, Code::PROCTOUT);
+        drop(place);
+        assert_eq!(stuck.try_apart(PATIENCE).await.reason.code, Code::PROCOK);
+    }
 
     #[tokio::test]
     async fn a_command_that_finds_no_place_is_inconclusive_and_a_free_place_is_used() {

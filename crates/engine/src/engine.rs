@@ -116,7 +116,6 @@ impl Engine {
             engine.recall(name, remembered, kernel, now);
         }
         engine.go_on(&remembered.draining, (config, kernel), now);
-        engine.reconcile_soon();
         engine
     }
 

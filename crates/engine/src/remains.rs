@@ -237,12 +237,13 @@ impl Engine {
 
     /// Makes pools that leave of what was leaving and of what the configuration no longer has, and lets the other services go on with what
     /// they had begun. The servers of the configuration are in their pools by then; what else the kernel has is taken in.
-    pub(crate) fn go_on(
+    pub fn go_on(
         &mut self,
         draining: &Draining,
         (config, kernel): (&Config, &Table),
         now: Instant,
     ) {
+        self.reconcile_soon();
         let taken = keys(config);
         let index = Index::of(draining, (&taken, kernel), now);
         for (name, service) in &config.services {

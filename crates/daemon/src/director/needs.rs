@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use holdfast_config::{Config, Name, Service};
 use holdfast_engine::{Draining, Pool};
-use ipvs_ctl::model::{ServiceKey, SyncDaemon};
+use holdfast_net::now;
+use ipvs_ctl::model::{ServiceKey, SyncDaemon, Table};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -22,7 +23,7 @@ pub(crate) struct KeptDrains {
     kept: Kept<Ours>,
     /// Whether it may be something else than was kept last.
     pub(super) touched: bool,
-    /// What an earlier daemon has left while the kernel can't be looked at: the next one that can needs to know.
+    /// What an earlier daemon has left while the kernel can't be looked at: whoever can next needs to know, this daemon or another one.
     pub(super) unseen: Draining,
     /// The sync daemons of an earlier configuration, and the answer that comes when they have ended; none while too many ask.
     former: Option<(Vec<SyncDaemon>, Option<oneshot::Receiver<View>>)>,
@@ -93,6 +94,18 @@ impl Director {
         let mut draining = Draining { ended, ..self.engine.draining() };
         draining.add_unseen(&self.draining.unseen);
         draining
+    }
+
+    /// Goes on with what an earlier daemon has left, now that the kernel can be looked at, whose table is `table`; what that is. Of it nothing is
+    /// unseen any more: what is not in the engine from now on is over.
+    pub(super) fn see(&mut self, config: &Config, table: &Table) -> Draining {
+        let left = std::mem::take(&mut self.draining.unseen);
+        self.engine.go_on(&left, (config, table), now());
+        if let Some(kernel) = &mut self.kernel {
+            // What of it is wanted no longer goes.
+            kernel.own(left.owned(table));
+        }
+        left
     }
 
     /// Keeps what another configuration, in the place of `old`, makes of it.

@@ -31,12 +31,14 @@ impl Director {
     pub(super) fn reconfigure(&mut self, next: Next) -> Vec<control::Change> {
         let Next { config, differences, kernel, table } = next;
         let changes = self.foresee(&differences);
-        let (kernel, first) = kernel.unzip();
-        if kernel.is_some() {
+        let (kernel, found) = kernel.unzip();
+        let first = kernel.is_some();
+        if first {
             self.kernel = kernel;
         }
-        let table = first.or(table);
+        let table = found.or(table);
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
+        let left = first.then_some(table).flatten().map(|table| self.see(&config, &table));
         self.runner.set_user(&config.daemon.script_user);
         // What has not changed costs the thread a look.
         self.besides.want(Wanted::of(&config));
@@ -47,6 +49,9 @@ impl Director {
         self.tell_trackers();
         self.settle_runtime();
         self.runtime.replay(&mut self.engine, &self.config, None);
+        if let Some(left) = left {
+            self.engine.resume(&left);
+        }
         self.rediscover();
         self.perform();
         self.keep_reconfigured(&old);

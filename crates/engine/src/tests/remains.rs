@@ -286,6 +286,41 @@ fn what_could_not_be_looked_at_is_kept_for_the_next_one() {
     assert!(kept.servers.iter().all(|one| one.service == name("six")));
 }
 
+/// The kernel can be looked at when a configuration comes that has services: what was left until then goes on as after a restart with that one.
+#[test]
+fn what_could_not_be_looked_at_goes_on_when_it_can_be() {
+    let (with, without) = (pair(), parsed("services: {}"));
+    let mut bench = Bench::new(&with, &Table::new());
+    bench.reload(&with, &without);
+    let (left, table) = (bench.engine.draining(), bench.engine.desired());
+    let elsewhere = "services: {web: {listen: tcp 192.0.2.11:80, forward: nat, real_servers: {web1: 10.0.0.11:80}}}";
+    let there = elsewhere.replace("2.11:80", "2.10:80");
+    let another = there.replace("{web:", "{other:");
+    for text in [elsewhere, &there, &another] {
+        let config = parsed(text);
+        let mut late = Bench::new(&without, &Table::new());
+        late.now = bench.now + Duration::from_millis(500);
+        late.engine.reconfigure(&without, &config, Some(&table), late.now);
+        late.engine.go_on(&left, (&config, &table), late.now);
+        late.engine.resume(&left);
+        late.collect();
+        let restarted = after(&left, &table, &config, bench.now);
+        // But for the names of servers that the service takes in when it comes.
+        let nameless = |bench: &Bench| {
+            let mut draining = bench.engine.draining();
+            draining.servers.iter_mut().for_each(|one| one.server = name("any"));
+            draining.servers.sort_by_key(|one| (one.service.clone(), one.address));
+            draining
+        };
+        assert_eq!(nameless(&late), nameless(&restarted), "{text}");
+        assert_eq!(late.engine.desired(), restarted.engine.desired(), "{text}");
+        assert!(late.engine.draining().leaving.iter().any(|one| one.name == name("six")), "{text}");
+        assert!(late.reconciled > 0);
+        late.let_drains_end();
+        assert_eq!(late.engine.draining().leaving, [], "{text}");
+    }
+}
+
 #[test]
 fn connections_of_a_former_method_are_waited_for_over_all_servers() {
     let nat = edited("", "");

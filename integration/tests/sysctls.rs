@@ -82,7 +82,7 @@ fn what_services_need_is_set_set_again_and_given_back() -> Result<()> {
     })?;
     now(node)?;
     let shown = director.cli(&["status"])?;
-    ensure!(shown.contains("sysctls: 1 changes by others undone"), "{shown}");
+    ensure!(shown.contains("sysctls: 1 change by others undone"), "{shown}");
 
     // A kill leaves them as they are, and the next daemon knows what they were.
     director.kill()?;

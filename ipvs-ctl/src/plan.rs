@@ -20,6 +20,7 @@
 
 mod daemons;
 mod order;
+mod unlike;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,6 +28,7 @@ use std::net::SocketAddr;
 
 pub use self::daemons::{DaemonOperation, is_as, plan_daemons};
 pub use self::order::{Orders, is_canonical};
+pub use self::unlike::Unlike;
 use crate::model::{Destination, Entry, ServiceKey, Table, VirtualService};
 
 /// What becomes of services in the kernel that are not desired.

@@ -123,7 +123,8 @@ fn table(ipvs: &Ipvs) -> String {
         ipvs.in_sync_s_ago.map_or_else(|| "never yet".to_owned(), |s| format!("{} ago", age(s)));
     let mut text = format!("kernel table in sync {synced}");
     if ipvs.drift_repairs_total > 0 {
-        let _ = write!(text, ", {} changes by others undone", ipvs.drift_repairs_total);
+        let undone = many(ipvs.drift_repairs_total, "change", "changes");
+        let _ = write!(text, ", {undone} by others undone");
     }
     text.push('\n');
     if let Some(timeouts) = &ipvs.timeouts {
@@ -139,19 +140,16 @@ fn table(ipvs: &Ipvs) -> String {
         let _ = writeln!(text, "{} ranges of packets are marked", ipvs.marked_ranges);
     }
     if ipvs.foreign_removed_total > 0 {
-        let _ = writeln!(
-            text,
-            "{} services that are not ours were removed",
-            ipvs.foreign_removed_total
-        );
+        let removed = many(ipvs.foreign_removed_total, "service", "services");
+        let _ = writeln!(text, "{removed} of others removed (`ipvs.foreign: remove`)");
     }
     for drift in ipvs.drift.iter().take(DRIFT_MAX) {
         let _ = writeln!(
             text,
-            "changed by others, put right: {} {} ({} times, last {} ago): {}",
+            "changed by others, put right: {} {} ({}, last {} ago): {}",
             drift.service,
             drift.kind,
-            drift.count,
+            many(drift.count, "time", "times"),
             age(drift.last_s_ago),
             drift.last
         );
@@ -163,6 +161,11 @@ fn table(ipvs: &Ipvs) -> String {
         let _ = writeln!(text, "! {error}");
     }
     text
+}
+
+/// `1 change`, `2 changes`.
+fn many(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// How connections are synchronised: a line for each of the kernel's daemons.
@@ -212,7 +215,8 @@ fn synced(connections: &SyncedConnections) -> String {
 fn sysctls(sysctls: &Sysctls) -> String {
     let mut text = String::new();
     if sysctls.repairs_total > 0 {
-        let _ = writeln!(text, "sysctls: {} changes by others undone", sysctls.repairs_total);
+        let undone = many(sysctls.repairs_total, "change", "changes");
+        let _ = writeln!(text, "sysctls: {undone} by others undone");
     }
     for sysctl in &sysctls.each {
         if let Some(problem) = &sysctl.problem {

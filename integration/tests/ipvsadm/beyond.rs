@@ -193,7 +193,7 @@ fn a_full_save_is_restored_by_the_fewest_changes() {
         let said = holdfast_ipvs("restore --dry-run", &saved);
         assert_eq!(
             said.out,
-            "change destination 10.1.0.1:80 of tcp 10.0.0.1:80\nadd service fwmark 7 ipv6\nremove service tcp 10.0.0.77:80\n\
+            "change destination 10.1.0.1:80 of tcp 10.0.0.1:80: weight 5 → 1\nadd service fwmark 7 ipv6\nremove service tcp 10.0.0.77:80\n\
              set timeouts 100 50 25\nstart backup sync daemon on d0\n"
         );
         assert_ne!(everything(client), before);

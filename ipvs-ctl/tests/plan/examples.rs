@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use ipvs_ctl::model::{
-    Destination, Entry, Forwarding, Protocol, Scheduler, ServiceFlags, ServiceKey, Table,
-    VirtualService,
+    Destination, Entry, Forwarding, Persistence, Protocol, Scheduler, ServiceFlags, ServiceKey,
+    Table, Tunnel, TunnelChecksum, VirtualService,
 };
 use ipvs_ctl::plan::{Foreign, is_canonical, plan};
 
@@ -137,4 +137,40 @@ fn the_kernels_list_of_a_service_from_nothing_is_canonical() {
     assert!(is_canonical(&[]));
     assert!(is_canonical(&[address(3), address(2), address(1)]));
     assert!(!is_canonical(&[address(2), address(3), address(1)]));
+}
+
+#[test]
+fn what_a_change_changes_is_told_setting_by_setting() {
+    let (kernel, mut desired) = (service(80, "sh", &[(1, 5)]), service(80, "sh", &[(1, 1)]));
+    let mut kernel = Table::from([kernel]);
+    let there = kernel.get_mut(&key(80)).unwrap();
+    there.service.scheduler = "mh".parse().unwrap();
+    there.service.flags = ServiceFlags::ONE_PACKET.with(ServiceFlags::SCHEDULER_1);
+    there.service.persistence = Some(Persistence { timeout_s: 50, prefix: 24 });
+    let to = there.destinations.get_mut(&address(1)).unwrap();
+    (to.upper_threshold, to.forwarding) = (9, Forwarding::Nat);
+    let checksum = TunnelChecksum::Full;
+    let tunnel = Forwarding::Tunnel(Tunnel::Gue { port: 6080, checksum });
+    desired.1.destinations.get_mut(&address(1)).unwrap().forwarding = tunnel;
+    let operations = plan(&Table::from([desired]), &kernel, Foreign::Remove);
+    let told: Vec<Vec<String>> = operations
+        .iter()
+        .map(|operation| operation.unlike(&kernel).iter().map(ToString::to_string).collect())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            vec![
+                "scheduler mh, should be sh",
+                "scheduler flags fallback, should be none",
+                "persistence 50 s by /24, should be none",
+                "one-packet on, should be off",
+            ],
+            vec![
+                "weight 5, should be 1",
+                "forwarding nat, should be tunnel gue to port 6080 with checksum",
+                "upper threshold 9, should be none",
+            ],
+        ]
+    );
 }

@@ -7,7 +7,7 @@ use ipvs_ctl::model::{
     Destination, Entry, Family, Forwarding, Persistence, Protocol, ServiceFlags, ServiceKey, Table,
     Tunnel, VirtualService,
 };
-use ipvs_ctl::plan::{Foreign, plan};
+use ipvs_ctl::plan::{Foreign, Operation, plan};
 use proptest::collection::{btree_map, btree_set};
 use proptest::option;
 use proptest::prelude::*;
@@ -136,6 +136,14 @@ proptest! {
             operations.iter().map(|operation| (operation.service(), operation.destination())).collect();
         prop_assert_eq!(touched.len(), operations.len());
         prop_assert_eq!(operations.len(), differences(&desired, &kernel));
+    }
+
+    #[test]
+    fn whatever_an_operation_changes_has_a_name((desired, kernel) in pair()) {
+        for operation in plan(&desired, &kernel, Foreign::Remove) {
+            let changes = matches!(operation, Operation::SetService(_) | Operation::SetDestination { .. });
+            prop_assert_eq!(!operation.unlike(&kernel).is_empty(), changes, "{:?}", operation);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io;
 
 use ipvs_ctl::client::ClientError;
 use ipvs_ctl::model::{Entry, SyncDaemon, Table, Timeouts};
-use ipvs_ctl::plan::{Foreign, Operation, is_as, plan};
+use ipvs_ctl::plan::{Foreign, Operation, Unlike, is_as, plan};
 use ipvs_ctl::rules::{Command, ServerRule};
 
 use super::execute::Session;
@@ -30,6 +30,8 @@ struct Desired {
 #[derive(Debug, Default)]
 struct Changes {
     operations: Vec<Operation>,
+    /// What each of them changes of what is there; nothing of what comes or goes.
+    details: Vec<Vec<Unlike>>,
     timeouts: Option<Timeouts>,
     /// Sync daemons to start; those that run otherwise are stopped before.
     daemons: Vec<(SyncDaemon, bool)>,
@@ -63,7 +65,7 @@ pub(super) fn restore(manner: &Manner, options: &Restore, streams: &mut Streams)
         print(&changes, streams);
     } else {
         bad |= !apply(&mut session, &changes, streams);
-        let Changes { operations, timeouts, daemons } = &changes;
+        let Changes { operations, timeouts, daemons, .. } = &changes;
         session.changed.by_restoring(operations, !daemons.is_empty(), timeouts.is_some());
         session.warn(streams);
     }
@@ -115,10 +117,10 @@ fn compare(
     for sentence in &kernel.unreadable {
         streams.complain(&format!("left as it is: {sentence}"));
     }
-    let mut changes = Changes {
-        operations: plan(&desired.table, &kernel.table(), Foreign::Remove),
-        ..Changes::default()
-    };
+    let table = kernel.table();
+    let operations = plan(&desired.table, &table, Foreign::Remove);
+    let details = operations.iter().map(|operation| operation.unlike(&table)).collect();
+    let mut changes = Changes { operations, details, ..Changes::default() };
     if let Some(wanted) = desired.timeouts {
         let present = session.client.timeouts()?;
         let differs = |wanted: u32, present: u32| wanted != 0 && wanted != present;
@@ -143,8 +145,13 @@ fn compare(
 
 fn print(changes: &Changes, streams: &mut Streams) {
     let mut text = String::new();
-    for operation in &changes.operations {
-        line(&mut text, format_args!("{operation}"));
+    for (operation, details) in changes.operations.iter().zip(&changes.details) {
+        let details: Vec<String> = details
+            .iter()
+            .map(|Unlike { setting, there, wanted }| format!("{setting} {there} → {wanted}"))
+            .collect();
+        let colon = if details.is_empty() { "" } else { ": " };
+        line(&mut text, format_args!("{operation}{colon}{}", details.join(", ")));
     }
     if let Some(Timeouts { tcp_s, tcp_fin_s, udp_s }) = changes.timeouts {
         line(&mut text, format_args!("set timeouts {tcp_s} {tcp_fin_s} {udp_s}"));

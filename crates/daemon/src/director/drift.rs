@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use holdfast_control::DriftCount;
 use holdfast_control::reload::Drift;
 use holdfast_time::Instant;
-use ipvs_ctl::model::{Destination, Table};
+use ipvs_ctl::model::Table;
 use ipvs_ctl::plan::Operation;
 
 /// So much is named; the rest is counted.
@@ -87,20 +87,13 @@ fn differences(operations: &[Operation], kernel: &Table) -> Vec<Drift> {
                     None => (Kind::DestinationUnwanted, "is there and should not be".to_owned()),
                 }
             }
-            Operation::SetService(wanted) => {
-                let other = there.map(|entry| &entry.service.scheduler);
-                let text = match other.filter(|scheduler| **scheduler != wanted.scheduler) {
-                    Some(scheduler) => {
-                        format!("scheduler {scheduler}, should be {}", wanted.scheduler)
-                    }
-                    None => "has other settings".to_owned(),
-                };
-                (Kind::ServiceChanged, text)
+            Operation::SetService(_) => (Kind::ServiceChanged, unlike(operation, kernel)),
+            Operation::SetDestination { destination, .. } => {
+                let there = there.and_then(|entry| entry.destinations.get(&destination.address));
+                let as_heavy = there.is_none_or(|there| there.weight == destination.weight);
+                let kind = if as_heavy { Kind::DestinationChanged } else { Kind::Weight };
+                (kind, unlike(operation, kernel))
             }
-            Operation::SetDestination { destination, .. } => unlike(
-                there.and_then(|entry| entry.destinations.get(&destination.address)),
-                destination,
-            ),
         };
         found.push(Drift {
             service: operation.service().to_string(),
@@ -112,13 +105,10 @@ fn differences(operations: &[Operation], kernel: &Table) -> Vec<Drift> {
     found
 }
 
-fn unlike(there: Option<&Destination>, wanted: &Destination) -> (Kind, String) {
-    match there.filter(|there| there.weight != wanted.weight) {
-        Some(there) => {
-            (Kind::Weight, format!("weight {}, should be {}", there.weight, wanted.weight))
-        }
-        None => (Kind::DestinationChanged, "has other settings".to_owned()),
-    }
+/// What is otherwise than `operation` makes it, in one sentence.
+fn unlike(operation: &Operation, kernel: &Table) -> String {
+    let each: Vec<String> = operation.unlike(kernel).iter().map(ToString::to_string).collect();
+    each.join(", and ")
 }
 
 /// How often each kind of drift was found and put right.
@@ -176,7 +166,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    use ipvs_ctl::model::{Entry, Forwarding, Protocol, ServiceKey, VirtualService};
+    use ipvs_ctl::model::{Destination, Entry, Forwarding, Protocol, ServiceKey, VirtualService};
     use ipvs_ctl::plan::{Foreign, Orders, in_order};
 
     use super::*;
@@ -213,6 +203,7 @@ mod tests {
         ]);
         let there = &mut kernel.get_mut(&key(81)).unwrap().destinations;
         there.get_mut(&address(2)).unwrap().upper_threshold = 5;
+        there.get_mut(&address(1)).unwrap().forwarding = Forwarding::Nat;
         let owned = [key(83)].into();
         let orders = Orders::from([(key(80), vec![address(1), address(2)])]);
         let operations = in_order(&desired, &kernel, &orders, Foreign::Keep { owned: &owned });
@@ -227,10 +218,10 @@ mod tests {
             found,
             [
                 "order: 10.0.0.2:80 is out of order",
-                "destination_changed: 10.0.0.2:80 has other settings",
+                "destination_changed: 10.0.0.2:80 upper threshold 5, should be none",
                 "destination_missing: 10.0.0.3:80 is missing",
                 "service_changed: tcp 192.0.2.10:81 scheduler wlc, should be rr",
-                "weight: 10.0.0.1:80 weight 9, should be 1",
+                "weight: 10.0.0.1:80 weight 9, should be 1, and forwarding nat, should be direct",
                 "destination_unwanted: 10.0.0.9:80 is there and should not be",
                 "service_missing: tcp 192.0.2.10:82 is missing",
                 "service_unwanted: tcp 192.0.2.10:83 is there and should not be",

@@ -161,6 +161,13 @@ fn a_service_that_the_kernel_can_not_have_is_named_and_the_others_go_on() -> Res
     }
     let json = director.cli(&["status", "-o", "json"])?;
     ensure!(json.contains("\"refused\": [\n"), "{json}");
+    // Whoever looks at the one service, at what happened, or at what a reload would do is told the same.
+    let lacks = "the kernel has no scheduler `twos`: `modprobe ip_vs_twos` says why";
+    for command in [&["service", "show", "odd"][..], &["events"], &["plan"]] {
+        let shown = director.cli(command)?;
+        ensure!(shown.contains(lacks), "{command:?}: {shown}");
+        ensure!(!shown.contains("table is as it should be"), "{shown}");
+    }
 
     // What others do to the other service is repaired, and counted, as if all were well.
     node.run(["ipvsadm", "-e", "-t", "10.77.0.10:80", "-r", "10.77.0.21:80", "-m", "-w", "9"])?;

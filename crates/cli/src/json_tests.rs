@@ -150,6 +150,7 @@ fn plan() {
             text: "weight 50, should be 1".into(),
             kind: "weight".into(),
         }],
+        problems: vec!["service odd: the kernel has no scheduler `twos`".into()],
         needs_restart: true,
         fingerprint: "00000000000000ff".into(),
         warnings: "warning[HF0701]: …".into(),

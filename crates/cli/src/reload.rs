@@ -80,10 +80,17 @@ fn warn(warnings: &str) {
 }
 
 fn render_plan(plan: &Plan) -> String {
-    let Plan { changes, drift, needs_restart, .. } = plan;
+    let Plan { changes, drift, problems, needs_restart, .. } = plan;
     let mut text = lines(changes, drift, Tense::Will);
+    for problem in problems {
+        let _ = writeln!(text, "! {problem}");
+    }
     if changes.is_empty() && drift.is_empty() {
-        return "nothing to change, and the kernel's table is as it should be\n".to_owned();
+        text.push_str(match problems.is_empty() {
+            true => "nothing to change, and the kernel's table is as it should be\n",
+            false => "nothing to change, but the kernel's table is not as it should be\n",
+        });
+        return text;
     }
     let count = |sign: &str| changes.iter().filter(|change| change.sign == sign).count();
     let _ = writeln!(
@@ -182,6 +189,17 @@ mod tests {
         let plan = render_plan(&Plan { changes: vec![foreign], ..Plan::default() });
         assert!(plan.contains("impact: cuts connections of services that are not ours"), "{plan}");
         assert!(!plan.contains("drains"), "{plan}");
+    }
+
+    #[test]
+    fn a_plan_does_not_call_a_table_right_that_the_kernel_refuses() {
+        let problems = vec!["service odd: the kernel has no scheduler `twos`".to_owned()];
+        assert_eq!(
+            render_plan(&Plan { problems, ..Plan::default() }),
+            "! service odd: the kernel has no scheduler `twos`\nnothing to change, but the kernel's table is not as it should be\n"
+        );
+        let fine = render_plan(&Plan::default());
+        assert_eq!(fine, "nothing to change, and the kernel's table is as it should be\n");
     }
 
     #[test]

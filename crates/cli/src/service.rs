@@ -13,10 +13,19 @@ pub(crate) async fn run(client: &Client, verb: args::Service) -> Result<Answer, 
         args::Service::List => {
             to_answer(&client.services().await?, |services| list(services.as_slice()))
         }
-        args::Service::Show { service } => {
-            to_answer(&client.service(&service).await?, render::service)
-        }
+        args::Service::Show { service } => to_answer(&client.service(&service).await?, show),
     }
+}
+
+/// One with its servers, and why the kernel refuses it.
+fn show(service: &Service) -> String {
+    let mut text = render::service(service);
+    for why in &service.refused {
+        text.push_str("! ");
+        text.push_str(why);
+        text.push('\n');
+    }
+    text
 }
 
 /// A line each.

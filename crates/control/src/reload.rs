@@ -54,6 +54,9 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What in the kernel's table is not as it should be now, and will be put right whether or not there is a reload.
     pub drift: Vec<Drift>,
+    /// What keeps the kernel's table from being as it should, a reload or not: services that it refuses, and errors.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// Whether a reload would be refused though the file is valid: some change needs a restart of the daemon.
     pub needs_restart: bool,
     /// The fingerprint of the file.

@@ -62,6 +62,20 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
         let lines: Vec<_> = said.err.lines().collect();
         assert_eq!(lines[0], "No such destination");
         assert!(lines[1].contains("remove destination 10.1.0.9:80") && lines[1].contains("ENOENT"));
+        // What to do is said for who has typed the command.
+        for (line, advice) in [
+            ("-A -t 10.0.0.1:80", "EEXIST; it is there already: -E changes it"),
+            ("-E -t 10.0.0.9:80", "ESRCH; there is no such service: -L -n lists"),
+            ("-D -t 10.0.0.9:80", "ESRCH; there is no such service: -L -n lists"),
+            ("-a -t 10.0.0.9:80 -r 10.1.0.1 -m", "ESRCH; there is no such service: -A adds it"),
+            ("-e -t 10.0.0.1:80 -r 10.1.0.9 -m", "ENOENT; the service has no such server"),
+            ("-A -t 10.0.0.9:80 -s twos", "no scheduler `twos`: `modprobe ip_vs_twos` says why"),
+            ("-A -t [::9]:80 -p 9 --pe x", "no persistence engine `x`: `modprobe ip_vs_wlc` and"),
+        ] {
+            let said = holdfast_ipvs(line, "");
+            assert_eq!((said.code, said.err.lines().count()), (255, 2), "{line}: {}", said.err);
+            assert!(said.err.contains(advice), "{line}: {}", said.err);
+        }
     });
 }
 

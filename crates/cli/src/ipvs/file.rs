@@ -24,6 +24,9 @@ const PIECE: usize = 64 << 10;
 /// A file with more rules is refused: the kernel would need minutes for so many.
 pub(super) const RULES_MAX: usize = 1_000_000;
 
+/// A file with more bytes is refused: four times what so many rules need. It is also the end of a file that has none (`/dev/zero`).
+const BYTES_MAX: usize = 256 << 20;
+
 /// How many rules are turned into messages at once. A message is five times as large as a rule, and is only needed to be sent.
 const AT_ONCE: usize = 512;
 
@@ -68,6 +71,7 @@ pub(super) fn read(
     };
     let mut cutter = Cutter::default();
     let mut piece = vec![0; PIECE];
+    let mut length = 0_usize;
     loop {
         let bytes = match input.read(&mut piece) {
             Ok(0) => break,
@@ -78,6 +82,11 @@ pub(super) fn read(
                 return Err(code::FAILED);
             }
         };
+        length = length.saturating_add(bytes.len());
+        if length > BYTES_MAX {
+            streams.complain(&format!("more than {BYTES_MAX} bytes of rules; nothing was changed"));
+            return Err(code::FAILED);
+        }
         if !cutter.push(bytes, |line| reader.take(line, streams)) {
             return Err(too_many(streams));
         }
@@ -297,4 +306,16 @@ pub(super) fn run(manner: &Manner, go_on: bool, streams: &Streams) -> Result<(),
     }
     session.warn(streams);
     if bad == 0 && !refused && !answers_lost { Ok(()) } else { Err(code::FAILED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let streams = Streams::default();
+        let zeros = read(io::repeat(0), Purpose::Commands, true, &streams);
+        assert_eq!(zeros.err(), Some(code::FAILED));
+    }
 }

@@ -99,10 +99,48 @@ pub(super) const fn errno_of(error: &ClientError) -> Errno {
 pub(super) fn more(command: &Command, errno: Errno) -> String {
     if let Some(operation) = command.operation() {
         let error = OperationError { operation, errno };
-        return with_help(&error.to_string(), error.help());
+        let advice = advice(command, errno);
+        return with_help(&error.to_string(), advice.as_deref().or_else(|| error.help()));
     }
     let error = ClientError::Refused { request: request(command), errno };
     with_help(&error.to_string(), error.help())
+}
+
+/// What to do about a refusal, for who has typed the command: what the client says is for who has a plan of the whole table.
+fn advice(command: &Command, errno: Errno) -> Option<String> {
+    let sentence = match (command, errno) {
+        (Command::AddService(_), Errno::EEXIST) => {
+            "it is there already: -E changes it, -D removes it with its servers"
+        }
+        (Command::AddServer(_), Errno::EEXIST) => {
+            "it is there already: -e changes it, -d removes it"
+        }
+        (Command::EditService(_) | Command::DeleteService(_), Errno::ESRCH) => {
+            "there is no such service: -L -n lists those that there are"
+        }
+        (
+            Command::AddServer(_) | Command::EditServer(_) | Command::DeleteServer { .. },
+            Errno::ESRCH,
+        ) => {
+            "there is no such service: -A adds it, unless an error before this one says why it could not be added"
+        }
+        (Command::EditServer(_) | Command::DeleteServer { .. }, Errno::ENOENT) => {
+            "the service has no such server: -L -n lists those that it has"
+        }
+        (Command::AddService(rule) | Command::EditService(rule), Errno::ENOENT) => {
+            let scheduler = &rule.scheduler;
+            return Some(match &rule.engine {
+                None => format!(
+                    "the kernel has no scheduler `{scheduler}`: `modprobe ip_vs_{scheduler}` says why"
+                ),
+                Some(engine) => format!(
+                    "the kernel has no scheduler `{scheduler}` or no persistence engine `{engine}`: `modprobe ip_vs_{scheduler}` and `modprobe ip_vs_pe_{engine}` say why"
+                ),
+            });
+        }
+        _other => return None,
+    };
+    Some(sentence.to_owned())
 }
 
 /// An error of the client's in our words: what was attempted, why it failed, and what to do now.

@@ -47,6 +47,15 @@ use crate::events::Events;
 use crate::pair::{Counted, Nodes};
 use crate::reload::{Order, Orders};
 
+/// What a reload would do to what runs.
+#[derive(Debug)]
+pub(crate) struct Foreseen {
+    /// Its changes with what they mean.
+    pub(crate) changes: Vec<reload::Change>,
+    /// What keeps the kernel's table from being as it should, a reload or not.
+    pub(crate) problems: Vec<String>,
+}
+
 /// What a handler asks of the director.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -72,7 +81,7 @@ pub(crate) enum Request {
     /// The kernel's table as it is; unanswered without IPVS.
     Look(oneshot::Sender<Look>),
     /// What differences of configurations mean to what runs.
-    Foresee { differences: Vec<Difference>, answer: oneshot::Sender<Vec<reload::Change>> },
+    Foresee { differences: Vec<Difference>, answer: oneshot::Sender<Foreseen> },
     /// Another configuration from now on.
     Reconfigure { next: Box<Next>, answer: oneshot::Sender<Vec<reload::Change>> },
     /// A change of who is Active, of an instance or a sync group.

@@ -1,4 +1,4 @@
-//! Which services the kernel refuses, as the log and the status tell it.
+//! Which services the kernel refuses, as the log, the events and the status tell it.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use holdfast_config::Name;
 use holdfast_engine::Pool;
 
 use super::{Director, Kernel};
+use crate::events::News;
 
 impl Director {
     /// Says which services the kernel refuses and why, once.
@@ -25,10 +26,16 @@ impl Director {
         for (service, sentences) in &refused {
             if self.refused.get(service) != Some(sentences) {
                 let reason = sentences.join("; ");
+                let (kind, subject) = ("service.refused".to_owned(), service.to_string());
+                let text = format!("refused by the kernel: {reason}");
+                self.hooks.events().tell(News { kind, subject, text, ..News::default() });
                 tracing::error!(%service, reason, "the kernel's table is not as it should be: it refuses a service, and is asked for it again; the others go on");
             }
         }
         for service in self.refused.keys().filter(|name| !refused.contains_key(*name)) {
+            let (kind, subject) = ("service.taken".to_owned(), service.to_string());
+            let text = "the kernel refuses nothing of it any more".to_owned();
+            self.hooks.events().tell(News { kind, subject, text, ..News::default() });
             tracing::info!(%service, "the kernel refuses nothing of the service any more");
         }
         self.refused = refused;

@@ -47,7 +47,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::api::{Command, Request};
+use crate::api::{Command, Foreseen, Request};
 use crate::hooks::HookSender;
 use crate::pair::{Counted, Nodes, Prints};
 use crate::reload::Loaded;
@@ -336,7 +336,10 @@ impl Director {
                 }
             }
             Request::Foresee { differences, answer } => {
-                drop(answer.send(self.foresee(&differences)));
+                let changes = self.foresee(&differences);
+                let table = self.kernel.as_ref().map(|kernel| self.table(kernel));
+                let problems = table.map(|table| table.errors).unwrap_or_default();
+                drop(answer.send(Foreseen { changes, problems }));
             }
             Request::Reconfigure { next, answer } => {
                 let changes = self.reconfigure(*next);

@@ -18,6 +18,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How many sentences are kept of one service: a pool of ten thousand servers can cause as many.
 const SENTENCES_MAX: usize = 5;
 
+/// What becomes of a service that is in the kernel's table already.
+const GOES_ON: &str = "; until then it goes on as the kernel has it";
+
 /// What the kernel refused, by service.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -94,7 +97,11 @@ impl Refused {
             if let Operation::NewService(service) | Operation::SetService(service) =
                 &error.operation
             {
-                found.add(service.key, true, missing(service, error));
+                let mut sentence = missing(service, error);
+                if matches!(error.operation, Operation::SetService(_)) {
+                    sentence.push_str(GOES_ON);
+                }
+                found.add(service.key, true, sentence);
             }
         }
         for error in errors {

@@ -62,7 +62,7 @@ impl Director {
     }
 
     /// The kernel's table and what else services need of the kernel.
-    fn table(&self, kernel: &Kernel) -> Ipvs {
+    pub(super) fn table(&self, kernel: &Kernel) -> Ipvs {
         let mut ipvs = kernel.status(holdfast_net::now());
         let view = self.besides.view();
         for (name, sentences) in &self.refused {

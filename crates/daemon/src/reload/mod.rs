@@ -33,7 +33,7 @@ use tokio::time::{sleep, timeout};
 use self::answer::{invalid, is_unknown, needs_restart, news, unreadable};
 pub(crate) use self::http::{Http, listen as listen_http};
 pub(crate) use self::loaded::Loaded;
-use crate::api::{Request, Requests, answer_lost, unavailable};
+use crate::api::{Foreseen, Request, Requests, answer_lost, unavailable};
 use crate::capabilities::GivenUp;
 use crate::director::{Kernel, Next, Released};
 use crate::discovery::Discoveries;
@@ -461,8 +461,8 @@ impl Reloader {
         let (answer, foreseen) = oneshot::channel();
         let request = Request::Foresee { differences, answer };
         self.director.send(request).await.map_err(stopping)?;
-        let changes = foreseen.await.map_err(stopping)?;
-        Ok(Plan { changes, drift, needs_restart, fingerprint, warnings })
+        let Foreseen { changes, problems } = foreseen.await.map_err(stopping)?;
+        Ok(Plan { changes, drift, problems, needs_restart, fingerprint, warnings })
     }
 }
 

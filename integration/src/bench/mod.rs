@@ -18,6 +18,7 @@ pub mod probe;
 pub mod removal;
 pub mod report;
 pub mod rival;
+mod rounds;
 pub mod scale;
 pub mod soak;
 pub mod stats;

@@ -15,12 +15,13 @@ mod wall;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use holdfast_testkit::guest::Kernel;
 
-use super::ipvs::{Part, guest};
+use super::ipvs::Part;
 use super::machine;
 use super::report::Report;
+use super::rounds::Bench;
 
 pub use self::setup::{Kind, Setup};
 
@@ -31,15 +32,15 @@ pub const ROWS: [&str; 7] =
 /// How long a program is watched while nothing changes.
 const WINDOW: Duration = Duration::from_secs(20);
 
+/// How its rounds are made.
+const BENCH: Bench = Bench { name: "checks", rows: &ROWS, peers: "keepalived" };
+
 /// Checks the names of the rows.
 ///
 /// # Errors
 /// One of them is not in [`ROWS`]: names those that are.
 pub fn check(rows: &[String]) -> Result<()> {
-    match rows.iter().find(|row| !ROWS.contains(&row.as_str())) {
-        Some(row) => bail!("there is no row {row:?}; the rows are {}", ROWS.join(", ")),
-        None => Ok(()),
-    }
+    BENCH.check(rows)
 }
 
 /// One round of these rows, in the kernel that this process runs under. A row that fails is a trouble of the part.
@@ -63,8 +64,7 @@ pub fn here(rows: &[String], round: usize) -> Part {
     part
 }
 
-/// Measures these rows `rounds` times in guests with this kernel; `done` is called with the report after each boot, so that a run that is cut short has
-/// not been in vain. A round that fails is a line of the report and doesn't keep the others from being measured.
+/// Measures these rows `rounds` times in guests with this kernel, and calls `done` with the report after each of them.
 ///
 /// # Errors
 /// `done` fails.
@@ -72,18 +72,7 @@ pub fn run(
     kernel: Kernel,
     rows: &[String],
     rounds: usize,
-    mut done: impl FnMut(&Report) -> Result<()>,
+    done: impl FnMut(&Report) -> Result<()>,
 ) -> Result<Report> {
-    let mut report = Report::new("keepalived");
-    for round in 0..rounds {
-        for row in ROWS.iter().filter(|row| rows.iter().any(|wanted| wanted == *row)) {
-            machine::progress(format_args!("round {}, row {row}", round + 1));
-            match guest(kernel, "checks", row, round) {
-                Ok(part) => report.take(part),
-                Err(error) => report.trouble(format!("{row}, round {}: {error:#}", round + 1)),
-            }
-            done(&report)?;
-        }
-    }
-    Ok(report)
+    BENCH.run(kernel, rows, rounds, done)
 }

@@ -133,8 +133,8 @@ impl Changed {
         }
         (!what.is_empty()).then(|| {
             format!(
-                "holdfastd keeps {} as its configuration says, and undoes this when it looks next (`ipvs.poll`): what is to last, `holdfast server` \
-                 does, or the file and `holdfast reload`",
+                "holdfastd keeps {} as its configuration says, and will undo this at its next look (`ipvs.poll`). For a change that lasts use \
+                 `holdfast server`, or edit the file and run `holdfast reload`",
                 what.join(" and ")
             )
         })
@@ -146,8 +146,8 @@ impl Changed {
         let made = self.made.iter().filter(|_| kept.is_alone).map(ToString::to_string);
         let what = named("the service", made.filter(|service| !own(service)).collect())?;
         Some(format!(
-            "holdfastd removes {what} when it looks next (`ipvs.poll`), since its configuration has none such (`ipvs.foreign: remove`): what is to \
-             last is in the file, and `holdfast reload` makes it"
+            "holdfastd removes {what} when it looks next (`ipvs.poll`), because its configuration has no such service (`ipvs.foreign: remove`). \
+             To keep it, add it to the file and run `holdfast reload`"
         ))
     }
 }

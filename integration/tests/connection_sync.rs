@@ -184,6 +184,12 @@ fn daemons_that_the_next_configuration_has_not_end_and_others_stay() -> Result<(
     let node = setup.lab.lb1();
     let mut director = Director::start(node, &setup.config)?;
     wait_running(&director, &["master", "backup"])?;
+    // What is ours is written after the daemons were started.
+    let record = node.folder().join("state/services.state");
+    wait_until(LIMIT, "the record", || {
+        let text = std::fs::read(&record).ok()?;
+        String::from_utf8_lossy(&text).contains("eth0").then_some(())
+    })?;
     director.kill()?;
     // Somebody has his own in the place of one.
     let start = ["--mcast-interface", "eth0", "--syncid", "9"];
@@ -295,6 +301,10 @@ fn what_runs_with_other_parameters_is_started_anew_and_all_of_it_ends_with_the_s
     wait_until(LIMIT, "the backup daemon to be back", || {
         daemons(node).ok().filter(|said| said.contains("backup sync daemon")).map(drop)
     })?;
+    wait_until(LIMIT, "the event", || {
+        let events = director.cli(&["events"]).ok()?;
+        events.contains("backup sync daemon  it does not run: started anew").then_some(())
+    })?;
     director.stop()?;
     assert_eq!(daemons(node)?, "");
     Ok(())
@@ -319,6 +329,8 @@ fn a_daemon_that_cannot_start_is_a_fault_and_starts_when_it_can() -> Result<()> 
     // One that is made anew is another, on which nothing was joined.
     let starts = sync(&director)?.starts_total;
     node.sh("ip link delete sync0")?;
+    // Until then the kernel lists the daemon as running, which is deaf.
+    faulty("the interface sync0 is gone")?;
     node.sh("ip link add sync0 type veth peer name sync1; ip link set sync0 up; ip link set sync1 up; ip address add 10.99.0.1/24 dev sync0")?;
     wait_until(LIMIT, "the daemon to be started anew", || {
         let found = sync(&director).ok()?;

@@ -83,6 +83,8 @@ fn what_services_need_is_set_set_again_and_given_back() -> Result<()> {
     now(node)?;
     let shown = director.cli(&["status"])?;
     ensure!(shown.contains("sysctls: 1 change by others undone"), "{shown}");
+    let events = director.cli(&["events"])?;
+    ensure!(events.contains("net.ipv4.ip_forward  0, should be 1: put right"), "{events}");
 
     // A kill leaves them as they are, and the next daemon knows what they were.
     director.kill()?;

@@ -315,7 +315,7 @@ fn start_vrrp(
     lifeline: Option<&Lifeline>,
 ) -> Result<(VrrpHandle, UpkeepHandle, Board), Failure> {
     let board = Board::default();
-    let upkeep = Upkeep::open(needs, board.clone(), sync)
+    let upkeep = Upkeep::open(needs, board.clone(), sync, hooks.events().clone())
         .map_err(|error| Failure::new("look after the kernel's IPVS", error))?;
     let vrrp = VrrpHandle::start(config, released, hooks.clone(), board.clone(), lifeline)
         .map_err(|error| Failure::new("start", error))?;

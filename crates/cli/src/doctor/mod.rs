@@ -138,6 +138,10 @@ async fn daemon(client: &Client, findings: &mut Vec<Finding>) -> Daemon {
                 Finding::fail("daemon", error.clone(), "`holdfast status` and the log say more")
             };
             findings.extend(first(errors, line, "`holdfast status`"));
+            if let Some(fault) = status.sync.as_ref().and_then(|sync| sync.fault.as_ref()) {
+                let text = format!("connections are not synchronised: {fault}");
+                findings.push(Finding::fail("daemon", text, "`holdfast status`"));
+            }
             for instance in &status.vrrp {
                 if let Some(fault) = &instance.fault {
                     let text = format!("instance {} takes no part: {fault}", instance.name);

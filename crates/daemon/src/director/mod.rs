@@ -155,7 +155,7 @@ impl Director {
             name_others(&config, table.keys().filter(|key| !ours.contains(key)));
         }
         let runner = checks::Runner::new(&config.daemon.script_user, vrrp.session_readings());
-        let mut besides = Besides::new(&config.daemon.state);
+        let mut besides = Besides::new(&config.daemon.state, hooks.events().clone());
         besides.want(Wanted::of(&config));
         Self {
             started: now(),

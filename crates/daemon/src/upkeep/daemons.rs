@@ -15,6 +15,7 @@ use vrrp::Status;
 
 use super::UpkeepError;
 use crate::director::words;
+use crate::events::News;
 
 /// The daemons and what they need.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Daemons {
     /// The interface went and another has its name: what was joined on the old one is deaf.
     deaf: bool,
     fault: Option<String>,
+    /// What others had changed, until it is told.
+    drift: Vec<News>,
     starts: u64,
     stops: u64,
 }
@@ -63,6 +66,7 @@ impl Daemons {
             wanted: Vec::new(),
             deaf: false,
             fault: None,
+            drift: Vec::new(),
             starts: 0,
             stops: 0,
         };
@@ -90,7 +94,10 @@ impl Daemons {
         let heard = self.follow_link();
         let active = |name: &Name| states.get(name).is_some_and(|state| state.holds_addresses());
         self.wanted = sync::daemons(&self.config, active);
-        let fault = self.reconcile().err().map(|error| words(&error));
+        let fault = match self.reconcile() {
+            Err(error) => Some(words(&error)),
+            Ok(()) => self.deafness(),
+        };
         // The same fault comes with every look: it is said once.
         if let Some(fault) = fault.as_ref().filter(|fault| self.fault.as_ref() != Some(fault)) {
             tracing::error!(fault, "connections are not synchronised as they should be");
@@ -128,7 +135,8 @@ impl Daemons {
     }
 
     fn reconcile(&mut self) -> Result<(), ClientError> {
-        self.running = self.client.daemons()?;
+        let ours = std::mem::replace(&mut self.running, self.client.daemons()?);
+        self.note_changes(&ours);
         if self.deaf && self.links.interfaces().by_name(&self.config.interface).is_some() {
             for role in self.running.iter().map(|daemon| daemon.role).collect::<Vec<_>>() {
                 tracing::warn!(%role, interface = self.config.interface, "the interface was made anew: the sync daemon is started anew");
@@ -141,6 +149,44 @@ impl Daemons {
             self.carry_out(&operation)?;
         }
         Ok(())
+    }
+
+    /// Takes note of what others have done to those that ran as `ours` at the last look and are wanted as they were.
+    fn note_changes(&mut self, ours: &[SyncDaemon]) {
+        for wanted in &self.wanted {
+            let is = |daemon: &SyncDaemon| is_as(daemon, wanted);
+            if !ours.iter().any(is) || self.running.iter().any(is) {
+                continue;
+            }
+            let found = self.running.iter().find(|daemon| daemon.role == wanted.role);
+            let what = match found {
+                None => "it does not run",
+                Some(_) => "it runs otherwise than `ipvs.sync` says",
+            };
+            tracing::warn!(role = %wanted.role, what, "others changed a sync daemon: it is started anew");
+            self.drift.push(News {
+                kind: "ipvs.drift".to_owned(),
+                subject: format!("{} sync daemon", wanted.role),
+                text: format!("{what}: started anew"),
+                ..News::default()
+            });
+        }
+    }
+
+    /// What others had changed since this was asked last.
+    pub(super) fn take_drift(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.drift)
+    }
+
+    /// That daemons run whose interface has gone: the kernel lets them run on, and they neither send nor hear.
+    fn deafness(&self) -> Option<String> {
+        let gone = self.links.interfaces().by_name(&self.config.interface).is_none();
+        (gone && !self.running.is_empty()).then(|| {
+            format!(
+                "the interface {} is gone: the sync daemons neither send nor hear until it is back",
+                self.config.interface
+            )
+        })
     }
 
     fn carry_out(&mut self, operation: &DaemonOperation) -> Result<(), ClientError> {

@@ -33,6 +33,7 @@ use self::daemons::Daemons;
 use self::sysctls::Settings;
 use self::worker::Worker;
 use crate::director::words;
+use crate::events::Events;
 use crate::vrrp::VrrpRemote;
 
 /// The upkeep before its thread is started.
@@ -75,8 +76,8 @@ pub(crate) enum UpkeepError {
 
 impl Upkeep {
     /// Sets the sysctls that `config` needs, and restores those that an earlier daemon has set and that are no longer needed. What can't be
-    /// set is logged and shown, and the daemon works without it. The states of instances come by `board`. If `config` wants no sync daemons,
-    /// those that an earlier daemon has `left` are stopped.
+    /// set is logged and shown, and the daemon works without it. The states of instances come by `board`, and what others change is
+    /// reported to `events`. If `config` wants no sync daemons, those that an earlier daemon has `left` are stopped.
     ///
     /// # Errors
     /// There is no way to the kernel's sync daemons, which the configuration wants.
@@ -84,6 +85,7 @@ impl Upkeep {
         config: &Arc<Config>,
         board: Board,
         left: &[SyncDaemon],
+        events: Events,
     ) -> Result<Self, UpkeepError> {
         let mut settings = Settings::open(config);
         settings.look();
@@ -91,7 +93,7 @@ impl Upkeep {
         if daemons.is_none() && !left.is_empty() {
             daemons::end_those(left);
         }
-        let worker = Worker::new(board.clone(), Arc::clone(config), settings, daemons);
+        let worker = Worker::new(board.clone(), Arc::clone(config), settings, daemons, events);
         Ok(Self { board, worker })
     }
 

@@ -8,6 +8,7 @@ use holdfast_control::{self as control, chain};
 use holdfast_net::{Sysctl, SysctlError, Sysctls};
 
 use crate::director::{EXPIRE_NODEST_CONN, settle};
+use crate::events::News;
 
 /// The name of the file that remembers them, in the directory of the daemon's state.
 const PART: &str = "ipvs-sysctls";
@@ -25,6 +26,8 @@ pub(super) struct Settings {
     /// Those that were as wanted at the last look: if one is not at the next, others have changed it.
     settled: BTreeSet<Sysctl>,
     repairs: u64,
+    /// What others have changed and is not yet reported.
+    news: Vec<News>,
     /// Why the values before can't be written to disk, as it was last logged.
     unkept: Option<String>,
 }
@@ -44,6 +47,7 @@ impl Settings {
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,
+            news: Vec::new(),
             unkept: None,
         }
     }
@@ -115,6 +119,9 @@ impl Settings {
             );
         } else {
             self.repairs = self.repairs.saturating_add(1);
+            let text = format!("{now}, should be {value}: put right");
+            let (kind, subject) = ("ipvs.drift".to_owned(), dotted(sysctl));
+            self.news.push(News { kind, subject, text, ..News::default() });
             tracing::warn!(
                 sysctl = dotted(sysctl),
                 found = now,
@@ -123,6 +130,11 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// What others have changed since the last call.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// Logs once that the values before can't be written to disk, until they can.
@@ -213,6 +225,7 @@ mod tests {
             problems: BTreeMap::new(),
             settled: BTreeSet::new(),
             repairs: 0,
+            news: Vec::new(),
             unkept: None,
         };
         let leave = settle().expect("nobody has it");

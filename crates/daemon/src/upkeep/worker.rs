@@ -13,6 +13,7 @@ use super::board::Board;
 use super::census::{self, Census};
 use super::daemons::Daemons;
 use super::sysctls::Settings;
+use crate::events::Events;
 use crate::vrrp::VrrpRemote;
 
 /// Connections are not counted more often, however often somebody asks.
@@ -26,6 +27,7 @@ pub(super) struct Worker {
     settings: Settings,
     daemons: Option<Daemons>,
     census: Option<(Instant, Census)>,
+    events: Events,
 }
 
 impl Worker {
@@ -34,8 +36,9 @@ impl Worker {
         config: Arc<Config>,
         settings: Settings,
         daemons: Option<Daemons>,
+        events: Events,
     ) -> Self {
-        Self { board, config, settings, daemons, census: None }
+        Self { board, config, settings, daemons, census: None, events }
     }
 
     /// Works until it is told to end. What `ipvs.on_stop` keeps stays as it is then.
@@ -59,6 +62,7 @@ impl Worker {
             if due || news.states || news.is_over || listened {
                 self.look_at_daemons();
             }
+            self.tell_drift();
             for (instance, caught_up) in self.daemons.iter_mut().flat_map(Daemons::news) {
                 vrrp.caught_up(instance, caught_up);
             }
@@ -108,6 +112,13 @@ impl Worker {
         }
         if let Some(daemons) = &mut self.daemons {
             daemons.look(&states);
+        }
+    }
+
+    fn tell_drift(&mut self) {
+        let of_daemons = self.daemons.iter_mut().flat_map(Daemons::take_drift);
+        for news in self.settings.take_news().into_iter().chain(of_daemons) {
+            self.events.tell(news);
         }
     }
 

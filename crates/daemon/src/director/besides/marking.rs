@@ -9,6 +9,8 @@ use holdfast_control::chain;
 use holdfast_net::NftError;
 use holdfast_net::marks::{self, Marked, TABLE};
 
+use crate::events::{Events, News};
+
 /// The file in `daemon.state` that says that there is a table: the next daemon removes it where it wants none.
 const FILE: &str = "marks";
 
@@ -19,6 +21,7 @@ pub(super) struct Marking {
     made: Option<Made>,
     problem: Option<String>,
     repairs: u64,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -30,8 +33,8 @@ struct Made {
 
 impl Marking {
     /// Nothing is known of the table yet.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { file: folder.join(FILE), made: None, problem: None, repairs: 0 }
+    pub(super) fn new(folder: &Path, events: Events) -> Self {
+        Self { file: folder.join(FILE), made: None, problem: None, repairs: 0, events }
     }
 
     /// Whether an earlier daemon may have left a table.
@@ -105,6 +108,12 @@ impl Marking {
         );
         made.listing = marks::replace(&made.marked)?;
         self.repairs = self.repairs.saturating_add(1);
+        self.events.tell(News {
+            kind: "ipvs.drift".to_owned(),
+            subject: "marks".to_owned(),
+            text: format!("nftables' table {TABLE} was {what}: put right"),
+            ..News::default()
+        });
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 
 use self::marking::Marking;
 use self::timeouts::IdleTimeouts;
+use crate::events::Events;
 
 /// The least time between two looks, each of which costs a process.
 const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct Besides {
     folder: PathBuf,
+    events: Events,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -104,9 +106,9 @@ pub(super) enum Ending {
 }
 
 impl Besides {
-    /// Nothing is done yet. What outlives the daemon is remembered in `folder`.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), shared: Arc::default(), thread: None }
+    /// Nothing is done yet. What outlives the daemon is remembered in `folder`; what others change is told to `events`.
+    pub(super) fn new(folder: &Path, events: Events) -> Self {
+        Self { folder: folder.to_owned(), events, shared: Arc::default(), thread: None }
     }
 
     /// Sees to it that the kernel is as `wanted` from now on.
@@ -119,9 +121,10 @@ impl Besides {
         self.shared.told.notify_one();
         if self.thread.is_none() {
             let (shared, folder) = (Arc::clone(&self.shared), self.folder.clone());
+            let events = self.events.clone();
             let spawned = std::thread::Builder::new()
                 .name("ipvs-besides".to_owned())
-                .spawn(move || work(&shared, &folder));
+                .spawn(move || work(&shared, &folder, &events));
             match spawned {
                 Ok(thread) => self.thread = Some(thread),
                 Err(error) => self.lame(&error),
@@ -173,8 +176,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The thread.
-fn work(shared: &Shared, folder: &Path) {
-    let (mut marking, mut timeouts) = (Marking::new(folder), IdleTimeouts::new(folder));
+fn work(shared: &Shared, folder: &Path, events: &Events) {
+    let mut marking = Marking::new(folder, events.clone());
+    let mut timeouts = IdleTimeouts::new(folder, events.clone());
     let mut wanted = Wanted::default();
     let mut patience = Duration::MAX;
     loop {

@@ -9,6 +9,7 @@ use ipvs_ctl::model::Timeouts;
 use serde::{Deserialize, Serialize};
 
 use super::super::kernel::words;
+use crate::events::{Events, News};
 
 /// The file in `daemon.state` that remembers what the timeouts were.
 const FILE: &str = "timeouts.json";
@@ -34,11 +35,12 @@ pub(super) struct IdleTimeouts {
     present: Option<Timeouts>,
     problem: Option<String>,
     repairs: u64,
+    events: Events,
 }
 
 impl IdleTimeouts {
     /// Nothing is known of them yet.
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path, events: Events) -> Self {
         Self {
             file: folder.join(FILE),
             client: None,
@@ -47,6 +49,7 @@ impl IdleTimeouts {
             present: None,
             problem: None,
             repairs: 0,
+            events,
         }
     }
 
@@ -103,6 +106,12 @@ impl IdleTimeouts {
             }
             if again {
                 self.repairs = self.repairs.saturating_add(1);
+                self.events.tell(News {
+                    kind: "ipvs.drift".to_owned(),
+                    subject: "timeouts".to_owned(),
+                    text: format!("{present}, should be {target}: put right"),
+                    ..News::default()
+                });
                 tracing::warn!(found = %present, wanted = %target, "others have changed the timeouts of connections: they are set again");
             } else {
                 tracing::info!(found = %present, now = %target, "the timeouts of connections were set");
@@ -212,7 +221,7 @@ mod tests {
     #[test]
     fn the_first_record_of_a_boot_stands_and_another_boots_is_nobodys() {
         let folder = tempfile::tempdir().expect("a folder");
-        let idle = IdleTimeouts::new(folder.path());
+        let idle = IdleTimeouts::new(folder.path(), Events::new());
         let (first, second) = (timeouts(900, 120, 300), timeouts(1, 2, 3));
         assert_eq!(idle.remember(first), first);
         assert_eq!(

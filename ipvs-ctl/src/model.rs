@@ -189,7 +189,8 @@ impl ServiceFlags {
 
     /// IP_VS_SVC_F_PERSISTENT: a client stays with its destination for the service's timeout.
     pub(crate) const PERSISTENT_BIT: u32 = 0x1;
-    const HASHED_BIT: u32 = 0x2;
+    /// IP_VS_SVC_F_HASHED: set by the kernel itself for every service in its table.
+    pub(crate) const HASHED_BIT: u32 = 0x2;
 
     /// The flags in the kernel's word, PERSISTENT and HASHED left out.
     pub const fn from_kernel(bits: u32) -> Self {

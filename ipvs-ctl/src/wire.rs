@@ -20,6 +20,9 @@ mod service;
 mod stats;
 
 pub use self::command::Command;
+pub(crate) use self::convert::{
+    AF_INET6, CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, NAT, NO_CHECKSUM, TUNNEL,
+};
 pub use self::convert::{daemon_attributes, destination_attributes, service_attributes};
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;

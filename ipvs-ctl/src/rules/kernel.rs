@@ -2,14 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::{Counters, Protocol};
+use crate::model::{Counters, Protocol, ServiceFlags};
 use crate::wire::{
-    DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr, each_destination_attribute,
-    each_service_attribute, fold_stats, read_attributes,
+    AF_INET6, DaemonAttr, DestinationAttr, IpvsAttr, IpvsMessage, ServiceAttr,
+    each_destination_attribute, each_service_attribute, fold_stats, read_attributes,
 };
-
-/// AF_INET6. Everything else counts as AF_INET, as in ipvsadm.
-const AF_INET6: u16 = 10;
 
 /// A service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +74,11 @@ impl KernelService {
         }
     }
 
+    /// Whether clients stay with their destination (IP_VS_SVC_F_PERSISTENT).
+    pub const fn is_persistent(&self) -> bool {
+        self.flags & ServiceFlags::PERSISTENT_BIT != 0
+    }
+
     /// Whether its addresses are IPv6's.
     pub const fn is_ipv6(&self) -> bool {
         self.family == AF_INET6
@@ -119,7 +121,7 @@ pub struct KernelDestination {
     pub address: [u8; 16],
     /// The port.
     pub port: u16,
-    /// 0 NAT, 1 local, 2 tunnel, 3 direct, 4 bypass.
+    /// IP_VS_CONN_F_*, of which [`Self::forwarding_method`] is the part that rules have words for.
     pub method: u32,
     /// The weight.
     pub weight: u32,
@@ -185,6 +187,11 @@ impl KernelDestination {
         }
     }
 
+    /// How packets reach it (IP_VS_CONN_F_FWD_MASK): 0 NAT, 1 local, 2 tunnel, 3 direct, 4 bypass; 5 to 7 have no name.
+    pub const fn forwarding_method(&self) -> u32 {
+        self.method & 0x7
+    }
+
     /// Whether its address is IPv6's.
     pub const fn is_ipv6(&self) -> bool {
         self.family == AF_INET6
@@ -248,6 +255,7 @@ impl KernelDaemon {
     }
 }
 
+/// An address of the family; whatever is not AF_INET6 counts as AF_INET, as in ipvsadm.
 fn ip(family: u16, bytes: [u8; 16]) -> IpAddr {
     if family == AF_INET6 {
         return IpAddr::V6(Ipv6Addr::from(bytes));

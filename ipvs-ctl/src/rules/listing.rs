@@ -7,14 +7,17 @@ use super::kernel::{KernelDaemon, KernelDestination, KernelService};
 use super::names::{Names, Numbers};
 use super::order::{sort_destinations, sort_services};
 use super::rule::List;
-use crate::model::{Counters, Info, Protocol, Timeouts};
+use crate::model::{Counters, Info, Protocol, ServiceFlags, Timeouts};
+use crate::wire::{CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, NAT, NO_CHECKSUM, TUNNEL};
 
-/// IP_VS_SVC_F_PERSISTENT.
-pub(super) const PERSISTENT: u32 = 0x1;
 /// IP_VS_SVC_F_ONEPACKET.
-pub(super) const ONE_PACKET: u32 = 0x4;
+pub(super) const ONE_PACKET: u32 = ServiceFlags::ONE_PACKET.bits();
 /// The three flags that are the scheduler's own.
-pub(super) const SCHEDULER_FLAGS: [u32; 3] = [0x8, 0x10, 0x20];
+pub(super) const SCHEDULER_FLAGS: [u32; 3] = [
+    ServiceFlags::SCHEDULER_1.bits(),
+    ServiceFlags::SCHEDULER_2.bits(),
+    ServiceFlags::SCHEDULER_3.bits(),
+];
 
 /// ipvsadm's buffer holds so much of `address:port`.
 const PLACE_MAX: usize = 59;
@@ -121,7 +124,7 @@ fn settings(service: &KernelService, out: &mut Vec<u8>) {
     if has_scheduler_flags(service) {
         put(out, format_args!(" ({})", scheduler_flags(service)));
     }
-    if service.flags & PERSISTENT != 0 {
+    if service.is_persistent() {
         put(out, format_args!(" persistent {}", service.timeout_s));
         if let Some(mask) = mask(service) {
             put(out, format_args!(" mask {mask}"));
@@ -190,7 +193,7 @@ fn line(
         let persistent = destination.persistent;
         put(out, format_args!(" {weight:<9} {persistent:<11} {active:<10} {inactive:<10}\n"));
     } else {
-        put(out, format_args!(" {:<7}", method(destination.method)));
+        put(out, format_args!(" {:<7}", method(destination)));
         if list.tunnel_info {
             put(out, format_args!(" {:<13}", tunnel(destination)));
         }
@@ -199,12 +202,12 @@ fn line(
     }
 }
 
-const fn method(method: u32) -> &'static str {
-    match method & 7 {
-        0 => "Masq",
-        1 => "Local",
-        2 => "Tunnel",
-        3 => "Route",
+const fn method(destination: &KernelDestination) -> &'static str {
+    match destination.forwarding_method() {
+        NAT => "Masq",
+        LOCAL => "Local",
+        TUNNEL => "Tunnel",
+        DIRECT => "Route",
         // What the C library prints for no text.
         _nameless => "(null)",
     }
@@ -212,14 +215,14 @@ const fn method(method: u32) -> &'static str {
 
 fn tunnel(destination: &KernelDestination) -> String {
     let checksum = match destination.tunnel_flags {
-        0 => "-c",
-        1 => "+c",
+        NO_CHECKSUM => "-c",
+        CHECKSUM => "+c",
         _remote => "r+c",
     };
-    match (destination.method & 7, destination.tunnel_type) {
-        (2, 0) => "ipip".to_owned(),
-        (2, 1) => format!("gue:{}:{checksum}", destination.tunnel_port),
-        (2, 2) => format!("gre:{checksum}"),
+    match (destination.forwarding_method(), destination.tunnel_type) {
+        (TUNNEL, IPIP) => "ipip".to_owned(),
+        (TUNNEL, GUE) => format!("gue:{}:{checksum}", destination.tunnel_port),
+        (TUNNEL, GRE) => format!("gre:{checksum}"),
         _none => "n/a".to_owned(),
     }
 }

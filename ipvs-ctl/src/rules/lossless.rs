@@ -9,26 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::kernel::{KernelDaemon, KernelDestination, KernelService};
 use super::lines::words;
-use super::listing::{ONE_PACKET, PERSISTENT, SCHEDULER_FLAGS};
+use super::listing::{ONE_PACKET, SCHEDULER_FLAGS};
 use super::message::message;
 use super::names::Numbers;
 use super::parse::parse;
 use super::save::{self, Detail};
-use crate::model::{Counters, Protocol, Timeouts};
-use crate::wire::IpvsMessage;
-
-/// IP_VS_SVC_F_HASHED, which is the kernel's own.
-const HASHED: u32 = 0x2;
-
-/// The methods of a destination that have an option: NAT, tunnel, direct routing.
-const NAT: u32 = 0;
-const LOCAL: u32 = 1;
-const TUNNEL: u32 = 2;
-const DIRECT: u32 = 3;
-
-/// The type of tunnel that has neither port nor checksum, and the one that has no port.
-const IPIP: u8 = 0;
-const GRE: u8 = 2;
+use crate::model::{Counters, Protocol, ServiceFlags, Timeouts};
+use crate::wire::{DIRECT, GRE, IPIP, IpvsMessage, LOCAL, NAT, TUNNEL};
 
 /// A service and its destinations, which are in order. The answer is what of them the lines do not say, in sentences.
 pub fn service(
@@ -130,7 +117,7 @@ fn taken(line: &[u8]) -> Result<IpvsMessage, String> {
 /// The service without what means nothing to the kernel; `left_out` is told of what somebody must have meant.
 fn meaningful(service: &KernelService, mut left_out: impl FnMut(&str)) -> KernelService {
     let mut said = service.clone();
-    if said.flags & PERSISTENT == 0 {
+    if !said.is_persistent() {
         if !said.engine.is_empty() {
             let engine = std::mem::take(&mut said.engine);
             left_out(&format!(
@@ -148,7 +135,8 @@ fn meaningful(service: &KernelService, mut left_out: impl FnMut(&str)) -> Kernel
         said.flags &= !ONE_PACKET;
         left_out("its one-packet flag is left out: it means nothing but for UDP");
     }
-    let known = SCHEDULER_FLAGS.iter().fold(PERSISTENT | HASHED | ONE_PACKET, |all, one| all | one);
+    let settings = ServiceFlags::PERSISTENT_BIT | ServiceFlags::HASHED_BIT | ONE_PACKET;
+    let known = SCHEDULER_FLAGS.iter().fold(settings, |all, one| all | one);
     let unknown = said.flags & !known;
     if unknown != 0 {
         said.flags &= known;
@@ -175,11 +163,11 @@ fn effective(
     mut left_out: impl FnMut(&str),
 ) -> KernelDestination {
     let mut said = destination.clone();
-    if said.method & 7 == LOCAL {
+    if said.forwarding_method() == LOCAL {
         said.method = DIRECT;
         left_out("its method, local, is written as direct routing: rules have no word for it");
     }
-    let keeps_port = service.mark == 0 && said.method & 7 != NAT;
+    let keeps_port = service.mark == 0 && said.forwarding_method() != NAT;
     if keeps_port && said.port != service.port && free {
         said.port = service.port;
         left_out(
@@ -193,10 +181,10 @@ fn effective(
 fn bare(service: &KernelService) -> KernelService {
     let mut said = KernelService {
         counters: Counters::default(),
-        flags: service.flags & !HASHED,
+        flags: service.flags & !ServiceFlags::HASHED_BIT,
         ..service.clone()
     };
-    if said.flags & PERSISTENT == 0 {
+    if !said.is_persistent() {
         (said.timeout_s, said.netmask) = (0, [0; 4]);
     }
     if said.mark != 0 {
@@ -215,7 +203,7 @@ fn settings(destination: &KernelDestination) -> KernelDestination {
         counters: Counters::default(),
         ..destination.clone()
     };
-    if said.method & 7 != TUNNEL {
+    if said.forwarding_method() != TUNNEL {
         (said.tunnel_type, said.tunnel_port, said.tunnel_flags) = (IPIP, 0, 0);
     } else if said.tunnel_type == IPIP {
         (said.tunnel_port, said.tunnel_flags) = (0, 0);

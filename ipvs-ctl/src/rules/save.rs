@@ -2,11 +2,11 @@
 
 use super::kernel::{KernelDaemon, KernelDestination, KernelService};
 use super::listing::{
-    ONE_PACKET, PERSISTENT, SCHEDULER_FLAGS, address, has_scheduler_flags, mask, place, put,
-    scheduler_flags,
+    ONE_PACKET, SCHEDULER_FLAGS, address, has_scheduler_flags, mask, place, put, scheduler_flags,
 };
 use super::names::{Names, Numbers};
 use crate::model::{Protocol, Timeouts};
+use crate::wire::{CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, NAT, NO_CHECKSUM, TUNNEL};
 
 /// How much is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn service(
     out.extend_from_slice(b"-A ");
     out.extend_from_slice(&name);
     put(out, format_args!(" -s {}", service.scheduler));
-    if service.flags & PERSISTENT != 0 {
+    if service.is_persistent() {
         put(out, format_args!(" -p {}", service.timeout_s));
         if let Some(mask) = mask(service) {
             put(out, format_args!(" -M {mask}"));
@@ -102,27 +102,27 @@ fn line(
     out.extend_from_slice(service);
     out.extend_from_slice(b" -r ");
     out.extend(place(destination.ip(), destination.port, protocol, names));
-    let method = match destination.method & 7 {
-        0 => "-m",
-        1 | 3 => "-g",
-        2 => "-i",
+    let method = match destination.forwarding_method() {
+        NAT => "-m",
+        LOCAL | DIRECT => "-g",
+        TUNNEL => "-i",
         // What the C library prints for no text.
         _nameless => "(null)",
     };
     put(out, format_args!(" {method} -w {}", destination.weight.cast_signed()));
-    if destination.method & 7 == 2 {
+    if destination.forwarding_method() == TUNNEL {
         let checksum = match destination.tunnel_flags {
-            0 => "--tun-nocsum",
-            1 => "--tun-csum",
+            NO_CHECKSUM => "--tun-nocsum",
+            CHECKSUM => "--tun-csum",
             _remote => "--tun-remcsum",
         };
         match destination.tunnel_type {
-            0 => out.extend_from_slice(b" --tun-type ipip"),
-            1 => {
+            IPIP => out.extend_from_slice(b" --tun-type ipip"),
+            GUE => {
                 let port = destination.tunnel_port;
                 put(out, format_args!(" --tun-type gue --tun-port {port} {checksum}"));
             }
-            2 => put(out, format_args!(" --tun-type gre {checksum}")),
+            GRE => put(out, format_args!(" --tun-type gre {checksum}")),
             _nameless => {}
         }
     }

@@ -14,7 +14,7 @@ use crate::model::{
 /// AF_INET.
 pub(super) const AF_INET: u16 = 2;
 /// AF_INET6.
-pub(super) const AF_INET6: u16 = 10;
+pub(crate) const AF_INET6: u16 = 10;
 
 /// IPPROTO_TCP.
 pub(super) const TCP: u16 = 6;
@@ -29,27 +29,27 @@ pub(super) const MASTER: u32 = 1;
 pub(super) const BACKUP: u32 = 2;
 
 /// IP_VS_CONN_F_MASQ.
-pub(super) const NAT: u32 = 0;
+pub(crate) const NAT: u32 = 0;
 /// IP_VS_CONN_F_LOCALNODE.
-pub(super) const LOCAL: u32 = 1;
+pub(crate) const LOCAL: u32 = 1;
 /// IP_VS_CONN_F_TUNNEL.
-pub(super) const TUNNEL: u32 = 2;
+pub(crate) const TUNNEL: u32 = 2;
 /// IP_VS_CONN_F_DROUTE.
-pub(super) const DIRECT: u32 = 3;
+pub(crate) const DIRECT: u32 = 3;
 /// IP_VS_CONN_F_BYPASS.
 const BYPASS: u32 = 4;
 
 /// IP_VS_CONN_F_TUNNEL_TYPE_IPIP.
-pub(super) const IPIP: u8 = 0;
+pub(crate) const IPIP: u8 = 0;
 /// IP_VS_CONN_F_TUNNEL_TYPE_GUE.
-pub(super) const GUE: u8 = 1;
+pub(crate) const GUE: u8 = 1;
 /// IP_VS_CONN_F_TUNNEL_TYPE_GRE.
-pub(super) const GRE: u8 = 2;
+pub(crate) const GRE: u8 = 2;
 
 /// IP_VS_TUNNEL_ENCAP_FLAG_NOCSUM.
-pub(super) const NO_CHECKSUM: u16 = 0;
+pub(crate) const NO_CHECKSUM: u16 = 0;
 /// IP_VS_TUNNEL_ENCAP_FLAG_CSUM.
-pub(super) const CHECKSUM: u16 = 1;
+pub(crate) const CHECKSUM: u16 = 1;
 /// IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM.
 pub(super) const REMOTE_CHECKSUM: u16 = 2;
 

@@ -1,6 +1,6 @@
 //! `-L … -o json`: listings for programs (docs/ipvs.md has the fields).
 
-use ipvs_ctl::model::Counters;
+use ipvs_ctl::model::{Counters, ServiceFlags};
 use ipvs_ctl::rules::connections::Connection;
 use ipvs_ctl::rules::{KernelDaemon, KernelDestination, KernelService, List, ListKind};
 use serde_json::{Map, Value, json};
@@ -9,15 +9,12 @@ use super::execute::Session;
 use super::list::{each_connection, open_connections};
 use super::stream::Streams;
 
-/// IP_VS_SVC_F_PERSISTENT.
-const PERSISTENT: u32 = 0x1;
-
 /// The flags that have a name whatever the scheduler. `sh` and `mh` call the first `fallback` and the second `port`.
 const FLAGS: [(u32, &str, &str); 4] = [
-    (0x4, "one-packet", "one-packet"),
-    (0x8, "flag-1", "fallback"),
-    (0x10, "flag-2", "port"),
-    (0x20, "flag-3", "flag-3"),
+    (ServiceFlags::ONE_PACKET.bits(), "one-packet", "one-packet"),
+    (ServiceFlags::SCHEDULER_1.bits(), "flag-1", "fallback"),
+    (ServiceFlags::SCHEDULER_2.bits(), "flag-2", "port"),
+    (ServiceFlags::SCHEDULER_3.bits(), "flag-3", "flag-3"),
 ];
 
 /// The listing as JSON. It has everything that the kernel tells, whatever columns were asked for. Services and connections are written one by
@@ -126,7 +123,7 @@ fn service(service: &KernelService, destinations: &[KernelDestination]) -> Value
 }
 
 fn persistence(service: &KernelService) -> Value {
-    if service.flags & PERSISTENT == 0 {
+    if !service.is_persistent() {
         return Value::Null;
     }
     let netmask = if service.is_ipv6() {
@@ -139,7 +136,7 @@ fn persistence(service: &KernelService) -> Value {
 }
 
 fn destination(destination: &KernelDestination) -> Value {
-    let forward = match destination.method & 7 {
+    let forward = match destination.forwarding_method() {
         0 => json!("nat"),
         1 => json!("local"),
         2 => json!("tunnel"),
@@ -160,7 +157,7 @@ fn destination(destination: &KernelDestination) -> Value {
         "persistent_connections": destination.persistent,
         "counters": counters(&destination.counters),
     });
-    if destination.method & 7 == 2
+    if destination.forwarding_method() == 2
         && let Some(object) = value.as_object_mut()
     {
         object.insert("tunnel".into(), tunnel(destination));

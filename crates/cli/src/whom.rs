@@ -85,32 +85,38 @@ pub(crate) async fn meant(
     picked(service, word, known)
 }
 
-/// As [`meant`], of a server that may have a change alone, which the daemon keeps for one that is not there: its service may be gone as well.
+/// As [`meant`], for a server of which there may be nothing but a change that the daemon keeps; its service may be gone, too. The service is
+/// looked at once: it may go at any moment.
 pub(crate) async fn meant_or_kept(
     client: &Client,
     server: &args::ServerName,
 ) -> Result<(String, String), Unmeant> {
-    let missing = match meant(client, server).await {
-        Err(missing @ Unmeant::Nobody(..)) => missing,
-        Err(Unmeant::Request(RequestError::Refused(problem)))
-            if problem.code == "no_such_service" =>
-        {
-            Unmeant::Request(RequestError::Refused(problem))
+    let (service, word) = server.parts().map_err(Unmeant::Usage)?;
+    if Place::of(word).is_none() {
+        return Ok((service.to_owned(), word.to_owned()));
+    }
+    let (there, no_service) = match client.service(service).await {
+        Ok(found) => (found.servers, None),
+        Err(RequestError::Refused(problem)) if problem.code == "no_such_service" => {
+            (Vec::new(), Some(problem))
         }
+        Err(error) => return Err(error.into()),
+    };
+    let known = there.iter().map(|one| (one.name.as_str(), one.address.parse().ok()));
+    let nobody = match picked(service, word, known) {
+        Err(nobody @ Unmeant::Nobody(..)) => nobody,
         found => return found,
     };
-    let (service, word) = server.parts().map_err(Unmeant::Usage)?;
     // A name may be another server's by now, which has another address: it is not meant.
-    let there = match missing {
-        Unmeant::Nobody(..) => client.service(service).await?.servers,
-        Unmeant::Usage(_) | Unmeant::Several(..) | Unmeant::Request(_) => Vec::new(),
-    };
     let anothers = |name: &str| there.iter().any(|one| one.name == name);
     let changes = client.changes().await?.changes;
     let kept = changes.iter().filter(|one| one.service == service && !anothers(&one.server));
     let kept = kept.map(|one| (one.server.as_str(), one.address.parse().ok()));
     match picked(service, word, kept) {
-        Err(Unmeant::Nobody(..)) => Err(missing),
+        Err(Unmeant::Nobody(..)) => Err(match no_service {
+            Some(problem) => Unmeant::Request(RequestError::Refused(problem)),
+            None => nobody,
+        }),
         found => found,
     }
 }

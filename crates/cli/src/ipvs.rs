@@ -144,7 +144,11 @@ fn command_line(
             code::USAGE
         })?;
     }
+    let also = session.also_changed(&parsed);
     session.execute(&parsed.command, streams)?;
+    if let Some(sentence) = also {
+        session.add(&sentence, streams);
+    }
     session.changed.by(&parsed.command);
     session.warn(streams);
     Ok(())

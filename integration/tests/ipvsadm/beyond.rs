@@ -62,7 +62,39 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
         let lines: Vec<_> = said.err.lines().collect();
         assert_eq!(lines[0], "No such destination");
         assert!(lines[1].contains("remove destination 10.1.0.9:80") && lines[1].contains("ENOENT"));
-        // What to do is said for who has typed the command.
+    });
+}
+
+/// ipvsadm does so without a word.
+#[test]
+fn an_edit_says_what_it_has_set_that_it_does_not_name() {
+    inside(|_client| {
+        assert_eq!(holdfast_ipvs("-A -t 10.0.0.1:80 -s rr", "").code, 0);
+        for (line, told) in [
+            ("-a -t 10.0.0.1:80 -r 10.1.0.5 -m -w 2 -x 9", ""),
+            ("-e -t 10.0.0.1:80 -r 10.1.0.5 -m -w 3 -x 9", ""),
+            (
+                "-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5",
+                "holdfast: -e sets every setting, what is not named to its default: forwarding nat → direct, upper threshold 9 → none\n",
+            ),
+            ("-A -t [::5]:80 -s rr -p 60 -M 64", ""),
+            (
+                "-E -t [::5]:80 -s wrr",
+                "holdfast: -E sets every setting, what is not named to its default: persistence 60 s by /64 → none\n",
+            ),
+            ("-D -t [::5]:80", ""),
+            ("-d -t 10.0.0.1:80 -r 10.1.0.5", ""),
+        ] {
+            let said = holdfast_ipvs(line, "");
+            assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", told), "{line}");
+        }
+    });
+}
+
+#[test]
+fn what_to_do_about_a_refusal_is_said_for_who_has_typed_the_command() {
+    inside(|_client| {
+        assert_eq!(holdfast_ipvs("-A -t 10.0.0.1:80 -s rr", "").code, 0);
         for (line, advice) in [
             ("-A -t 10.0.0.1:80", "EEXIST; it is there already: -E changes it"),
             ("-E -t 10.0.0.9:80", "ESRCH; there is no such service: -L -n lists"),

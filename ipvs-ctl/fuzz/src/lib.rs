@@ -32,7 +32,7 @@ pub fn rules(data: &[u8]) {
             assert!(bytes.len() <= LINE_MAX && !bytes.contains(&b'\n'));
             let words = words(bytes);
             for posix in [false, true] {
-                if let Ok(Parsed { command, oddities }) = parse(&words, posix, &mut Numbers)
+                if let Ok(Parsed { command, oddities, .. }) = parse(&words, posix, &mut Numbers)
                     && oddities.is_empty()
                 {
                     written_back(&command);

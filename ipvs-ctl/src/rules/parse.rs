@@ -27,6 +27,8 @@ pub struct Parsed {
     pub command: Command,
     /// What ipvsadm would do without a word although it makes no sense.
     pub oddities: Vec<Oddity>,
+    /// The settings that `-E` or `-e` sets though the words don't name them, by the names that [`crate::plan::Unlike`] has for them.
+    pub unnamed: Vec<&'static str>,
 }
 
 /// Why words are no command. Texts are bytes, because they may quote arguments, and have no line's end.
@@ -110,11 +112,36 @@ pub fn parse(words: &[&[u8]], posix: bool, names: &mut dyn Names) -> Result<Pars
         return Err(complaint.into());
     }
     let command = command(verb, &mut draft, flags, timeouts)?;
-    Ok(Parsed { command, oddities: draft.oddities })
+    Ok(Parsed { command, oddities: draft.oddities, unnamed: unnamed(verb, draft.given) })
 }
 
 const fn plain(command: Command) -> Parsed {
-    Parsed { command, oddities: Vec::new() }
+    Parsed { command, oddities: Vec::new(), unnamed: Vec::new() }
+}
+
+/// The settings that an edit sets though the words don't name them.
+fn unnamed(verb: Verb, given: Set) -> Vec<&'static str> {
+    const OF_SERVICES: &[(Once, &str)] = &[
+        (Once::Scheduler, "scheduler"),
+        (Once::SchedFlags, "scheduler flags"),
+        (Once::Persistent, "persistence"),
+        (Once::Engine, "persistence engine"),
+        (Once::OnePacket, "one-packet"),
+    ];
+    const OF_SERVERS: &[(Once, &str)] = &[
+        (Once::Weight, "weight"),
+        (Once::Forward, "forwarding"),
+        (Once::UpperThreshold, "upper threshold"),
+        (Once::LowerThreshold, "lower threshold"),
+    ];
+    let settings = if verb == Verb::Edit {
+        OF_SERVICES
+    } else if verb == Verb::EditServer {
+        OF_SERVERS
+    } else {
+        &[]
+    };
+    settings.iter().filter(|(option, _)| !given.has(*option)).map(|(_, name)| *name).collect()
 }
 
 /// The state that a sync daemon is started or stopped in.

@@ -102,7 +102,7 @@ proptest! {
     #[test]
     fn what_is_saved_asks_for_what_was_there(line in prop_oneof![add_service(), add_server()]) {
         match read(&line) {
-            Ok(Parsed { command, oddities }) if oddities.is_empty() => {
+            Ok(Parsed { command, oddities, .. }) if oddities.is_empty() => {
                 let again = written(&command);
                 prop_assert_eq!(read(&again).map(|parsed| parsed.command), Ok(command), "{}", again);
             }

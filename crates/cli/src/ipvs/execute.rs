@@ -4,7 +4,8 @@ use std::env;
 use std::io::{self, Read as _};
 
 use ipvs_ctl::client::{Client, ClientError};
-use ipvs_ctl::model::Info;
+use ipvs_ctl::model::{Entry, Info};
+use ipvs_ctl::plan::Unlike;
 use ipvs_ctl::rules::lines::{Cutter, Line, words};
 use ipvs_ctl::rules::{self, Command, Parsed, Refusal, changes, message};
 use ipvs_ctl::wire::IpvsMessage;
@@ -58,6 +59,31 @@ impl<'m> Session<'m> {
     /// Reads a command line, with names as this host knows them.
     pub(super) fn parse(&mut self, words: &[&[u8]]) -> Result<Parsed, Refusal> {
         rules::parse(words, self.posix, &mut self.names)
+    }
+
+    /// What an edit will change that its command line does not name, in a sentence for `holdfast ipvs`: ipvsadm does so without a word, and
+    /// `-e ... -w 5` makes a server behind NAT one of direct routing.
+    pub(super) fn also_changed(&mut self, parsed: &Parsed) -> Option<String> {
+        if self.manner.is_ipvsadm() || parsed.unnamed.is_empty() {
+            return None;
+        }
+        let operation = parsed.command.operation()?;
+        // What can't be read now is not worth a failure: the command says what is wrong.
+        let found = self.client.service(&operation.service()).ok()??;
+        let destinations = found.destinations.into_iter().map(|status| status.destination);
+        let destinations = destinations.map(|one| (one.address, one)).collect();
+        let entry = Entry { service: found.service, destinations };
+        let changed: Vec<String> = operation
+            .unlike(&[(operation.service(), entry)].into())
+            .into_iter()
+            .filter(|unlike| parsed.unnamed.contains(&unlike.setting))
+            .map(|Unlike { setting, there, wanted }| format!("{setting} {there} → {wanted}"))
+            .collect();
+        let option = if operation.destination().is_some() { "-e" } else { "-E" };
+        (!changed.is_empty()).then(|| {
+            let changed = changed.join(", ");
+            format!("{option} sets every setting, what is not named to its default: {changed}")
+        })
     }
 
     /// Carries a command out.

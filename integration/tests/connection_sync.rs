@@ -305,6 +305,8 @@ fn what_runs_with_other_parameters_is_started_anew_and_all_of_it_ends_with_the_s
         let events = director.cli(&["events"]).ok()?;
         events.contains("backup sync daemon  it does not run: started anew").then_some(())
     })?;
+    // The one with another number was there before this daemon.
+    assert_eq!(sync(&director)?.drift_total, [("sync_daemon_missing".to_owned(), 1)].into());
     director.stop()?;
     assert_eq!(daemons(node)?, "");
     Ok(())

@@ -53,6 +53,7 @@ fn sync_of_a_master() -> ConnectionSync {
         fault: Some("stop backup sync daemon: EPERM".into()),
         starts_total: 1,
         stops_total: 0,
+        drift_total: std::collections::BTreeMap::new(),
         caught_up_in_s: None,
         connections: Some(SyncedConnections {
             looked_at: 20_000,

@@ -1,5 +1,6 @@
 //! What travels over the control socket of connection synchronisation and sysctls.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
@@ -22,6 +23,9 @@ pub struct ConnectionSync {
     pub starts_total: u64,
     /// How often one was stopped.
     pub stops_total: u64,
+    /// What others have changed of them and was put right, by kind: `sync_daemon_missing`, `sync_daemon_changed`.
+    #[serde(default)]
+    pub drift_total: BTreeMap<String, u64>,
     /// Seconds until an instance that waits for it has caught up with the Active's connections; none where none waits.
     pub caught_up_in_s: Option<u64>,
     /// Where the kernel's connections come from; none where they could not be counted.

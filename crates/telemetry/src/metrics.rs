@@ -77,7 +77,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
     traffic::traffic(&mut registry, &status.services);
     traffic::discovery(&mut registry, &status.services);
     if let Some(ipvs) = &status.ipvs {
-        kernel::table(&mut registry, ipvs);
+        kernel::table(&mut registry, ipvs, status.sync.as_ref());
     }
     if let Some(sync) = &status.sync {
         kernel::synchronisation(&mut registry, sync);
@@ -148,6 +148,7 @@ mod tests {
         ConnectionSync {
             wanted: vec!["master".to_owned()],
             fault: Some("no such interface".to_owned()),
+            drift_total: [("sync_daemon_missing".to_owned(), 2)].into(),
             connections: Some(SyncedConnections {
                 looked_at: 10,
                 of_sync: 7,
@@ -285,6 +286,7 @@ mod tests {
             r#"holdfast_ipvs_sync_wanted{role="master"} 1"#,
             r#"holdfast_ipvs_sync_running{role="master"} 0"#,
             "holdfast_ipvs_sync_fault 1",
+            r#"holdfast_ipvs_drift_total{kind="sync_daemon_missing"} 2"#,
             r#"holdfast_ipvs_connections_sampled{origin="sync"} 7"#,
             r#"holdfast_ipvs_connections_sampled{origin="local"} 3"#,
             "holdfast_sysctl_repairs_total 3",

@@ -36,6 +36,8 @@ pub(super) struct Daemons {
     fault: Option<String>,
     /// What others had changed, until it is told.
     drift: Vec<News>,
+    /// How often others have changed one, by kind.
+    changes: BTreeMap<&'static str, u64>,
     starts: u64,
     stops: u64,
 }
@@ -67,6 +69,7 @@ impl Daemons {
             deaf: false,
             fault: None,
             drift: Vec::new(),
+            changes: BTreeMap::new(),
             starts: 0,
             stops: 0,
         };
@@ -159,10 +162,12 @@ impl Daemons {
                 continue;
             }
             let found = self.running.iter().find(|daemon| daemon.role == wanted.role);
-            let what = match found {
-                None => "it does not run",
-                Some(_) => "it runs otherwise than `ipvs.sync` says",
+            let (kind, what) = match found {
+                None => ("sync_daemon_missing", "it does not run"),
+                Some(_) => ("sync_daemon_changed", "it runs otherwise than `ipvs.sync` says"),
             };
+            let count = self.changes.entry(kind).or_default();
+            *count = count.saturating_add(1);
             tracing::warn!(role = %wanted.role, what, "others changed a sync daemon: it is started anew");
             self.drift.push(News {
                 kind: "ipvs.drift".to_owned(),
@@ -258,6 +263,11 @@ impl Daemons {
             fault: self.fault.clone(),
             starts_total: self.starts,
             stops_total: self.stops,
+            drift_total: self
+                .changes
+                .iter()
+                .map(|(kind, count)| ((*kind).to_owned(), *count))
+                .collect(),
             caught_up_in_s: self.deadline().map(|at| at.saturating_since(now()).as_secs()),
             connections: None,
         }

@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use super::labels::{KindLabels, OriginLabels, RoleLabels};
 use super::{Numbers, Totals, signed};
 
-pub(super) fn table(registry: &mut Registry, ipvs: &Ipvs) {
+pub(super) fn table(registry: &mut Registry, ipvs: &Ipvs, sync: Option<&ConnectionSync>) {
     for (name, help, value) in [
         ("ipvs_reconciliations", "Comparisons of the kernel's table", ipvs.reconciliations_total),
         ("ipvs_operations", "Operations sent to the kernel", ipvs.operations_total),
@@ -30,10 +30,15 @@ pub(super) fn table(registry: &mut Registry, ipvs: &Ipvs) {
         registry.register(name, help, counter);
     }
     let drift = Totals::default();
-    for (kind, count) in &ipvs.drift_total {
+    let of_sync = sync.into_iter().flat_map(|sync| &sync.drift_total);
+    for (kind, count) in ipvs.drift_total.iter().chain(of_sync) {
         drift.get_or_create(&KindLabels { kind: kind.clone() }).inc_by(*count);
     }
-    registry.register("ipvs_drift", "Others' changes of our services, by kind", drift);
+    registry.register(
+        "ipvs_drift",
+        "Others' changes of our services and sync daemons, by kind",
+        drift,
+    );
 }
 
 /// What the kernel's sync daemons do, and where its connections come from.

@@ -74,6 +74,7 @@ pub fn render(status: &Status, form: Form) -> Result<String, fmt::Error> {
         vrrp::Late(status.timing.clone()),
     );
     services::pools(&mut registry, &status.services);
+    services::certificates(&mut registry, &status.services);
     traffic::traffic(&mut registry, &status.services);
     traffic::discovery(&mut registry, &status.services);
     if let Some(ipvs) = &status.ipvs {
@@ -117,8 +118,8 @@ fn signed(value: u64) -> i64 {
 mod tests {
     use holdfast_control::reload::{Configuration, LastReload};
     use holdfast_control::{
-        ConnectionSync, DaemonInfo, Difference, Fate, FateChannel, HookRuns, Instance, PeerNode,
-        SyncedConnections, Sysctls, Timing, Tracker,
+        ConnectionSync, DaemonInfo, Difference, Fate, FateChannel, HookRuns, Instance, Ipvs,
+        PeerNode, SyncedConnections, Sysctls, Timing, Tracker,
     };
 
     use super::*;
@@ -235,7 +236,7 @@ mod tests {
             }],
             timing,
             services: vec![],
-            ipvs: None,
+            ipvs: Some(Ipvs::default()),
             sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
             runs: Default::default(),

@@ -11,6 +11,7 @@
 
 mod attention;
 mod besides;
+mod certificates;
 mod checks;
 mod commands;
 mod complaints;
@@ -57,6 +58,7 @@ use crate::upkeep::{Board, View};
 use crate::vrrp::{Snapshot, VrrpRemote};
 
 use self::besides::{Besides, Ending, Wanted};
+use self::certificates::Certificates;
 use self::checks::Told;
 
 pub(crate) use self::discovery::Reading;
@@ -93,6 +95,8 @@ pub(crate) struct Director {
     runner: checks::Runner,
     /// What services need of the kernel besides the table.
     besides: Besides,
+    /// The servers' certificates that end soon.
+    certificates: Certificates,
     /// What was last said of services that the kernel refuses.
     refused: BTreeMap<Name, Vec<String>>,
     /// Whether VRRP has ended, and services drain.
@@ -171,6 +175,7 @@ impl Director {
             hooks,
             runner,
             besides,
+            certificates: Certificates::default(),
             refused: BTreeMap::new(),
             drains: false,
             runtime,
@@ -269,6 +274,9 @@ impl Director {
     }
 
     fn take_in(&mut self, check: CheckId, found: Found) {
+        if let Some(news) = self.certificates.take_in(check, &found.outcome, &self.engine) {
+            self.hooks.events().tell(news);
+        }
         self.engine.check_advises(self.clock, check, found.feedback);
         self.engine.check_finished(self.clock, check, found.outcome);
     }

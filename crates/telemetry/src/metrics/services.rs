@@ -1,6 +1,6 @@
 //! Services and their servers.
 
-use holdfast_control::Service;
+use holdfast_control::{Check, Service};
 use prometheus_client::registry::Registry;
 
 use super::labels::{
@@ -78,5 +78,22 @@ pub(super) fn pools(registry: &mut Registry, services: &[Service]) {
         "server_connections",
         "Connections that the kernel counts, and clients that persistence binds",
         connections,
+    );
+}
+
+/// The servers' certificates that end soon.
+pub(super) fn certificates(registry: &mut Registry, services: &[Service]) {
+    let ending = Numbers::default();
+    for service in services {
+        let warns = |check: &Check| check.warning.is_some();
+        for server in service.servers.iter().filter(|server| server.checks.iter().any(warns)) {
+            let (service, server) = (service.name.clone(), server.name.clone());
+            ending.get_or_create(&ServerLabels { service, server }).set(1);
+        }
+    }
+    registry.register(
+        "server_certificate_ends_soon",
+        "1 for a server of which a check has found a certificate that ends soon, or has ended",
+        ending,
     );
 }

@@ -336,6 +336,11 @@ impl Kernel {
         std::mem::take(&mut self.news)
     }
 
+    /// The next comparison asks for what was refused, too.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        self.refusals.ask_again(now);
+    }
+
     /// Whether the kernel refuses anything of any service.
     pub(super) fn refuses_any(&self) -> bool {
         !self.refusals.is_empty()

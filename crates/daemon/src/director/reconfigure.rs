@@ -36,6 +36,9 @@ impl Director {
         if first {
             self.kernel = kernel;
         }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.ask_again(now());
+        }
         let table = found.or(table);
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());
         let left = first.then_some(table).flatten().map(|table| self.see(&config, &table));

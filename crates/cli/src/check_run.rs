@@ -58,7 +58,7 @@ async fn here(what: &args::CheckRun, file: &std::path::Path) -> Result<CheckRun,
         Failure::Failed(format!("service `{service}` in {} has no server `{word}`", file.display()))
     })?;
     let mut trials = Vec::new();
-    for check in real.checks.as_ref().unwrap_or(&known.checks) {
+    for check in known.checks_of(real).0 {
         trials.push(tried(config, check, service, real).await);
     }
     holdfast_probe::leave_no_control_groups();

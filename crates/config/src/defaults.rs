@@ -198,7 +198,7 @@ pub(crate) const RULES_MAX: usize = 256;
 /// RT_TABLE_MAIN (linux/rtnetlink.h).
 pub(crate) const TABLE_MAIN: u32 = 254;
 /// More than 253 either way changes nothing: effective priorities are 1 to 254.
-pub(crate) const WEIGHT_LIMIT: i128 = 253;
+pub(crate) const WEIGHT_LIMIT: i64 = 253;
 /// RFC 5880 counts in microseconds; below a millisecond no scheduler keeps the time.
 pub(crate) const BFD_INTERVAL: (Duration, Duration) =
     (Duration::from_millis(1), Duration::from_secs(60));

@@ -49,12 +49,13 @@ const COVERED: &str = "********";
 ///
 /// # Errors
 /// The files can't be read to their end. That they are valid is for the caller to know.
-pub fn export<T: AsRef<[u8]>>(
-    files: &[(&str, T)],
+pub fn export(
+    files: Vec<(String, Vec<u8>)>,
     edits: &[Edit],
 ) -> Result<(String, bool), Vec<Diagnostic>> {
     let mut problems = Problems::default();
-    let (source, root) = include::read(files, &mut problems);
+    let (sources, texts) = include::decode(files);
+    let (source, root) = include::read(sources, &texts, &mut problems);
     let diagnostics = problems.locate(&source);
     let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);
     let Some(Node::Mapping(mut top)) = root.filter(|_| !refused) else { return Err(diagnostics) };
@@ -272,9 +273,14 @@ services:
   none: {listen: udp 192.0.2.10:53, forward: nat}
 ";
 
+    fn files(texts: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), text.as_bytes().to_owned());
+        texts.iter().map(owned).collect()
+    }
+
     #[test]
     fn without_edits_the_same_configuration_comes_out_but_for_its_secrets() {
-        let (text, covered) = export(&[("f", TEXT)], &[]).unwrap();
+        let (text, covered) = export(files(&[("f", TEXT)]), &[]).unwrap();
         assert!(covered && !text.contains("hunter2") && !text.contains("s3cret"), "{text}");
         let environment = Environment::new("lb1");
         let (before, after) = (parse("f", TEXT, &environment), parse("f", &text, &environment));
@@ -283,7 +289,7 @@ services:
         let changes = crate::diff::changes(&before, &after);
         let keys: Vec<_> = changes.iter().filter_map(|change| change.key).collect();
         assert_eq!(keys, ["authentication.password", "checks"], "{changes:#?}");
-        let again = export(&[("f", &text)], &[]).unwrap().0;
+        let again = export(files(&[("f", &text)]), &[]).unwrap().0;
         assert_eq!(text, again);
     }
 
@@ -300,7 +306,7 @@ services:
             Edit { service: name("none"), server: name("ns1"), kind: at("10.0.0.21:53", 1) },
             Edit { service: name("gone"), server: name("x"), kind: EditKind::Remove },
         ];
-        let (text, _) = export(&[("f", TEXT)], &edits).unwrap();
+        let (text, _) = export(files(&[("f", TEXT)]), &edits).unwrap();
         let config = parse("f", &text, &Environment::new("lb1")).config.unwrap();
         let servers = |service: &str| -> Vec<(String, String, u32)> {
             let found = config.services[&name(service)].real_servers.values();
@@ -323,7 +329,7 @@ services:
         let main =
             "include: conf.d/*\nservices: {web: {listen: tcp 192.0.2.10:80, forward: nat}}\n";
         let other = "services: {dns: {listen: udp 192.0.2.10:53, forward: nat}}\n";
-        let (text, _) = export(&[("m", main), ("o", other)], &[]).unwrap();
+        let (text, _) = export(files(&[("m", main), ("o", other)]), &[]).unwrap();
         let config = parse("f", &text, &Environment::new("lb1")).config.unwrap();
         assert!(config.services.len() == 2 && !text.contains("include"), "{text}");
     }

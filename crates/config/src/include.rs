@@ -8,13 +8,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
 use crate::path::Path;
 use crate::raw::Node;
 use crate::source::{Shift, Source};
-use crate::syntax::MAX_BYTES;
+use crate::syntax::{MAX_BYTES, Text};
 use crate::{defaults, positions, read, reference, syntax};
 
 /// The key.
@@ -90,7 +91,8 @@ pub fn includes(text: &[u8]) -> Vec<FilePattern> {
     if text.len() > MAX_BYTES || !has_word() {
         return vec![];
     }
-    let Some(Node::Mapping(entries)) = tree(text) else { return vec![] };
+    let Some((mut source, text)) = text_of(text) else { return vec![] };
+    let Some(Node::Mapping(entries)) = tree(&mut source, &text) else { return vec![] };
     let value = entries.into_iter().find(|(key, _)| key == INCLUDE).map(|(_, value)| value);
     let texts = match value {
         Some(Node::List(items)) => items,
@@ -112,7 +114,8 @@ pub fn includes(text: &[u8]) -> Vec<FilePattern> {
 /// The state directory that the configuration in `text` names, as far as it can be read, valid or not; the default where it names none.
 pub fn state_directory(text: &[u8]) -> PathBuf {
     let named = || {
-        let Some(Node::Mapping(top)) = tree(text) else { return None };
+        let (mut source, text) = text_of(text)?;
+        let Some(Node::Mapping(top)) = tree(&mut source, &text) else { return None };
         let (_, daemon) = top.into_iter().find(|(key, _)| key == "daemon")?;
         let Node::Mapping(daemon) = daemon else { return None };
         let (_, state) = daemon.into_iter().find(|(key, _)| key == "state")?;
@@ -122,13 +125,17 @@ pub fn state_directory(text: &[u8]) -> PathBuf {
     named().unwrap_or_else(|| PathBuf::from(defaults::STATE))
 }
 
+/// The text that a file's bytes are, if they are one.
+fn text_of(bytes: &[u8]) -> Option<(Source, Arc<String>)> {
+    let (source, text) = syntax::decode("", bytes.to_owned());
+    Some((source, text.ok()?))
+}
+
 /// What a text says, as far as it can be read to its end.
-fn tree(text: &[u8]) -> Option<Node<'_>> {
-    let (mut source, decoded) = syntax::decode("", text);
-    let text = decoded.ok()?;
+fn tree<'t>(source: &mut Source, text: &'t str) -> Option<Node<'t>> {
     let mut problems = Problems::default();
-    let read = syntax::scan(&source, &mut problems);
-    read.then(|| positions::index(text, &mut source, &mut problems)).flatten()
+    let read = syntax::scan(source, &mut problems);
+    read.then(|| positions::index(text, source, &mut problems)).flatten()
 }
 
 /// Reports what is wrong with the value of `include`.
@@ -148,21 +155,28 @@ pub(crate) fn check<'a>(
     }
 }
 
-/// The text of all files, and what they say together; nothing where one could not be read to its end, and a problem says why.
-pub(crate) fn read<'t, T: AsRef<[u8]>>(
-    files: &'t [(&str, T)],
+/// The texts of files, each with its name.
+pub(crate) fn decode(files: Vec<(String, Vec<u8>)>) -> (Vec<Source>, Vec<Text>) {
+    files.into_iter().map(|(file, bytes)| syntax::decode(&file, bytes)).unzip()
+}
+
+/// The text of all files, and what they say together; nothing where one could not be read to its end, and a problem says why. `texts` are
+/// those of `sources`.
+pub(crate) fn read<'t>(
+    sources: Vec<Source>,
+    texts: &'t [Text],
     problems: &mut Problems,
 ) -> (Source, Option<Node<'t>>) {
-    let bytes: usize = files.iter().map(|(_, text)| text.as_ref().len()).sum();
-    if let ([(first, _), _, ..], true) = (files, bytes > MAX_BYTES) {
+    let bytes: usize = texts.iter().flatten().map(|text| text.len()).sum();
+    if let ([first, _, ..], true) = (sources.as_slice(), bytes > MAX_BYTES) {
         let message = format!("the files have {bytes} bytes together; the limit is {MAX_BYTES}");
         let help = "check that `include` names the right files";
         problems.push(Problem::new(Code::TooLarge, message).help(help));
-        return (Source::new(first, String::new()), None);
+        return (Source::new(first.file(), String::new()), None);
     }
     let mut parts: Vec<Part<'t>> = vec![];
-    for (index, (file, text)) in files.iter().enumerate() {
-        parts.push(Part::read(file, text.as_ref(), index == 0));
+    for (index, (source, text)) in sources.into_iter().zip(texts).enumerate() {
+        parts.push(Part::read(source, text, index == 0));
     }
     let all = parts.iter().all(|part| part.root.is_some());
     match (parts.pop(), parts.is_empty()) {
@@ -187,12 +201,11 @@ struct Part<'t> {
 }
 
 impl<'t> Part<'t> {
-    fn read(file: &str, text: &'t [u8], first: bool) -> Self {
+    fn read(mut source: Source, text: &'t Text, first: bool) -> Self {
         let mut problems = Problems::default();
-        let (mut source, decoded) = syntax::decode(file, text);
-        let root = match decoded {
+        let root = match text {
             Err(problem) => {
-                problems.push(problem);
+                problems.push(problem.clone());
                 None
             }
             Ok(text) if !text.trim().is_empty() => syntax::scan(&source, &mut problems)
@@ -379,7 +392,8 @@ mod tests {
     use crate::{Environment, Outcome, parse_files};
 
     fn parsed(files: &[(&str, &str)]) -> Outcome {
-        parse_files(files, &Environment::new("lb1"))
+        let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), text.as_bytes().to_owned());
+        parse_files(files.iter().map(owned).collect(), &Environment::new("lb1"))
     }
 
     #[test]

@@ -109,13 +109,15 @@ impl Outcome {
 /// Reads a configuration. `file` is the name that diagnostics show; `text` is the file's bytes as they are, UTF-8 or not. What it
 /// includes is left out: [`parse_files`] takes that.
 pub fn parse(file: &str, text: impl AsRef<[u8]>, environment: &Environment) -> Outcome {
-    parse_files(&[(file, text)], environment)
+    parse_files(vec![(file.to_owned(), text.as_ref().to_owned())], environment)
 }
 
-/// Reads a configuration of several files: the first, and those that it includes ([`includes`]), each with the name that diagnostics show.
-pub fn parse_files<T: AsRef<[u8]>>(files: &[(&str, T)], environment: &Environment) -> Outcome {
+/// Reads a configuration of several files: the first, and those that it includes ([`includes`]), each with the name that diagnostics show
+/// and its bytes.
+pub fn parse_files(files: Vec<(String, Vec<u8>)>, environment: &Environment) -> Outcome {
     let mut problems = Problems::default();
-    let (source, root) = include::read(files, &mut problems);
+    let (sources, texts) = include::decode(files);
+    let (source, root) = include::read(sources, &texts, &mut problems);
     let document = root.and_then(|root| read_document(&root, &source, &mut problems, environment));
     let diagnostics = problems.locate(&source);
     let refused = diagnostics.iter().any(|found| found.severity == Severity::Error);

@@ -20,9 +20,9 @@ pub(crate) enum Node<'a> {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number; what is beyond `i128` YAML reads as a float.
-    Integer(i128),
-    /// A number with a point or exponent.
+    /// A whole number.
+    Integer(i64),
+    /// A number with a point or exponent, or a whole one beyond `i64`.
     Float,
     /// Text.
     Text(Cow<'a, str>),
@@ -84,7 +84,7 @@ fn is_surely_text(text: &str) -> bool {
 }
 
 /// A whole number as it is mostly written: decimal, without a sign and zeros before it.
-fn plain_number(text: &str) -> Option<i128> {
+fn plain_number(text: &str) -> Option<i64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let usual = digits && (1..=18).contains(&text.len()) && (text == "0" || !text.starts_with('0'));
     usual.then(|| text.parse().ok()).flatten()
@@ -124,19 +124,19 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node<'static>, E> {
-        Ok(Node::Integer(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Node<'static>, E> {
-        Ok(Node::Integer(value.into()))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Node<'static>, E> {
         Ok(Node::Integer(value))
     }
 
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'static>, E> {
+        Ok(i64::try_from(value).map_or(Node::Float, Node::Integer))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Node<'static>, E> {
+        Ok(i64::try_from(value).map_or(Node::Float, Node::Integer))
+    }
+
     fn visit_u128<E>(self, value: u128) -> Result<Node<'static>, E> {
-        Ok(i128::try_from(value).map_or(Node::Float, Node::Integer))
+        Ok(i64::try_from(value).map_or(Node::Float, Node::Integer))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Node<'static>, E> {

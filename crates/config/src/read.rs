@@ -79,13 +79,17 @@ pub(crate) fn document<'a>(
         Some(cursor) => instance::views(reader, &cursor, &node, daemon.script_timeout),
         None => vec![View { node: node.clone(), instances: vec![] }],
     };
-    let mut services = BTreeMap::new();
+    let mut services = Vec::new();
     if let Some(cursor) = top.get("services") {
-        for (name, cursor) in reader.named(&cursor, "a service", defaults::SERVICES_MAX) {
+        let named = reader.named(&cursor, "a service", defaults::SERVICES_MAX);
+        services.reserve_exact(named.len());
+        for (name, cursor) in named {
             let service = service::service(reader, name.clone(), &cursor, daemon.script_timeout);
             services.extend(service.map(|service| (name, service)));
         }
     }
+    // All at once: a map that grows in order keeps half of its room free.
+    let services = services.into_iter().collect();
     Some(Document { node, daemon, ipvs, vrrp, views, services })
 }
 

@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number within `range`; `why` is what sets the range.
-    pub(crate) fn integer<T: TryFrom<i128>>(
+    pub(crate) fn integer<T: TryFrom<i64>>(
         &mut self,
         cursor: &Cursor<'a>,
         range: RangeInclusive<u32>,
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        let allowed = i128::from(*range.start())..=i128::from(*range.end());
+        let allowed = i64::from(*range.start())..=i64::from(*range.end());
         let fits = T::try_from(value).ok().filter(|_| allowed.contains(&value));
         if fits.is_none() {
             let (key, start, end) =

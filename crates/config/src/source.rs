@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::fingerprint::Digest;
 use crate::path::Path;
@@ -83,7 +83,7 @@ impl Place {
 pub struct Source {
     /// At least one.
     parts: Vec<Part>,
-    text: String,
+    text: Arc<String>,
     /// The byte at which each line begins.
     lines: Vec<usize>,
     /// Whether every character is a byte.
@@ -116,7 +116,8 @@ impl Source {
         Digest::EMPTY.with(self.text().as_bytes()).to_string()
     }
 
-    pub(crate) fn new(file: &str, text: String) -> Self {
+    pub(crate) fn new(file: &str, text: impl Into<Arc<String>>) -> Self {
+        let text = text.into();
         let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).collect();
         let ascii = text.is_ascii();
@@ -178,7 +179,7 @@ impl Source {
     /// The same for who wants to keep them: the text of a single file, which may have megabytes, is not copied.
     pub fn into_files(self) -> Vec<(String, String)> {
         match self.parts.as_slice() {
-            [one] => vec![(one.file.clone(), self.text)],
+            [one] => vec![(one.file.clone(), Arc::unwrap_or_clone(self.text))],
             _several => {
                 self.files().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
             }

@@ -1,6 +1,8 @@
 //! What can be said of the text before and when the YAML parser refuses it: encoding, size, control characters, tabs,
 //! indentation. The sentences are ours; the parser's own name its grammar's rules.
 
+use std::sync::Arc;
+
 use crate::code::Code;
 use crate::diagnostic::{Problem, Problems, Spot};
 use crate::source::Source;
@@ -8,21 +10,35 @@ use crate::source::Source;
 /// The largest file that is read, in bytes: some sixty thousand real servers.
 pub const MAX_BYTES: usize = 4 << 20;
 
-/// The text of a file. What can't be text at all is a problem, with as much of the text as shows the place.
-pub(crate) fn decode<'a>(file: &str, bytes: &'a [u8]) -> (Source, Result<&'a str, Problem>) {
+/// What some editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text of a file, which its [`Source`] shares, or why it has none.
+pub(crate) type Text = Result<Arc<String>, Problem>;
+
+/// The text of a file, which may have megabytes and is not copied. What can't be text at all is a problem, with as much of the text as
+/// shows the place.
+pub(crate) fn decode(file: &str, mut bytes: Vec<u8>) -> (Source, Text) {
     if bytes.len() > MAX_BYTES {
         let message = format!("the file has {} bytes; the limit is {MAX_BYTES}", bytes.len());
         let problem =
             Problem::new(Code::TooLarge, message).help("check that the right file is named");
         return (Source::new(file, String::new()), Err(problem));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (Source::new(file, text.to_owned()), Ok(text)),
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let text = Arc::new(text);
+            (Source::new(file, Arc::clone(&text)), Ok(text))
+        }
         Err(error) => {
-            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let valid_up_to = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let valid = bytes.get(..valid_up_to).unwrap_or_default();
             let source = Source::new(file, String::from_utf8_lossy(valid).into_owned());
-            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+            let byte = bytes.get(valid_up_to).copied().unwrap_or_default();
             let end = source.span(usize::MAX, usize::MAX, 0);
             let problem = Problem::new(Code::NotUtf8, "the file is not UTF-8")
                 .at(Spot::Span(end), format!("then comes the byte 0x{byte:02x}"))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ipvs_ctl::model::{Family, Forwarding, Protocol};
 
-use crate::model::{Config, OnFailure, Service};
+use crate::model::{Config, OnFailure, RealServer, Service};
 
 /// A sysctl that a configuration may declare (`ipvs.sysctls`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -394,10 +394,8 @@ fn of_sync() -> Vec<Need> {
 pub(crate) const REFRESH_S: u64 = 10;
 
 fn is_checked(service: &Service) -> bool {
-    let own = |checks: &Option<Vec<_>>| {
-        checks.as_ref().map_or(!service.checks.is_empty(), |own| !own.is_empty())
-    };
-    !service.checks.is_empty() || service.real_servers.values().any(|server| own(&server.checks))
+    let own = |server: &RealServer| server.checks.as_deref().is_some_and(|own| !own.is_empty());
+    !service.checks.is_empty() || service.real_servers.values().any(|server| own(server.as_ref()))
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ pub fn parse_targets(
     port: Option<u16>,
 ) -> Result<Vec<Target>, Vec<Diagnostic>> {
     let mut problems = Problems::default();
-    let (source, root) = read(file, text, &mut problems);
+    let (mut source, text) = syntax::decode(file, text.to_owned());
+    let root = read(&mut source, &text, &mut problems);
     let mut targets = Vec::new();
     if let Some(root) = &root {
         let mut list = List { problems: &mut problems, targets: &mut targets, port };
@@ -51,24 +52,26 @@ pub fn parse_targets(
     if diagnostics.is_empty() { Ok(targets) } else { Err(diagnostics) }
 }
 
-fn read<'a>(file: &str, text: &'a [u8], problems: &mut Problems) -> (Source, Option<Node<'a>>) {
-    let (mut source, decoded) = syntax::decode(file, text);
-    let text = match decoded {
+fn read<'a>(
+    source: &mut Source,
+    text: &'a syntax::Text,
+    problems: &mut Problems,
+) -> Option<Node<'a>> {
+    let text = match text {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(problem);
-            return (source, None);
+            problems.push(problem.clone());
+            return None;
         }
     };
     // A file that is empty is one that is being written, or broken: a list without an item is `[]`.
     if text.trim().is_empty() {
         let help = "a list without an item is written `[]`";
         problems.push(Problem::new(Code::Empty, "the file is empty").help(help));
-        return (source, None);
+        return None;
     }
-    let read = syntax::scan(&source, problems);
-    let root = read.then(|| positions::index(text, &mut source, problems)).flatten();
-    (source, root)
+    let read = syntax::scan(source, problems);
+    read.then(|| positions::index(text, source, problems)).flatten()
 }
 
 struct List<'a> {

@@ -89,7 +89,7 @@ pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, Fault> {
 }
 
 /// A number without a unit where a duration belongs.
-pub(crate) fn unitless(key: &str, number: i128) -> Fault {
+pub(crate) fn unitless(key: &str, number: i64) -> Fault {
     Fault::new(Code::BadDuration, format!("`{key}` has no unit"))
         .label(format!("{number} what?"))
         .help(format!("write `{number}s` for seconds or `{number}ms` for milliseconds"))

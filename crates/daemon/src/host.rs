@@ -119,7 +119,7 @@ fn last_good(options: &Options, claimed: Claimed) -> Result<Option<(LastGood, Co
         .map_err(|error| format!("the last good configuration can't be read: {error}"))?;
     let Some(good) = good else { return Ok(None) };
     let node = options.node.as_deref();
-    let outcome = holdfast_host::check_files(&good.files(), node, Some(claimed));
+    let outcome = holdfast_host::check_files(good.files(), node, Some(claimed));
     let outcome = outcome.map_err(|error| {
         format!("the last good configuration can't be checked: {}", chain(&error))
     })?;

@@ -66,9 +66,9 @@ pub fn check_again(
 fn look(path: &Path, node: Option<&str>, claimed: Option<Claimed>) -> Result<Outcome, ReadError> {
     let files = read(path)?;
     let offline = claimed.is_none();
-    let mut outcome = check_files(&files, node, claimed)?;
-    let paths = files.iter().map(|(name, _)| Path::new(name));
-    if let Some(why) = paths.filter(|_| !offline).find_map(distrust) {
+    let paths: Vec<PathBuf> = files.iter().map(|(name, _)| PathBuf::from(name)).collect();
+    let mut outcome = check_files(files, node, claimed)?;
+    if let Some(why) = paths.iter().filter(|_| !offline).find_map(|path| distrust(path)) {
         outcome.diagnostics.push(host::untrusted(&outcome.source, &why));
         outcome.config = None;
     }
@@ -94,14 +94,12 @@ fn distrust(path: &Path) -> Option<String> {
 /// # Errors
 /// The host can't be asked.
 pub fn check_files(
-    files: &[(String, Vec<u8>)],
+    files: Files,
     node: Option<&str>,
     claimed: Option<Claimed>,
 ) -> Result<Outcome, ReadError> {
     let node = node.map_or_else(short_host_name, ToOwned::to_owned);
-    let files: Vec<(&str, &[u8])> =
-        files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
-    let mut outcome = parse_files(&files, &Environment::new(node));
+    let mut outcome = parse_files(files, &Environment::new(node));
     if let (Some(config), Some(claimed)) = (outcome.config.as_mut(), claimed) {
         let facts = Facts { claimed, ..facts(&host::questions(config))? };
         let found = host::check(config, &outcome.source, &facts);

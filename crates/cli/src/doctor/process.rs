@@ -99,8 +99,7 @@ fn descriptors(config: &Config) -> u64 {
         .values()
         .map(|service| {
             let servers = service.real_servers.values();
-            let each =
-                servers.map(|server| server.checks.as_ref().unwrap_or(&service.checks).len());
+            let each = servers.map(|server| service.checks_of(server).0.len());
             each.sum::<usize>()
         })
         .sum();

@@ -348,7 +348,7 @@ pub struct RealServer {
     /// Its own limits of connections; none = the service's.
     pub thresholds: Option<Thresholds>,
     /// Its own checks; none = the service's.
-    pub checks: Option<Vec<Arc<Check>>>,
+    pub checks: Option<Arc<[Arc<Check>]>>,
     /// How its own checks are put together.
     pub combine: Combine,
 }

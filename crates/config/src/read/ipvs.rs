@@ -79,8 +79,8 @@ fn sysctls<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>) -> BTreeMap<Sysctl,
 }
 
 fn value<'a>(reader: &mut Reader<'a>, cursor: &Cursor<'a>, sysctl: Sysctl) -> Option<String> {
-    let fits = |value: i128| match sysctl.values {
-        Values::Range(least, most) => (i128::from(least)..=i128::from(most)).contains(&value),
+    let fits = |value: i64| match sysctl.values {
+        Values::Range(least, most) => (i64::from(least)..=i64::from(most)).contains(&value),
         Values::PowerOfTwo => (1..=64).contains(&value) && value & (value - 1) == 0,
         Values::Threshold => false,
         Values::Processors => (0..8192).contains(&value),

@@ -36,7 +36,11 @@ pub(super) fn service<'a>(
     script_timeout: Duration,
 ) -> Option<Draft> {
     let fields = reader.fields(cursor, "services.NAME")?;
-    let (items, listen): (Vec<_>, Vec<_>) = listen::listen(reader, &fields).into_iter().unzip();
+    let (mut items, mut listen): (Vec<_>, Vec<_>) =
+        listen::listen(reader, &fields).into_iter().unzip();
+    // There may be thousands of services, and mostly they listen on one address.
+    items.shrink_to_fit();
+    listen.shrink_to_fit();
     let (scheduler, flags) = scheduler(reader, &fields);
     let forwarding = forward(reader, &fields);
     let persistence = fields
@@ -311,6 +315,7 @@ fn real_server<'a>(
     match text::endpoint(text, port) {
         Ok(found) => {
             let (checks, combine) = checks.unzip();
+            let checks = checks.map(Arc::from);
             let combine = combine.unwrap_or_default();
             let weight = weight.unwrap_or(defaults::WEIGHT);
             Some(RealServer { name, address: found, weight, thresholds, checks, combine })

@@ -49,7 +49,7 @@ impl Director {
             unavailable(format!("{TRIALS_AT_ONCE} servers are being tried already: try again"))
         })?;
         let definition = known.definition();
-        let checks = definition.checks.as_ref().unwrap_or_else(|| &pool.service().checks);
+        let checks = pool.service().checks_of(definition).0;
         let user = &self.config.daemon.script_user;
         let mut trials = JoinSet::new();
         for (index, check) in checks.iter().cloned().enumerate() {

@@ -38,16 +38,13 @@ fn write(
             "the text of the configuration that runs is not in {state}: the log says why it could not be kept there"
         ));
     };
-    let files = kept.files();
-    let files: Vec<(&str, &[u8])> =
-        files.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
     let mut left_out = Vec::new();
     let mut edits: Vec<Edit> =
         changes.iter().filter_map(|change| edit(change, config, &mut left_out)).collect();
     // One that was added may have the name of one that was removed.
     edits.sort_by_key(|edit| !matches!(edit.kind, EditKind::Remove));
-    let (text, covered) =
-        export(&files, &edits).map_err(|_found| "the configuration can't be read".to_owned())?;
+    let (text, covered) = export(kept.files(), &edits)
+        .map_err(|_found| "the configuration can't be read".to_owned())?;
     if covered {
         left_out.push("passwords and headers are covered by `********`: put them back".to_owned());
     }

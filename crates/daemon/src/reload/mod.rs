@@ -141,7 +141,7 @@ impl Source {
             // What it includes lies where that of the daemon's file does.
             let folder = source.path.parent().unwrap_or_else(|| Path::new(""));
             let files = holdfast_host::with_includes("(plan)", text.to_vec(), folder)?;
-            holdfast_host::check_files(&files, node, Some(claimed))
+            holdfast_host::check_files(files, node, Some(claimed))
         });
         let outcome = read.await.map_err(|fault| unreadable(fault.to_string()))?;
         let mut outcome = outcome.map_err(|error| unreadable(chain(&error)))?;

@@ -86,16 +86,14 @@ mod tests {
             ("/etc/holdfast.yaml", "include: b.yaml\n# no end"),
             ("/etc/b.yaml", "services: {}\n"),
         ];
-        let source = parse_files(&files, &Environment::new("lb1")).source;
+        let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_owned()));
+        let source = parse_files(files.to_vec(), &Environment::new("lb1")).source;
         LastGood::of(source.clone()).keep(folder.path());
         let kept = LastGood::read(folder.path()).unwrap().unwrap();
         let names: Vec<_> = kept.files.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["/etc/holdfast.yaml", "/etc/b.yaml"]);
         assert_eq!(kept.fingerprint, source.fingerprint());
-        let again: Vec<_> = kept.files();
-        let again: Vec<(&str, &[u8])> =
-            again.iter().map(|(name, text)| (name.as_str(), text.as_slice())).collect();
-        let again = parse_files(&again, &Environment::new("lb1")).source;
+        let again = parse_files(kept.files(), &Environment::new("lb1")).source;
         assert_eq!(again.fingerprint(), source.fingerprint());
     }
 }

@@ -125,7 +125,7 @@ proptest! {
             let same = |config: &Config| {
                 let service = config.services.get(&service)?;
                 let known = service.real_servers.values().find(|known| known.address == server)?;
-                let checks = known.checks.as_ref().unwrap_or(&service.checks);
+                let checks = service.checks_of(known).0;
                 checks.iter().find(|check| format!("{:?}", check.kind) == kind).cloned()
             };
             if same(&old).is_some() && same(&old) == same(&new) {

@@ -171,7 +171,7 @@ fn sorry_server<'a>(
         Ok(found) => {
             let server = RealServer::bare(name, found, weight.unwrap_or(defaults::WEIGHT));
             // Nobody checks it.
-            Some(RealServer { checks: Some(vec![]), ..server })
+            Some(RealServer { checks: Some(Arc::from([])), ..server })
         }
         Err(fault) => {
             reader.fault(&address.path, fault);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_config::{Config, ForeignServices, Name, RealServer};
+use holdfast_config::{Config, ForeignServices, Name, RealServer, Service};
 use holdfast_health::Damper;
 use holdfast_time::Instant;
 use ipvs_ctl::model::{ServiceKey, Table};
@@ -107,8 +107,11 @@ impl Engine {
             unweighed: BTreeSet::new(),
             clock: now,
         };
+        // All at once: a map that grows in order keeps half of its room free.
+        let pools = config.services.iter();
+        let pool = |service: &Service| Pool::new(service.settings(), now);
+        engine.pools = pools.map(|(name, service)| (name.clone(), pool(service))).collect();
         for (name, service) in &config.services {
-            engine.pools.insert(name.clone(), Pool::new(service.settings(), now));
             for server in service.real_servers.values() {
                 let adopted = serves(service, server, kernel);
                 engine.enrol(name, server.clone(), Origin::Config, adopted, now);

@@ -1,24 +1,22 @@
 //! Reading the table and its counters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
 use super::{Client, ClientError, READ_ATTEMPTS, Request};
-use crate::model::{
-    Counters, DestinationStatus, Entry, ServiceKey, ServiceStatus, Table, VirtualService,
-};
+use crate::model::{Counters, DestinationStatus, ServiceKey, ServiceStatus, Table, VirtualService};
 use crate::plan::Orders;
 use crate::wire::{
     Command, IpvsAttr, IpvsMessage, read_dumped_destination, read_dumped_service, read_service,
 };
 
 /// The table with its counters, and what of it can't be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// The services in the order of their keys.
-    pub services: Vec<ServiceStatus>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status<T = ServiceStatus> {
+    /// The services in the order of their keys, or what [`Client::look`] was told to keep of each.
+    pub services: Vec<T>,
     /// A sentence for each object that the model has no word for: a service of a protocol that IPVS doesn't balance, for one.
     /// Nothing here ever touches them.
     pub unreadable: Vec<String>,
@@ -26,40 +24,22 @@ pub struct Status {
     pub unread: BTreeSet<ServiceKey>,
 }
 
-impl Status {
-    /// The table without counters.
-    pub fn table(&self) -> Table {
-        self.table_without(&BTreeSet::new())
-    }
-
-    /// The table without counters and without the services `left_out`.
-    pub fn table_without(&self, left_out: &BTreeSet<ServiceKey>) -> Table {
-        let services = self.services.iter().filter(|found| !left_out.contains(&found.service.key));
-        let entries = services.map(|found| {
-            let destinations = found
-                .destinations
-                .iter()
-                .map(|status| (status.destination.address, status.destination))
-                .collect();
-            (found.service.key, Entry { service: found.service.clone(), destinations })
-        });
-        entries.collect()
+impl<T> Default for Status<T> {
+    /// That of an empty table.
+    fn default() -> Self {
+        Self { services: Vec::new(), unreadable: Vec::new(), unread: BTreeSet::new() }
     }
 }
 
 impl Status {
+    /// The table without counters.
+    pub fn table(&self) -> Table {
+        self.services.iter().map(|found| (found.service.key, found.entry())).collect()
+    }
+
     /// The destinations of services for which their order matters in `desired`, as the kernel lists them.
     pub fn orders(&self, desired: &Table) -> Orders {
-        let ordered = self.services.iter().filter(|found| {
-            let wanted = desired.get(&found.service.key);
-            wanted.is_some_and(|wanted| wanted.service.scheduler.depends_on_order())
-        });
-        ordered
-            .map(|found| {
-                let destinations = found.destinations.iter();
-                (found.service.key, destinations.map(|one| one.destination.address).collect())
-            })
-            .collect()
+        self.services.iter().filter_map(|found| found.order(desired)).collect()
     }
 }
 
@@ -83,23 +63,27 @@ impl Client {
     /// # Errors
     /// The kernel has no IPVS any more, it refused, or the socket failed.
     pub fn status(&mut self) -> Result<Status, ClientError> {
-        self.look(|_, _| true)
+        self.look(|_, _| true, |found, _| found)
     }
 
     /// As [`Self::status`], without the destinations of services that `reads` says no to: those of the others are most of the work. The
     /// rest is in [`Status::unread`].
     ///
+    /// Of each service stays what `keep` makes of it, which is also told whether its destinations were read. It is asked as soon as they
+    /// are, so that a large table need not be in memory as a whole.
+    ///
     /// # Errors
     /// As [`Self::status`].
-    pub fn look(
+    pub fn look<T>(
         &mut self,
         reads: impl Fn(&VirtualService, &Counters) -> bool,
-    ) -> Result<Status, ClientError> {
+        keep: impl Fn(ServiceStatus, bool) -> T,
+    ) -> Result<Status<T>, ClientError> {
         self.resolve()?;
         let mut found = self.services()?;
         let mut attempts = 1;
         loop {
-            let status = self.with_destinations(&found, &reads)?;
+            let status = self.with_destinations(&found, &reads, &keep)?;
             let again = self.services()?;
             if attempts >= READ_ATTEMPTS || same_services(&found, &again) {
                 return Ok(status);
@@ -127,33 +111,35 @@ impl Client {
         Ok(Some(ServiceStatus { service, counters, destinations }))
     }
 
-    fn with_destinations(
+    fn with_destinations<T>(
         &mut self,
         found: &[Found],
         reads: &impl Fn(&VirtualService, &Counters) -> bool,
-    ) -> Result<Status, ClientError> {
+        keep: &impl Fn(ServiceStatus, bool) -> T,
+    ) -> Result<Status<T>, ClientError> {
         let mut status = Status::default();
-        let mut seen = BTreeSet::new();
+        let mut services = BTreeMap::new();
         for service in found {
-            let (service, counters) = match service {
-                Ok(found) => found,
+            match service {
+                Ok((service, counters)) => {
+                    services.entry(service.key).or_insert((service, *counters));
+                }
                 Err(reason) => {
                     status.unreadable.push(format!("a service can't be read: {reason}"));
-                    continue;
                 }
-            };
-            if seen.insert(service.key) {
-                let destinations = if reads(service, counters) {
-                    self.destinations(&service.key, &mut status.unreadable)?
-                } else {
-                    status.unread.insert(service.key);
-                    Vec::new()
-                };
-                let (service, counters) = (service.clone(), *counters);
-                status.services.push(ServiceStatus { service, counters, destinations });
             }
         }
-        status.services.sort_by_key(|found| found.service.key);
+        for (key, (service, counters)) in services {
+            let read = reads(service, &counters);
+            let destinations = if read {
+                self.destinations(&key, &mut status.unreadable)?
+            } else {
+                status.unread.insert(key);
+                Vec::new()
+            };
+            let found = ServiceStatus { service: service.clone(), counters, destinations };
+            status.services.push(keep(found, read));
+        }
         Ok(status)
     }
 

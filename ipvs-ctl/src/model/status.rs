@@ -1,10 +1,11 @@
 //! What the kernel reports besides the table's settings: counters, connections, its version and its timeouts.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Destination, VirtualService};
+use super::{Destination, Entry, ServiceKey, Table, VirtualService};
 
 /// Counters since the object was made or last zeroed, and rates that the kernel's estimator smooths over some seconds.
 ///
@@ -42,6 +43,22 @@ pub struct ServiceStatus {
     pub counters: Counters,
     /// Its destinations in the kernel's order, the newest first: hash schedulers build their table along this order.
     pub destinations: Vec<DestinationStatus>,
+}
+
+impl ServiceStatus {
+    /// The service and its destinations without what the kernel counts.
+    pub fn entry(&self) -> Entry {
+        let settings = |one: &DestinationStatus| (one.destination.address, one.destination);
+        let destinations = self.destinations.iter().map(settings).collect();
+        Entry { service: self.service.clone(), destinations }
+    }
+
+    /// Its destinations as the kernel lists them, where their order matters for what is `desired` of the service.
+    pub fn order(&self, desired: &Table) -> Option<(ServiceKey, Vec<SocketAddr>)> {
+        let wanted = desired.get(&self.service.key)?;
+        let addresses = || self.destinations.iter().map(|one| one.destination.address).collect();
+        wanted.service.scheduler.depends_on_order().then(|| (self.service.key, addresses()))
+    }
 }
 
 /// A destination with its counters.

@@ -16,7 +16,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use ipvs_ctl::client::Status;
 use ipvs_ctl::model::{Counters, ServiceKey, Table};
 
 const ESTIMATION: &str = "/proc/sys/net/ipv4/vs/run_estimation";
@@ -63,19 +62,20 @@ impl Attention {
         Focus { all: !estimates, due: due.collect(), traffic }
     }
 
-    /// Remembers what a look found.
-    pub(super) fn looked(&mut self, status: &Status) {
+    /// Remembers the services that a look found, and of which it did not read the destinations.
+    pub(super) fn looked<'a>(
+        &mut self,
+        found: impl Iterator<Item = (ServiceKey, &'a Counters)>,
+        unread: &BTreeSet<ServiceKey>,
+    ) {
         self.look = self.look.saturating_add(1);
         let look = self.look;
         let before = std::mem::take(&mut self.seen);
-        self.seen = status
-            .services
-            .iter()
-            .map(|found| {
-                let key = found.service.key;
+        self.seen = found
+            .map(|(key, counters)| {
                 let old = before.get(&key).map(|seen| seen.read);
-                let read = if status.unread.contains(&key) { old.unwrap_or(0) } else { look };
-                (key, Seen { traffic: traffic(&found.counters), read })
+                let read = if unread.contains(&key) { old.unwrap_or(0) } else { look };
+                (key, Seen { traffic: traffic(counters), read })
             })
             .collect();
     }
@@ -108,7 +108,7 @@ const fn traffic(counters: &Counters) -> (u64, u64, u64) {
 mod tests {
     use std::net::SocketAddr;
 
-    use ipvs_ctl::model::{Protocol, ServiceStatus, VirtualService};
+    use ipvs_ctl::model::Protocol;
 
     use super::*;
 
@@ -126,19 +126,18 @@ mod tests {
     ) -> BTreeSet<u16> {
         let changed: BTreeSet<ServiceKey> = changed.iter().map(|number| key(*number)).collect();
         let focus = attention.focus(&changed);
-        let mut status = Status::default();
+        let (mut found, mut unread) = (Vec::new(), BTreeSet::new());
         let mut read = BTreeSet::new();
         for number in 1..=services {
             let counters = Counters { packets_in: traffic(number), ..Counters::default() };
             if focus.reads(&key(number), &counters) {
                 read.insert(number);
             } else {
-                status.unread.insert(key(number));
+                unread.insert(key(number));
             }
-            let service = VirtualService::new(key(number), "rr".parse().unwrap());
-            status.services.push(ServiceStatus { service, counters, destinations: vec![] });
+            found.push((key(number), counters));
         }
-        attention.looked(&status);
+        attention.looked(found.iter().map(|(key, counters)| (*key, counters)), &unread);
         read
     }
 

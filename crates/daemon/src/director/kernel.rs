@@ -3,6 +3,7 @@
 //! [`Kernel`] is the director's side. It never waits: it collects what is wanted ([`Kernel::reconcile`], [`Kernel::count`],
 //! [`Kernel::look`]), hands the thread a job when that is free ([`Kernel::go_on`]), and takes the result in ([`Kernel::finished`]).
 
+mod found;
 mod job;
 mod learning;
 mod thread;

@@ -2,19 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 
 use holdfast_config::ForeignServices;
 use holdfast_engine::Connections;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
-use ipvs_ctl::model::{Counters, ServiceKey, ServiceStatus, Table};
+use ipvs_ctl::model::{Counters, ServiceKey, Table, VirtualService};
 use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
 use tokio::sync::mpsc;
 
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
+use super::found::{self, Found};
 use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Shares, Traffic};
 
 /// How many services of others are named in the status.
@@ -62,10 +62,12 @@ fn reconcile(
         return reconcile_services(client, order);
     };
     let focus = attention.focus(changed);
-    let status = client.look(|service, counters| focus.reads(&service.key, counters))?;
-    attention.looked(&status);
+    let reads = |service: &VirtualService, counters: &Counters| focus.reads(&service.key, counters);
+    let status = client.look(reads, |found, read| Found::of(found, read, desired))?;
+    let seen = status.services.iter().map(|found| (found.key(), &found.status.counters));
+    attention.looked(seen, &status.unread);
     // All other services are left to others, unless they were ours.
-    let others = status.services.iter().map(|found| found.service.key);
+    let others = status.services.iter().map(Found::key);
     let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
     let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
     let (foreign, others) = match foreign {
@@ -74,13 +76,20 @@ fn reconcile(
     };
     let (operations, mut before) = compare(desired, &status, foreign);
     let operations = without_held(operations, held);
-    let touched: BTreeSet<ServiceKey> = operations.iter().map(Operation::service).collect();
+    // One by one: a set that is collected at once first holds the key of each operation.
+    let mut touched = BTreeSet::new();
+    touched.extend(operations.iter().map(Operation::service));
     before.retain(|key, _| touched.contains(key));
     let foreign =
         others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
     let (report, refused) = apply(client, &operations, refused)?;
-    let (counts, traffic, shares) = (counts(&status), traffic(&status), shares(&status));
-    let unread = status.unread;
+    let Status { services, unread, .. } = status;
+    let traffic = services.iter().map(|found| (found.key(), found.status.counters)).collect();
+    let (mut counts, mut shares) = (Counts::new(), Shares::new());
+    for found in services {
+        counts.extend(found.counts);
+        shares.extend(found.shares);
+    }
     Ok(Reconciliation {
         operations,
         before,
@@ -98,24 +107,28 @@ fn reconcile(
 ///
 /// Destinations that the look did not read are taken to be as they were made; their service's turn comes ([`Attention`]). Of such a service only the
 /// settings can differ.
-fn compare(desired: &Table, status: &Status, foreign: Foreign<'_>) -> (Vec<Operation>, Table) {
-    let alike = status.services.iter().map(|found| &found.service).filter(|service| {
-        status.unread.contains(&service.key)
-            && desired.get(&service.key).is_some_and(|wanted| wanted.service == **service)
-    });
-    let alike: BTreeSet<ServiceKey> = alike.map(|service| service.key).collect();
+fn compare(
+    desired: &Table,
+    status: &Status<Found>,
+    foreign: Foreign<'_>,
+) -> (Vec<Operation>, Table) {
+    let (alike, differing): (Vec<&Found>, Vec<&Found>) =
+        status.services.iter().partition(|found| found.is_as_desired);
+    let alike: BTreeSet<ServiceKey> = alike.into_iter().map(Found::key).collect();
     let mut compared = Cow::Borrowed(desired);
     if !alike.is_empty() {
         let rest = desired.iter().filter(|(key, _)| !alike.contains(key));
         compared = Cow::Owned(rest.map(|(key, entry)| (*key, entry.clone())).collect());
     }
-    let mut before = status.table_without(&alike);
+    let differing = || differing.iter().map(|found| &found.status);
+    let mut before: Table = differing().map(|found| (found.service.key, found.entry())).collect();
     for key in &status.unread {
         if let (Some(there), Some(wanted)) = (before.get_mut(key), compared.get(key)) {
             there.destinations.clone_from(&wanted.destinations);
         }
     }
-    (in_order(&compared, &before, &status.orders(&compared), foreign), before)
+    let orders = differing().filter_map(|found| found.order(&compared)).collect();
+    (in_order(&compared, &before, &orders, foreign), before)
 }
 
 /// Reads only the services of `order`, and makes them what they are to be.
@@ -183,7 +196,7 @@ fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Coun
     let mut unread = Vec::new();
     for key in &services {
         match client.service(key) {
-            Ok(found) => counts.extend(found.iter().flat_map(of_service)),
+            Ok(found) => counts.extend(found.iter().flat_map(found::counts)),
             Err(ClientError::Answer { .. }) => unread.push(*key),
             Err(error) => return Err(error),
         }
@@ -196,34 +209,11 @@ fn count(client: &mut Client, mut services: BTreeSet<ServiceKey>) -> Result<Coun
 
 /// The connections of the destinations that were read. Those without any are left out, since most of a large table is quiet.
 pub(super) fn counts(status: &Status) -> Counts {
-    let all = status.services.iter().flat_map(of_service);
+    let all = status.services.iter().flat_map(found::counts);
     all.filter(|(_, count)| *count != Connections::default()).collect()
 }
 
 /// The counters of the services themselves, which every look reads.
 pub(super) fn traffic(status: &Status) -> Traffic {
     status.services.iter().map(|found| (found.service.key, found.counters)).collect()
-}
-
-/// The counters of the destinations that were read. Those without traffic are left out, so that a quiet table takes no memory.
-fn shares(status: &Status) -> Shares {
-    let each = status.services.iter().flat_map(|service| {
-        let key = service.service.key;
-        service.destinations.iter().map(move |one| ((key, one.destination.address), one.counters))
-    });
-    each.filter(|(_, counters)| *counters != Counters::default()).collect()
-}
-
-fn of_service(
-    service: &ServiceStatus,
-) -> impl Iterator<Item = ((ServiceKey, SocketAddr), Connections)> + '_ {
-    service.destinations.iter().map(|one| {
-        let count = Connections {
-            active: one.active_connections.into(),
-            inactive: one.inactive_connections.into(),
-            persistent: one.persistent_connections.into(),
-            packets: one.counters.packets_in,
-        };
-        ((service.service.key, one.destination.address), count)
-    })
 }

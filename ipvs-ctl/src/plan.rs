@@ -22,6 +22,7 @@ mod daemons;
 mod order;
 mod unlike;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -141,14 +142,17 @@ pub fn plan(desired: &Table, kernel: &Table, foreign: Foreign<'_>) -> Vec<Operat
 ///
 /// A destination can only be moved by taking it out and putting it in again. The two stand next to each other in the plan, and what
 /// the kernel took out it puts in again as the same object, with its connections and counters (`ip_vs_trash_get_dest`).
-pub fn in_order(
-    desired: &Table,
+///
+/// `desired` may be a selection of a table's entries.
+pub fn in_order<E: Borrow<Entry>>(
+    desired: &BTreeMap<ServiceKey, E>,
     kernel: &Table,
     orders: &Orders,
     foreign: Foreign<'_>,
 ) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (key, wanted) in desired {
+        let wanted = wanted.borrow();
         match kernel.get(key) {
             None => add(wanted, &mut operations),
             Some(present) => {

@@ -4,56 +4,63 @@
 use std::net::SocketAddr;
 
 use holdfast_engine::Connections;
-use ipvs_ctl::model::{Counters, DestinationStatus, ServiceKey, ServiceStatus, Table};
+use ipvs_ctl::model::{Counters, DestinationStatus, Entry, ServiceKey, ServiceStatus, Table};
 use ipvs_ctl::plan::is_canonical;
 
-/// A service, what the kernel counts of it, and whether it differs.
+/// A service, what the kernel counts of it, and what differs.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Without its destinations where it is as desired, and where they were not read.
-    pub(super) status: ServiceStatus,
-    /// Whether nothing is to be changed; of destinations that were not read nothing is known otherwise.
-    pub(super) is_as_desired: bool,
+    /// Its key.
+    pub(super) key: ServiceKey,
+    /// What it counts itself.
+    pub(super) counters: Counters,
+    /// How it is, where something is to be changed.
+    pub(super) differing: Option<Differing>,
     /// The connections of its destinations: of those that have any.
     pub(super) counts: Vec<((ServiceKey, SocketAddr), Connections)>,
     /// What went to its destinations: to those that had anything.
     pub(super) shares: Vec<((ServiceKey, SocketAddr), Counters)>,
 }
 
-impl Found {
-    /// What is kept of `status`, of which the destinations were `read` or not.
-    pub(super) fn of(mut status: ServiceStatus, read: bool, desired: &Table) -> Self {
-        let is_as_desired = is_as_desired(&status, read, desired);
-        let counts =
-            counts(&status).filter(|(_, count)| *count != Connections::default()).collect();
-        let shares =
-            shares(&status).filter(|(_, counters)| *counters != Counters::default()).collect();
-        if is_as_desired {
-            status.destinations = Vec::new();
-        }
-        Self { status, is_as_desired, counts, shares }
-    }
+/// A service that is not as desired.
+#[derive(Debug)]
+pub(super) struct Differing {
+    /// How the kernel has it; without destinations where they were not read.
+    pub(super) entry: Entry,
+    /// Its destinations as the kernel lists them, where their order matters.
+    pub(super) order: Option<Vec<SocketAddr>>,
+}
 
-    /// The key of the service.
-    pub(super) const fn key(&self) -> ServiceKey {
-        self.status.service.key
+impl Found {
+    /// What is kept of `status`, of which the destinations were `read` or not. Of those that were not nothing is known to differ.
+    pub(super) fn of(status: &ServiceStatus, read: bool, desired: &Table) -> Self {
+        let order = status.order(desired).map(|(_, order)| order);
+        let is_settled = !read || order.as_deref().is_none_or(is_canonical);
+        let differs = !is_settled || !has_as_desired(status, read, desired);
+        let differing = differs.then(|| Differing { entry: status.entry(), order });
+        let counts = counts(status).filter(|(_, count)| *count != Connections::default());
+        let shares = shares(status).filter(|(_, counters)| *counters != Counters::default());
+        Self {
+            key: status.service.key,
+            counters: status.counters,
+            differing,
+            counts: counts.collect(),
+            shares: shares.collect(),
+        }
     }
 }
 
-fn is_as_desired(status: &ServiceStatus, read: bool, desired: &Table) -> bool {
+/// Whether the service and, where they were `read`, its destinations have the settings that are desired.
+fn has_as_desired(status: &ServiceStatus, read: bool, desired: &Table) -> bool {
     let Some(wanted) = desired.get(&status.service.key) else { return false };
-    if wanted.service != status.service {
-        return false;
-    }
+    let is_wanted = |one: &DestinationStatus| {
+        wanted.destinations.get(&one.destination.address) == Some(&one.destination)
+    };
     let same = || {
-        let is_wanted = |one: &DestinationStatus| {
-            wanted.destinations.get(&one.destination.address) == Some(&one.destination)
-        };
         status.destinations.len() == wanted.destinations.len()
             && status.destinations.iter().all(is_wanted)
     };
-    let in_order = || status.order(desired).is_none_or(|(_, order)| is_canonical(&order));
-    !read || (same() && in_order())
+    wanted.service == status.service && (!read || same())
 }
 
 /// The connections of its destinations.
@@ -80,7 +87,7 @@ fn shares(
 
 #[cfg(test)]
 mod tests {
-    use ipvs_ctl::model::{Destination, Entry, Forwarding, Protocol, VirtualService};
+    use ipvs_ctl::model::{Destination, Forwarding, Protocol, VirtualService};
 
     use super::*;
 
@@ -113,8 +120,8 @@ mod tests {
     #[test]
     fn of_what_is_as_it_should_be_the_counts_are_kept_alone() {
         for scheduler in ["wlc", "mh"] {
-            let found = Found::of(listed(scheduler), true, &wanted(&listed(scheduler)));
-            assert!(found.is_as_desired && found.status.destinations.is_empty());
+            let found = Found::of(&listed(scheduler), true, &wanted(&listed(scheduler)));
+            assert!(found.differing.is_none());
             let counted: Vec<_> =
                 found.counts.iter().map(|((_, to), count)| (*to, count.active)).collect();
             assert_eq!(counted, [(address(1), 1)]);
@@ -125,16 +132,16 @@ mod tests {
     fn whatever_differs_is_seen() {
         let found = listed("mh");
         let key = found.service.key;
-        let differs = |wanted: &Table, found: ServiceStatus| {
-            let found = Found::of(found, true, wanted);
-            !found.is_as_desired && !found.status.destinations.is_empty()
+        let differs = |wanted: &Table, found: &ServiceStatus| {
+            let differing = Found::of(found, true, wanted).differing;
+            differing.is_some_and(|differing| differing.entry == found.entry())
         };
         let with = |change: fn(&mut Entry)| {
             let mut wanted = wanted(&listed("mh"));
             change(wanted.get_mut(&key).unwrap());
             wanted
         };
-        assert!(differs(&Table::new(), listed("mh")), "somebody else's");
+        assert!(differs(&Table::new(), &found), "somebody else's");
         for (what, change) in [
             ("a setting", (|one| one.service.scheduler = "sh".parse().unwrap()) as fn(&mut Entry)),
             ("a weight", |one| one.destinations.get_mut(&address(1)).unwrap().weight = 2),
@@ -151,19 +158,19 @@ mod tests {
                 one.destinations.insert(other.address, other);
             }),
         ] {
-            assert!(differs(&with(change), listed("mh")), "{what}");
+            assert!(differs(&with(change), &found), "{what}");
         }
         let mut turned = listed("mh");
         turned.destinations.reverse();
-        assert!(differs(&wanted(&found), turned.clone()), "the order");
+        assert!(differs(&wanted(&found), &turned), "the order");
         turned.service.scheduler = "wlc".parse().unwrap();
-        assert!(!differs(&wanted(&listed("wlc")), turned), "wlc has no order");
+        assert!(!differs(&wanted(&listed("wlc")), &turned), "wlc has no order");
     }
 
     #[test]
     fn of_what_was_not_read_the_settings_alone_can_differ() {
         let unread = ServiceStatus { destinations: vec![], ..listed("mh") };
-        assert!(Found::of(unread.clone(), false, &wanted(&listed("mh"))).is_as_desired);
-        assert!(!Found::of(unread, false, &wanted(&listed("sh"))).is_as_desired);
+        assert!(Found::of(&unread, false, &wanted(&listed("mh"))).differing.is_none());
+        assert!(Found::of(&unread, false, &wanted(&listed("sh"))).differing.is_some());
     }
 }

@@ -1,20 +1,19 @@
 //! The thread's side: it reads the kernel's table, plans, and sends the operations.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
 
 use holdfast_config::ForeignServices;
 use holdfast_engine::Connections;
 use ipvs_ctl::client::{Client, ClientError, Report, Status};
-use ipvs_ctl::model::{Counters, ServiceKey, Table, VirtualService};
-use ipvs_ctl::plan::{Foreign, Operation, in_order, plan};
+use ipvs_ctl::model::{Counters, Entry, ServiceKey, Table, VirtualService};
+use ipvs_ctl::plan::{Foreign, Operation, Orders, in_order, plan};
 use tokio::sync::mpsc;
 
 use super::super::attention::Attention;
 use super::super::refusals::{Refused, in_two, not_kept, to_be_verified, without_held};
 use super::super::spared::Spared;
-use super::found::{self, Found};
+use super::found::{self, Differing, Found};
 use super::{Counted, Counts, Done, Job, Order, Reconciliation, Scope, Shares, Traffic};
 
 /// How many services of others are named in the status.
@@ -63,28 +62,26 @@ fn reconcile(
     };
     let focus = attention.focus(changed);
     let reads = |service: &VirtualService, counters: &Counters| focus.reads(&service.key, counters);
-    let status = client.look(reads, |found, read| Found::of(found, read, desired))?;
-    let seen = status.services.iter().map(|found| (found.key(), &found.status.counters));
-    attention.looked(seen, &status.unread);
+    let status = client.look(reads, |found, read| Found::of(&found, read, desired))?;
+    let Status { mut services, unreadable, unread } = status;
+    attention.looked(services.iter().map(|found| (found.key, &found.counters)), &unread);
     // All other services are left to others, unless they were ours.
-    let others = status.services.iter().map(Found::key);
+    let others = services.iter().map(|found| found.key);
     let ours = |key: &ServiceKey| desired.contains_key(key) || owned.contains(key);
     let others = others.filter(|key| !ours(key)).map(|key| key.to_string());
     let (foreign, others) = match foreign {
         ForeignServices::Keep => (Foreign::Keep { owned }, others.collect()),
         ForeignServices::Remove => (Foreign::Remove, vec![]),
     };
-    let (operations, mut before) = compare(desired, &status, foreign);
+    let (operations, mut before) = compare(desired, &mut services, &unread, foreign);
     let operations = without_held(operations, held);
     // One by one: a set that is collected at once first holds the key of each operation.
     let mut touched = BTreeSet::new();
     touched.extend(operations.iter().map(Operation::service));
     before.retain(|key, _| touched.contains(key));
-    let foreign =
-        others.into_iter().chain(status.unreadable.iter().cloned()).take(FOREIGN_MAX).collect();
+    let foreign = others.into_iter().chain(unreadable).take(FOREIGN_MAX).collect();
     let (report, refused) = apply(client, &operations, refused)?;
-    let Status { services, unread, .. } = status;
-    let traffic = services.iter().map(|found| (found.key(), found.status.counters)).collect();
+    let traffic = services.iter().map(|found| (found.key, found.counters)).collect();
     let (mut counts, mut shares) = (Counts::new(), Shares::new());
     for found in services {
         counts.extend(found.counts);
@@ -109,25 +106,25 @@ fn reconcile(
 /// settings can differ.
 fn compare(
     desired: &Table,
-    status: &Status<Found>,
+    services: &mut [Found],
+    unread: &BTreeSet<ServiceKey>,
     foreign: Foreign<'_>,
 ) -> (Vec<Operation>, Table) {
-    let (alike, differing): (Vec<&Found>, Vec<&Found>) =
-        status.services.iter().partition(|found| found.is_as_desired);
-    let alike: BTreeSet<ServiceKey> = alike.into_iter().map(Found::key).collect();
-    let mut compared = Cow::Borrowed(desired);
-    if !alike.is_empty() {
-        let rest = desired.iter().filter(|(key, _)| !alike.contains(key));
-        compared = Cow::Owned(rest.map(|(key, entry)| (*key, entry.clone())).collect());
-    }
-    let differing = || differing.iter().map(|found| &found.status);
-    let mut before: Table = differing().map(|found| (found.service.key, found.entry())).collect();
-    for key in &status.unread {
-        if let (Some(there), Some(wanted)) = (before.get_mut(key), compared.get(key)) {
-            there.destinations.clone_from(&wanted.destinations);
+    let mut compared: BTreeMap<ServiceKey, &Entry> =
+        desired.iter().map(|(key, entry)| (*key, entry)).collect();
+    let (mut before, mut orders) = (Table::new(), Orders::new());
+    for found in services {
+        let key = found.key;
+        let Some(Differing { mut entry, order }) = found.differing.take() else {
+            compared.remove(&key);
+            continue;
+        };
+        if let (true, Some(wanted)) = (unread.contains(&key), desired.get(&key)) {
+            entry.destinations.clone_from(&wanted.destinations);
         }
+        before.insert(key, entry);
+        orders.extend(order.map(|order| (key, order)));
     }
-    let orders = differing().filter_map(|found| found.order(&compared)).collect();
     (in_order(&compared, &before, &orders, foreign), before)
 }
 

@@ -192,12 +192,18 @@ impl Engine {
         if found.is_some_and(|found| stays(&found.admin)) {
             return Ok(());
         }
-        let is_free = !pool.servers.contains_key(name);
         // The pool's service has no servers: what the file has and a command has removed takes no name.
         let server = server_of(*address, entry, weight, (&pool.service, config))?;
-        if let Some(found) = found.filter(|found| is_free && found.origin == Origin::Kernel) {
+        // One that only drains to be removed gives its name up, as at a reload.
+        let other = pool.servers.get(name).filter(|one| one.definition.address != *address);
+        let (is_others, gives_way) = (other.is_some(), other.is_some_and(|one| !stays(&one.admin)));
+        let found = found.filter(|found| found.origin == Origin::Kernel);
+        let found = found.map(|found| found.definition.name.clone());
+        if gives_way {
+            self.make_way(service, name);
+        }
+        if let Some(before) = found.filter(|_| gives_way || !is_others) {
             // The kernel had it when its service came.
-            let before = found.definition.name.clone();
             if let Some(mut known) = self.take_out(service, &before) {
                 (known.definition, known.origin) = (server.into(), Origin::Runtime);
                 self.insert(service, &before, known);

@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// Renames the server that has `name` to a name made of its address.
-    fn make_way(&mut self, service: &Name, name: &Name) {
+    pub(crate) fn make_way(&mut self, service: &Name, name: &Name) {
         let Some(mut server) = self.take_out(service, name) else { return };
         let Some(pool) = self.pools.get(service) else { return };
         let taken = |other: &Name| other == name || pool.servers.contains_key(other);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::reconfigure::parsed;
 use super::*;
 use crate::overlay::{Base, Entry, Facets, Key, Overlay, Presence, Seen, Wish};
 
@@ -54,14 +55,20 @@ impl Desk {
         let engine = Engine::remembering(&config, &remembered, &Table::new(), at(0));
         let mut bench =
             Bench { engine, now: at(0), reports: vec![], reconciled: 0, counted: 0, runs: vec![] };
-        let mut kept: Vec<_> = overlay.kept().iter().collect();
+        bench.collect();
+        let mut desk = Self { bench, config, overlay };
+        desk.replay(Some(&Table::new()));
+        desk
+    }
+
+    /// Makes all that is kept so, removals first.
+    fn replay(&mut self, kernel: Option<&Table>) {
+        let mut kept: Vec<_> = self.overlay.kept().iter().collect();
         kept.sort_by_key(|(_, entry)| !entry.is_removal());
         for (key, entry) in kept {
-            let kernel = Table::new();
-            bench.engine.replay(at(0), key, entry, &config, Some(&kernel)).unwrap();
+            self.bench.engine.replay(self.bench.now, key, entry, &self.config, kernel).unwrap();
         }
-        bench.collect();
-        Self { bench, config, overlay }
+        self.bench.collect();
     }
 
     /// Gives a command to one of four servers, two of which are the file's; whether what is kept is other.
@@ -262,6 +269,31 @@ fn a_removal_stays_what_it_is_when_its_name_is_given_to_another_address() {
             [(web.clone(), address("10.0.0.11:80"))].into()
         );
     }
+}
+
+/// The file's server was removed and its name given to another address. A service that comes back has the file's server again, which drains for
+/// as long as it has connections: its name is the other one's all the same.
+#[test]
+fn a_name_that_was_given_on_is_so_again_when_the_service_comes_back() {
+    let mut desk = Desk::new(config(""), BTreeMap::new());
+    desk.order(0, &Order_::RemoveNow, false);
+    assert!(desk.order_at(0, 4, &Order_::Add(None), false));
+    let (with, without) = (config(""), parsed("services: {}"));
+    desk.bench.reload(&with, &without);
+    desk.bench.let_drains_end();
+    assert!(desk.bench.engine.pools().is_empty());
+    desk.bench.reload(&without, &with);
+    desk.replay(None);
+    let web1 = desk.bench.server("web1");
+    assert_eq!(web1.definition().address, address("10.0.0.15:80"));
+    assert_eq!((web1.origin(), web1.admin()), (Origin::Runtime, &Admin::Ready));
+    assert_eq!(desk.bench.server("10.0.0.11-80").state(), "draining");
+    // What only drains keeps its name against no server that a command has added; one that serves does.
+    let mut other = Desk::new(config(""), BTreeMap::new());
+    let kept = desk.overlay.kept().iter().filter(|(_, entry)| !entry.is_removal());
+    let (key, entry) = kept.last().unwrap();
+    let why = other.bench.engine.replay(at(0), key, entry, &with, None).unwrap_err();
+    assert!(why.contains("10.0.0.11:80"), "{why}");
 }
 
 /// The file calls a server that was removed otherwise, and gives its name to another one.

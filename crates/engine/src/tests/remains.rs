@@ -368,3 +368,36 @@ fn a_method_that_comes_back_is_no_former_one() {
     bench.reload(&nat, &direct);
     assert_eq!(former(&bench), 2, "the tunnel and NAT");
 }
+
+/// A command had added a server, its service was reloaded away, and a daemon that finds it in the kernel alone gets the service back.
+#[test]
+fn what_was_added_and_is_found_draining_is_again_as_it_was_added() {
+    for [listen, file, to] in [
+        ["tcp 192.0.2.10:80", "10.0.0.11:80", "10.0.0.14:80"],
+        ["'tcp [2001:db8::10]:80'", "'[2001:db8::21]:80'", "[2001:db8::24]:80"],
+    ] {
+        let with = parsed(&format!(
+            "services: {{web: {{listen: {listen}, forward: nat, real_servers: {{web1: {file}}}}}}}"
+        ));
+        let without = parsed("services: {}");
+        let (web, web4) = (name("web"), name("web4"));
+        let mut bench = Bench::new(&with, &Table::new());
+        let server = added(&with, "web4", to, 5);
+        bench.engine.add_server(bench.now, &web, server, None, by()).unwrap();
+        bench.reload(&with, &without);
+        let mut next = successor(&bench, &without);
+        let now = |bench: &Bench| {
+            let web4 = bench.server("web4");
+            (web4.origin(), web4.definition().weight, web4.is_draining())
+        };
+        assert_eq!(now(&next), (Origin::Kernel, 1, true), "the kernel has weight 0");
+        next.reload(&without, &with);
+        let what = crate::overlay::Presence::Added { weight: 5, lease_ms: None };
+        let presence = Some(crate::overlay::Said { what, who: None, reason: None, at: 7 });
+        let entry =
+            crate::overlay::Entry { server: web4.clone(), presence, admin: None, weight: None };
+        let key = (web.clone(), address(to));
+        next.engine.replay(next.now, &key, &entry, &with, None).unwrap();
+        assert_eq!(now(&next), (Origin::Runtime, 5, false));
+    }
+}

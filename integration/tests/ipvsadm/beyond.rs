@@ -75,12 +75,38 @@ fn an_edit_says_what_it_has_set_that_it_does_not_name() {
             ("-e -t 10.0.0.1:80 -r 10.1.0.5 -m -w 3 -x 9", ""),
             (
                 "-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5",
-                "holdfast: -e sets every setting, what is not named to its default: forwarding nat → direct, upper threshold 9 → none\n",
+                "holdfast: -e sets every setting; those that were not named got their defaults: forwarding nat → direct, upper threshold 9 → none\n",
             ),
             ("-A -t [::5]:80 -s rr -p 60 -M 64", ""),
             (
                 "-E -t [::5]:80 -s wrr",
-                "holdfast: -E sets every setting, what is not named to its default: persistence 60 s by /64 → none\n",
+                "holdfast: -E sets every setting; those that were not named got their defaults: persistence 60 s → none\n",
+            ),
+            ("-E -t [::5]:80 -s wrr -p 60", ""),
+            ("-E -t [::5]:80 -s wrr -p 60 -M 64", ""),
+            (
+                "-E -t [::5]:80 -s wrr -p 300",
+                "holdfast: -E sets every setting; those that were not named got their defaults: persistence netmask /64 → /128\n",
+            ),
+            ("-E -t 10.0.0.1:80 -s rr -p 60 -M 255.255.255.0", ""),
+            (
+                "-E -t 10.0.0.1:80 -s rr -p 300",
+                "holdfast: -E sets every setting; those that were not named got their defaults: persistence netmask /24 → /32\n",
+            ),
+            ("-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5 -i --tun-type gue --tun-port 6080 --tun-csum", ""),
+            (
+                "-e -t 10.0.0.1:80 -r 10.1.0.5 -w 6 -i --tun-type gue --tun-port 6081",
+                "holdfast: -e sets every setting; those that were not named got their defaults: tunnel checksum full → none\n",
+            ),
+            ("-e -t 10.0.0.1:80 -r 10.1.0.5 -w 6 -i --tun-type gre --tun-csum", ""),
+            (
+                "-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5 -i",
+                "holdfast: -e sets every setting; those that were not named got their defaults: tunnel gre → ipip, tunnel checksum full → none\n",
+            ),
+            ("-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5 -i --tun-type gue --tun-port 6080", ""),
+            (
+                "-e -t 10.0.0.1:80 -r 10.1.0.5 -w 5",
+                "holdfast: -e sets every setting; those that were not named got their defaults: forwarding tunnel → direct\n",
             ),
             ("-D -t [::5]:80", ""),
             ("-d -t 10.0.0.1:80 -r 10.1.0.5", ""),
@@ -100,8 +126,13 @@ fn what_to_do_about_a_refusal_is_said_for_who_has_typed_the_command() {
             ("-E -t 10.0.0.9:80", "ESRCH; there is no such service: -L -n lists"),
             ("-D -t 10.0.0.9:80", "ESRCH; there is no such service: -L -n lists"),
             ("-a -t 10.0.0.9:80 -r 10.1.0.1 -m", "ESRCH; there is no such service: -A adds it"),
+            ("-e -t 10.0.0.9:80 -r 10.1.0.1 -m", "ESRCH; there is no such service: -L -n lists"),
+            ("-d -t 10.0.0.9:80 -r 10.1.0.1", "ESRCH; there is no such service: -L -n lists"),
             ("-e -t 10.0.0.1:80 -r 10.1.0.9 -m", "ENOENT; the service has no such server"),
-            ("-A -t 10.0.0.9:80 -s twos", "no scheduler `twos`: `modprobe ip_vs_twos` says why"),
+            (
+                "-A -t 10.0.0.9:80 -s nosuch",
+                "no scheduler `nosuch`: `modprobe ip_vs_nosuch` says why",
+            ),
             ("-A -t [::9]:80 -p 9 --pe x", "no persistence engine `x`: `modprobe ip_vs_wlc` and"),
         ] {
             let said = holdfast_ipvs(line, "");

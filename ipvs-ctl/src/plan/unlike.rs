@@ -19,6 +19,13 @@ pub struct Unlike {
     pub wanted: String,
 }
 
+impl Unlike {
+    /// What the operation makes of it: `weight 5 → 1`.
+    pub fn change(&self) -> String {
+        format!("{} {} → {}", self.setting, self.there, self.wanted)
+    }
+}
+
 impl fmt::Display for Unlike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}, should be {}", self.setting, self.there, self.wanted)
@@ -54,32 +61,47 @@ fn service_unlike(there: &VirtualService, wanted: &VirtualService) -> Vec<Unlike
     let engine = |service: &VirtualService| {
         service.persistence_engine.clone().unwrap_or_else(|| "none".to_owned())
     };
-    differing(
+    let mut unlike = differing(
         [
             ("scheduler", |service: &VirtualService| service.scheduler.to_string()),
             ("scheduler flags", scheduler_flags),
             ("persistence", persistence),
+            (NETMASK, netmask),
             ("persistence engine", engine),
             ("one-packet", one_packet),
         ],
         there,
         wanted,
-    )
+    );
+    // It goes with the persistence.
+    unlike.retain(|one| one.setting != NETMASK || wanted.persistence.is_some());
+    unlike
 }
 
 /// What `there` has otherwise than `wanted`, addresses aside.
 fn destination_unlike(there: &Destination, wanted: &Destination) -> Vec<Unlike> {
-    differing(
+    let mut unlike = differing(
         [
             ("weight", |to: &Destination| to.weight.to_string()),
-            ("forwarding", |to| forwarding(to.forwarding)),
+            ("forwarding", |to| forwarding(to.forwarding).to_owned()),
+            (TUNNEL, |to| tunnel(to.forwarding)),
+            (CHECKSUM, |to| checksum(to.forwarding).to_owned()),
             ("upper threshold", |to| threshold(to.upper_threshold)),
             ("lower threshold", |to| threshold(to.lower_threshold)),
         ],
         there,
         wanted,
-    )
+    );
+    // These go with the tunnel.
+    let is_tunnel = matches!(wanted.forwarding, Forwarding::Tunnel(_));
+    unlike.retain(|one| is_tunnel || !matches!(one.setting, TUNNEL | CHECKSUM));
+    unlike
 }
+
+/// The settings that another one may take away.
+const NETMASK: &str = "persistence netmask";
+const TUNNEL: &str = "tunnel";
+const CHECKSUM: &str = "tunnel checksum";
 
 /// Names a setting and says how it is read.
 type Setting<T> = (&'static str, fn(&T) -> String);
@@ -117,7 +139,14 @@ fn scheduler_flags(service: &VirtualService) -> String {
 fn persistence(service: &VirtualService) -> String {
     match service.persistence {
         None => "none".to_owned(),
-        Some(Persistence { timeout_s, prefix }) => format!("{timeout_s} s by /{prefix}"),
+        Some(Persistence { timeout_s, .. }) => format!("{timeout_s} s"),
+    }
+}
+
+fn netmask(service: &VirtualService) -> String {
+    match service.persistence {
+        None => "none".to_owned(),
+        Some(Persistence { prefix, .. }) => format!("/{prefix}"),
     }
 }
 
@@ -125,23 +154,41 @@ fn threshold(connections: u32) -> String {
     if connections == 0 { "none".to_owned() } else { connections.to_string() }
 }
 
-fn forwarding(method: Forwarding) -> String {
-    let checksum = |option| match option {
-        TunnelChecksum::None => "",
-        TunnelChecksum::Full => " with checksum",
-        TunnelChecksum::Remote => " with remote checksum",
-    };
+const fn forwarding(method: Forwarding) -> &'static str {
     match method {
-        Forwarding::Nat => "nat".to_owned(),
-        Forwarding::Local => "local".to_owned(),
-        Forwarding::Direct => "direct".to_owned(),
-        Forwarding::Bypass => "without a name".to_owned(),
-        Forwarding::Tunnel(Tunnel::Ipip) => "tunnel ipip".to_owned(),
-        Forwarding::Tunnel(Tunnel::Gue { port, checksum: option }) => {
-            format!("tunnel gue to port {port}{}", checksum(option))
+        Forwarding::Nat => "nat",
+        Forwarding::Local => "local",
+        Forwarding::Direct => "direct",
+        Forwarding::Bypass => "bypass",
+        Forwarding::Tunnel(_) => "tunnel",
+    }
+}
+
+/// The type, and where to.
+fn tunnel(method: Forwarding) -> String {
+    match method {
+        Forwarding::Tunnel(Tunnel::Ipip) => "ipip".to_owned(),
+        Forwarding::Tunnel(Tunnel::Gue { port, .. }) => format!("gue to port {port}"),
+        Forwarding::Tunnel(Tunnel::Gre { .. }) => "gre".to_owned(),
+        Forwarding::Nat | Forwarding::Local | Forwarding::Direct | Forwarding::Bypass => {
+            "none".to_owned()
         }
-        Forwarding::Tunnel(Tunnel::Gre { checksum: option }) => {
-            format!("tunnel gre{}", checksum(option))
+    }
+}
+
+const fn checksum(method: Forwarding) -> &'static str {
+    match method {
+        Forwarding::Tunnel(Tunnel::Gue { checksum, .. } | Tunnel::Gre { checksum }) => {
+            match checksum {
+                TunnelChecksum::None => "none",
+                TunnelChecksum::Full => "full",
+                TunnelChecksum::Remote => "remote",
+            }
         }
+        Forwarding::Tunnel(Tunnel::Ipip)
+        | Forwarding::Nat
+        | Forwarding::Local
+        | Forwarding::Direct
+        | Forwarding::Bypass => "none",
     }
 }

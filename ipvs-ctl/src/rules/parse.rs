@@ -125,12 +125,14 @@ fn unnamed(verb: Verb, given: Set) -> Vec<&'static str> {
         (Once::Scheduler, "scheduler"),
         (Once::SchedFlags, "scheduler flags"),
         (Once::Persistent, "persistence"),
+        (Once::Netmask, "persistence netmask"),
         (Once::Engine, "persistence engine"),
         (Once::OnePacket, "one-packet"),
     ];
     const OF_SERVERS: &[(Once, &str)] = &[
         (Once::Weight, "weight"),
         (Once::Forward, "forwarding"),
+        (Once::TunnelType, "tunnel"),
         (Once::UpperThreshold, "upper threshold"),
         (Once::LowerThreshold, "lower threshold"),
     ];
@@ -141,7 +143,14 @@ fn unnamed(verb: Verb, given: Set) -> Vec<&'static str> {
     } else {
         &[]
     };
-    settings.iter().filter(|(option, _)| !given.has(*option)).map(|(_, name)| *name).collect()
+    const CHECKSUMS: [Once; 3] =
+        [Once::TunnelNoChecksum, Once::TunnelChecksum, Once::TunnelRemoteChecksum];
+    let missing = settings.iter().filter(|(option, _)| !given.has(*option));
+    let mut names: Vec<&str> = missing.map(|(_, name)| *name).collect();
+    if verb == Verb::EditServer && !given.meets(Set::of(&CHECKSUMS)) {
+        names.push("tunnel checksum");
+    }
+    names
 }
 
 /// The state that a sync daemon is started or stopped in.

@@ -163,12 +163,14 @@ fn what_a_change_changes_is_told_setting_by_setting() {
             vec![
                 "scheduler mh, should be sh",
                 "scheduler flags fallback, should be none",
-                "persistence 50 s by /24, should be none",
+                "persistence 50 s, should be none",
                 "one-packet on, should be off",
             ],
             vec![
                 "weight 5, should be 1",
-                "forwarding nat, should be tunnel gue to port 6080 with checksum",
+                "forwarding nat, should be tunnel",
+                "tunnel none, should be gue to port 6080",
+                "tunnel checksum none, should be full",
                 "upper threshold 9, should be none",
             ],
         ]

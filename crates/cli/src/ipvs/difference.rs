@@ -146,10 +146,7 @@ fn compare(
 fn print(changes: &Changes, streams: &mut Streams) {
     let mut text = String::new();
     for (operation, details) in changes.operations.iter().zip(&changes.details) {
-        let details: Vec<String> = details
-            .iter()
-            .map(|Unlike { setting, there, wanted }| format!("{setting} {there} → {wanted}"))
-            .collect();
+        let details: Vec<String> = details.iter().map(Unlike::change).collect();
         let colon = if details.is_empty() { "" } else { ": " };
         line(&mut text, format_args!("{operation}{colon}{}", details.join(", ")));
     }

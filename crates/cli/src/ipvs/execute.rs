@@ -4,8 +4,7 @@ use std::env;
 use std::io::{self, Read as _};
 
 use ipvs_ctl::client::{Client, ClientError};
-use ipvs_ctl::model::{Entry, Info};
-use ipvs_ctl::plan::Unlike;
+use ipvs_ctl::model::Info;
 use ipvs_ctl::rules::lines::{Cutter, Line, words};
 use ipvs_ctl::rules::{self, Command, Parsed, Refusal, changes, message};
 use ipvs_ctl::wire::IpvsMessage;
@@ -69,20 +68,21 @@ impl<'m> Session<'m> {
         }
         let operation = parsed.command.operation()?;
         // What can't be read now is not worth a failure: the command says what is wrong.
-        let found = self.client.service(&operation.service()).ok()??;
-        let destinations = found.destinations.into_iter().map(|status| status.destination);
-        let destinations = destinations.map(|one| (one.address, one)).collect();
-        let entry = Entry { service: found.service, destinations };
+        let entry = self.client.service(&operation.service()).ok()??.entry();
         let changed: Vec<String> = operation
             .unlike(&[(operation.service(), entry)].into())
             .into_iter()
             .filter(|unlike| parsed.unnamed.contains(&unlike.setting))
-            .map(|Unlike { setting, there, wanted }| format!("{setting} {there} → {wanted}"))
+            // What a setting that is named brings along was not lost.
+            .filter(|unlike| unlike.there != "none")
+            .map(|unlike| unlike.change())
             .collect();
         let option = if operation.destination().is_some() { "-e" } else { "-E" };
         (!changed.is_empty()).then(|| {
             let changed = changed.join(", ");
-            format!("{option} sets every setting, what is not named to its default: {changed}")
+            format!(
+                "{option} sets every setting; those that were not named got their defaults: {changed}"
+            )
         })
     }
 

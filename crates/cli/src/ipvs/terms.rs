@@ -115,13 +115,14 @@ fn advice(command: &Command, errno: Errno) -> Option<String> {
         (Command::AddServer(_), Errno::EEXIST) => {
             "it is there already: -e changes it, -d removes it"
         }
-        (Command::EditService(_) | Command::DeleteService(_), Errno::ESRCH) => {
-            "there is no such service: -L -n lists those that there are"
-        }
         (
-            Command::AddServer(_) | Command::EditServer(_) | Command::DeleteServer { .. },
+            Command::EditService(_)
+            | Command::DeleteService(_)
+            | Command::EditServer(_)
+            | Command::DeleteServer { .. },
             Errno::ESRCH,
-        ) => {
+        ) => "there is no such service: -L -n lists those that there are",
+        (Command::AddServer(_), Errno::ESRCH) => {
             "there is no such service: -A adds it, unless an error before this one says why it could not be added"
         }
         (Command::EditServer(_) | Command::DeleteServer { .. }, Errno::ENOENT) => {

@@ -133,8 +133,8 @@ impl Changed {
         }
         (!what.is_empty()).then(|| {
             format!(
-                "holdfastd keeps {} as its configuration says, and will undo this at its next look (`ipvs.poll`). For a change that lasts use \
-                 `holdfast server`, or edit the file and run `holdfast reload`",
+                "holdfastd keeps {} as its configuration says, and will undo this at its next look (`ipvs.poll`). For a change that lasts edit \
+                 the file and run `holdfast reload`; real servers can also be changed with `holdfast server`",
                 what.join(" and ")
             )
         })

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -134,9 +137,33 @@ fn every_attribute_is_in_the_kernel_and_a_restart_writes_nothing() -> Result<()>
     Ok(())
 }
 
-/// No kernel of the guest's has the scheduler `twos`.
+/// The scheduler `twos` taken away from this kernel, where it has it: a configuration can name none that no kernel has.
+struct WithoutTwos(&'static Path);
+
+impl WithoutTwos {
+    fn new() -> Result<Self> {
+        // The kernel's own call of modprobe for this module fails; every other module is loaded as ever.
+        let file = Path::new("/run/modprobe.d/holdfast-test-without-twos.conf");
+        fs::create_dir_all(file.parent().context("its folder")?)?;
+        fs::write(file, "install ip_vs_twos /bin/false\n")?;
+        let taken = Self(file);
+        if fs::read_to_string("/proc/modules")?.contains("ip_vs_twos ") {
+            let unloaded = Command::new("modprobe").args(["-r", "ip_vs_twos"]).status()?;
+            ensure!(unloaded.success(), "this kernel has ip_vs_twos and keeps it: {unloaded}");
+        }
+        Ok(taken)
+    }
+}
+
+impl Drop for WithoutTwos {
+    fn drop(&mut self) {
+        drop(fs::remove_file(self.0));
+    }
+}
+
 #[test]
 fn a_service_that_the_kernel_can_not_have_is_named_and_the_others_go_on() -> Result<()> {
+    let _without = WithoutTwos::new()?;
     let lab = Lab::with(Topology::one_arm().webs(0))?;
     let node = lab.lb1();
     let services = "ipvs: {poll: 250ms}\nservices:\n  \

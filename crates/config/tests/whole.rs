@@ -172,3 +172,22 @@ fn a_look_from_a_third_machine_gives_no_warning() {
     assert_eq!(outcome.render(false), "");
     assert!(outcome.config.is_some());
 }
+
+#[test]
+fn who_is_told_of_events_may_name_each_family_and_is_told_without_naming_any_of_all_but_ipvs() {
+    const FAMILIES: [&str; 7] =
+        ["vrrp", "group", "server", "service", "discovery", "ipvs", "config"];
+    let told = |on: &str| {
+        let text = format!("daemon: {{notifications: {{ops: {{{on}command: [/bin/true]}}}}}}");
+        let outcome = parse("f", &text, &Environment::new("n"));
+        let config = outcome.config.unwrap_or_else(|| panic!("{on}"));
+        config.daemon.notifications.into_values().next().unwrap()
+    };
+    let unsaid = told("");
+    for family in FAMILIES {
+        let kind = format!("{family}.some_kind");
+        assert!(told(&format!("on: {family}, ")).wants(&kind), "{family}");
+        assert_eq!(unsaid.wants(&kind), family != "ipvs", "{family}");
+    }
+    assert!(told("on: discovery.refused, ").wants("discovery.refused"));
+}

@@ -18,10 +18,10 @@ use super::check;
 const NOTIFICATION: &str = "daemon.notifications.NAME";
 
 /// The families of events; a kind begins with one of them and a dot.
-const FAMILIES: [&str; 6] = ["vrrp", "group", "server", "service", "ipvs", "config"];
+const FAMILIES: [&str; 7] = ["vrrp", "group", "server", "service", "discovery", "ipvs", "config"];
 
 /// Those that are told of without `on`: what others change in the kernel's table is put right by itself.
-const DEFAULT: [&str; 5] = ["vrrp", "group", "server", "service", "config"];
+const DEFAULT: [&str; 6] = ["vrrp", "group", "server", "service", "discovery", "config"];
 
 /// `daemon.notifications`; `timeout` holds for those that have none of their own.
 pub(super) fn notifications<'a>(

@@ -61,7 +61,7 @@ section! {
         source "keepalived: `misc_timeout`";
     "daemon.notifications" "mapping by name", default "none", range "at most 16", "Who is told of events, in order for each object. docs/notifications.md says more.", source "keepalived: `notify_up`, `notify_down`, `quorum_up`, `smtp_alert`";
     "daemon.notifications.NAME" "mapping", default "", range "", "One who is told: by `command` or by `webhook`.", source "";
-    "daemon.notifications.NAME.on" "list of words", default "`[vrrp, group, server, service, config]`", range "1 to 64 of `vrrp`, `group`, `server`, `service`, `ipvs`, `config`, and kinds such as `server.down`",
+    "daemon.notifications.NAME.on" "list of words", default "`[vrrp, group, server, service, discovery, config]`", range "1 to 64 of `vrrp`, `group`, `server`, `service`, `discovery`, `ipvs`, `config`, and kinds such as `server.down`",
         "Of which events: those of a family, or of a kind.", source "";
     "daemon.notifications.NAME.command" "list of text", default "none", range "1 to 256 words, the first an absolute path",
         "A program and its arguments, which runs as hooks do. The kind and the subject of the event are appended; the event is JSON on its standard input.", source "";

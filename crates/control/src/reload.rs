@@ -54,7 +54,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What in the kernel's table is not as it should be now, and will be put right whether or not there is a reload.
     pub drift: Vec<Drift>,
-    /// What keeps the kernel's table from being as it should, a reload or not: services that it refuses, and errors.
+    /// What keeps the kernel's table from being as the running configuration wants it: services that the kernel refuses, and errors.
+    /// Another configuration may mend it.
     #[serde(default)]
     pub problems: Vec<String>,
     /// Whether a reload would be refused though the file is valid: some change needs a restart of the daemon.

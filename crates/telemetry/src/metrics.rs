@@ -118,8 +118,9 @@ fn signed(value: u64) -> i64 {
 mod tests {
     use holdfast_control::reload::{Configuration, LastReload};
     use holdfast_control::{
-        ConnectionSync, DaemonInfo, Difference, Fate, FateChannel, HookRuns, Instance, Ipvs,
-        PeerNode, SyncedConnections, Sysctls, Timing, Tracker,
+        Check, CheckReason, ConnectionSync, DaemonInfo, Difference, Fate, FateChannel, HookRuns,
+        Instance, Ipvs, PeerNode, Quorum, Server, Service, SyncedConnections, Sysctls, Timing,
+        Tracker,
     };
 
     use super::*;
@@ -187,6 +188,58 @@ mod tests {
         (waits, fate)
     }
 
+    fn two_servers_of_which_one_has_a_certificate_that_ends() -> Service {
+        let server = |name: &str, warning: Option<&str>| Server {
+            name: name.into(),
+            checks: vec![Check {
+                kind: "https".into(),
+                state: "up".into(),
+                reason: CheckReason { code: "L7OK".into(), sentence: String::new() },
+                warning: warning.map(str::to_owned),
+                took_ms: None,
+            }],
+            address: "192.0.2.21:443".into(),
+            state: "up".into(),
+            admin: "ready".into(),
+            order: None,
+            drain_ends_in_s: None,
+            health: "up".into(),
+            health_since_s: 1,
+            weight: 1,
+            share_percent: 100,
+            ramp_percent: None,
+            advice: None,
+            effective_weight: Some(1),
+            active_connections: None,
+            inactive_connections: None,
+            persistent_connections: None,
+            traffic: None,
+            since_s: 1,
+            reason: CheckReason { code: "L7OK".into(), sentence: String::new() },
+            origin: "config".into(),
+            changes: vec![],
+            lease_ms: None,
+            lease_ends_in_s: None,
+        };
+        Service {
+            name: "web".into(),
+            listen: vec!["tcp 192.0.2.10:443".into()],
+            scheduler: "rr".into(),
+            forward: "nat".into(),
+            up: 2,
+            quorum: Quorum::default(),
+            sorry_servers: vec![],
+            weight_scale: 1,
+            refused: vec![],
+            traffic: None,
+            discovery: None,
+            servers: vec![
+                server("web1", Some("its certificate ends in 9 days, on 2026-12-05")),
+                server("web2", None),
+            ],
+        }
+    }
+
     fn of_everything() -> Status {
         let instance = Instance {
             name: "edge".into(),
@@ -235,7 +288,7 @@ mod tests {
                 ..HookRuns::default()
             }],
             timing,
-            services: vec![],
+            services: vec![two_servers_of_which_one_has_a_certificate_that_ends()],
             ipvs: Some(Ipvs::default()),
             sync: Some(told_and_in_fault()),
             sysctls: Sysctls { repairs_total: 3, ..Sysctls::default() },
@@ -297,5 +350,11 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
+        let warned: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("holdfast_server_certificate_ends_soon{"))
+            .collect();
+        let web1 = r#"holdfast_server_certificate_ends_soon{service="web",server="web1"} 1"#;
+        assert_eq!(warned, [web1], "no series for a server without");
     }
 }

@@ -3,7 +3,7 @@
 //! A worker speaks through its supervisor ([`speak_through`]): systemd believes the service's main process, which the supervisor is.
 //!
 //! A service manager that does not read (it is frozen, or executes itself anew) holds nobody up: what its socket does not take waits in a thread
-//! of its own, and so does what is said after it.
+//! of its own, and so does what is said after it. `WATCHDOG=1` does not wait, since it is worth nothing late.
 
 use std::collections::VecDeque;
 use std::env;
@@ -65,7 +65,8 @@ pub fn speak_through(pipe: File) {
 /// Passes on a message of another process, line by line as it was said.
 ///
 /// # Errors
-/// The service manager's socket is not there; or it takes nothing now: that is said once, and the message waits. One that would be too many is lost.
+/// The service manager's socket is not there. Or it takes nothing now: the first such message is an error and waits, as those after it do;
+/// one that finds [`WAITING_MAX`] waiting is an error and lost. `WATCHDOG=1` does not wait and is no error.
 pub fn pass_on(message: &str) -> io::Result<()> {
     match env::var_os("NOTIFY_SOCKET") {
         Some(socket) => SPEECH.say(socket, &format!("{message}\n")),
@@ -104,12 +105,19 @@ impl Speech {
 
     /// Sends `message` to `socket`, without waiting.
     fn say(&'static self, socket: OsString, message: &str) -> io::Result<()> {
+        // That this process is alive is said again when there is room, and is worth nothing late.
+        let is_worth_waiting = message != "WATCHDOG=1\n";
         let mut waiting = self.lock();
         if waiting.is_empty() {
             let sender = connect(&socket)?;
             sender.set_nonblocking(true)?;
             let refused = match sender.send(message.as_bytes()) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => error,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !is_worth_waiting {
+                        return Ok(());
+                    }
+                    error
+                }
                 sent => return sent.map(drop),
             };
             sender.set_nonblocking(false)?;
@@ -122,8 +130,7 @@ impl Speech {
             let why = format!("it does not read, and is told when it does ({refused})");
             return Err(io::Error::new(ErrorKind::WouldBlock, why));
         }
-        // That this process is alive is said again when there is room, and is worth nothing late.
-        if message == "WATCHDOG=1\n" {
+        if !is_worth_waiting {
             return Ok(());
         }
         if waiting.len() >= WAITING_MAX {
@@ -211,6 +218,31 @@ mod tests {
         assert_eq!(said(&reader), "WATCHDOG=1\n");
         drop(reader);
         assert!(say("READY=1\n").is_err(), "nobody is there");
+    }
+
+    /// It would say later that this process had been alive then, when it may be no more.
+    #[test]
+    fn a_sign_of_life_that_finds_no_room_does_not_wait() {
+        static SPEECH: Speech = Speech::new();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify").into_os_string();
+        let reader = UnixDatagram::bind(&path).unwrap();
+        let mut others = 0;
+        loop {
+            let sender = connect(&path).unwrap();
+            sender.set_nonblocking(true).unwrap();
+            if sender.send(b"STATUS=full\n").is_err() {
+                break;
+            }
+            others += 1;
+        }
+        SPEECH.say(path.clone(), "WATCHDOG=1\n").unwrap();
+        assert!(SPEECH.lock().is_empty());
+        for _each in 0..others {
+            assert_eq!(said(&reader), "STATUS=full\n");
+        }
+        SPEECH.say(path, "READY=1\n").unwrap();
+        assert_eq!(said(&reader), "READY=1\n");
     }
 
     #[test]

@@ -450,7 +450,8 @@ fn catch_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
 
-/// A line to standard error. This process has no thread that could write a log; its workers say the same in the log's form.
+/// A line to standard error. This process has no thread that could write a log (a second one only waits while the service
+/// manager does not read); its workers say the same in the log's form.
 fn say(what: &str) {
     drop(writeln!(io::stderr(), "holdfastd: supervisor: {what}"));
 }

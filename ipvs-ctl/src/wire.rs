@@ -20,10 +20,11 @@ mod service;
 mod stats;
 
 pub use self::command::Command;
-pub(crate) use self::convert::{
-    AF_INET6, CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, NAT, NO_CHECKSUM, TUNNEL,
+pub(crate) use self::convert::AF_INET6;
+pub use self::convert::{
+    BACKUP, BYPASS, CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, MASTER, NAT, NO_CHECKSUM,
+    REMOTE_CHECKSUM, TUNNEL, daemon_attributes, destination_attributes, service_attributes,
 };
-pub use self::convert::{daemon_attributes, destination_attributes, service_attributes};
 pub use self::daemon::DaemonAttr;
 pub use self::destination::DestinationAttr;
 pub use self::dump::{DumpedError, read_attributes, read_dumped_destination, read_dumped_service};

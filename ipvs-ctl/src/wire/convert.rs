@@ -24,34 +24,34 @@ pub(super) const UDP: u16 = 17;
 pub(super) const SCTP: u16 = 132;
 
 /// IP_VS_STATE_MASTER.
-pub(super) const MASTER: u32 = 1;
+pub const MASTER: u32 = 1;
 /// IP_VS_STATE_BACKUP.
-pub(super) const BACKUP: u32 = 2;
+pub const BACKUP: u32 = 2;
 
 /// IP_VS_CONN_F_MASQ.
-pub(crate) const NAT: u32 = 0;
+pub const NAT: u32 = 0;
 /// IP_VS_CONN_F_LOCALNODE.
-pub(crate) const LOCAL: u32 = 1;
+pub const LOCAL: u32 = 1;
 /// IP_VS_CONN_F_TUNNEL.
-pub(crate) const TUNNEL: u32 = 2;
+pub const TUNNEL: u32 = 2;
 /// IP_VS_CONN_F_DROUTE.
-pub(crate) const DIRECT: u32 = 3;
+pub const DIRECT: u32 = 3;
 /// IP_VS_CONN_F_BYPASS.
-const BYPASS: u32 = 4;
+pub const BYPASS: u32 = 4;
 
 /// IP_VS_CONN_F_TUNNEL_TYPE_IPIP.
-pub(crate) const IPIP: u8 = 0;
+pub const IPIP: u8 = 0;
 /// IP_VS_CONN_F_TUNNEL_TYPE_GUE.
-pub(crate) const GUE: u8 = 1;
+pub const GUE: u8 = 1;
 /// IP_VS_CONN_F_TUNNEL_TYPE_GRE.
-pub(crate) const GRE: u8 = 2;
+pub const GRE: u8 = 2;
 
 /// IP_VS_TUNNEL_ENCAP_FLAG_NOCSUM.
-pub(crate) const NO_CHECKSUM: u16 = 0;
+pub const NO_CHECKSUM: u16 = 0;
 /// IP_VS_TUNNEL_ENCAP_FLAG_CSUM.
-pub(crate) const CHECKSUM: u16 = 1;
+pub const CHECKSUM: u16 = 1;
 /// IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM.
-pub(super) const REMOTE_CHECKSUM: u16 = 2;
+pub const REMOTE_CHECKSUM: u16 = 2;
 
 /// What names a service.
 pub(super) fn service_key_attributes(key: &ServiceKey) -> Vec<ServiceAttr> {

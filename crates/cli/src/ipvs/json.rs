@@ -3,6 +3,10 @@
 use ipvs_ctl::model::{Counters, ServiceFlags};
 use ipvs_ctl::rules::connections::Connection;
 use ipvs_ctl::rules::{KernelDaemon, KernelDestination, KernelService, List, ListKind};
+use ipvs_ctl::wire::{
+    BACKUP, BYPASS, CHECKSUM, DIRECT, GRE, GUE, IPIP, LOCAL, MASTER, NAT, NO_CHECKSUM,
+    REMOTE_CHECKSUM, TUNNEL,
+};
 use serde_json::{Map, Value, json};
 
 use super::execute::Session;
@@ -137,11 +141,11 @@ fn persistence(service: &KernelService) -> Value {
 
 fn destination(destination: &KernelDestination) -> Value {
     let forward = match destination.forwarding_method() {
-        0 => json!("nat"),
-        1 => json!("local"),
-        2 => json!("tunnel"),
-        3 => json!("direct"),
-        4 => json!("bypass"),
+        NAT => json!("nat"),
+        LOCAL => json!("local"),
+        TUNNEL => json!("tunnel"),
+        DIRECT => json!("direct"),
+        BYPASS => json!("bypass"),
         other => json!(other),
     };
     let mut value = json!({
@@ -157,7 +161,7 @@ fn destination(destination: &KernelDestination) -> Value {
         "persistent_connections": destination.persistent,
         "counters": counters(&destination.counters),
     });
-    if destination.forwarding_method() == 2
+    if destination.forwarding_method() == TUNNEL
         && let Some(object) = value.as_object_mut()
     {
         object.insert("tunnel".into(), tunnel(destination));
@@ -167,15 +171,15 @@ fn destination(destination: &KernelDestination) -> Value {
 
 fn tunnel(destination: &KernelDestination) -> Value {
     let checksum = match destination.tunnel_flags {
-        0 => json!("none"),
-        1 => json!("full"),
-        2 => json!("remote"),
+        NO_CHECKSUM => json!("none"),
+        CHECKSUM => json!("full"),
+        REMOTE_CHECKSUM => json!("remote"),
         other => json!(other),
     };
     match destination.tunnel_type {
-        0 => json!({ "type": "ipip" }),
-        1 => json!({ "type": "gue", "port": destination.tunnel_port, "checksum": checksum }),
-        2 => json!({ "type": "gre", "checksum": checksum }),
+        IPIP => json!({ "type": "ipip" }),
+        GUE => json!({ "type": "gue", "port": destination.tunnel_port, "checksum": checksum }),
+        GRE => json!({ "type": "gre", "checksum": checksum }),
         other => json!({ "type": other }),
     }
 }
@@ -206,8 +210,8 @@ fn connection(connection: &Connection) -> Value {
 
 fn daemon(daemon: &KernelDaemon) -> Value {
     let role = match daemon.state {
-        1 => json!("master"),
-        2 => json!("backup"),
+        MASTER => json!("master"),
+        BACKUP => json!("backup"),
         other => json!(other),
     };
     json!({

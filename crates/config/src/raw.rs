@@ -22,7 +22,7 @@ pub(crate) enum Node<'a> {
     Bool(bool),
     /// A whole number.
     Integer(i64),
-    /// A number with a point or exponent, or a whole one beyond `i64`.
+    /// A number with a point or exponent, or a whole one beyond `i64`, which no key takes.
     Float,
     /// Text.
     Text(Cow<'a, str>),

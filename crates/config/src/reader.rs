@@ -266,12 +266,15 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         let value = match cursor.node {
             Node::Integer(value) => *value,
-            Node::Float
-            | Node::Null
-            | Node::Bool(_)
-            | Node::Text(_)
-            | Node::List(_)
-            | Node::Mapping(_) => {
+            Node::Float => {
+                // A whole number may be too long for an `i64`.
+                match self.plain(cursor).filter(|text| is_whole(text)) {
+                    Some(text) => self.out_of_range(cursor, &range, text, why),
+                    None => self.not_an_integer(cursor),
+                }
+                return None;
+            }
+            Node::Null | Node::Bool(_) | Node::Text(_) | Node::List(_) | Node::Mapping(_) => {
                 self.not_an_integer(cursor);
                 return None;
             }
@@ -279,21 +282,33 @@ impl<'a> Reader<'a> {
         let allowed = i64::from(*range.start())..=i64::from(*range.end());
         let fits = T::try_from(value).ok().filter(|_| allowed.contains(&value));
         if fits.is_none() {
-            let (key, start, end) =
-                (cursor.path.last_key().unwrap_or_default(), range.start(), range.end());
-            let to = if *end == start + 1 { "or" } else { "to" };
-            let message = format!("`{key}` must be {start} {to} {end}, got {value}");
-            let problem =
-                Problem::new(Code::OutOfRange, message).at(Spot::Value(cursor.path.clone()), why);
-            self.problems.push(problem);
+            self.out_of_range(cursor, &range, &value.to_string(), why);
         }
         fits
+    }
+
+    fn out_of_range(
+        &mut self,
+        cursor: &Cursor<'a>,
+        range: &RangeInclusive<u32>,
+        got: &str,
+        why: &str,
+    ) {
+        let (key, start, end) =
+            (cursor.path.last_key().unwrap_or_default(), range.start(), range.end());
+        let to = if *end == start + 1 { "or" } else { "to" };
+        let message = format!("`{key}` must be {start} {to} {end}, got {got}");
+        let problem =
+            Problem::new(Code::OutOfRange, message).at(Spot::Value(cursor.path.clone()), why);
+        self.problems.push(problem);
     }
 
     fn not_an_integer(&mut self, cursor: &Cursor<'a>) {
         let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
         let Node::Text(text) = cursor.node else {
-            self.wrong_type(cursor, "a whole number", None);
+            let whole = "write it without a point or an exponent";
+            let help = (*cursor.node == Node::Float).then_some(whole);
+            self.wrong_type(cursor, "a whole number", help);
             return;
         };
         if self.plain(cursor).is_some() && digits(text) {
@@ -398,4 +413,15 @@ impl<'a> Reader<'a> {
             (_, Style::Quoted) => None,
         }
     }
+}
+
+/// Whether a number is written as a whole one, in any of YAML's bases.
+fn is_whole(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let based = [("0x", 16), ("0o", 8), ("", 10)];
+    let all = |(prefix, base): (&str, u32)| {
+        let digits = unsigned.strip_prefix(prefix).filter(|digits| !digits.is_empty());
+        digits.is_some_and(|digits| digits.chars().all(|c| c.is_digit(base)))
+    };
+    based.into_iter().any(all)
 }

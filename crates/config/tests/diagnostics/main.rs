@@ -126,3 +126,37 @@ fn colours_change_nothing_but_escapes() {
     assert!(outcome.render(true).contains("\u{1b}["));
     assert!(!outcome.render(false).contains('\u{1b}'));
 }
+
+/// However long it is: it is beyond the range, as any other whole number that is.
+#[test]
+fn a_whole_number_of_any_length_is_one() {
+    let problems = |weight: &str| {
+        let text = format!(
+            "services: {{web: {{listen: 'tcp 192.0.2.10:80', forward: nat, real_servers: {{a: {{address: '10.0.0.1:80', weight: {weight}}}}}}}}}\n"
+        );
+        let outcome = parse("holdfast.yaml", &text, &Environment::new("lb1"));
+        let codes: Vec<_> = outcome.diagnostics.iter().map(|one| one.code.as_str()).collect();
+        (codes.join(" "), outcome.render(false))
+    };
+    for long in [
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "99999999999999999999",
+        "170141183460469231731687303715884105727",
+        "170141183460469231731687303715884105728",
+        "9999999999999999999999999999999999999999999999999",
+    ] {
+        let (codes, shown) = problems(long);
+        assert_eq!(codes, "HF0301", "{shown}");
+        let said = format!("`weight` must be 0 to 2147483647, got {long}\n");
+        assert!(shown.contains(&said), "{shown}");
+    }
+    for other in ["1.5", "1e3", ".inf", "-.5"] {
+        let (codes, shown) = problems(other);
+        assert_eq!(codes, "HF0202", "{shown}");
+        assert!(shown.contains("without a point or an exponent"), "{shown}");
+    }
+}

@@ -341,8 +341,8 @@ pub enum Base<'a> {
     NoServer,
     /// It has.
     Server {
-        /// What it is called there.
-        name: &'a Name,
+        /// What it is called there; none if another server is called so, too.
+        name: Option<&'a Name>,
         /// The weight of the file.
         weight: u32,
     },
@@ -398,7 +398,7 @@ impl Entry {
 
     /// Takes the name that the base has for a server that was removed; whether that is another one. What is in a pool has that one's.
     fn rename(&mut self, base: Base<'_>) -> bool {
-        let Base::Server { name, .. } = base else { return false };
+        let Base::Server { name: Some(name), .. } = base else { return false };
         let other = self.is_removal() && self.server != *name;
         if other {
             self.server = name.clone();

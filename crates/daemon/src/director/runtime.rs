@@ -144,7 +144,10 @@ impl Runtime {
             None => Base::NoService,
             Some(servers) => match servers.get(address) {
                 None => Base::NoServer,
-                Some(server) => Base::Server { name: &server.name, weight: server.weight },
+                Some(server) => {
+                    let name = (!is_others(config, service, server)).then_some(&server.name);
+                    Base::Server { name, weight: server.weight }
+                }
             },
         });
         let pointless = settled.iter().filter_map(|one| Some((&one.key.0, &one.server, one.why?)));
@@ -343,6 +346,13 @@ fn by<T>(blank: &RuntimeChange, said: &Said<T>, ephemeral: bool) -> RuntimeChang
         ephemeral,
         ..blank.clone()
     }
+}
+
+/// Whether the file gives the name of `server`, which discovery may have named, to another one.
+fn is_others(config: &Config, service: &Name, server: &RealServer) -> bool {
+    let service = config.services.get(service);
+    let named = service.and_then(|service| service.real_servers.get(&server.name));
+    named.is_some_and(|named| named.address != server.address)
 }
 
 /// What the file, or else discovery, say of the server at `address`.

@@ -306,7 +306,7 @@ fn what_was_removed_is_called_as_the_file_calls_its_address() {
     let (other, same) = (name("web9"), name("web3"));
     let base = |key: &Key| match key.1.ip().to_string().as_str() {
         "10.0.0.13" => Base::NoServer,
-        _ => Base::Server { name: &other, weight: 5 },
+        _ => Base::Server { name: Some(&other), weight: 5 },
     };
     let settled = desk.overlay.settle(base);
     let told: Vec<_> = settled.iter().map(|one| (&one.server, one.why)).collect();
@@ -315,6 +315,11 @@ fn what_was_removed_is_called_as_the_file_calls_its_address() {
     assert_eq!(desk.overlay.settle(base), []);
     let called = |server: &Name| desk.overlay.called(&name("web"), server).len();
     assert_eq!((called(&name("web1")), called(&other), called(&same)), (0, 2, 1));
+    // What discovery calls as the file calls another one keeps the name that it had.
+    let nameless = |_: &Key| Base::Server { name: None, weight: 5 };
+    let mut overlay = desk.overlay.clone();
+    overlay.settle(nameless);
+    assert_eq!(overlay.called(&name("web"), &other).len(), 2);
     // A server that is there is called as the pool calls it.
     let key = (name("web"), address("10.0.0.13:80"));
     let mut overlay = desk.overlay.clone();
@@ -357,7 +362,7 @@ fn what_a_file_makes_pointless_is_dropped_and_what_it_may_bring_back_is_not() {
             match weights.map(|weights| weights[number]) {
                 None => Base::NoService,
                 Some(None) => Base::NoServer,
-                Some(Some(weight)) => Base::Server { name: &names[number], weight },
+                Some(Some(weight)) => Base::Server { name: Some(&names[number]), weight },
             }
         };
         let mut overlay = Overlay::restored(desk.overlay.kept().clone());

@@ -132,7 +132,16 @@ fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
     let (code, text, notes) = director.try_cli(&["export"])?;
     ensure!(code == 0 && text.contains("web9: 10.77.0.27:80"), "{text} {notes}");
     ensure!(!text.contains("10.77.0.21"), "{text}");
-    director.cli(&["server", "rm", "web", "web9", "--now"])?;
+    // Of that one, and not of the file's of the same name, speak the answers.
+    for command in
+        [&["server", "weight", "web", "web9", "3"][..], &["server", "rm", "web", "web9", "--now"]]
+    {
+        let said = director.cli(command)?;
+        ensure!(
+            !said.contains("in the configuration's file, and") && !said.contains("its weight is"),
+            "{said}"
+        );
+    }
     director.cli(&["server", "weight", "web", "web1", "1"])?;
     director.cli(&["server", "add", "web", "10.77.0.21:80"])?;
     assert_eq!(changes(&director)?, []);

@@ -1,6 +1,7 @@
 //! Commands of the control API, from their words to the engine and back.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holdfast_config::{Name, RealServer};
@@ -87,8 +88,9 @@ impl Director {
                 if forgets =>
             {
                 let forgotten = self.runtime.forget_dormant(&key.0, &key.1);
-                if !forgotten.is_empty() {
-                    let change = self.change(&key, true, Some(FORGOTTEN.into()), false);
+                if let Some((_, address)) = forgotten.first() {
+                    let change =
+                        self.change(&key, Some(*address), true, Some(FORGOTTEN.into()), false);
                     return Ok((change, Until::Written(forgotten)));
                 }
                 if matches!(error, CommandError::NoService(_)) {
@@ -96,13 +98,13 @@ impl Director {
                 }
                 // What was asked for is so already; the answer says why, since it may be a slip.
                 let note = Some(self.not_there(&key));
-                return Ok((self.change(&key, false, note, false), Until::Settled));
+                return Ok((self.change(&key, None, false, note, false), Until::Settled));
             }
             Err(error) => return Err(problem(error)),
         };
         let unchanged = if ephemeral { Until::Nothing } else { Until::Settled };
         let Some(address) = address(self, &key).or(before) else {
-            return Ok((self.change(&key, changed, None, ephemeral), unchanged));
+            return Ok((self.change(&key, None, changed, None, ephemeral), unchanged));
         };
         let at = (key.0.clone(), address);
         let done = Done { key: &at, server: &key.1, facets, order: &order, ephemeral, changed };
@@ -111,7 +113,7 @@ impl Director {
         let cancelled = facets.presence && facets.admin && !forgets;
         let cancelled = cancelled.then_some(Cow::Borrowed(CANCELLED));
         let until = if kept { Until::Written(vec![at]) } else { unchanged };
-        Ok((self.change(&key, changed || kept, cancelled, ephemeral), until))
+        Ok((self.change(&key, Some(address), changed || kept, cancelled, ephemeral), until))
     }
 
     /// Has the engine do what `command` says; `cancels` when its server is being removed.
@@ -263,16 +265,21 @@ impl Director {
         known.is_some_and(|(_, server)| removes(server.admin()))
     }
 
+    /// The answer about a server that is called so and has `address`, where that is known: the file may give its name to another one.
     fn change(
         &self,
         (service, server): &(Name, Name),
+        address: Option<SocketAddr>,
         changed: bool,
         done: Option<Cow<'static, str>>,
         ephemeral: bool,
     ) -> Change {
         let known = self.known(service, server);
-        let in_file =
-            self.config.services.get(service).and_then(|service| service.real_servers.get(server));
+        let of_file = self.config.services.get(service).map(|service| &service.real_servers);
+        let in_file = of_file.and_then(|servers| match address {
+            Some(address) => servers.values().find(|one| one.address == address),
+            None => servers.get(server),
+        });
         let in_file = in_file.map(AsRef::as_ref);
         let remembers = self.config.remembers_clients_of_drained_servers();
         let notes = done

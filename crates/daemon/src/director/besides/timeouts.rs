@@ -30,8 +30,10 @@ pub(super) struct IdleTimeouts {
     file: PathBuf,
     client: Option<Client>,
     before: Option<Timeouts>,
-    /// What was set last; 0 for what was not.
+    /// What was set last, by this daemon or an earlier one; 0 for what was not.
     set: Timeouts,
+    /// What this daemon has last seen to that it is so.
+    kept: Option<Timeouts>,
     present: Option<Timeouts>,
     problem: Option<String>,
     repairs: u64,
@@ -46,6 +48,7 @@ impl IdleTimeouts {
             client: None,
             before: None,
             set: Timeouts::default(),
+            kept: None,
             present: None,
             problem: None,
             repairs: 0,
@@ -97,7 +100,7 @@ impl IdleTimeouts {
         self.before = Some(before);
         // Those that are no longer wanted become what they were before.
         let target = wanted.over(&given_up(&self.set, wanted, &before).over(&present));
-        let again = *wanted == self.set;
+        let again = self.kept == Some(*wanted);
         if target != present {
             self.client()?.set_timeouts(&target).map_err(|error| self.failed(&error))?;
             let kept = self.read()?;
@@ -117,7 +120,7 @@ impl IdleTimeouts {
                 tracing::info!(found = %present, now = %target, "the timeouts of connections were set");
             }
         }
-        self.set = *wanted;
+        (self.set, self.kept) = (*wanted, Some(*wanted));
         Ok(())
     }
 
@@ -137,7 +140,8 @@ impl IdleTimeouts {
 
     fn forget(&mut self) {
         drop(fs::remove_file(&self.file));
-        (self.before, self.present, self.set) = (None, None, Timeouts::default());
+        (self.before, self.present, self.kept) = (None, None, None);
+        self.set = Timeouts::default();
         self.client = None;
     }
 

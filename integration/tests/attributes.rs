@@ -218,6 +218,35 @@ fn a_service_that_the_kernel_can_not_have_is_named_and_the_others_go_on() -> Res
     Ok(())
 }
 
+/// What was missing may have come: a reload asks for it, be the file the same or another service's other. No look is due for an hour.
+#[test]
+fn a_reload_asks_for_what_the_kernel_has_refused() -> Result<()> {
+    let lab = Lab::with(Topology::one_arm().webs(0))?;
+    let node = lab.lb1();
+    let with = |weight| {
+        let services = format!(
+            "ipvs: {{poll: 1h}}\nservices:\n  \
+            good: {{listen: tcp 10.77.0.10:80, forward: nat, real_servers: {{a: {{address: 10.77.0.21:80, weight: {weight}}}}}}}\n  \
+            odd: {{listen: tcp 10.77.0.10:81, scheduler: twos, forward: nat, real_servers: {{a: 10.77.0.21:81}}}}\n  \
+            odd6: {{listen: \"tcp [fd77::10]:81\", scheduler: twos, forward: nat, real_servers: {{a: \"[fd77::21]:81\"}}}}\n"
+        );
+        config(node, &services)
+    };
+    let director = Director::start(node, &with(1))?;
+    for (round, weight) in [1, 1, 2, 2].into_iter().enumerate() {
+        if round > 0 {
+            node.write("holdfast.yaml", &with(weight))?;
+            director.cli(&["reload"])?;
+        }
+        let asked = 2 * (round as u64 + 1);
+        wait_until(LIMIT, &format!("{asked} refusals"), || {
+            (director.status().ok()?.ipvs?.refusals_total >= asked).then_some(())
+        })?;
+        assert_eq!(director.status()?.ipvs.context("the table")?.refusals_total, asked);
+    }
+    Ok(())
+}
+
 #[test]
 fn others_services_go_where_the_configuration_says_so() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(0))?;
@@ -279,6 +308,20 @@ fn timeouts_are_kept_and_given_back() -> Result<()> {
     director.stop()?;
     assert_eq!(timeouts(node)?, "800 100 200");
     ensure!(!node.folder().join("state/timeouts.json").exists(), "the record is left behind");
+    let mut director = Director::start(node, &with("timeouts: {tcp: 1h}"))?;
+    kept("3600 100 200")?;
+    director.stop()?;
+    // Another file names just what they were: the last daemon has changed them, and nobody else.
+    let director = Director::start(node, &with("timeouts: {tcp: 800s, tcp_fin: 100s, udp: 200s}"))?;
+    kept("800 100 200")?;
+    let ipvs = wait_until(LIMIT, "the timeouts to show", || {
+        director.status().ok()?.ipvs.filter(|ipvs| {
+            ipvs.timeouts.is_some_and(|found| (found.tcp_s, found.tcp_fin_s) == (800, 100))
+        })
+    })?;
+    assert_eq!(ipvs.settings_repairs_total, 0, "nothing was put back");
+    let events = director.cli(&["events"])?;
+    ensure!(!events.contains("ipvs.drift"), "{events}");
     Ok(())
 }
 

@@ -80,6 +80,8 @@ pub(crate) enum Request {
     Counted(oneshot::Sender<Counted>),
     /// The kernel's table as it is; unanswered without IPVS.
     Look(oneshot::Sender<Look>),
+    /// What the kernel has refused is to be asked for at once.
+    AskAgain,
     /// What differences of configurations mean to what runs.
     Foresee { differences: Vec<Difference>, answer: oneshot::Sender<Foreseen> },
     /// Another configuration from now on.

@@ -68,6 +68,8 @@ pub(crate) struct Kernel {
     news: Vec<News>,
     errors: Vec<String>,
     refusals: Refusals,
+    /// Whether the next comparison of the whole table asks for what was refused, however short a time ago.
+    asks: bool,
     foreign: Vec<String>,
     foreign_removed: u64,
 }
@@ -170,6 +172,7 @@ impl Kernel {
             news: Vec::new(),
             errors: Vec::new(),
             refusals: Refusals::default(),
+            asks: false,
             foreign: Vec::new(),
             foreign_removed: 0,
         }
@@ -285,7 +288,9 @@ impl Kernel {
         self.owned.extend(desired.keys());
         let changed = desired.iter().filter(|(key, entry)| self.differs(key, entry));
         let changed = changed.map(|(key, _)| *key).collect();
-        let (held, refused) = (self.refusals.held(now), self.refusals.whole());
+        let asks = std::mem::take(&mut self.asks);
+        let held = if asks { BTreeSet::new() } else { self.refusals.held(now) };
+        let refused = self.refusals.whole();
         let scope = Scope::Table { owned: self.owned.clone(), changed, foreign };
         Job::Reconcile(Order { desired, scope, held, refused })
     }
@@ -337,9 +342,12 @@ impl Kernel {
         std::mem::take(&mut self.news)
     }
 
-    /// The next comparison asks for what was refused, too.
-    pub(super) fn ask_again(&mut self, now: Instant) {
-        self.refusals.ask_again(now);
+    /// Orders that what was refused is asked for at once, and what a comparison that is under way may find refused after that.
+    pub(super) fn ask_again(&mut self) {
+        self.asks = self.busy || self.refuses_any();
+        if self.refuses_any() {
+            self.reconcile(Extent::Table);
+        }
     }
 
     /// Whether the kernel refuses anything of any service.

@@ -348,3 +348,43 @@ fn a_comparison_of_some_services_leaves_what_is_known_of_the_others() {
     assert_eq!(active, [3, 3]);
     assert_eq!(kernel.status(at(2)).foreign, ["tcp 192.0.2.99:22"]);
 }
+
+/// A scheduler that the kernel lacks comes, by the file or by a modprobe, and then there is a reload.
+#[test]
+fn a_reload_asks_at_once_for_what_was_refused_also_by_a_comparison_that_was_under_way() {
+    let wanted = Wish(table(80));
+    let refuses = |order: Order| {
+        let all = additions(&table(80)).into_iter();
+        let errors = all.map(|operation| OperationError { operation, errno: Errno::ENOENT });
+        let report = Report { applied: 0, errors: errors.collect(), answers_lost: false };
+        answered(order, additions(&table(80)), report)
+    };
+    let go_on = |kernel: &mut Kernel, queue: &Receiver<Job>| {
+        kernel.go_on(&wanted, ForeignServices::Keep, at(3));
+        ordered(queue)
+    };
+    for (known, under_way) in [(true, false), (true, true), (false, true)] {
+        let (mut kernel, queue) = bench();
+        if known {
+            kernel.finished(refuses(order(&table(80))), at(2));
+        }
+        kernel.reconcile(Extent::Table);
+        let before = under_way.then(|| go_on(&mut kernel, &queue).expect("a comparison"));
+        kernel.ask_again();
+        if let Some(before) = before {
+            assert_eq!(before.held.is_empty(), !known);
+            kernel.finished(refuses(before), at(3));
+        }
+        let asked = go_on(&mut kernel, &queue).expect("it is asked for at once");
+        assert!(matches!(asked.scope, Scope::Table { .. }) && asked.held.is_empty(), "{asked:?}");
+        assert_eq!(asked.refused, table(80).into_keys().collect(), "without its servers first");
+        kernel.finished(refuses(asked), at(3));
+        assert!(go_on(&mut kernel, &queue).is_none(), "once");
+        kernel.reconcile(Extent::Table);
+        let later = go_on(&mut kernel, &queue).expect("a look");
+        assert_eq!(later.held, table(80).into_keys().collect(), "and then as always");
+    }
+    let (mut kernel, queue) = made(&wanted);
+    kernel.ask_again();
+    assert!(go_on(&mut kernel, &queue).is_none(), "nothing was refused");
+}

@@ -343,6 +343,11 @@ impl Director {
                     kernel.look(answer);
                 }
             }
+            Request::AskAgain => {
+                if let Some(kernel) = &mut self.kernel {
+                    kernel.ask_again();
+                }
+            }
             Request::Foresee { differences, answer } => {
                 let changes = self.foresee(&differences);
                 let table = self.kernel.as_ref().map(|kernel| self.table(kernel));

@@ -37,7 +37,7 @@ impl Director {
             self.kernel = kernel;
         }
         if let Some(kernel) = &mut self.kernel {
-            kernel.ask_again(now());
+            kernel.ask_again();
         }
         let table = found.or(table);
         self.engine.reconfigure(&self.config, &config, table.as_ref(), now());

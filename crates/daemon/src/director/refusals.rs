@@ -45,13 +45,6 @@ impl Refusals {
         waiting.map(|(key, _)| *key).collect()
     }
 
-    /// What was refused need not wait any longer: a reload may ask for something else.
-    pub(super) fn ask_again(&mut self, now: Instant) {
-        for refusal in self.services.values_mut() {
-            refusal.again_at = now;
-        }
-    }
-
     /// The services that were themselves refused: they are tried without their servers first.
     pub(super) fn whole(&self) -> BTreeSet<ServiceKey> {
         self.services.iter().filter(|(_, one)| one.whole).map(|(key, _)| *key).collect()

@@ -72,18 +72,6 @@ fn a_refused_service_is_held_back_and_then_asked_for_alone() {
     assert!(refusals.of(&key(80)).is_empty(), "it was taken");
 }
 
-/// A scheduler that the kernel lacks is put right in the file: the service is not held for what was asked for before.
-#[test]
-fn after_a_reload_nothing_is_held_back() {
-    let mut refusals = Refusals::default();
-    let new = Operation::NewService(service(80, "twos"));
-    refusals.note(Refused::of(&[error(&new, Errno::ENOENT)]), |_| false, at(0));
-    assert_eq!(refusals.held(at(1)), [key(80)].into());
-    refusals.ask_again(at(1));
-    assert!(refusals.held(at(1)).is_empty());
-    assert_eq!(refusals.whole(), [key(80)].into(), "it is tried without its servers first");
-}
-
 #[test]
 fn a_service_that_can_not_be_changed_keeps_its_servers_up_to_date() {
     let change = Operation::SetService(service(80, "twos"));

@@ -324,6 +324,8 @@ impl Reloader {
         // Certificates are read again, whether the configuration differs or not.
         let pair = self.parts.pair.prepare(&new).await.map_err(unavailable)?;
         let applied = if differences.is_empty() {
+            // A module may have come that a service needs.
+            self.director.send(Request::AskAgain).await.map_err(stopping)?;
             Vec::new()
         } else {
             self.apply(Arc::new(new), differences).await?

@@ -10,7 +10,7 @@ use ipvs_ctl::plan::Operation;
 
 use super::super::drift::drift;
 use super::super::refusals::sentence;
-use super::{Kernel, Order, Reconciliation, Scope, words};
+use super::{Extent, Kernel, Order, Reconciliation, Scope, words};
 use crate::events::News;
 
 /// How many differences of one look are named in the log and among the events.
@@ -37,6 +37,10 @@ impl Kernel {
                     self.doubt(&order.desired);
                 }
             }
+        }
+        // It was asked for before it was to be asked for again.
+        if self.asks && self.refuses_any() {
+            self.reconcile(Extent::Table);
         }
         // The same errors come with every comparison: they are said once.
         if self.errors != before {

@@ -290,8 +290,8 @@ fn a_name_that_was_given_on_is_so_again_when_the_service_comes_back() {
     assert_eq!(desk.bench.server("10.0.0.11-80").state(), "draining");
     // What only drains keeps its name against no server that a command has added; one that serves does.
     let mut other = Desk::new(config(""), BTreeMap::new());
-    let kept = desk.overlay.kept().iter().filter(|(_, entry)| !entry.is_removal());
-    let (key, entry) = kept.last().unwrap();
+    let mut kept = desk.overlay.kept().iter();
+    let (key, entry) = kept.find(|(_, entry)| !entry.is_removal()).unwrap();
     let why = other.bench.engine.replay(at(0), key, entry, &with, None).unwrap_err();
     assert!(why.contains("10.0.0.11:80"), "{why}");
 }

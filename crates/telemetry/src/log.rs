@@ -11,11 +11,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
-use tracing_subscriber::fmt::format::FormatFields;
-use tracing_subscriber::fmt::{FormatEvent, SubscriberBuilder};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::registry::Registry;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, reload};
 
 use self::journal::Journal;
 use self::logfmt::Logfmt;
@@ -118,7 +118,7 @@ pub struct Level(Arc<Shared>);
 
 struct Shared {
     filter: Mutex<String>,
-    change: Box<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    change: Box<dyn Fn(Targets) -> bool + Send + Sync>,
     format: Format,
     lost: ErrorCounter,
 }
@@ -168,7 +168,7 @@ impl Level {
 /// # Errors
 /// The filter is not of that form, or there is no journal where one is wanted.
 pub fn start(format: Format, filter: &str) -> Result<Log, LogError> {
-    let env_filter = parse(filter)?;
+    let targets = parse(filter)?;
     let output: Box<dyn Write + Send> = match format {
         Format::Logfmt | Format::Json => Box::new(io::stderr()),
         Format::Journald => Box::new(Journal::open().map_err(LogError::Journal)?),
@@ -179,7 +179,7 @@ pub fn start(format: Format, filter: &str) -> Result<Log, LogError> {
         .thread_name("log")
         .finish(output);
     let lost = writer.error_counter();
-    let builder = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_target(false)
         // A line that can't be written (a full disk, a reader that went away) is lost. The crate would tell standard error of it,
@@ -187,32 +187,30 @@ pub fn start(format: Format, filter: &str) -> Result<Log, LogError> {
         .log_internal_errors(false)
         .with_ansi(false);
     let change = match format {
-        Format::Logfmt => begin(builder.event_format(Logfmt), env_filter),
-        Format::Json => begin(builder.json().flatten_event(true), env_filter),
-        Format::Journald => begin(builder.event_format(journal::Entry), env_filter),
+        Format::Logfmt => begin(lines.event_format(Logfmt), targets),
+        Format::Json => begin(lines.json().flatten_event(true), targets),
+        Format::Journald => begin(lines.event_format(journal::Entry), targets),
     }?;
     let filter = Mutex::new(filter.to_owned());
     let level = Level(Arc::new(Shared { filter, change, format, lost }));
     Ok(Log { _worker: worker, level })
 }
 
+/// What a layer of the log stands on.
+type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
+
 /// Makes it the process's log, and gives the way to change its filter.
-fn begin<N, E, W>(
-    builder: SubscriberBuilder<N, E, LevelFilter, W>,
-    filter: EnvFilter,
-) -> Result<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>, LogError>
-where
-    N: for<'a> FormatFields<'a> + Send + Sync + 'static,
-    E: FormatEvent<Registry, N> + Send + Sync + 'static,
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
-{
-    let builder = builder.with_env_filter(filter).with_filter_reloading();
-    let handle = builder.reload_handle();
-    builder.try_init().map_err(|_taken| LogError::Twice)?;
+fn begin(
+    lines: impl Layer<Filtered> + Send + Sync,
+    filter: Targets,
+) -> Result<Box<dyn Fn(Targets) -> bool + Send + Sync>, LogError> {
+    let (filter, handle) = reload::Layer::new(filter);
+    let log = tracing_subscriber::registry().with(filter).with(lines);
+    log.try_init().map_err(|_taken| LogError::Twice)?;
     Ok(Box::new(move |filter| handle.reload(filter).is_ok()))
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+fn parse(filter: &str) -> Result<Targets, LogError> {
     let text = filter.get(..FILTER_MAX).unwrap_or(filter);
     let alone = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);
     let nothing = text.trim().is_empty();
@@ -223,7 +221,7 @@ fn parse(filter: &str) -> Result<EnvFilter, LogError> {
     if let Some(word) = text.split(',').map(str::trim).filter(alone).find(wrong) {
         return Err(LogError::NoLevel(word.to_owned()));
     }
-    EnvFilter::try_new(text).map_err(|error| LogError::Filter(text.to_owned(), error))
+    text.parse().map_err(|error| LogError::Filter(text.to_owned(), error))
 }
 
 #[cfg(test)]

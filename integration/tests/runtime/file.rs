@@ -132,6 +132,15 @@ fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
     let (code, text, notes) = director.try_cli(&["export"])?;
     ensure!(code == 0 && text.contains("web9: 10.77.0.27:80"), "{text} {notes}");
     ensure!(!text.contains("10.77.0.21"), "{text}");
+    // The service goes and comes back: the file's server drains again, and has no name that is another's.
+    let held = changes(&director)?;
+    let left = [("10.77.0.22:80", 2), ("10.77.0.27:80", 1), ("10.77.0.29:80", 3)];
+    let gone = format!("daemon: {{state: {}}}\nservices:\n{other}", state(&lab).display());
+    reload(&director, &gone)?;
+    wait_until(LIMIT, "the service to be gone", || director.service("web").is_err().then_some(()))?;
+    reload(&director, &config(&lab, swapped, other))?;
+    wait_weights(&director, &left)?;
+    assert_eq!(changes(&director)?, held);
     // Of that one, and not of the file's of the same name, speak the answers.
     for command in
         [&["server", "weight", "web", "web9", "3"][..], &["server", "rm", "web", "web9", "--now"]]

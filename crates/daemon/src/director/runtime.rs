@@ -242,8 +242,11 @@ impl Runtime {
     pub(super) fn rename(&mut self, service: &Name, server: &Name, engine: &Engine) {
         let pool = engine.pools().get(service);
         // It may be called otherwise again by now: of that comes another report.
-        if let Some(known) = pool.and_then(|pool| pool.servers().get(server)) {
-            self.call(&(service.clone(), known.definition().address), server);
+        let Some(known) = pool.and_then(|pool| pool.servers().get(server)) else { return };
+        let key = (service.clone(), known.definition().address);
+        // One that was removed is called as the file, or discovery, calls it, and not as what of it drains.
+        if !self.overlay.get(&key).is_some_and(|held| held.entry.is_removal()) {
+            self.call(&key, server);
         }
     }
 

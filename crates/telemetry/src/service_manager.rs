@@ -66,7 +66,7 @@ pub fn speak_through(pipe: File) {
 ///
 /// # Errors
 /// The service manager's socket is not there. Or it takes nothing now: the first such message is an error and waits, as those after it do;
-/// one that finds [`WAITING_MAX`] waiting is an error and lost. `WATCHDOG=1` does not wait and is no error.
+/// one that finds 64 waiting is an error and lost. `WATCHDOG=1` does not wait and is no error.
 pub fn pass_on(message: &str) -> io::Result<()> {
     match env::var_os("NOTIFY_SOCKET") {
         Some(socket) => SPEECH.say(socket, &format!("{message}\n")),

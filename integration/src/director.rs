@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use holdfast_control::{Client, Instance, RequestError, Server, Service, Status};
 use holdfast_testkit::lab::{Node, Output, Process, wait_until};
 
+use crate::table::weights;
+
 /// How long a daemon may take to answer after its start.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -189,6 +191,27 @@ impl Director {
             bail!("holdfast {}: status {code}: {stderr}", arguments.join(" "));
         }
         Ok(stdout)
+    }
+
+    /// Writes `config` over the daemon's file and has it reloaded; what the command said.
+    ///
+    /// # Errors
+    /// It was refused: with what the command said.
+    pub fn reload(&self, config: &str) -> Result<String> {
+        self.node.write("holdfast.yaml", config)?;
+        self.cli(&["reload"])
+    }
+
+    /// Waits until the kernel has exactly these destinations of `service` (as of [`weights`]), with these weights.
+    ///
+    /// # Errors
+    /// It does not come to that within a minute: with the end of the daemon's log.
+    pub fn wait_weights(&self, service: &str, expected: &[(&str, u32)]) -> Result<()> {
+        let expected = expected.iter().map(|(to, weight)| ((*to).to_owned(), *weight)).collect();
+        wait_until(Duration::from_secs(60), &format!("the kernel to have {expected:?}"), || {
+            (weights(&self.node, service).ok()? == expected).then_some(())
+        })
+        .with_context(|| self.process().log_tail())
     }
 
     /// Runs `holdfast` against this daemon; its exit status, standard output and standard error.

@@ -202,12 +202,6 @@ fn daemons_that_the_next_configuration_has_not_end_and_others_stay() -> Result<(
     Ok(())
 }
 
-/// Writes another configuration and has it reloaded.
-fn reload(director: &Director, config: &str) -> Result<()> {
-    director.node().write("holdfast.yaml", config)?;
-    director.cli(&["reload"]).map(drop)
-}
-
 /// The thread's line of a role, as of [`threads`].
 fn thread_of(threads: &str, role: char) -> Vec<&str> {
     threads.lines().filter(|line| line.contains(&format!("ipvs-{role}:"))).collect()
@@ -229,7 +223,7 @@ fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<
         "ipvs: {poll: 1s, sync: {interface: eth0, role: both, id: 7}}\n",
         "ipvs: {poll: 1s, sync: {interface: eth0, role: both, id: 7}, sysctls: {sync_retries: 2}}\n",
     ] {
-        reload(&director, &with(ipvs).replace("scheduler: rr", "scheduler: wrr"))?;
+        director.reload(&with(ipvs).replace("scheduler: rr", "scheduler: wrr"))?;
         // The configuration is taken before the next look, which comes every second.
         wait_until(LIMIT, "the sysctl", || {
             let retries = node.run(["cat", "/proc/sys/net/ipv4/vs/sync_retries"]).ok()?.stdout;
@@ -242,13 +236,13 @@ fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<
     assert_eq!(sync(&director)?.starts_total, started);
 
     // One of the two is wanted no longer: the other one notices nothing.
-    reload(&director, &with("ipvs: {sync: {interface: eth0, id: 7}}\n"))?;
+    director.reload(&with("ipvs: {sync: {interface: eth0, id: 7}}\n"))?;
     wait_running(&director, &["master"])?;
     assert_eq!(thread_of(&threads(node)?, 'm'), thread_of(&before, 'm'));
     assert_eq!(sync(&director)?.starts_total, started);
 
     // Another number: that is another daemon.
-    reload(&director, &with("ipvs: {sync: {interface: eth0, id: 8}}\n"))?;
+    director.reload(&with("ipvs: {sync: {interface: eth0, id: 8}}\n"))?;
     wait_until(LIMIT, "the daemon of number 8", || {
         daemons(node).ok().filter(|said| said.contains("syncid=8")).map(drop)
     })?;
@@ -261,13 +255,13 @@ fn a_reload_starts_anew_what_it_changes_and_interrupts_nothing_else() -> Result<
     wait_running(&director, &["master"])?;
 
     // Without the key there is none, and no sysctl of it.
-    reload(&director, &with(""))?;
+    director.reload(&with(""))?;
     wait_until(LIMIT, "no daemon", || {
         let retries = node.run(["cat", "/proc/sys/net/ipv4/vs/sync_retries"]).ok()?.stdout;
         (daemons(node).ok()?.is_empty() && retries.trim() == "0").then_some(())
     })?;
     ensure!(director.status()?.sync.is_none());
-    reload(&director, &setup.config)?;
+    director.reload(&setup.config)?;
     wait_running(&director, &["master", "backup"])?;
     Ok(())
 }

@@ -63,8 +63,7 @@ impl Bench {
     }
 
     fn reload(&self, config: &str) -> Result<()> {
-        self.director.node().write("holdfast.yaml", config)?;
-        self.director.cli(&["reload"]).map(drop)
+        self.director.reload(config).map(drop)
     }
 
     /// The configuration without its service.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use holdfast_control::{Client, Server};
-use holdfast_integration::{Director, Downloads, Load, saved_table, weights};
+use holdfast_integration::{Director, Downloads, Load, saved_table};
 use holdfast_testkit::lab::{Lab, Nginx, Topology, VIP4, VIP6, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -73,23 +73,8 @@ fn ready(lab: &Lab) -> Result<Director> {
     for web in ["web1", "web2"] {
         director.wait_server("web", web, "up", LIMIT)?;
     }
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 1)])?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 1)])?;
     Ok(director)
-}
-
-/// Waits until the kernel has exactly these destinations.
-fn wait_weights(director: &Director, expected: &[(&str, u32)]) -> Result<()> {
-    let expected = expected.iter().map(|(to, weight)| ((*to).to_owned(), *weight)).collect();
-    wait_until(LIMIT, &format!("the kernel to have {expected:?}"), || {
-        (weights(director.node(), SERVICE).ok()? == expected).then_some(())
-    })
-    .with_context(|| director.process().log_tail())
-}
-
-/// Writes `config` over the daemon's file and has it reloaded; what the command said.
-fn reload(director: &Director, config: &str) -> Result<String> {
-    director.node().write("holdfast.yaml", config)?;
-    director.cli(&["reload"])
 }
 
 fn operations(director: &Director) -> Result<u64> {
@@ -124,15 +109,15 @@ fn another_weight_is_one_operation_of_the_kernel() -> Result<()> {
     let (code, planned, _) = director.try_cli(&["plan", "--exit-code"])?;
     ensure!(code == 0 && planned.starts_with("nothing to change"), "{code} {planned}");
 
-    let said = reload(&director, &heavier)?;
+    let said = director.reload(&heavier)?;
     ensure!(said.contains("weight 1 → 7  impact: new connections only"), "{said}");
     ensure!(said.contains("1 change, generation 2"), "{said}");
-    wait_weights(&director, &[(WEB1, 7), (WEB2, 1)])?;
+    director.wait_weights(SERVICE, &[(WEB1, 7), (WEB2, 1)])?;
     wait_until(LIMIT, "the operation to be counted", || {
         (operations(&director).ok()? > before).then_some(())
     })?;
     assert_eq!(operations(&director)?, before + 1);
-    let said = reload(&director, &heavier)?;
+    let said = director.reload(&heavier)?;
     ensure!(said.contains("nothing differs, generation 3"), "{said}");
     assert_eq!(operations(&director)?, before + 1);
     let status = director.status()?.daemon.configuration;
@@ -174,7 +159,7 @@ fn a_broken_file_changes_nothing_and_says_everything() -> Result<()> {
         (director.status().ok()?.daemon.configuration.reloads_refused == 3).then_some(())
     })?;
     ensure!(director.process().log().contains("the reload was refused"), "the log");
-    reload(&director, &both())?;
+    director.reload(&both())?;
     ensure!(!director.cli(&["status"])?.contains("! the last reload"), "status");
     Ok(())
 }
@@ -215,20 +200,20 @@ fn a_server_that_leaves_the_file_drains_and_its_connections_live() -> Result<()>
     ensure!(planned.contains("impact: drains 2 connections"), "{planned}");
 
     director.cli(&["reload"])?;
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 0)])?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 0)])?;
     assert_eq!(server(&director, "web2")?.admin, "remove");
     let old = downloads.bytes();
     wait_until(LIMIT, "every download to go on", || {
         downloads.bytes().iter().zip(&old).all(|(new, old)| new > old).then_some(())
     })?;
     // It is named again while it drains: nothing was deleted, so nothing is lost.
-    reload(&director, &both())?;
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 1)])?;
-    reload(&director, &one)?;
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 0)])?;
+    director.reload(&both())?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 1)])?;
+    director.reload(&one)?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 0)])?;
     assert_eq!(downloads.broken(), 0);
     drop(downloads);
-    wait_weights(&director, &[(WEB1, 1)])
+    director.wait_weights(SERVICE, &[(WEB1, 1)])
 }
 
 #[test]
@@ -243,7 +228,7 @@ fn services_come_and_go_and_what_is_not_ours_stays() -> Result<()> {
         "  more: {{listen: [tcp {VIP4}:81], scheduler: rr, forward: direct, real_servers: {{web1: 10.77.0.21:81}}}}\n"
     );
     let three = config(&format!("web1: {WEB1}, web2: {WEB2}"), &third);
-    let said = reload(&director, &three)?;
+    let said = director.reload(&three)?;
     ensure!(said.contains("+ service  more"), "{said}");
     let has = |line: &str| -> Result<bool> {
         Ok(saved_table(lab.lb1())?.iter().any(|found| found.starts_with(line)))
@@ -251,7 +236,7 @@ fn services_come_and_go_and_what_is_not_ours_stays() -> Result<()> {
     wait_until(LIMIT, "the new service", || {
         has("-a -t 10.77.0.10:81 -r 10.77.0.21:81 -g -w 1").ok()?.then_some(())
     })?;
-    reload(&director, &both())?;
+    director.reload(&both())?;
     wait_until(LIMIT, "the service to be gone", || {
         (!has("-A -t 10.77.0.10:81").ok()?).then_some(())
     })?;
@@ -272,9 +257,9 @@ fn the_first_service_may_come_with_a_reload_and_the_last_may_go() -> Result<()> 
     let one = format!(
         "{none}services: {{web: {{listen: tcp {VIP4}:80, forward: direct, real_servers: {{web1: {WEB1}}}}}}}\n"
     );
-    reload(&director, &one)?;
-    wait_weights(&director, &[(WEB1, 1)])?;
-    reload(&director, &none)?;
+    director.reload(&one)?;
+    director.wait_weights(SERVICE, &[(WEB1, 1)])?;
+    director.reload(&none)?;
     wait_until(LIMIT, "an empty table", || saved_table(lab.lb1()).ok()?.is_empty().then_some(()))
 }
 
@@ -286,7 +271,7 @@ fn what_others_change_in_the_kernel_is_in_the_plan() -> Result<()> {
     for web in ["web1", "web2"] {
         director.wait_server("web", web, "up", LIMIT)?;
     }
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 1)])?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 1)])?;
     wait_until(LIMIT, "a plan of nothing", || {
         director.cli(&["plan"]).ok()?.starts_with("nothing to change").then_some(())
     })?;
@@ -303,8 +288,8 @@ fn what_others_change_in_the_kernel_is_in_the_plan() -> Result<()> {
         ensure!(code == 4 && planned.contains(line), "{code}: no {line:?} in {planned}");
     }
     // A shorter poll is effective at once, and puts all of it right.
-    reload(&director, &both())?;
-    wait_weights(&director, &[(WEB1, 1), (WEB2, 1)])
+    director.reload(&both())?;
+    director.wait_weights(SERVICE, &[(WEB1, 1), (WEB2, 1)])
 }
 
 #[test]
@@ -318,7 +303,7 @@ fn signals_that_come_in_a_storm_are_few_reloads_and_the_last_one_counts() -> Res
         std::fs::rename(&fresh, fresh.with_file_name("holdfast.yaml"))?;
         director.process().kill(Signal::SIGHUP)?;
     }
-    wait_weights(&director, &[(WEB1, 50), (WEB2, 1)])?;
+    director.wait_weights(SERVICE, &[(WEB1, 50), (WEB2, 1)])?;
     let status = director.status()?;
     let reloads = status.daemon.configuration.reloads_applied;
     ensure!((1..=50).contains(&reloads), "{reloads} reloads");

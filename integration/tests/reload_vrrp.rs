@@ -52,15 +52,9 @@ fn duo() -> Result<Duo> {
     Ok(duo)
 }
 
-/// Writes `config` over the daemon's file and has it reloaded; what the command said.
-fn reload(director: &Director, config: &str) -> Result<String> {
-    director.node().write("holdfast.yaml", config)?;
-    director.cli(&["reload"])
-}
-
 fn reload_both(duo: &Duo, config: &str) -> Result<()> {
-    reload(&duo.lb1, config)?;
-    reload(&duo.lb2, config).map(drop)
+    duo.lb1.reload(config)?;
+    duo.lb2.reload(config).map(drop)
 }
 
 /// Watches a node's addresses come and go.
@@ -107,8 +101,8 @@ fn a_hundred_reloads_move_no_role_and_say_no_goodbye() -> Result<()> {
             _ => ("", ""),
         };
         let config = config(keys, &format!("{VIP4}/24"), "", vrrp);
-        reload(&duo.lb1, &config)?;
-        reload(&duo.lb2, &config)?;
+        duo.lb1.reload(&config)?;
+        duo.lb2.reload(&config)?;
     }
     assert_eq!((transitions(&duo.lb1)?, transitions(&duo.lb2)?), before);
     for (watch, lb1) in watches.iter().zip([IpAddr::V4(duo.lab.lb1().ip4()), link_local(&duo)?]) {
@@ -144,7 +138,7 @@ fn an_instance_comes_and_goes_and_the_others_notice_nothing() -> Result<()> {
     // It leaves as at a stop: the other node takes over, and the address is answered for throughout.
     let _echo = [Echo::start(duo.lab.lb1())?, Echo::start(duo.lab.lb2())?];
     let questions = Questions::start(duo.lab.client(), SECOND.into(), Duration::from_millis(5))?;
-    reload(&duo.lb1, &plain())?;
+    duo.lb1.reload(&plain())?;
     wait_has(&duo.lb2, SECOND.into(), true)?;
     wait_has(&duo.lb1, SECOND.into(), false)?;
     questions.wait_answered_by(duo.lab.lb2(), 20)?;
@@ -152,7 +146,7 @@ fn an_instance_comes_and_goes_and_the_others_notice_nothing() -> Result<()> {
     // Make before break: what is lost is lost to the client's table of neighbours.
     ensure!(answers.longest_gap() < Duration::from_secs(1), "{:?}", answers.longest_gap());
     wait_status(&duo.lb1, "the instance is forgotten", |status| status.vrrp.len() == 2)?;
-    reload(&duo.lb2, &plain())?;
+    duo.lb2.reload(&plain())?;
     wait_has(&duo.lb2, SECOND.into(), false)?;
     assert_eq!(transitions(&duo.lb1)?, before);
     duo.wait_lb1()
@@ -209,10 +203,10 @@ fn another_priority_moves_the_role_and_another_interval_does_not() -> Result<()>
     assert_eq!(transitions(&duo.lb1)?, before);
 
     let lower = slower.replace("lb1: {priority: 150}", "lb1: {priority: 90}");
-    let said = reload(&duo.lb1, &lower)?;
+    let said = duo.lb1.reload(&lower)?;
     ensure!(said.contains("priority 150 → 90"), "{said}");
     duo.wait_lb2()?;
-    reload(&duo.lb1, &slower)?;
+    duo.lb1.reload(&slower)?;
     duo.wait_lb1()
 }
 
@@ -222,7 +216,7 @@ fn another_name_keeps_the_role_and_another_vrid_begins_anew() -> Result<()> {
     let before = duo.lb1.instance("edge")?;
     let monitor = monitor(&duo.lb1)?;
     let renamed = plain().replace("    edge:", "    rim:");
-    let said = reload(&duo.lb1, &renamed)?;
+    let said = duo.lb1.reload(&renamed)?;
     ensure!(said.contains("~ vrrp  rim  name edge → rim"), "{said}");
     let after = duo.lb1.instance("rim")?;
     assert_eq!((after.transitions, after.state.as_str()), (before.transitions, "active"));
@@ -247,13 +241,13 @@ fn groups_and_trackers_come_and_go() -> Result<()> {
         let track = format!("track: [{{tracker: number, weight: -1}}], {more}");
         config(&track, &format!("{VIP4}/24"), "", &tracker)
     };
-    reload(&duo.lb1, &tracked(""))?;
+    duo.lb1.reload(&tracked(""))?;
     duo.lab.lb1().write("number", "80\n")?;
     wait_status(&duo.lb2, "the instance that is tracked has moved", |status| {
         status.vrrp.iter().all(|one| (one.state == "active") == (one.name == "edge"))
     })?;
     // Without the tracker it comes back.
-    reload(&duo.lb1, &plain())?;
+    duo.lb1.reload(&plain())?;
     duo.wait_lb1()?;
     ensure!(duo.lb1.status()?.trackers.is_empty(), "no tracker is left");
     assert_eq!(transitions(&duo.lb1)?[1], before[1], "edge6 has noticed nothing");
@@ -261,7 +255,7 @@ fn groups_and_trackers_come_and_go() -> Result<()> {
     // One that is a fault when it is down, and slow to say that it is up, costs no role.
     let slow = "  trackers: {slow: {script: {command: [/bin/sleep, \"1\"]}, interval: 40s, timeout: 30s}}\n";
     let steady = transitions(&duo.lb1)?;
-    reload(&duo.lb1, &config("track: [slow], ", &format!("{VIP4}/24"), "", slow))?;
+    duo.lb1.reload(&config("track: [slow], ", &format!("{VIP4}/24"), "", slow))?;
     wait_status(&duo.lb1, "the script has run", |status| {
         status.trackers.iter().any(|tracker| tracker.state == "up")
     })?;

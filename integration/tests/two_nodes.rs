@@ -129,11 +129,6 @@ fn wait_equal(directors: [&Director; 2]) -> Result<()> {
     Ok(())
 }
 
-fn reload(director: &Director, config: &str) -> Result<String> {
-    director.node().write("holdfast.yaml", config)?;
-    director.cli(&["reload"])
-}
-
 #[test]
 fn each_sees_whether_the_other_has_the_same_over_both_families() -> Result<()> {
     let lab = Lab::with(Topology::one_arm().webs(0))?;
@@ -146,7 +141,7 @@ fn each_sees_whether_the_other_has_the_same_over_both_families() -> Result<()> {
 
     // Another address is a difference, by name, on both sides, and what to do is said.
     let other = config(lab.lb2(), ipv4(&lab), "", "addresses: [10.77.0.10/24, 10.77.0.11/24]");
-    reload(&lb2, &other)?;
+    lb2.reload(&other)?;
     for (director, name) in [(&lb1, "lb2"), (&lb2, "lb1")] {
         let found = wait_peer(director, "differs", |peer| !peer.differs.is_empty())?.differs;
         assert_eq!((found.len(), found[0].part.as_str(), found[0].count), (1, "vrrp", 1));
@@ -171,7 +166,7 @@ fn each_sees_whether_the_other_has_the_same_over_both_families() -> Result<()> {
 
     // The other family, by a reload: the listener moves, and both are equal again.
     for director in [&lb1, &lb2] {
-        reload(director, &config(director.node(), ipv6(&lab), "", SAME))?;
+        director.reload(&config(director.node(), ipv6(&lab), "", SAME))?;
     }
     wait_equal([&lb1, &lb2])?;
     ensure!(wait_peer(&lb1, "equal", |_| true)?.address.starts_with('['), "IPv6");
@@ -191,9 +186,7 @@ fn each_sees_whether_the_other_has_the_same_over_both_families() -> Result<()> {
     wait_equal([&lb1, &lb2])?;
 
     // Without the key there is no pair.
-    reload(
-        &lb1,
-        "vrrp: {instances: {edge: {interface: eth0, vrid: 51, interval: 200ms, addresses: [10.77.0.10/24]}}}\n",
+    lb1.reload("vrrp: {instances: {edge: {interface: eth0, vrid: 51, interval: 200ms, addresses: [10.77.0.10/24]}}}\n",
     )?;
     ensure!(lb1.status()?.nodes.is_empty(), "nobody is named");
     wait_unreachable(&lb2, "connect to lb1")

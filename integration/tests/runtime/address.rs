@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use holdfast_integration::Director;
 
-use crate::{BOTH, config, lab, wait_weights};
+use crate::{BOTH, SERVICE, config, lab};
 
 /// Where another server of the service has it, too, the port is asked for.
 #[test]
@@ -31,5 +31,5 @@ fn a_server_is_meant_by_its_address_alone_where_no_other_has_it() -> Result<()> 
     // As from `server add` without a port, whose name the daemon makes.
     director.cli(&["server", "add", "web", "10.77.0.23:80"])?;
     director.cli(&["server", "rm", "web/10.77.0.23", "--now"])?;
-    wait_weights(&director, &[("10.77.0.22:80", 0)])
+    director.wait_weights(SERVICE, &[("10.77.0.22:80", 0)])
 }

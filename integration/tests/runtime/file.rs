@@ -4,9 +4,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_integration::Director;
 use holdfast_testkit::lab::wait_until;
 
-use crate::{
-    BOTH, LIMIT, change_everything, changes, config, kept, lab, reload, state, wait_weights,
-};
+use crate::{BOTH, LIMIT, SERVICE, change_everything, changes, config, kept, lab, state};
 
 #[test]
 fn changes_stand_over_reloads_and_a_file_that_names_them_makes_them_its_own() -> Result<()> {
@@ -14,24 +12,24 @@ fn changes_stand_over_reloads_and_a_file_that_names_them_makes_them_its_own() ->
     let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
     change_everything(&director)?;
     let other = "  more: {listen: tcp 10.77.0.11:80, forward: nat}\n";
-    reload(&director, &config(&lab, BOTH, other))?;
+    director.reload(&config(&lab, BOTH, other))?;
     let after: Vec<_> = changes(&director)?.into_iter().filter(|one| !one.2).collect();
     assert_eq!(after, kept());
     // The service goes and comes back, and a restart between: nothing is forgotten, and `diff` says what can't be meanwhile.
     let without = format!("daemon: {{state: {}}}\nservices: {{}}\n", state(&lab).display());
-    reload(&director, &without)?;
+    director.reload(&without)?;
     director.kill()?;
     director.restart()?;
     let shown = director.cli(&["diff"])?;
     // The daemon knows of it from the one before, and lets it drain.
     let why = "! web/web3 does not hold: the configuration has service `web` no longer";
     ensure!(shown.contains(why), "{shown}");
-    reload(&director, &config(&lab, BOTH, ""))?;
+    director.reload(&config(&lab, BOTH, ""))?;
     assert_eq!(changes(&director)?, kept());
-    wait_weights(&director, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
     // The file has it now, weight and all.
     let three = "web1: {address: 10.77.0.21:80, weight: 7}, web2: {address: 10.77.0.22:80, weight: 2}, web3: {address: 10.77.0.23:80, weight: 9}";
-    reload(&director, &config(&lab, three, ""))?;
+    director.reload(&config(&lab, three, ""))?;
     let expected: Vec<_> = kept()
         .into_iter()
         .filter(|(server, what, _)| server != "web3" && what != "weight 5")
@@ -41,7 +39,7 @@ fn changes_stand_over_reloads_and_a_file_that_names_them_makes_them_its_own() ->
     director.restart()?;
     assert_eq!(changes(&director)?, expected);
     // A change that can't be is forgotten by hand: by its name, and by its address with and without the port.
-    reload(&director, &without)?;
+    director.reload(&without)?;
     let mut left = expected;
     for (server, word) in [("web5", "web5"), ("web2", "10.77.0.22:80"), ("web1", "10.77.0.21")] {
         ensure!(left.iter().any(|(other, ..)| other == server), "{server}: {left:?}");
@@ -64,21 +62,21 @@ fn a_removal_that_was_taken_back_under_another_name_does_not_strike_again() -> R
     let lab = lab()?;
     let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
     let both = [("10.77.0.21:80", 1), ("10.77.0.22:80", 2)];
-    wait_weights(&director, &both)?;
+    director.wait_weights(SERVICE, &both)?;
     for ephemeral in [false, true] {
-        reload(&director, &config(&lab, BOTH, ""))?;
+        director.reload(&config(&lab, BOTH, ""))?;
         director.cli(&["server", "rm", "web", "web1", "--now"])?;
         let renamed = "web1b: 10.77.0.21:80, web2: {address: 10.77.0.22:80, weight: 2}";
-        reload(&director, &config(&lab, renamed, ""))?;
-        wait_weights(&director, &both[1..])?;
+        director.reload(&config(&lab, renamed, ""))?;
+        director.wait_weights(SERVICE, &both[1..])?;
         let mut add = vec!["server", "add", "web", "10.77.0.21:80"];
         add.extend(ephemeral.then_some("--ephemeral"));
         director.cli(&add)?;
         let other = "  more: {listen: tcp 10.77.0.11:80, forward: nat}\n";
-        reload(&director, &config(&lab, renamed, other))?;
+        director.reload(&config(&lab, renamed, other))?;
         let web1b = director.server("web", "web1b")?.context("web1b")?;
         ensure!(web1b.state != "draining" && web1b.order.is_none(), "{web1b:?}");
-        wait_weights(&director, &both)?;
+        director.wait_weights(SERVICE, &both)?;
         assert_eq!(changes(&director)?, []);
         director.kill()?;
         director.restart()?;
@@ -86,7 +84,7 @@ fn a_removal_that_was_taken_back_under_another_name_does_not_strike_again() -> R
         assert_eq!(is_removed, ephemeral, "that was for this daemon's life");
     }
     director.cli(&["server", "add", "web", "10.77.0.21:80"])?;
-    wait_weights(&director, &both)?;
+    director.wait_weights(SERVICE, &both)?;
     assert_eq!(changes(&director)?, []);
     Ok(())
 }
@@ -97,11 +95,11 @@ fn a_removal_that_was_taken_back_under_another_name_does_not_strike_again() -> R
 fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
     let lab = lab()?;
     let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
-    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])?;
     director.cli(&["server", "rm", "web", "web1", "--now"])?;
     let swapped =
         "web9: 10.77.0.21:80, web1: 10.77.0.29:80, web2: {address: 10.77.0.22:80, weight: 2}";
-    reload(&director, &config(&lab, swapped, ""))?;
+    director.reload(&config(&lab, swapped, ""))?;
     director.cli(&["server", "weight", "web", "web1", "3"])?;
     director.cli(&["server", "drain", "web", "web1"])?;
     director.wait_server("web", "web1", "drained", LIMIT)?;
@@ -111,24 +109,27 @@ fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
         .map(|(name, what)| (name.to_owned(), what.to_owned(), false));
     let other = "  more: {listen: tcp 10.77.0.11:80, forward: nat}\n";
     for text in [swapped, &format!("{swapped}, web8: {{address: 10.77.0.28:80, weight: 0}}")] {
-        reload(&director, &config(&lab, text, other))?;
+        director.reload(&config(&lab, text, other))?;
         assert_eq!(changes(&director)?, expected);
         let web1 = director.server("web", "web1")?.context("web1")?;
         ensure!(web1.address == "10.77.0.29:80" && web1.order.is_none(), "{web1:?}");
     }
-    reload(&director, &config(&lab, swapped, other))?;
+    director.reload(&config(&lab, swapped, other))?;
     for _ in 0..2 {
-        wait_weights(&director, &left)?;
+        director.wait_weights(SERVICE, &left)?;
         assert_eq!(changes(&director)?, expected);
         director.kill()?;
         director.restart()?;
     }
-    wait_weights(&director, &left)?;
+    director.wait_weights(SERVICE, &left)?;
     // The name of one that was removed is free, for a command, too; and either is what it is.
     director.cli(&["server", "add", "web", "10.77.0.27:80", "--name", "web9"])?;
     director.kill()?;
     director.restart()?;
-    wait_weights(&director, &[("10.77.0.22:80", 2), ("10.77.0.27:80", 1), ("10.77.0.29:80", 3)])?;
+    director.wait_weights(
+        SERVICE,
+        &[("10.77.0.22:80", 2), ("10.77.0.27:80", 1), ("10.77.0.29:80", 3)],
+    )?;
     let (code, text, notes) = director.try_cli(&["export"])?;
     ensure!(code == 0 && text.contains("web9: 10.77.0.27:80"), "{text} {notes}");
     ensure!(!text.contains("10.77.0.21"), "{text}");
@@ -136,10 +137,10 @@ fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
     let held = changes(&director)?;
     let left = [("10.77.0.22:80", 2), ("10.77.0.27:80", 1), ("10.77.0.29:80", 3)];
     let gone = format!("daemon: {{state: {}}}\nservices:\n{other}", state(&lab).display());
-    reload(&director, &gone)?;
+    director.reload(&gone)?;
     wait_until(LIMIT, "the service to be gone", || director.service("web").is_err().then_some(()))?;
-    reload(&director, &config(&lab, swapped, other))?;
-    wait_weights(&director, &left)?;
+    director.reload(&config(&lab, swapped, other))?;
+    director.wait_weights(SERVICE, &left)?;
     assert_eq!(changes(&director)?, held);
     // Of that one, and not of the file's of the same name, speak the answers.
     for command in
@@ -154,7 +155,8 @@ fn a_removal_does_not_strike_at_who_has_the_name_now() -> Result<()> {
     director.cli(&["server", "weight", "web", "web1", "1"])?;
     director.cli(&["server", "add", "web", "10.77.0.21:80"])?;
     assert_eq!(changes(&director)?, []);
-    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2), ("10.77.0.29:80", 1)])
+    director
+        .wait_weights(SERVICE, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2), ("10.77.0.29:80", 1)])
 }
 
 /// What a command has removed of the file's is the file's again when its address is added: with its name, its weight and its checks, over reloads and
@@ -199,7 +201,7 @@ fn a_server_of_the_file_that_is_added_again_is_the_files_again() -> Result<()> {
     ensure!(code == 1 && said.contains("`web2`") && said.contains("without a name"), "{said}");
     add(&director)?;
     is_back(&director)?;
-    reload(&director, &text.replace("weight: 7", "weight: 7, upper_threshold: 9"))?;
+    director.reload(&text.replace("weight: 7", "weight: 7, upper_threshold: 9"))?;
     is_back(&director)?;
     director.kill()?;
     director.restart()?;
@@ -257,7 +259,7 @@ fn an_export_is_a_file_that_makes_changes_its_own() -> Result<()> {
     for line in ["+ server  web/web3", "- server  web/web2", "~ server  web/web1"] {
         ensure!(planned.contains(line), "no {line:?} in {planned}");
     }
-    reload(&director, &text)?;
+    director.reload(&text)?;
     let left: Vec<String> = changes(&director)?
         .into_iter()
         .filter(|one| !one.2)

@@ -4,9 +4,7 @@ use anyhow::{Context, Result, ensure};
 use holdfast_integration::Director;
 use holdfast_testkit::lab::wait_until;
 
-use crate::{
-    BOTH, LIMIT, change_everything, changes, config, kept, lab, reload, state, wait_weights,
-};
+use crate::{BOTH, LIMIT, SERVICE, change_everything, changes, config, kept, lab, state};
 
 #[test]
 fn changes_come_back_after_a_kill_and_after_a_stop_and_ephemeral_ones_do_not() -> Result<()> {
@@ -14,7 +12,10 @@ fn changes_come_back_after_a_kill_and_after_a_stop_and_ephemeral_ones_do_not() -
     let mut director = Director::start(lab.lb1(), &config(&lab, BOTH, ""))?;
     assert_eq!(changes(&director)?, []);
     change_everything(&director)?;
-    wait_weights(&director, &[("10.77.0.23:80", 2), ("10.77.0.24:80", 1), ("10.77.0.25:80", 0)])?;
+    director.wait_weights(
+        SERVICE,
+        &[("10.77.0.23:80", 2), ("10.77.0.24:80", 1), ("10.77.0.25:80", 0)],
+    )?;
     let (code, shown, _) = director.try_cli(&["diff", "--exit-code"])?;
     ensure!(code == 4 && shown.contains("by root \"kernel upgrade\""), "{code} {shown}");
     ensure!(shown.contains("+ web/web4") && shown.contains("(ephemeral)"), "{shown}");
@@ -24,7 +25,7 @@ fn changes_come_back_after_a_kill_and_after_a_stop_and_ephemeral_ones_do_not() -
     director.restart()?;
     assert_eq!(changes(&director)?, kept());
     // web4 is in the kernel and in nothing that the daemon knows: it drains. What has drained is not there to be drained again.
-    wait_weights(&director, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
     let web1 = director.wait_server("web", "web1", "drained", LIMIT)?;
     let order = web1.order.context("who drains it")?;
     assert_eq!(web1.weight, 5);
@@ -37,7 +38,7 @@ fn changes_come_back_after_a_kill_and_after_a_stop_and_ephemeral_ones_do_not() -
     director.stop()?;
     director.restart()?;
     assert_eq!(changes(&director)?, kept());
-    wait_weights(&director, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.23:80", 2), ("10.77.0.25:80", 0)])?;
     // What is taken back leaves nothing.
     for words in [
         &["server", "weight", "web", "web1", "1"][..],
@@ -52,7 +53,7 @@ fn changes_come_back_after_a_kill_and_after_a_stop_and_ephemeral_ones_do_not() -
     director.kill()?;
     director.restart()?;
     assert_eq!(changes(&director)?, []);
-    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])
+    director.wait_weights(SERVICE, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn where_nothing_can_be_kept_commands_work_and_say_so() -> Result<()> {
     std::fs::write(state(&lab), "in the way")?;
     let said = director.cli(&["server", "weight", "web", "web1", "5"])?;
     ensure!(said.contains("it ends with the daemon, because it can't be kept: write "), "{said}");
-    wait_weights(&director, &[("10.77.0.21:80", 5), ("10.77.0.22:80", 2)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.21:80", 5), ("10.77.0.22:80", 2)])?;
     ensure!(director.cli(&["status"])?.contains("! run-time changes: write "), "the status");
     let (code, _, err) = director.try_cli(&["export"])?;
     // An export begins with the file as the daemon has read it, which it has kept there.
@@ -110,7 +111,7 @@ fn a_command_said_again_is_answered_when_it_is_kept_and_tries_again() -> Result<
     let away = state(&lab).with_extension("away");
     director.cli(&["server", "add", "web", "10.77.0.23:80", "--name", "web3"])?;
     let without = format!("daemon: {{state: {}}}\nservices: {{}}\n", state(&lab).display());
-    reload(&director, &without)?;
+    director.reload(&without)?;
     wait_until(LIMIT, "the service to be gone", || {
         director.status().ok()?.services.is_empty().then_some(())
     })?;
@@ -120,7 +121,7 @@ fn a_command_said_again_is_answered_when_it_is_kept_and_tries_again() -> Result<
     // What does not hold is forgotten, and that is answered like any other change.
     let said = director.cli(&["server", "rm", "web", "web3"])?;
     ensure!(said.contains("that is forgotten") && said.contains(unkept), "{said}");
-    reload(&director, &config(&lab, BOTH, ""))?;
+    director.reload(&config(&lab, BOTH, ""))?;
     let drain = ["server", "drain", "web", "web1"];
     ensure!(director.cli(&drain)?.contains(unkept), "the drain");
     for again in [&drain[..], &["server", "rm", "web", "web3"]] {

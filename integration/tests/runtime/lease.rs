@@ -7,7 +7,7 @@ use holdfast_integration::Director;
 use holdfast_testkit::lab::wait_until;
 use serde_json::Value;
 
-use crate::{BOTH, LIMIT, changes, config, lab, wait_weights};
+use crate::{BOTH, LIMIT, SERVICE, changes, config, lab};
 
 #[test]
 fn a_lease_is_renewed_by_repetition_and_its_end_is_a_drain() -> Result<()> {
@@ -35,7 +35,7 @@ fn a_lease_is_renewed_by_repetition_and_its_end_is_a_drain() -> Result<()> {
     wait_until(LIMIT, "the server to be gone", || {
         director.server("web", "web3").ok()?.is_none().then_some(())
     })?;
-    wait_weights(&director, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])?;
+    director.wait_weights(SERVICE, &[("10.77.0.21:80", 1), ("10.77.0.22:80", 2)])?;
     ensure!(director.process().log().contains("the lease of a real server has ended"), "the log");
     wait_until(LIMIT, "no change to be left", || {
         changes(&director).ok()?.is_empty().then_some(())

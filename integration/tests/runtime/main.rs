@@ -8,10 +8,10 @@ mod lease;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use holdfast_control::RuntimeChanges;
-use holdfast_integration::{Director, weights};
-use holdfast_testkit::lab::{Lab, Topology, wait_until};
+use holdfast_integration::Director;
+use holdfast_testkit::lab::{Lab, Topology};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -43,20 +43,6 @@ const BOTH: &str = "web1: 10.77.0.21:80, web2: {address: 10.77.0.22:80, weight: 
 
 fn lab() -> Result<Lab> {
     Lab::with(Topology::one_arm().webs(0))
-}
-
-/// Waits until the kernel has exactly these destinations.
-fn wait_weights(director: &Director, expected: &[(&str, u32)]) -> Result<()> {
-    let expected = expected.iter().map(|(to, weight)| ((*to).to_owned(), *weight)).collect();
-    wait_until(LIMIT, &format!("the kernel to have {expected:?}"), || {
-        (weights(director.node(), SERVICE).ok()? == expected).then_some(())
-    })
-    .with_context(|| director.process().log_tail())
-}
-
-fn reload(director: &Director, config: &str) -> Result<String> {
-    director.node().write("holdfast.yaml", config)?;
-    director.cli(&["reload"])
 }
 
 /// What `holdfast diff` has: the server, what was changed of it, and whether it is ephemeral.
